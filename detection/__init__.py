@@ -1,0 +1,1 @@
+"""SSD and Faster R-CNN on PASCAL VOC and on your own data."""

@@ -1,0 +1,44 @@
+"""What a run leaves for its reader: a table, the final figures, the curves."""
+
+import json
+from pathlib import Path
+
+import pytorch_lightning as pl
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from rich.console import Console
+from rich.table import Table
+
+from detection.tasks.base import DetectionTask
+from detection.viz import plot_curves
+
+
+class RunSummary(pl.Callback):
+    """Writes ``curves.png`` after training, and ``metrics.json`` and a table of APs after the test.
+
+    Args:
+        folder: the run's folder, where the CSV logger writes ``metrics.csv``.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    @rank_zero_only
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw the curves, where a CSV logger kept the figures."""
+        metrics_csv = self.folder / "metrics.csv"
+        if metrics_csv.exists():
+            plot_curves(metrics_csv, self.folder / "curves.png")
+
+    @rank_zero_only
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the final figures and print them."""
+        assert isinstance(pl_module, DetectionTask)
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        (self.folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
+        table = Table(title="average precision at IoU 0.5", show_footer=True)
+        table.add_column("class", footer="mean, 11 points (VOC07)\nmean, area (VOC10+)")
+        means = f"{figures['test/map_07']:.4f}\n{figures['test/map_area']:.4f}"
+        table.add_column("AP", justify="right", footer=means)
+        for name in pl_module.class_names:
+            table.add_row(name, f"{figures[f'test/ap/{name}']:.4f}")
+        Console().print(table)

@@ -1,0 +1,77 @@
+"""What the commands share: mistyped keys get a hint, configurations are checked before anything runs."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from detection.config import check_config, suggest_keys
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+CONF = Path(__file__).parent.parent / "conf"
+
+
+def run_with_hints(main: Callable[[], Any], config_name: str = "train") -> None:
+    """Run a ``@hydra.main`` command; when Hydra refuses an override, name the key that was likely meant.
+
+    Args:
+        main: the command.
+        config_name: its primary configuration.
+    """
+    try:
+        main()
+    except SystemExit as stop:
+        if stop.code == 1:
+            for hint in _override_hints(config_name):
+                print(hint, file=sys.stderr)
+        raise
+
+
+def _override_hints(config_name: str) -> list[str]:
+    """A line for each KEY=VALUE of the command line whose key is in no configuration."""
+    words = [word for word in sys.argv[1:] if "=" in word and not word.startswith(("-", "+", "~"))]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        # Groups change which keys exist (data=shapes), plain keys do not.
+        groups = [word for word in words if (CONF / word.split("=")[0]).is_dir()]
+        try:
+            cfg = compose(config_name, overrides=groups)
+        except Exception:  # the group itself is at fault, and Hydra listed the choices already
+            return []
+    config = OmegaConf.to_container(cfg)
+    assert isinstance(config, dict)
+    hints = []
+    for key in (word.split("=")[0] for word in words if word not in groups):
+        if OmegaConf.select(cfg, key) is None and (near := suggest_keys(key, config)):
+            hints.append(f"{key}: no such key; did you mean {' or '.join(near)}?")
+    return hints
+
+
+def checked_config(cfg: DictConfig) -> dict[str, Any]:
+    """Resolve a configuration and check every node against the constructor it names.
+
+    Raises:
+        SystemExit: with all errors, one per line, when there are any.
+    """
+    missing = OmegaConf.missing_keys(cfg)
+    errors = [f"{key}: needs a value ({key}=...)" for key in sorted(missing)]
+    config = OmegaConf.to_container(cfg, resolve=not errors)
+    assert isinstance(config, dict)
+    if not errors:
+        # The data decides the class names; they are filled in once it has been read.
+        errors = check_config({**config, "model": {**config["model"], "class_names": []}})
+    if errors:
+        raise SystemExit("\n".join(["The configuration has errors; nothing was run.", *errors]))
+    return {str(key): value for key, value in config.items()}
+
+
+def save_config(config: dict[str, Any], folder: str, trainer: "pl.Trainer") -> None:
+    """Write the resolved configuration to ``config.yaml`` and to every logger."""
+    if trainer.is_global_zero:
+        OmegaConf.save(OmegaConf.create(config), Path(folder) / "config.yaml")
+    for logger in trainer.loggers:
+        logger.log_hyperparams(config)

@@ -1,0 +1,1 @@
+"""Files on disk become samples: VOC folders, generated shapes, transforms and batches."""

@@ -1,0 +1,153 @@
+"""One VOC annotation file: XML in, checked 0-based boxes out."""
+
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import parse
+
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+class AnnotationError(ValueError):
+    """An annotation that cannot be trained on; the message names the file, the object and the remedy."""
+
+
+class VOCObject(NamedTuple):
+    """One annotated object."""
+
+    name: str
+    box: tuple[float, float, float, float]
+    """``xyxy`` in pixels, 0-based."""
+    difficult: bool
+
+
+class Annotation(NamedTuple):
+    """What one annotation file says."""
+
+    filename: str
+    """The ``<filename>`` tag; empty if missing."""
+    size: tuple[int, int] | None
+    """``(height, width)`` from the ``<size>`` tag; None if missing or zero."""
+    objects: tuple[VOCObject, ...]
+
+
+def parse_annotation(path: Path | str) -> Annotation:
+    """Reads one VOC annotation file.
+
+    VOC counts pixels from 1, so 1 is subtracted from each of the four coordinates, here and nowhere else.
+    Boxes may still stick out of the image: see `clip_to_image`.
+
+    Args:
+        path: an XML file in the VOC format. A missing ``<difficult>`` means 0.
+
+    Raises:
+        AnnotationError: the XML is broken or unsafe, or an object lacks a name or a valid box.
+    """
+    path = Path(path)
+    try:
+        root: Element = parse(path).getroot()
+    except ParseError as error:
+        raise AnnotationError(
+            f"{path} is not well-formed XML ({error}): export it again or repair it"
+        ) from error
+    except DefusedXmlException as error:
+        raise AnnotationError(
+            f"{path} declares XML entities, which VOC annotations never do and which can exhaust the memory: "
+            "refused. Remove its <!DOCTYPE> part"
+        ) from error
+    objects = tuple(
+        _parse_object(element, f"{path}: object {number}")
+        for number, element in enumerate(root.findall("object"), 1)
+    )
+    return Annotation(_text(root, "filename"), _parse_size(root), objects)
+
+
+def clip_to_image(annotation: Annotation, size: tuple[int, int], path: Path | str) -> tuple[VOCObject, ...]:
+    """Cuts the boxes at the borders of the image.
+
+    Sets that count pixels from 0 reach -1 here and are pulled back to 0; boxes drawn past the border are
+    cut. But where the XML and the image disagree on the size, a box that sticks out by more than a pixel
+    was drawn on another image, and is an error.
+
+    Args:
+        annotation: as read by `parse_annotation`.
+        size: ``(height, width)`` of the image on disk.
+        path: the annotation file, for messages.
+
+    Raises:
+        AnnotationError: a box is wholly outside, or belongs to an image of another size.
+    """
+    height, width = size
+    clipped = []
+    for number, item in enumerate(annotation.objects, 1):
+        x1, y1, x2, y2 = item.box
+        box = (max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height)))
+        who = f"{path}: object {number} ({item.name}) with box {_as_written(item.box)}"
+        if box[2] <= box[0] or box[3] <= box[1]:
+            raise AnnotationError(
+                f"{who} lies outside its image of {width}x{height} pixels: correct the box or remove it"
+            )
+        sticks_out = max(abs(a - b) for a, b in zip(box, item.box, strict=True)) > 1
+        if sticks_out and annotation.size is not None and annotation.size != size:
+            xml_height, xml_width = annotation.size
+            raise AnnotationError(
+                f"{who} does not fit its image of {width}x{height} pixels, while <size> says "
+                f"{xml_width}x{xml_height}: was the image resized or rotated (EXIF) after it was annotated?"
+            )
+        clipped.append(item._replace(box=box))
+    return tuple(clipped)
+
+
+def _parse_object(element: Element, who: str) -> VOCObject:
+    name = _text(element, "name")
+    if not name:
+        raise AnnotationError(f"{who} has no <name>: give it its class name or remove the object")
+    who = f"{who} ({name})"
+    bndbox = element.find("bndbox")
+    if bndbox is None:
+        raise AnnotationError(f"{who} has no <bndbox>: add its box or remove the object")
+    written = tuple(_coordinate(bndbox, corner, who) for corner in CORNERS)
+    xmin, ymin, xmax, ymax = written
+    if xmax <= xmin or ymax <= ymin:
+        raise AnnotationError(
+            f"{who} has the empty or inverted box ({_format(written)}); xmin < xmax and ymin < ymax must "
+            "hold: swap or correct the corners, or remove the object"
+        )
+    difficult = _text(element, "difficult") == "1"
+    return VOCObject(name, (xmin - 1, ymin - 1, xmax - 1, ymax - 1), difficult)
+
+
+def _coordinate(bndbox: Element, corner: str, who: str) -> float:
+    text = _text(bndbox, corner)
+    if not text:
+        raise AnnotationError(f"{who} has no <{corner}> in its <bndbox>: add it or remove the object")
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise AnnotationError(f"{who} has <{corner}>{text}</{corner}>, which is not a number: correct it")
+    return value
+
+
+def _parse_size(root: Element) -> tuple[int, int] | None:
+    try:
+        height, width = int(float(_text(root, "size/height"))), int(float(_text(root, "size/width")))
+    except (ValueError, OverflowError):
+        return None
+    return (height, width) if height > 0 and width > 0 else None
+
+
+def _text(element: Element, tag: str) -> str:
+    return (element.findtext(tag) or "").strip()
+
+
+def _as_written(box: tuple[float, ...]) -> str:
+    return f"({_format(tuple(value + 1 for value in box))})"
+
+
+def _format(values: tuple[Any, ...]) -> str:
+    return ", ".join(f"{corner}={value:g}" for corner, value in zip(CORNERS, values, strict=True))

@@ -1,0 +1,48 @@
+"""From samples to batches: padded and stacked for SSD, side by side for Faster R-CNN."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from detection.types import AnchorTargets, ListBatch, PaddedBatch, Sample
+
+AssignTargets = Callable[[torch.Tensor, torch.Tensor], AnchorTargets]
+"""Padded boxes ``(B, M, 4)`` and labels ``(B, M)`` to what each anchor should predict."""
+
+
+class CollatePadded:
+    """Stack images of one size and pad their objects to the longest list of the batch.
+
+    Args:
+        assign: when given, training targets are assigned here, in the loader's worker, and travel in
+            ``PaddedBatch.targets``.
+    """
+
+    def __init__(self, assign: AssignTargets | None = None) -> None:
+        self.assign = assign
+
+    def __call__(self, samples: Sequence[Sample]) -> PaddedBatch:
+        """Collate samples whose images share one size."""
+        batch, longest = len(samples), max(len(sample.target["labels"]) for sample in samples)
+        boxes = torch.zeros(batch, longest, 4)
+        labels = torch.full((batch, longest), -1, dtype=torch.int64)
+        difficult = torch.zeros(batch, longest, dtype=torch.bool)
+        for i, (_, target) in enumerate(samples):
+            count = len(target["labels"])
+            boxes[i, :count] = target["boxes"]
+            labels[i, :count] = target["labels"]
+            difficult[i, :count] = target["difficult"]
+        return PaddedBatch(
+            images=torch.stack([sample.image for sample in samples]),
+            boxes=boxes,
+            labels=labels,
+            difficult=difficult,
+            sizes=torch.tensor([sample.target["size"] for sample in samples]),
+            image_ids=[sample.target["image_id"] for sample in samples],
+            targets=self.assign(boxes, labels) if self.assign else None,
+        )
+
+
+def collate_list(samples: Sequence[Sample]) -> ListBatch:
+    """Keep images of different sizes side by side; the network pads them on the device."""
+    return ListBatch([sample.image for sample in samples], [sample.target for sample in samples])

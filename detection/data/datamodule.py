@@ -1,0 +1,212 @@
+"""LightningDataModules: which images to train, validate and test on, and how they become batches."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cv2
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from detection.data.collate import AssignTargets, CollatePadded, collate_list
+from detection.data.download import download_voc
+from detection.data.sampling import EvalSampler, SeededDataset, TrainSampler
+from detection.data.shapes import SHAPE_CLASSES, write_shapes
+from detection.data.transforms import DetectionTransform
+from detection.data.voc import VOC_CLASSES, VOCDetection
+
+Split = tuple[int | str, str] | str
+MakeTransform = Callable[[int | Sequence[int]], DetectionTransform]
+
+
+@dataclass(kw_only=True, eq=False)
+class DetectionDataModule(pl.LightningDataModule, ABC):
+    """From datasets to batches, on any number of processes. Subclasses say where the images come from.
+
+    Args:
+        size: input size: the side (SSD), or the shortest and longest side (Faster R-CNN).
+        train_transform: makes the training transform from ``size``.
+        eval_transform: makes the evaluation transform from ``size``.
+        collate: ``padded`` stacks equal sizes (SSD), ``list`` keeps sizes apart (Faster R-CNN).
+        batch_size: images per device and training step.
+        eval_batch_size: images per device and evaluation step; ``batch_size`` when None.
+        num_workers: loader processes per device.
+        targets_in_workers: assign training targets in the loader's workers instead of on the device.
+        seed: seed of order and augmentation.
+    """
+
+    size: int | Sequence[int]
+    train_transform: MakeTransform
+    eval_transform: MakeTransform
+    collate: Literal["padded", "list"] = "padded"
+    batch_size: int = 32
+    eval_batch_size: int | None = None
+    num_workers: int = 4
+    targets_in_workers: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        if self.batch_size < 1:
+            raise ValueError(
+                f"data.batch_size={self.batch_size}: it counts images per device, so it must be 1 or more."
+            )
+        self.class_names: list[str] = []
+        """Known after :meth:`setup`."""
+        self.datasets: dict[str, VOCDetection] = {}
+        self.assign: AssignTargets | None = None
+        """What assigns targets in the workers; the entry point takes it from the task."""
+
+    @abstractmethod
+    def make_dataset(
+        self,
+        split: Literal["train", "val", "test"],
+        classes: Sequence[str] | None,
+        transform: DetectionTransform,
+    ) -> VOCDetection:
+        """Open one split. ``classes`` is None for the first one opened, which decides the class names."""
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the annotations. The class names of the training split hold for all splits."""
+        if self.datasets:
+            return
+        eval_transform = self.eval_transform(self.size)
+        train = self.make_dataset("train", None, self.train_transform(self.size))
+        self.class_names = list(train.classes)
+        self.datasets = {
+            "train": train,
+            "val": self.make_dataset("val", self.class_names, eval_transform),
+            "test": self.make_dataset("test", self.class_names, eval_transform),
+        }
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Shuffled, augmented batches; the last, smaller one is dropped."""
+        dataset = SeededDataset(self.datasets["train"])
+        rank, world_size = self._place()
+        sampler = TrainSampler(len(dataset), self.seed, rank, world_size)
+        assign = self.assign if self.targets_in_workers else None
+        return self._loader(
+            dataset,
+            sampler=sampler,
+            batch_size=self.batch_size,
+            # Batch statistics of a tiny last batch are noise; but a set smaller than a batch is kept whole.
+            drop_last=len(sampler) >= self.batch_size,
+            collate_fn=CollatePadded(assign) if self.collate == "padded" else collate_list,
+        )
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Every validation image once, over all processes."""
+        return self._eval_loader("val")
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """Every test image once, over all processes."""
+        return self._eval_loader("test")
+
+    def _eval_loader(self, split: str) -> DataLoader[Any]:
+        dataset = self.datasets[split]
+        return self._loader(
+            dataset,
+            sampler=EvalSampler(len(dataset), *self._place()),
+            batch_size=self.eval_batch_size,
+            collate_fn=CollatePadded() if self.collate == "padded" else collate_list,
+        )
+
+    def _loader(self, dataset: Dataset[Any], **options: Any) -> DataLoader[Any]:
+        return DataLoader(
+            dataset,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_one_thread,
+            **options,
+        )
+
+    def _place(self) -> tuple[int, int]:
+        trainer = self.trainer
+        return (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+
+
+@dataclass(kw_only=True, eq=False)
+class VOCDataModule(DetectionDataModule):
+    """Images in VOC's layout: PASCAL VOC itself, or a user's own folder.
+
+    Args:
+        root: the folder that holds ``VOCdevkit``, the ``VOCdevkit`` itself, or one VOC-style folder.
+        train_splits: what to train on, as ``(year or folder, split)`` pairs or split names.
+        val_splits: what to validate on.
+        test_splits: what to test the best checkpoint on; the validation splits when None.
+        classes: class names in label order; ``voc`` for the twenty of VOC, None to read them from the
+            training data.
+        download: fetch the official archives into ``root`` when the data is not there.
+    """
+
+    root: str
+    train_splits: Sequence[Split]
+    val_splits: Sequence[Split]
+    test_splits: Sequence[Split] | None = None
+    classes: Sequence[str] | Literal["voc"] | None = "voc"
+    download: bool = False
+
+    def prepare_data(self) -> None:
+        """Fetch the archives if asked to."""
+        if self.download:
+            download_voc(self.root)
+
+    def make_dataset(
+        self,
+        split: Literal["train", "val", "test"],
+        classes: Sequence[str] | None,
+        transform: DetectionTransform,
+    ) -> VOCDetection:
+        """Open one split."""
+        wanted = VOC_CLASSES if self.classes == "voc" else self.classes
+        splits = {
+            "train": self.train_splits,
+            "val": self.val_splits,
+            "test": self.test_splits or self.val_splits,
+        }
+        return VOCDetection(self.root, splits[split], classes or wanted, transform)
+
+
+@dataclass(kw_only=True, eq=False)
+class ShapesDataModule(DetectionDataModule):
+    """Generated shapes, written once as a VOC devkit and read like any other.
+
+    Args:
+        root: where to write.
+        num_train: number of training images.
+        num_val: number of validation images.
+        num_test: number of test images.
+        image_size: side of the square images, in pixels.
+        data_seed: seed of the images.
+    """
+
+    root: str
+    num_train: int = 2000
+    num_val: int = 200
+    num_test: int = 500
+    image_size: int = 128
+    data_seed: int = 0
+
+    def prepare_data(self) -> None:
+        """Write the images, unless the same ones are there."""
+        write_shapes(
+            self.root, self.num_train, self.num_val, self.num_test, size=self.image_size, seed=self.data_seed
+        )
+
+    def make_dataset(
+        self,
+        split: Literal["train", "val", "test"],
+        classes: Sequence[str] | None,
+        transform: DetectionTransform,
+    ) -> VOCDetection:
+        """Open one split."""
+        return VOCDetection(self.root, [("Shapes", split)], SHAPE_CLASSES, transform)
+
+
+def _one_thread(worker: int) -> None:
+    # Workers times OpenCV's and torch's own threads would oversubscribe the machine.
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

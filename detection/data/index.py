@@ -1,0 +1,197 @@
+"""The index of a VOC folder: every annotation of one split, parsed once and cached on disk.
+
+Parsing the 16,551 annotations of VOC 07+12 takes many seconds; reading them back from one JSON file
+takes a fraction of one. An entry is trusted for as long as its XML and its image are unchanged.
+"""
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image, UnidentifiedImageError
+
+from detection.data.annotation import AnnotationError, VOCObject, clip_to_image, parse_annotation
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+FORMAT = 1  # raise it when an entry or a parsing rule changes: older caches are then ignored
+MAX_REPORTED = 10
+SECOND_COLUMN = re.compile(r"\s+(-1|0|1)$")
+
+
+class Entry(NamedTuple):
+    """One annotated image of a split."""
+
+    image: str
+    """File name inside ``JPEGImages``."""
+    size: tuple[int, int]
+    """``(height, width)`` of the image on disk, without regard to EXIF."""
+    objects: tuple[VOCObject, ...]
+    """Clipped to the image; may be empty."""
+    stamp: tuple[int, ...]
+    """mtime in ns and size in bytes of the XML and of the image."""
+
+
+def load_index(folder: Path, split: str) -> dict[str, Entry]:
+    """Reads the annotations of a split, from the cache where they did not change.
+
+    Args:
+        folder: a folder with ``Annotations``, ``JPEGImages`` and ``ImageSets/Main``.
+        split: a list in ``ImageSets/Main``, without ``.txt``.
+
+    Returns:
+        Entries by image id, in the order of the list.
+
+    Raises:
+        FileNotFoundError: the list is missing.
+        ValueError: images or annotations are missing or wrong; the first ones are named.
+    """
+    folder = folder.resolve()
+    ids = read_image_ids(folder / "ImageSets" / "Main" / f"{split}.txt")
+    images = _list_images(folder / "JPEGImages")
+    cache_file = _cache_file(folder, split)
+    cached = _read_cache(cache_file)
+    entries: dict[str, Entry] = {}
+    problems: list[str] = []
+    for image_id in ids:
+        entry = cached.get(image_id)
+        try:
+            if (
+                entry is None
+                or entry.image not in images
+                or entry.stamp != _stamp(folder, image_id, entry.image)
+            ):
+                entry = _read_entry(folder, image_id, images)
+            entries[image_id] = entry
+        except (ValueError, OSError) as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError(_report(problems, folder, split))
+    if entries != cached:
+        _write_cache(cache_file, entries)
+    return entries
+
+
+def read_image_ids(path: Path) -> list[str]:
+    """Reads the image ids of an ``ImageSets/Main`` list.
+
+    The lists per class have a second column (-1, 0 or 1), which is left out.
+
+    Raises:
+        FileNotFoundError: the list is missing; the message says which lists exist.
+        ValueError: an id is listed twice, or none is.
+    """
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.txt"))) or "none"
+        raise FileNotFoundError(f"{path} does not exist; the splits in that folder are: {known}")
+    lines = (line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
+    ids = [SECOND_COLUMN.sub("", line) for line in lines if line]
+    if not ids:
+        raise ValueError(f"{path} lists no images")
+    image_id, count = Counter(ids).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"{path} lists the image {image_id} {count} times: remove the repeated lines")
+    return ids
+
+
+def _read_entry(folder: Path, image_id: str, images: set[str]) -> Entry:
+    path = folder / "Annotations" / f"{image_id}.xml"
+    if not path.is_file():
+        hint = (
+            " (ids are listed without an extension)"
+            if Path(image_id).suffix.lower() in IMAGE_SUFFIXES
+            else ""
+        )
+        raise AnnotationError(
+            f"{path} is missing: an image without objects needs an XML without <object>{hint}"
+        )
+    annotation = parse_annotation(path)
+    image = _find_image(image_id, annotation.filename, images)
+    if image is None:
+        raise AnnotationError(
+            f"{path} has no image: JPEGImages holds neither {image_id}.jpg (.jpeg, .png) nor "
+            f"the <filename> {annotation.filename!r}"
+        )
+    size = _image_size(folder / "JPEGImages" / image)
+    return Entry(image, size, clip_to_image(annotation, size, path), _stamp(folder, image_id, image))
+
+
+def _list_images(folder: Path) -> set[str]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} does not exist: a VOC folder keeps its images there")
+    return set(os.listdir(folder))
+
+
+def _find_image(image_id: str, filename: str, images: set[str]) -> str | None:
+    # Only names that were listed are accepted, so no annotation can point outside JPEGImages.
+    suffixes = [*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES)]
+    candidates = [
+        *(image_id + suffix for suffix in suffixes),
+        filename,
+        *(filename + suffix for suffix in suffixes),
+    ]
+    return next((name for name in candidates if name in images), None)
+
+
+def _image_size(path: Path) -> tuple[int, int]:
+    try:
+        with Image.open(path) as image:  # reads the header only
+            return image.height, image.width
+    except UnidentifiedImageError as error:
+        raise AnnotationError(f"{path} is not an image that can be read: replace it or unlist it") from error
+
+
+def _stamp(folder: Path, image_id: str, image: str) -> tuple[int, ...]:
+    xml = (folder / "Annotations" / f"{image_id}.xml").stat()
+    picture = (folder / "JPEGImages" / image).stat()
+    return xml.st_mtime_ns, xml.st_size, picture.st_mtime_ns, picture.st_size
+
+
+def _report(problems: list[str], folder: Path, split: str) -> str:
+    shown = "\n  ".join(problems[:MAX_REPORTED])
+    more = f"\n  ... and {len(problems) - MAX_REPORTED} more" if len(problems) > MAX_REPORTED else ""
+    return f"{len(problems)} of the images of {folder.name}/{split} cannot be used:\n  {shown}{more}"
+
+
+def _cache_file(folder: Path, split: str) -> Path:
+    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    key = hashlib.sha256(f"{folder}\n{split}".encode()).hexdigest()[:16]
+    return cache_home / "detection" / f"{folder.name}-{split}-{key}.json"
+
+
+def _read_cache(path: Path) -> dict[str, Entry]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            return {}
+        return {image_id: _decode(entry) for image_id, entry in content["entries"].items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}  # absent, unreadable or damaged: it is rebuilt
+
+
+def _decode(entry: list[Any]) -> Entry:
+    image, (height, width), objects, stamp = entry
+    return Entry(
+        str(image),
+        (int(height), int(width)),
+        tuple(
+            VOCObject(str(name), (float(x1), float(y1), float(x2), float(y2)), bool(difficult))
+            for name, (x1, y1, x2, y2), difficult in objects
+        ),
+        tuple(stamp),
+    )
+
+
+def _write_cache(path: Path, entries: dict[str, Entry]) -> None:
+    # Several processes may write at once: each one writes its own file, and renaming is atomic.
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, encoding="utf-8", delete=False) as file:
+            json.dump({"format": FORMAT, "entries": entries}, file)
+        os.replace(file.name, path)
+    except OSError:
+        pass  # no place for a cache (read-only home, full disk): the next run parses again

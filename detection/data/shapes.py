@@ -1,0 +1,115 @@
+"""Generated images of shapes, written as a VOC devkit: data for a first run and for the tests."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from detection.data.shape_drawing import SHAPE_CLASSES, Drawing, draw_image
+
+__all__ = ["SHAPE_CLASSES", "write_shapes"]
+
+FOLDER = "Shapes"
+VERSION = 1  # raise it when the images change, so that older ones are written anew
+JPEG_QUALITY = 90
+MIN_SIZE = 64
+
+
+class _Manifest(NamedTuple):
+    num_train: int
+    num_val: int
+    num_test: int
+    size: int
+    seed: int
+    version: int = VERSION
+
+
+def write_shapes(
+    root: Path | str, num_train: int, num_val: int, num_test: int, size: int = 128, seed: int = 0
+) -> Path:
+    """Writes ``root/VOCdevkit/Shapes`` unless the same images are there already.
+
+    An image depends on the seed, its split and its number alone, so asking for more keeps the first ones.
+
+    Args:
+        root: the folder that will hold ``VOCdevkit``.
+        num_train: images in ``train.txt``.
+        num_val: images in ``val.txt``.
+        num_test: images in ``test.txt``.
+        size: side of the square images, in pixels.
+        seed: seed of all images.
+
+    Returns:
+        The ``VOCdevkit`` folder.
+
+    Raises:
+        ValueError: a count is negative or the images are too small for shapes.
+        FileExistsError: the folder holds something else.
+    """
+    manifest = _Manifest(num_train, num_val, num_test, size, seed)
+    if min(num_train, num_val, num_test) < 0 or size < MIN_SIZE:
+        raise ValueError(f"shapes need counts of 0 or more and a size of at least {MIN_SIZE}; got {manifest}")
+    devkit = Path(root).expanduser() / "VOCdevkit"
+    folder = devkit / FOLDER
+    if folder.exists() and not (folder / "manifest.json").is_file():
+        raise FileExistsError(
+            f"{folder} was not written by write_shapes: move it away or choose another data.root"
+        )
+    if folder.exists() and (folder / "manifest.json").read_text() == json.dumps(manifest._asdict()):
+        return devkit
+    devkit.mkdir(parents=True, exist_ok=True)
+    # Written aside and renamed when whole: an interrupted run leaves nothing that looks complete.
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=devkit) as temporary:
+        fresh = Path(temporary) / FOLDER
+        _write_folder(fresh, manifest)
+        if folder.exists():
+            folder.rename(Path(temporary) / "old")
+        fresh.rename(folder)
+    return devkit
+
+
+def _write_folder(folder: Path, manifest: _Manifest) -> None:
+    for part in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (folder / part).mkdir(parents=True)
+    counts = {"train": manifest.num_train, "val": manifest.num_val, "test": manifest.num_test}
+    for split_number, (split, count) in enumerate(counts.items()):
+        ids = [f"{split}_{number:05d}" for number in range(count)]
+        for number, image_id in enumerate(ids):
+            rng = np.random.default_rng((manifest.seed, split_number, number))
+            drawing = draw_image(rng, manifest.size)
+            _write_image(folder / "JPEGImages" / f"{image_id}.jpg", drawing.image)
+            (folder / "Annotations" / f"{image_id}.xml").write_text(_to_xml(image_id, drawing))
+        (folder / "ImageSets" / "Main" / f"{split}.txt").write_text(
+            "".join(f"{image_id}\n" for image_id in ids)
+        )
+    (folder / "manifest.json").write_text(json.dumps(manifest._asdict()))
+
+
+def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
+    _, jpeg = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    path.write_bytes(jpeg.tobytes())  # cv2.imwrite would only return False on a full disk
+
+
+def _to_xml(image_id: str, drawing: Drawing) -> str:
+    height, width = drawing.image.shape[:2]
+    lines = [
+        "<annotation>",
+        f"  <folder>{FOLDER}</folder>",
+        f"  <filename>{image_id}.jpg</filename>",
+        f"  <size><width>{width}</width><height>{height}</height><depth>3</depth></size>",
+    ]
+    for item in drawing.objects:
+        xmin, ymin, xmax, ymax = (value + 1 for value in item.box)  # VOC counts from 1
+        lines += [
+            "  <object>",
+            f"    <name>{item.name}</name>",
+            f"    <difficult>{int(item.difficult)}</difficult>",
+            f"    <bndbox><xmin>{xmin}</xmin><ymin>{ymin}</ymin>",
+            f"      <xmax>{xmax}</xmax><ymax>{ymax}</ymax></bndbox>",
+            "  </object>",
+        ]
+    return "\n".join([*lines, "</annotation>", ""])

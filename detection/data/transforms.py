@@ -1,0 +1,132 @@
+"""From a decoded image to the network's input: augmentation and resizing, behind albumentations.
+
+Every transform here is called as ``transform(image, boxes, labels, difficult)`` and returns the same
+four, the image as a uint8 ``(3, H, W)`` tensor.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import albumentations as A
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from detection.data.geometry import SSDGeometry
+from detection.data.photometric import PhotometricDistort
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+# Below this an object cannot be trained on: its encoded width or height would be noise.
+_MIN_BOX_SIDE = 1.0
+
+
+class Transformed(NamedTuple):
+    """An image ready for the network, and its objects in the pixels of that image."""
+
+    image: torch.Tensor
+    boxes: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    difficult: NDArray[np.bool_]
+
+
+class DetectionTransform:
+    """A chain of albumentations transforms over an image and its objects.
+
+    The library keeps random state of its own, which neither worker processes nor ``seed_everything``
+    reach: :meth:`seed` sets it, and the loader does so before every training sample.
+    """
+
+    def __init__(self, transforms: Sequence[A.BasicTransform]) -> None:
+        self.pipeline = A.Compose(
+            list(transforms),
+            bbox_params=A.BboxParams(
+                format="pascal_voc", label_fields=["labels", "difficult"], clip=True, min_area=_MIN_BOX_SIDE
+            ),
+        )
+
+    def seed(self, seed: int) -> None:
+        """Fix the random state of the next call."""
+        self.pipeline.set_random_seed(seed)
+
+    def __call__(
+        self,
+        image: NDArray[np.uint8],
+        boxes: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        difficult: NDArray[np.bool_],
+    ) -> Transformed:
+        """Transform one image.
+
+        Args:
+            image: ``(H, W, 3)`` uint8 RGB.
+            boxes: ``(N, 4)`` xyxy pixels of the image.
+            labels: ``(N,)``.
+            difficult: ``(N,)``.
+        """
+        out = self.pipeline(image=image, bboxes=boxes.reshape(-1, 4), labels=labels, difficult=difficult)
+        return Transformed(
+            image=torch.from_numpy(np.ascontiguousarray(out["image"].transpose(2, 0, 1))),
+            boxes=np.asarray(out["bboxes"], dtype=np.float32).reshape(-1, 4),
+            labels=np.asarray(out["labels"], dtype=np.int64).reshape(-1),
+            difficult=np.asarray(out["difficult"], dtype=bool).reshape(-1),
+        )
+
+
+class ResizeExactly(A.DualTransform):  # type: ignore[misc]
+    """Resize to a fixed size, ignoring the aspect ratio: area averages to shrink, cubic to enlarge."""
+
+    _targets = (A.core.type_definitions.Targets.IMAGE, A.core.type_definitions.Targets.BBOXES)
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__(p=1.0)
+        self.size = size
+
+    def apply(self, img: NDArray[np.uint8], **params: Any) -> NDArray[np.uint8]:
+        """Resize the pixels."""
+        height, width = self.size
+        grows, shrinks = (
+            height >= img.shape[0] and width >= img.shape[1],
+            height <= img.shape[0] and width <= img.shape[1],
+        )
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC if grows else cv2.INTER_LINEAR
+        return cv2.resize(img, (width, height), interpolation=interpolation)
+
+    def apply_to_bboxes(self, bboxes: NDArray[np.float32], **params: Any) -> NDArray[np.float32]:
+        """Boxes arrive relative to the image's sides, so a resize leaves them as they are."""
+        return bboxes
+
+
+def _height_width(size: int | Sequence[int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def ssd_train_transform(
+    size: int | Sequence[int],
+    fill: Sequence[float] = IMAGENET_MEAN,
+    photometric: bool = True,
+    expand_probability: float = 0.5,
+    max_expand: float = 4.0,
+    crop: bool = True,
+    flip_probability: float = 0.5,
+) -> DetectionTransform:
+    """SSD's training transform (SSD paper, sections 2.2 and 3.6).
+
+    Colours are distorted after the geometry: fewer pixels to touch, and the same images but for the fill.
+
+    Args:
+        size: side of the square input, or ``(height, width)``.
+        fill: RGB around expanded images.
+        photometric: whether to distort brightness, contrast, saturation and hue.
+        expand_probability: chance of placing the image on a larger canvas.
+        max_expand: largest side of that canvas, in sides of the image.
+        crop: whether to take an IoU-constrained crop.
+        flip_probability: chance of a mirror image.
+    """
+    geometry = SSDGeometry(_height_width(size), fill, expand_probability, max_expand, crop, flip_probability)
+    return DetectionTransform([geometry, PhotometricDistort()] if photometric else [geometry])
+
+
+def ssd_eval_transform(size: int | Sequence[int]) -> DetectionTransform:
+    """SSD's evaluation transform: resize to ``size`` (side, or height and width), nothing else."""
+    return DetectionTransform([ResizeExactly(_height_width(size))])

@@ -1,0 +1,1 @@
+"""Floor 1: losses, pure functions of tensors."""

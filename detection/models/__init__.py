@@ -1,0 +1,1 @@
+"""The networks. They never see ground truth."""

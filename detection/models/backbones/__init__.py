@@ -1,0 +1,8 @@
+"""Image classifiers without their classifier, as feature extractors with ImageNet weights."""
+
+from detection.models.backbones.base import Backbone
+from detection.models.backbones.mobilenet import MobileNetV2Backbone
+from detection.models.backbones.resnet import ResNetBackbone
+from detection.models.backbones.vgg import VGG16AtrousBackbone
+
+__all__ = ["Backbone", "MobileNetV2Backbone", "ResNetBackbone", "VGG16AtrousBackbone"]

@@ -1,0 +1,47 @@
+"""torchvision's MobileNetV2."""
+
+from torch import Tensor
+from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
+
+from detection.models.backbones.base import Backbone
+from detection.models.backbones.weights import load_submodule, read_weights
+
+
+class MobileNetV2Backbone(Backbone):
+    """MobileNetV2 of width 1; maps of stride 8, 16 and 32 with 192, 576 and 1280 channels.
+
+    Strides 16 and 32 are SSDLite's: the expansion of the block that halves the resolution, and the last
+    layer (MobileNetV2 paper, section 6.2). Stride 8 is taken by the same rule, one block group earlier.
+
+    Args:
+        weights: ``"imagenet"``, a path, or None for random.
+        freeze_batchnorm: keep all batch norms at their ImageNet statistics, scale and shift.
+
+    Raises:
+        ValueError: if the weights cannot be had or do not fit.
+    """
+
+    family = "mobilenet_v2"
+    channels = (192, 576, 1280)
+    strides = (8, 16, 32)
+
+    def __init__(self, weights: str | None = "imagenet", freeze_batchnorm: bool = False) -> None:
+        super().__init__(freeze_batchnorm)
+        self.features = mobilenet_v2(weights=None).features
+        if weights is not None:
+            state = read_weights(weights, MobileNet_V2_Weights.IMAGENET1K_V1)
+            load_submodule(self.features, state, weights)
+        self.train()
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Returns the three maps."""
+        x = images
+        maps = []
+        for i, block in enumerate(self.features):
+            if i in (7, 14):  # these halve the resolution, so they have no residual connection to keep
+                expanded = block.conv[0](x)
+                maps.append(expanded)
+                x = block.conv[1:](expanded)
+            else:
+                x = block(x)
+        return [*maps, x]

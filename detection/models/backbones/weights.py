@@ -1,0 +1,94 @@
+"""ImageNet weights: from torchvision's server, or from a file on this machine."""
+
+import pickle
+from collections.abc import Mapping
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+State = Mapping[str, Tensor]
+
+
+def read_weights(weights: str, published: Any) -> State:
+    """Gets a classifier's state dict.
+
+    Args:
+        weights: ``"imagenet"`` for the published file, or the path of a file.
+        published: the member of torchvision's weights enum that ``"imagenet"`` stands for.
+
+    Raises:
+        ValueError: if the file cannot be had or is not a plain state dict.
+    """
+    return _download(published.url) if weights == "imagenet" else _read_file(Path(weights))
+
+
+def _download(url: str) -> State:
+    """Downloads into torch hub's folder, or finds the file that is already there."""
+    name = url.rsplit("/", 1)[-1]
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    try:
+        return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
+    except (OSError, HTTPException, RuntimeError) as error:  # no network, broken off, wrong checksum
+        raise ValueError(
+            f"Cannot get the ImageNet weights {name} ({error}): download {url} and place it in {folder}, "
+            f"or pass model.backbone.weights=/path/to/{name}, or start from random weights with "
+            f"model.backbone.weights=null."
+        ) from error
+
+
+def _read_file(path: Path) -> State:
+    if not path.is_file():
+        raise ValueError(
+            f"There is no weights file {path}; model.backbone.weights takes 'imagenet', a path or null."
+        )
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"{path} is not a file of plain tensors; save it with torch.save(model.state_dict(), path)."
+        ) from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"{path} holds no state dict; save it with torch.save(model.state_dict(), path).")
+    return state
+
+
+def load_submodule(module: nn.Module, state: State, source: str) -> str:
+    """Copies the tensors of ``module`` out of a larger state dict, such as a whole classifier's.
+
+    The two may differ by a prefix (``features.``, ``module.``, ...), which is found by itself: the one
+    under which the file has most of the module's tensors. Everything else in the file is ignored.
+
+    Args:
+        module: what to fill.
+        state: the larger state dict.
+        source: the file's name, for the error message.
+
+    Returns:
+        The prefix of the module's keys in the file.
+
+    Raises:
+        ValueError: if tensors are missing or have another shape; it names the first of them.
+    """
+    # Files older than PyTorch 0.4.1 do not count batches, and nothing here uses the count.
+    wanted = {k: v for k, v in module.state_dict().items() if not k.endswith("num_batches_tracked")}
+    first = next(iter(wanted))
+    prefixes = {key.removesuffix(first) for key in state if key == first or key.endswith(f".{first}")} or {""}
+    prefix = max(prefixes, key=lambda p: sum(p + key in state for key in wanted))
+    missing = [key for key in wanted if prefix + key not in state]
+    if missing:
+        raise ValueError(
+            f"{source} does not fit this backbone: {len(missing)} of {len(wanted)} tensors are missing, "
+            f"the first are {', '.join(prefix + key for key in missing[:3])}."
+        )
+    for key, value in wanted.items():
+        if state[prefix + key].shape != value.shape:
+            raise ValueError(
+                f"{source} does not fit this backbone: {prefix + key} has shape "
+                f"{tuple(state[prefix + key].shape)} instead of {tuple(value.shape)}."
+            )
+    module.load_state_dict({key: state[prefix + key] for key in wanted}, strict=False)
+    return prefix

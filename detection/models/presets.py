@@ -1,0 +1,116 @@
+"""Which anchors and extra layers SSD has for which backbone and input size, as plain data."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class ExtraLayer(NamedTuple):
+    """A 1x1 convolution, then a larger one that shrinks the map; both with ReLU."""
+
+    mid_channels: int
+    out_channels: int
+    kernel: int
+    stride: int
+    padding: int
+
+
+@dataclass(frozen=True)
+class SSDPreset:
+    """Arguments of ``SSD``, by the same names."""
+
+    strides: tuple[int, ...]
+    extras: tuple[ExtraLayer, ...]
+    anchor_sizes: tuple[float, ...]
+    anchor_ratios: tuple[tuple[float, ...], ...]
+    anchor_steps: tuple[float, ...]
+    extras_batchnorm: bool = True
+    lite_heads: bool = False
+
+
+_R3 = (1, 2, 1 / 2)
+_R5 = (1, 2, 1 / 2, 3, 1 / 3)
+
+# SSD paper, section 3.1: 10% of the input at the finest map, then 20% to 105% in equal steps.
+_SIZES_300 = (30, 60, 111, 162, 213, 264, 315)
+_STEPS_300 = (8, 16, 32, 64, 100, 300)
+_RATIOS_300 = (_R3, _R5, _R5, _R5, _R3, _R3)
+
+# GluonCV's for maps of stride 16 to 512.
+_SIZES_512 = (51.2, 102.4, 189.4, 276.4, 363.52, 450.6, 492)
+_STEPS_512 = (16, 32, 64, 128, 256, 512)
+_RATIOS_512 = (_R3, _R5, _R5, _R5, _R3, _R3)
+_EXTRAS_512 = (
+    ExtraLayer(512, 512, 3, 2, 1),
+    ExtraLayer(512, 512, 3, 2, 1),
+    ExtraLayer(256, 256, 3, 2, 1),
+    ExtraLayer(256, 256, 3, 2, 1),
+)
+
+PRESETS: dict[tuple[str, int], SSDPreset] = {
+    ("vgg16_atrous", 300): SSDPreset(
+        strides=(8, 16),
+        extras=(
+            ExtraLayer(256, 512, 3, 2, 1),
+            ExtraLayer(128, 256, 3, 2, 1),
+            ExtraLayer(128, 256, 3, 1, 0),
+            ExtraLayer(128, 256, 3, 1, 0),
+        ),
+        extras_batchnorm=False,
+        anchor_sizes=_SIZES_300,
+        anchor_ratios=_RATIOS_300,
+        anchor_steps=_STEPS_300,
+    ),
+    ("vgg16_atrous", 512): SSDPreset(
+        strides=(8, 16),
+        extras=(
+            ExtraLayer(256, 512, 3, 2, 1),
+            ExtraLayer(128, 256, 3, 2, 1),
+            ExtraLayer(128, 256, 3, 2, 1),
+            ExtraLayer(128, 256, 3, 2, 1),
+            ExtraLayer(128, 256, 4, 1, 1),
+        ),
+        extras_batchnorm=False,
+        anchor_sizes=(51.2, 76.8, 153.6, 230.4, 307.2, 384.0, 460.8, 537.6),
+        anchor_ratios=(_R3, _R5, _R5, _R5, _R5, _R3, _R3),
+        anchor_steps=(8, 16, 32, 64, 128, 256, 512),
+    ),
+    ("resnet", 300): SSDPreset(
+        strides=(8, 16),
+        extras=(
+            ExtraLayer(256, 256, 3, 2, 1),
+            ExtraLayer(256, 256, 3, 2, 1),
+            ExtraLayer(128, 128, 3, 2, 1),
+            ExtraLayer(128, 128, 3, 2, 0),
+        ),
+        anchor_sizes=(21, 45, 99, 153, 207, 261, 315),
+        anchor_ratios=_RATIOS_300,
+        anchor_steps=_STEPS_300,
+    ),
+    ("resnet", 512): SSDPreset(
+        strides=(16, 32),
+        extras=_EXTRAS_512,
+        anchor_sizes=_SIZES_512,
+        anchor_ratios=_RATIOS_512,
+        anchor_steps=_STEPS_512,
+    ),
+    ("mobilenet_v2", 300): SSDPreset(
+        strides=(8, 16, 32),
+        extras=(
+            ExtraLayer(128, 256, 3, 2, 1),
+            ExtraLayer(128, 256, 3, 2, 1),
+            ExtraLayer(128, 256, 3, 1, 0),
+        ),
+        lite_heads=True,
+        anchor_sizes=_SIZES_300,
+        anchor_ratios=_RATIOS_300,
+        anchor_steps=_STEPS_300,
+    ),
+    ("mobilenet_v2", 512): SSDPreset(
+        strides=(16, 32),
+        extras=_EXTRAS_512,
+        lite_heads=True,
+        anchor_sizes=_SIZES_512,
+        anchor_ratios=_RATIOS_512,
+        anchor_steps=_STEPS_512,
+    ),
+}

@@ -1,0 +1,201 @@
+"""SSD: Single Shot MultiBox Detector (Liu et al., ECCV 2016).
+
+Shapes: B images, C classes without background, A anchors over all feature maps, K anchors per cell of
+one map. Logits have C + 1 channels; channel 0 is background.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from detection.models.backbones import Backbone
+from detection.models.presets import PRESETS, ExtraLayer
+from detection.models.ssd_layers import extra_layer, prediction_head
+from detection.ops.anchors import ssd_anchors
+from detection.ops.postprocess import select_detections
+from detection.types import Detections
+
+BOX_STDS = (0.1, 0.1, 0.2, 0.2)
+"""Deltas are divided by these when encoded (the "variances" of the original implementation)."""
+
+
+class SSDOutput(NamedTuple):
+    """The raw predictions, the same in training and evaluation."""
+
+    logits: Tensor
+    """``(B, A, C + 1)``, before softmax; 0 is background."""
+    deltas: Tensor
+    """``(B, A, 4)``, relative to the anchors."""
+    anchors: Tensor
+    """float32 ``(A, 4)`` xyxy, in pixels of the input."""
+
+
+class SSD(nn.Module):
+    """A backbone, extra layers that shrink its last map further, and two predictors on every map.
+
+    Args:
+        backbone: gives the finest maps.
+        num_classes: C, without background.
+        strides: which of the backbone's maps to use, finest first; the extras follow the last.
+        extras: ``(mid_channels, out_channels, kernel, stride, padding)`` of each extra layer.
+        anchor_sizes: in pixels, one more than there are maps; see ``ssd_anchors``.
+        anchor_ratios: one list per map.
+        anchor_steps: pixels per cell, one per map. They stay as given for inputs of any size.
+        extras_batchnorm: whether the extra layers have batch norm, as fits the backbone.
+        lite_heads: predict with a depthwise and a 1x1 convolution in place of a full 3x3 (SSDLite,
+            MobileNetV2 paper, section 6.2).
+
+    Raises:
+        ValueError: if the numbers of maps, sizes, ratios and steps disagree, or the backbone has no map
+            of a stride.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        num_classes: int,
+        *,
+        strides: Sequence[int],
+        extras: Sequence[Sequence[int]],
+        anchor_sizes: Sequence[float],
+        anchor_ratios: Sequence[Sequence[float]],
+        anchor_steps: Sequence[float],
+        extras_batchnorm: bool = True,
+        lite_heads: bool = False,
+    ) -> None:
+        super().__init__()
+        _check_arguments(backbone, strides, extras, anchor_sizes, anchor_ratios, anchor_steps)
+        self.num_classes = num_classes
+        self.anchor_sizes, self.anchor_ratios, self.anchor_steps = anchor_sizes, anchor_ratios, anchor_steps
+        self.backbone = backbone
+        self._taps = [backbone.strides.index(stride) for stride in strides]
+        self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1))
+
+        channels = [backbone.channels[tap] for tap in self._taps]
+        self.extras = nn.ModuleList()
+        for i, spec in enumerate(extras):
+            # The last map may be a single cell, where a batch of one image has no variance to divide by.
+            last = i == len(extras) - 1
+            layer = ExtraLayer(*spec)
+            self.extras.append(
+                extra_layer(channels[-1], layer, extras_batchnorm, extras_batchnorm and not last)
+            )
+            channels.append(layer.out_channels)
+
+        self.class_heads, self.box_heads = nn.ModuleList(), nn.ModuleList()
+        for i, (in_channels, ratios) in enumerate(zip(channels, anchor_ratios, strict=True)):
+            num_anchors = len(ratios) + 1
+            batchnorm = i < len(channels) - 1
+            self.class_heads.append(
+                prediction_head(in_channels, num_anchors * (num_classes + 1), lite_heads, batchnorm)
+            )
+            self.box_heads.append(prediction_head(in_channels, num_anchors * 4, lite_heads, batchnorm))
+
+    def forward(self, images: Tensor) -> SSDOutput:
+        """Predicts classes and boxes for every anchor.
+
+        Args:
+            images: ``(B, 3, H, W)`` RGB on the scale 0..255, uint8 or float, of any H and W.
+
+        Raises:
+            ValueError: if the images are too small for the last extra layers.
+        """
+        maps = self.feature_maps((images.to(self.mean.dtype) - self.mean) / self.std)
+        logits = [
+            _flatten(head(x), self.num_classes + 1) for head, x in zip(self.class_heads, maps, strict=True)
+        ]
+        deltas = [_flatten(head(x), 4) for head, x in zip(self.box_heads, maps, strict=True)]
+        sizes = [(x.shape[2], x.shape[3]) for x in maps]
+        anchors = ssd_anchors(sizes, self.anchor_steps, self.anchor_sizes, self.anchor_ratios, images.device)
+        return SSDOutput(torch.cat(logits, dim=1), torch.cat(deltas, dim=1), anchors)
+
+    def feature_maps(self, images: Tensor) -> list[Tensor]:
+        """Returns the maps that are predicted from, finest first, for normalised images."""
+        backbone_maps = self.backbone(images)
+        maps = [backbone_maps[tap] for tap in self._taps]
+        for extra in self.extras:
+            if min(maps[-1].shape[2:]) < extra.min_size:
+                raise ValueError(
+                    f"Images of {images.shape[2]}x{images.shape[3]} are too small for this SSD: a map of "
+                    f"{maps[-1].shape[2]}x{maps[-1].shape[3]} cells is left where its next layer needs "
+                    f"{extra.min_size}. Choose a larger data.size."
+                )
+            maps.append(extra(maps[-1]))
+        return maps
+
+    @torch.no_grad()
+    def detect(
+        self,
+        output: SSDOutput,
+        image_size: tuple[int, int],
+        score_threshold: float = 0.01,
+        nms_threshold: float = 0.45,
+        topk: int = 400,
+        max_detections: int = 100,
+    ) -> list[Detections]:
+        """Turns raw predictions into detections (SSD paper, section 3, "Inference time").
+
+        Args:
+            output: what ``forward`` returned.
+            image_size: ``(height, width)`` of the input, to which boxes are clipped.
+            score_threshold: a class counts for an anchor only above it.
+            nms_threshold: of two boxes of one class that overlap more, the weaker is dropped.
+            topk: candidates per image, over all classes, that enter suppression.
+            max_detections: kept per image.
+
+        Returns:
+            One per image.
+        """
+        return select_detections(
+            *output, image_size, BOX_STDS, score_threshold, nms_threshold, topk, max_detections
+        )
+
+
+def build_ssd(backbone: Backbone, num_classes: int, size: int) -> SSD:
+    """Builds the published SSD for a backbone and a native input size.
+
+    Args:
+        backbone: one of ``detection.models.backbones``.
+        num_classes: without background.
+        size: the side in pixels that anchors and extra layers are made for; other inputs work too.
+
+    Raises:
+        ValueError: if there is no preset for this backbone and size.
+    """
+    if (backbone.family, size) not in PRESETS:
+        sizes = sorted(known for family, known in PRESETS if family == backbone.family)
+        raise ValueError(f"There are SSD presets of {backbone.family} for sizes {sizes}, not for {size}.")
+    return SSD(backbone, num_classes, **vars(PRESETS[backbone.family, size]))
+
+
+def _check_arguments(
+    backbone: Backbone,
+    strides: Sequence[int],
+    extras: Sequence[Sequence[int]],
+    anchor_sizes: Sequence[float],
+    anchor_ratios: Sequence[Sequence[float]],
+    anchor_steps: Sequence[float],
+) -> None:
+    num_maps = len(strides) + len(extras)
+    if not num_maps == len(anchor_steps) == len(anchor_ratios) == len(anchor_sizes) - 1:
+        raise ValueError(
+            f"{len(strides)} backbone maps and {len(extras)} extras need {num_maps} anchor_steps and "
+            f"anchor_ratios and {num_maps + 1} anchor_sizes; got {len(anchor_steps)}, "
+            f"{len(anchor_ratios)} and {len(anchor_sizes)}."
+        )
+    if not set(strides) <= set(backbone.strides):
+        raise ValueError(
+            f"This SSD needs maps of strides {tuple(strides)}, but {type(backbone).__name__} has "
+            f"{backbone.strides}; set the backbone's strides, or choose another size."
+        )
+
+
+def _flatten(predictions: Tensor, channels: int) -> Tensor:
+    """``(B, K * channels, H, W)`` to ``(B, H * W * K, channels)``, the order of the anchors."""
+    return predictions.permute(0, 2, 3, 1).reshape(predictions.shape[0], -1, channels)

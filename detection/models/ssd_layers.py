@@ -1,0 +1,63 @@
+"""The layers that SSD adds to its backbone, with the initialisation of the published training."""
+
+from torch import nn
+
+from detection.models.presets import ExtraLayer
+
+
+class Extra(nn.Sequential):
+    """One extra layer; ``min_size`` is the smallest side in cells of a map that it can take."""
+
+    min_size: int
+
+
+def extra_layer(in_channels: int, layer: ExtraLayer, mid_batchnorm: bool, out_batchnorm: bool) -> Extra:
+    """Builds a 1x1 convolution and a larger one, each with ReLU.
+
+    Args:
+        in_channels: of the map before.
+        layer: what to build.
+        mid_batchnorm: whether batch norm follows the 1x1 convolution.
+        out_batchnorm: whether batch norm follows the larger one.
+    """
+    extra = Extra(
+        *_conv_relu(in_channels, layer.mid_channels, 1, 1, 0, mid_batchnorm),
+        *_conv_relu(layer.mid_channels, *layer[1:], out_batchnorm),
+    )
+    extra.min_size = layer.kernel - 2 * layer.padding
+    return extra
+
+
+def _conv_relu(
+    in_channels: int, out_channels: int, kernel: int, stride: int, padding: int, batchnorm: bool
+) -> list[nn.Module]:
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=not batchnorm)
+    # Normal Xavier over the fan-out with the gain of a ReLU, which PyTorch knows by Kaiming's name.
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    norm = [nn.BatchNorm2d(out_channels)] if batchnorm else []
+    return [conv, *norm, nn.ReLU(inplace=True)]
+
+
+def prediction_head(in_channels: int, out_channels: int, lite: bool, lite_batchnorm: bool) -> nn.Sequential:
+    """Builds a predictor for one map.
+
+    Args:
+        in_channels: of the map.
+        out_channels: predictions per cell.
+        lite: a 3x3 depthwise convolution with ReLU6, then a 1x1, in place of one 3x3 convolution.
+        lite_batchnorm: whether batch norm follows the depthwise convolution.
+    """
+    layers: list[nn.Module] = []
+    if lite:
+        layers.append(
+            nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=in_channels, bias=not lite_batchnorm)
+        )
+        layers += [nn.BatchNorm2d(in_channels)] if lite_batchnorm else []
+        layers.append(nn.ReLU6(inplace=True))
+    kernel = 1 if lite else 3
+    predictor = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2)
+    nn.init.xavier_uniform_(predictor.weight)
+    nn.init.zeros_(predictor.bias)  # type: ignore[arg-type]
+    return nn.Sequential(*layers, predictor)

@@ -1,0 +1,1 @@
+"""Floor 0: tensors in, tensors out; imports torch and torchvision.ops only."""

@@ -1,0 +1,58 @@
+"""Anchors: the boxes that a network's predictions are relative to."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def ssd_anchors(
+    feature_sizes: Sequence[tuple[int, int]],
+    steps: Sequence[float],
+    sizes: Sequence[float],
+    ratios: Sequence[Sequence[float]],
+    device: torch.device | str | None = None,
+) -> Tensor:
+    """Lays SSD's anchors over the cells of every feature map (SSD paper, section 2.2).
+
+    The anchors follow the sizes of the maps, so images of any height and width work. They are not
+    clipped: those near the border stick out of the image.
+
+    Args:
+        feature_sizes: ``(height, width)`` in cells of each of the ``L`` maps, finest first.
+        steps: pixels per cell of each map; cell ``(row, col)`` is centred at ``(index + 0.5) * step``.
+        sizes: ``L + 1`` side lengths in pixels. Map ``i`` has squares of side ``sizes[i]`` and of side
+            ``sqrt(sizes[i] * sizes[i + 1])``.
+        ratios: for each map, width / height of its shapes. The first must be 1 and stands for the two
+            squares; every further ``r`` adds one box of ``(s * sqrt(r), s / sqrt(r))``.
+        device: where the anchors are made.
+
+    Returns:
+        ``(A, 4)`` float32 xyxy in pixels, ordered by map, row, column, shape.
+
+    Raises:
+        ValueError: if the lists do not describe the same number of maps.
+    """
+    num_maps = len(feature_sizes)
+    if not len(steps) == len(ratios) == len(sizes) - 1 == num_maps:
+        raise ValueError(
+            f"{num_maps} feature maps need {num_maps} steps, {num_maps} lists of ratios and {num_maps + 1} "
+            f"sizes; got {len(steps)}, {len(ratios)} and {len(sizes)}."
+        )
+    per_map = []
+    for i, (height, width) in enumerate(feature_sizes):
+        shapes = torch.tensor(_cell_shapes(sizes[i], sizes[i + 1], ratios[i]), device=device)  # (K, 2)
+        x = (torch.arange(width, device=device, dtype=torch.float32) + 0.5) * steps[i]
+        y = (torch.arange(height, device=device, dtype=torch.float32) + 0.5) * steps[i]
+        rows, cols = torch.meshgrid(y, x, indexing="ij")
+        centres = torch.stack((cols, rows), dim=-1).reshape(-1, 1, 2)  # (H * W, 1, 2)
+        per_map.append(torch.cat((centres - shapes / 2, centres + shapes / 2), dim=-1).reshape(-1, 4))
+    return torch.cat(per_map)
+
+
+def _cell_shapes(size: float, next_size: float, ratios: Sequence[float]) -> list[tuple[float, float]]:
+    """``(width, height)`` of the anchors of one cell, in the order of the predictor's channels."""
+    between = math.sqrt(size * next_size)
+    rectangles = [(size * math.sqrt(ratio), size / math.sqrt(ratio)) for ratio in ratios[1:]]
+    return [(float(size), float(size)), (between, between), *rectangles]

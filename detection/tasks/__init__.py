@@ -1,0 +1,1 @@
+"""LightningModules: the only place where networks, ground truth and losses meet."""

@@ -1,0 +1,130 @@
+"""What every detection task shares: optimizer, logging, evaluation."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics import MeanMetric
+
+from detection.metrics.voc_map import VOCMeanAP
+from detection.tasks.schedules import Schedule
+from detection.types import Detections, Target
+
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
+
+
+class DetectionTask(pl.LightningModule, ABC):
+    """Trains and evaluates a detector.
+
+    Subclasses own the network and define ``training_step`` and ``evaluate_batch``.
+
+    Args:
+        class_names: names of the foreground classes, in label order.
+        optimizer: makes the optimizer from the trainable parameters.
+        scheduler: the learning-rate schedule.
+        interpolation: how VOC AP is summed: ``07`` (11 points) or ``area`` (2010 and later).
+    """
+
+    loss_names: ClassVar[tuple[str, ...]]
+    """The losses of ``evaluate_batch``, ``loss`` (the sum) among them."""
+
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        optimizer: MakeOptimizer,
+        scheduler: Schedule,
+        interpolation: str,
+    ) -> None:
+        super().__init__()
+        self.class_names = list(class_names)
+        self.make_optimizer = optimizer
+        self.schedule = scheduler
+        metrics = {
+            stage: VOCMeanAP(len(self.class_names), interpolation=interpolation) for stage in ("val", "test")
+        }
+        # Not registered as parts of the module: a checkpoint has no use for half-filled metrics.
+        self._metrics: dict[str, VOCMeanAP] = metrics
+        # One per loss, also on a process without a single batch: all processes must meet in compute().
+        self._losses = {name: MeanMetric() for name in self.loss_names}
+
+    def describe(self, **config: Any) -> None:
+        """Keep plain values (dicts, lists, strings, numbers) that describe this task in its checkpoints."""
+        self.save_hyperparameters(config, logger=False)
+
+    @abstractmethod
+    def evaluate_batch(self, batch: Any) -> tuple[list[Detections], list[Target], dict[str, Tensor], Tensor]:
+        """Detect and score one batch.
+
+        Returns:
+            Detections and targets per image, in original pixels; the losses by name; and the weight of this
+            batch in their mean.
+        """
+
+    @abstractmethod
+    def original_targets(self, batch: Any) -> list[Target]:
+        """The ground truth of each image of a batch, in its original pixels."""
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """One group of all trainable parameters; the schedule is followed step by step."""
+        optimizer = self.make_optimizer(p for p in self.parameters() if p.requires_grad)
+        total = int(self.trainer.estimated_stepping_batches)
+        per_epoch = total / max(self.trainer.max_epochs or 1, 1)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: self.schedule(step, per_epoch, total)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def mean_over_ranks(self, count: Tensor) -> Tensor:
+        """Average a count over all processes.
+
+        A loss divided by this mean, its gradient averaged over processes as DDP does, is divided by the
+        total: training does not depend on the number of processes.
+        """
+        gathered = self.all_gather(count.float())
+        assert isinstance(gathered, Tensor)
+        return gathered.mean()
+
+    def log_losses(self, losses: Mapping[str, Tensor], batch_size: int) -> None:
+        """Log training losses, ``train/loss`` on the progress bar."""
+        for name, value in losses.items():
+            on_bar = name == "loss"
+            self.log(f"train/{name}", value.detach(), prog_bar=on_bar, batch_size=batch_size)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> list[Detections]:
+        """Score one batch; the detections, in original pixels, are for callbacks."""
+        return self._evaluate("val", batch)
+
+    def test_step(self, batch: Any, batch_idx: int) -> list[Detections]:
+        """Score one batch; the detections, in original pixels, are for callbacks."""
+        return self._evaluate("test", batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation figures."""
+        self._log_evaluation("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test figures."""
+        self._log_evaluation("test")
+
+    def _evaluate(self, stage: str, batch: Any) -> list[Detections]:
+        detections, targets, losses, weight = self.evaluate_batch(batch)
+        self._metrics[stage].to(self.device).update(detections, targets)
+        for name, value in losses.items():
+            self._losses[name].to(self.device).update(value, weight)
+        return detections
+
+    def _log_evaluation(self, stage: str) -> None:
+        metric = self._metrics[stage]
+        result = metric.compute()
+        values = {"map": result["map"], "map_07": result["map_07"], "map_area": result["map_area"]}
+        values |= {f"ap/{name}": ap for name, ap in zip(self.class_names, result["ap"], strict=True)}
+        values |= {name: mean.compute() for name, mean in self._losses.items()}
+        # Every process computed the same values from the gathered states, so there is nothing to reduce.
+        self.log_dict({f"{stage}/{k}": v.float() for k, v in values.items()}, rank_zero_only=False)
+        for used in (metric, *self._losses.values()):
+            used.reset()

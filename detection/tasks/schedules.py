@@ -1,0 +1,61 @@
+"""Learning-rate schedules: the factor on the base rate at each optimizer step."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Schedule(Protocol):
+    """A learning-rate schedule."""
+
+    def __call__(self, step: int, steps_per_epoch: float, total_steps: int) -> float:
+        """Return the factor on the base learning rate at optimizer step ``step`` (from 0)."""
+
+
+def _warmup(step: int, steps: int, start: float) -> float:
+    return 1.0 if step >= steps else start + (1 - start) * step / steps
+
+
+@dataclass
+class MultiStep:
+    """Multiply the rate by ``gamma`` at each milestone.
+
+    Args:
+        milestones: epochs, counted from 0, at whose start the rate drops.
+        gamma: the factor of each drop.
+        warmup_steps: length of a linear warm-up, in optimizer steps.
+        warmup_factor: where the warm-up starts, as a factor on the base rate.
+    """
+
+    milestones: Sequence[float]
+    gamma: float = 0.1
+    warmup_steps: int = 0
+    warmup_factor: float = 1 / 3
+
+    def __call__(self, step: int, steps_per_epoch: float, total_steps: int) -> float:
+        """Return the factor at optimizer step ``step``."""
+        passed = sum(step >= milestone * steps_per_epoch for milestone in self.milestones)
+        return _warmup(step, self.warmup_steps, self.warmup_factor) * self.gamma**passed
+
+
+@dataclass
+class Cosine:
+    """Follow half a cosine from the base rate down to ``final_factor`` of it, at the last step.
+
+    Args:
+        final_factor: the rate at the end, as a factor on the base rate.
+        warmup_steps: length of a linear warm-up, in optimizer steps.
+        warmup_factor: where the warm-up starts, as a factor on the base rate.
+    """
+
+    final_factor: float = 0.01
+    warmup_steps: int = 0
+    warmup_factor: float = 0.01
+
+    def __call__(self, step: int, steps_per_epoch: float, total_steps: int) -> float:
+        """Return the factor at optimizer step ``step``."""
+        progress = min(step / max(total_steps - 1, 1), 1.0)
+        cosine = (1 + math.cos(math.pi * progress)) / 2
+        decay = self.final_factor + (1 - self.final_factor) * cosine
+        return _warmup(step, self.warmup_steps, self.warmup_factor) * decay

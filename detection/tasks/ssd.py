@@ -1,0 +1,142 @@
+"""SSD as a LightningModule."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from detection.data.collate import AssignTargets
+from detection.losses.multibox import MultiboxLoss, multibox_loss
+from detection.models.ssd import BOX_STDS, SSD, SSDOutput
+from detection.ops.boxes import scale_boxes
+from detection.targets.ssd import assign_ssd_targets
+from detection.tasks.base import DetectionTask, MakeOptimizer
+from detection.tasks.schedules import Schedule
+from detection.types import AnchorTargets, Detections, PaddedBatch, Target
+
+
+class SSDTask(DetectionTask):
+    """Trains and evaluates :class:`~detection.models.ssd.SSD`.
+
+    Args:
+        backbone: the feature extractor.
+        network: makes the SSD from a backbone and a number of classes.
+        class_names: names of the foreground classes, in label order.
+        optimizer: makes the optimizer from the trainable parameters.
+        scheduler: the learning-rate schedule.
+        iou_threshold: an anchor learns an object from this overlap on (SSD paper, section 2.2).
+        neg_pos_ratio: hard negatives per positive anchor (SSD paper, section 2.2).
+        score_threshold: detections below this score are dropped before NMS.
+        nms_threshold: IoU above which NMS drops the weaker box of a class.
+        topk: candidates that enter NMS, over all classes of an image.
+        max_detections: detections kept per image.
+        interpolation: how VOC AP is summed: ``07`` (11 points) or ``area``.
+        channels_last: lay images and weights out channel by channel, which convolutions prefer.
+    """
+
+    loss_names = ("loss", "loss_cls", "loss_box")
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        network: Callable[..., SSD],
+        class_names: Sequence[str],
+        optimizer: MakeOptimizer,
+        scheduler: Schedule,
+        iou_threshold: float = 0.5,
+        neg_pos_ratio: float = 3.0,
+        score_threshold: float = 0.01,
+        nms_threshold: float = 0.45,
+        topk: int = 400,
+        max_detections: int = 100,
+        interpolation: str = "07",
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__(class_names, optimizer, scheduler, interpolation)
+        self.network = network(backbone=backbone, num_classes=len(class_names))
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.network.to(memory_format=self.memory_format)
+        self.iou_threshold = iou_threshold
+        self.neg_pos_ratio = neg_pos_ratio
+        self.select = {
+            "score_threshold": score_threshold,
+            "nms_threshold": nms_threshold,
+            "topk": topk,
+            "max_detections": max_detections,
+        }
+
+    def forward(self, images: Tensor) -> SSDOutput:
+        """Predict from uint8 images ``(B, 3, H, W)``."""
+        return self.network(images.contiguous(memory_format=self.memory_format))
+
+    def training_step(self, batch: PaddedBatch, batch_idx: int) -> Tensor:
+        """Predict, assign, compare."""
+        out = self(batch.images)
+        gt = batch.targets or self.assign(out.anchors, batch.boxes, batch.labels)
+        losses = self.loss(out, gt, self.mean_over_ranks((gt.labels > 0).sum()))
+        self.log_losses(_named(losses), batch_size=len(batch.images))
+        return losses.total
+
+    def assign(self, anchors: Tensor, boxes: Tensor, labels: Tensor) -> AnchorTargets:
+        """Assign padded ground truth to anchors."""
+        return assign_ssd_targets(anchors, boxes, labels, self.iou_threshold, BOX_STDS)
+
+    def loss(self, out: SSDOutput, gt: AnchorTargets, num_positives: Tensor) -> MultiboxLoss:
+        """Compare predictions with their targets."""
+        return multibox_loss(out.logits, out.deltas, gt.labels, gt.deltas, self.neg_pos_ratio, num_positives)
+
+    def evaluate_batch(
+        self, batch: PaddedBatch
+    ) -> tuple[list[Detections], list[Target], dict[str, Tensor], Tensor]:
+        """Detect and score one batch."""
+        out = self(batch.images)
+        gt = self.assign(out.anchors, batch.boxes, batch.labels)
+        num_positives = (gt.labels > 0).sum()
+        losses = _named(self.loss(out, gt, num_positives))
+        return self.detect(out, batch), self.original_targets(batch), losses, num_positives
+
+    def detect(self, out: SSDOutput, batch: PaddedBatch) -> list[Detections]:
+        """Detections of each image, in its original pixels."""
+        size = _size(batch)
+        detections = self.network.detect(out, size, **self.select)
+        for item, original in zip(detections, batch.sizes.tolist(), strict=True):
+            item["boxes"] = scale_boxes(item["boxes"], size, tuple(original))
+        return detections
+
+    def original_targets(self, batch: PaddedBatch) -> list[Target]:
+        """The ground truth of each image, in its original pixels, without the padding."""
+        targets: list[Target] = []
+        for i, image_id in enumerate(batch.image_ids):
+            real = batch.labels[i] >= 0
+            size = (int(batch.sizes[i, 0]), int(batch.sizes[i, 1]))
+            target = Target(
+                boxes=scale_boxes(batch.boxes[i][real], _size(batch), size),
+                labels=batch.labels[i][real],
+                difficult=batch.difficult[i][real],
+                image_id=image_id,
+                size=size,
+            )
+            targets.append(target)
+        return targets
+
+    def assigner(self, size: tuple[int, int]) -> AssignTargets:
+        """A function of padded ground truth alone, for the loader's workers.
+
+        Args:
+            size: ``(height, width)`` of the images that the workers will serve.
+        """
+        training = self.network.training
+        self.network.eval()  # so that the empty image leaves no trace in batch statistics
+        with torch.no_grad():
+            anchors = self(torch.zeros(1, 3, *size, dtype=torch.uint8)).anchors
+        self.network.train(training)
+        return partial(assign_ssd_targets, anchors, iou_threshold=self.iou_threshold, stds=BOX_STDS)
+
+
+def _named(losses: MultiboxLoss) -> dict[str, Tensor]:
+    return {"loss": losses.total, "loss_cls": losses.cls, "loss_box": losses.box}
+
+
+def _size(batch: PaddedBatch) -> tuple[int, int]:
+    return batch.images.shape[-2], batch.images.shape[-1]

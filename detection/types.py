@@ -1,0 +1,82 @@
+"""The contracts: what travels between the loader, the networks, the losses and the metrics.
+
+Conventions, everywhere in this package:
+
+* Images leave the loader as uint8 RGB ``(3, H, W)``; the network normalises on the device.
+* Boxes are float32 ``xyxy`` in absolute pixels, 0-based, ``(N, 4)``; ``(0, 4)`` is a normal value.
+* Labels outside the networks are int64 ``0..C-1``. Background exists only inside heads, targets and
+  losses, where it is index 0 and foreground class ``k`` is index ``k + 1``.
+* A size is ``(height, width)``.
+"""
+
+from typing import NamedTuple, TypedDict
+
+from torch import Tensor
+
+
+class Target(TypedDict):
+    """The objects of one image. All per-object fields have the same length and are filtered together."""
+
+    boxes: Tensor
+    """float32 ``(N, 4)``, in the pixels of the image it travels with."""
+    labels: Tensor
+    """int64 ``(N,)``, ``0..C-1``."""
+    difficult: Tensor
+    """bool ``(N,)``: trained on, ignored by the VOC metric."""
+    image_id: str
+    size: tuple[int, int]
+    """``(height, width)`` of the original image on disk."""
+
+
+class Detections(TypedDict):
+    """What a detector says about one image: sorted by score, clipped to the image."""
+
+    boxes: Tensor
+    """float32 ``(M, 4)``."""
+    scores: Tensor
+    """float32 ``(M,)``, descending."""
+    labels: Tensor
+    """int64 ``(M,)``, ``0..C-1``."""
+
+
+class Sample(NamedTuple):
+    """One image and its objects, as a dataset yields it."""
+
+    image: Tensor
+    """uint8 ``(3, H, W)`` RGB."""
+    target: Target
+
+
+class AnchorTargets(NamedTuple):
+    """What each anchor should predict; the product of ``detection.targets``."""
+
+    labels: Tensor
+    """int64 ``(B, A)``. SSD: 0 background, ``k + 1`` for class ``k``. RPN: 1, 0, or -1 for ignored."""
+    deltas: Tensor
+    """float32 ``(B, A, 4)``, zero where the anchor is not positive."""
+
+
+class PaddedBatch(NamedTuple):
+    """Images of one size, stacked; objects padded to the longest list of the batch (SSD)."""
+
+    images: Tensor
+    """uint8 ``(B, 3, H, W)``."""
+    boxes: Tensor
+    """float32 ``(B, M, 4)``, zeros where padded. ``M`` may be 0."""
+    labels: Tensor
+    """int64 ``(B, M)``, -1 where padded."""
+    difficult: Tensor
+    """bool ``(B, M)``, False where padded."""
+    sizes: Tensor
+    """int64 ``(B, 2)``: original ``(height, width)``."""
+    image_ids: list[str]
+    targets: AnchorTargets | None = None
+    """Set when the loader's workers assign targets (``data.targets_in_workers=true``)."""
+
+
+class ListBatch(NamedTuple):
+    """Images of different sizes, side by side (Faster R-CNN)."""
+
+    images: list[Tensor]
+    """Each uint8 ``(3, H_i, W_i)``."""
+    targets: list[Target]

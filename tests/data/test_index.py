@@ -1,0 +1,189 @@
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from detection.data import index
+from detection.data.index import load_index, read_image_ids
+
+
+def add(folder: Path, image_id: str, name: str = "cat", image: str | None = None, filename: str = "") -> None:
+    """Adds an image of 40x30 pixels with one object."""
+    for part in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(folder / "JPEGImages" / (image or f"{image_id}.jpg")), np.full((30, 40, 3), 99, np.uint8))
+    box = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>20</ymax></bndbox>"
+    (folder / "Annotations" / f"{image_id}.xml").write_text(
+        f"<annotation><filename>{filename}</filename><object><name>{name}</name>{box}</object></annotation>"
+    )
+
+
+def write_list(folder: Path, ids: list[str], split: str = "train") -> None:
+    (folder / "ImageSets" / "Main" / f"{split}.txt").write_text("\n".join(ids))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "VOC"
+    for image_id in ("a", "b"):
+        add(folder, image_id)
+    write_list(folder, ["b", "a"])
+    return folder
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The annotations parsed since the test began."""
+    names: list[str] = []
+    parse = index.parse_annotation
+
+    def spy(path: Path) -> Any:
+        names.append(path.stem)
+        return parse(path)
+
+    monkeypatch.setattr(index, "parse_annotation", spy)
+    return names
+
+
+def cache_file(folder: Path) -> Path:
+    (path,) = (folder.parent / "cache" / "detection").glob("*.json")
+    return path
+
+
+def test_entries_in_the_order_of_the_list(folder: Path) -> None:
+    entries = load_index(folder, "train")
+    assert list(entries) == ["b", "a"]
+    assert entries["a"].image == "a.jpg"
+    assert entries["a"].size == (30, 40)
+    assert entries["a"].objects == (("cat", (0.0, 1.0, 29.0, 19.0), False),)
+
+
+def test_second_time_reads_the_cache(folder: Path, parsed: list[str]) -> None:
+    first = load_index(folder, "train")
+    assert parsed == ["b", "a"]
+    assert load_index(folder, "train") == first
+    assert parsed == ["b", "a"]
+
+
+def test_changed_added_and_removed_files(folder: Path, parsed: list[str]) -> None:
+    load_index(folder, "train")
+    parsed.clear()
+    add(folder, "a", name="giraffe")
+    add(folder, "c")
+    (folder / "Annotations" / "b.xml").unlink()
+    write_list(folder, ["a", "c"])
+    entries = load_index(folder, "train")
+    assert parsed == ["a", "c"]
+    assert entries["a"].objects[0].name == "giraffe"
+    assert list(json.loads(cache_file(folder).read_text())["entries"]) == ["a", "c"]
+
+
+def test_same_size_but_newer_is_parsed_again(folder: Path, parsed: list[str]) -> None:
+    load_index(folder, "train")
+    parsed.clear()
+    path = folder / "Annotations" / "a.xml"
+    path.write_text(path.read_text().replace("cat", "dog"))
+    os.utime(path, ns=(1, 1))
+    assert load_index(folder, "train")["a"].objects[0].name == "dog"
+    assert parsed == ["a"]
+
+
+def test_resized_image_is_noticed(folder: Path) -> None:
+    load_index(folder, "train")
+    cv2.imwrite(str(folder / "JPEGImages" / "a.jpg"), np.zeros((60, 80, 3), np.uint8))
+    assert load_index(folder, "train")["a"].size == (60, 80)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 0}', '{"format": 1, "entries": {"a": [1]}}'])
+def test_damaged_cache_is_rebuilt(folder: Path, content: str) -> None:
+    expected = load_index(folder, "train")
+    path = cache_file(folder)
+    whole = path.read_text()
+    path.write_text(content)
+    assert load_index(folder, "train") == expected
+    assert path.read_text() == whole
+
+
+def test_no_place_for_a_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocked = folder.parent / "file"
+    blocked.touch()  # a file where a folder is wanted: fails for every user, root included
+    monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
+    assert list(load_index(folder, "train")) == ["b", "a"]
+
+
+def test_splits_have_caches_of_their_own(folder: Path) -> None:
+    write_list(folder, ["a"], "val")
+    assert list(load_index(folder, "train")) == ["b", "a"]
+    assert list(load_index(folder, "val")) == ["a"]
+    assert list(load_index(folder, "train")) == ["b", "a"]
+
+
+@pytest.mark.parametrize("image", ["c.jpeg", "c.png", "c.JPG", "photo.jpg"])
+def test_image_found_by_id_or_filename(folder: Path, image: str) -> None:
+    add(folder, "c", image=image, filename="photo.jpg")
+    write_list(folder, ["c"])
+    assert load_index(folder, "train")["c"].image == image
+
+
+def test_filename_cannot_leave_the_folder(folder: Path) -> None:
+    add(folder, "c", image="../outside.jpg", filename="../outside.jpg")
+    assert (folder / "outside.jpg").is_file()
+    write_list(folder, ["c"])
+    with pytest.raises(ValueError, match=r"c.xml has no image.*outside"):
+        load_index(folder, "train")
+
+
+def test_all_problems_are_reported_together(folder: Path) -> None:
+    (folder / "JPEGImages" / "a.jpg").write_text("no image")
+    (folder / "Annotations" / "b.xml").unlink()
+    write_list(folder, ["a", "b", "c.jpg"])
+    with pytest.raises(ValueError, match=r"3 of the images of VOC/train") as error:
+        load_index(folder, "train")
+    message = str(error.value)
+    assert "a.jpg is not an image" in message
+    assert "b.xml is missing" in message
+    assert "without an extension" in message
+
+
+def test_long_reports_are_cut(folder: Path) -> None:
+    write_list(folder, [f"no{number}" for number in range(25)])
+    with pytest.raises(ValueError, match="and 15 more"):
+        load_index(folder, "train")
+
+
+def test_missing_image_folder(folder: Path) -> None:
+    (folder / "JPEGImages").rename(folder / "images")
+    with pytest.raises(FileNotFoundError, match="JPEGImages does not exist"):
+        load_index(folder, "train")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"a\nb\n", ["a", "b"]),
+        (b"\xef\xbb\xbfa\r\nb\r\n\r\n", ["a", "b"]),
+        (b"\n  a  \n\n\nb", ["a", "b"]),
+        (b"a -1\nb  1\nc\t0\n", ["a", "b", "c"]),
+        (b"my photo\n2007_000027\n", ["my photo", "2007_000027"]),
+    ],
+)
+def test_read_image_ids(tmp_path: Path, content: bytes, expected: list[str]) -> None:
+    path = tmp_path / "train.txt"
+    path.write_bytes(content)
+    assert read_image_ids(path) == expected
+
+
+def test_bad_lists(tmp_path: Path) -> None:
+    (tmp_path / "val.txt").write_text("\n\n")
+    with pytest.raises(ValueError, match="lists no images"):
+        read_image_ids(tmp_path / "val.txt")
+    (tmp_path / "twice.txt").write_text("a\nb\na\n")
+    with pytest.raises(ValueError, match="image a 2 times"):
+        read_image_ids(tmp_path / "twice.txt")
+    with pytest.raises(FileNotFoundError, match=r"train.txt does not exist; the splits .* are: twice, val"):
+        read_image_ids(tmp_path / "train.txt")

@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision import models
+
+from detection.models.backbones import ResNetBackbone
+from detection.models.backbones.base import IMAGENET_MEAN, IMAGENET_STD
+
+
+@pytest.mark.parametrize(
+    ("depth", "channels"), [(18, (256, 512)), (34, (256, 512)), (50, (1024, 2048)), (101, (1024, 2048))]
+)
+def test_layer3_and_layer4_are_returned(depth: int, channels: tuple[int, int]) -> None:
+    backbone = ResNetBackbone(depth, weights=None)
+    with torch.no_grad():
+        maps = backbone(torch.randn(2, 3, 64, 97))
+    assert backbone.channels == channels
+    assert backbone.strides == (16, 32)
+    assert [tuple(m.shape) for m in maps] == [(2, channels[0], 4, 7), (2, channels[1], 2, 4)]
+    assert (backbone.mean, backbone.std) == (IMAGENET_MEAN, IMAGENET_STD)
+
+
+def test_blocks_stride_on_the_3x3() -> None:
+    block = ResNetBackbone(50, weights=None).layer3[0]
+    assert block.conv1.stride == (1, 1)
+    assert block.conv2.stride == (2, 2)
+    assert block.conv2.kernel_size == (3, 3)
+
+
+@pytest.mark.parametrize("depth", [18, 34])
+def test_the_300_variant_keeps_the_resolution_of_layer3(depth: int) -> None:
+    backbone = ResNetBackbone(depth, weights=None, strides=[8, 16])
+    with torch.no_grad():
+        maps = backbone(torch.randn(1, 3, 300, 300))
+    assert backbone.strides == (8, 16)
+    assert [tuple(m.shape[1:]) for m in maps] == [(128, 38, 38), (512, 19, 19)]
+    assert backbone.channels == (128, 512)
+
+
+def test_a_classifiers_file_gives_the_classifiers_features(tmp_path: Path) -> None:
+    classifier = models.resnet18(weights=None).eval()
+    for buffer in classifier.buffers():
+        if buffer.is_floating_point():
+            buffer.uniform_(0.5, 1.5)
+    torch.save(classifier.state_dict(), tmp_path / "resnet18.pth")
+    backbone = ResNetBackbone(18, weights=str(tmp_path / "resnet18.pth")).eval()
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        pooled = backbone(image)[-1].mean(dim=(2, 3))
+        torch.testing.assert_close(classifier.fc(pooled), classifier(image))
+
+
+def test_a_file_of_another_depth_is_refused(tmp_path: Path) -> None:
+    torch.save(models.resnet18(weights=None).state_dict(), tmp_path / "resnet18.pth")
+    with pytest.raises(ValueError, match=r"does not fit this backbone.*layer1\.2\.conv1\.weight"):
+        ResNetBackbone(34, weights=str(tmp_path / "resnet18.pth"))
+
+
+def test_frozen_batchnorm_stays_frozen_in_training_mode() -> None:
+    backbone = ResNetBackbone(18, weights=None, freeze_batchnorm=True)
+    before = backbone.bn1.running_mean.clone()
+    backbone.train()(torch.randn(2, 3, 64, 64))
+    assert torch.equal(backbone.bn1.running_mean, before)
+    trainable = {name for name, p in backbone.named_parameters() if p.requires_grad}
+    assert trainable
+    assert not any("bn" in name or "downsample.1" in name for name in trainable)
+
+
+def test_batchnorm_trains_by_default() -> None:
+    backbone = ResNetBackbone(18, weights=None)
+    before = backbone.bn1.running_mean.clone()
+    backbone(torch.randn(2, 3, 64, 64))
+    assert not torch.equal(backbone.bn1.running_mean, before)
+    assert all(p.requires_grad for p in backbone.parameters())
+
+
+def test_an_unknown_depth_or_strides_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"no ResNet of depth 20; choose from \[18, 34, 50, 101\]"):
+        ResNetBackbone(20, weights=None)
+    with pytest.raises(ValueError, match=r"ResNet-50 has no maps of strides \(8, 16\)"):
+        ResNetBackbone(50, weights=None, strides=(8, 16))

@@ -1,0 +1,53 @@
+"""Train a detector and test its best checkpoint: ``python train.py --help``."""
+
+from typing import Any
+
+import hydra
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from detection.cli import run_with_hints
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+def main(cfg: DictConfig) -> float:
+    """Run one job; a sweep compares the figure it returns."""
+    return train(cfg)[cfg.optimized_metric]
+
+
+def train(cfg: DictConfig) -> dict[str, float]:
+    """Train, validate and test as configured.
+
+    Returns:
+        The final figures, ``test/map`` among them; the run's folder holds them as ``metrics.json``.
+    """
+    # Heavy imports wait until there is something to do: --help and typing errors answer at once.
+    import pytorch_lightning as pl
+
+    from detection.cli import checked_config, save_config
+
+    config = checked_config(cfg)
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    datamodule = instantiate(config["data"])
+    datamodule.prepare_data()
+    datamodule.setup()
+
+    model_config = {**config["model"], "class_names": datamodule.class_names}
+    task = instantiate(model_config)
+    task.describe(model=model_config, size=config["data"]["size"])
+    if datamodule.targets_in_workers:
+        datamodule.assign = task.assigner(datamodule.size)
+
+    trainer: pl.Trainer = instantiate(
+        config["trainer"],
+        callbacks=[instantiate(callback) for callback in config["callbacks"].values()],
+        logger=[instantiate(logger) for logger in config["logger"].values()],
+    )
+    save_config(config, cfg.run_dir, trainer)
+    trainer.fit(task, datamodule=datamodule)
+    trainer.test(task, datamodule=datamodule, ckpt_path="best", verbose=False)
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+if __name__ == "__main__":
+    run_with_hints(main)
