@@ -34,7 +34,7 @@ def run_with_hints(main: Callable[[], Any], config_name: str = "train") -> None:
 
 def _override_hints(config_name: str) -> list[str]:
     """A line for each KEY=VALUE of the command line whose key is in no configuration."""
-    words = [word for word in sys.argv[1:] if "=" in word and not word.startswith(("-", "+", "~"))]
+    words = [word for word in sys.argv[1:] if "=" in word and not word.startswith(("-", "+", "~", "hydra"))]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         # Groups change which keys exist (data=shapes), plain keys do not.
         groups = [word for word in words if (CONF / word.split("=")[0]).is_dir()]
@@ -46,9 +46,17 @@ def _override_hints(config_name: str) -> list[str]:
     assert isinstance(config, dict)
     hints = []
     for key in (word.split("=")[0] for word in words if word not in groups):
-        if OmegaConf.select(cfg, key) is None and (near := suggest_keys(key, config)):
+        if not _has_key(config, key) and (near := suggest_keys(key, config)):
             hints.append(f"{key}: no such key; did you mean {' or '.join(near)}?")
     return hints
+
+
+def _has_key(config: Any, dotted: str) -> bool:
+    for key in dotted.split("."):
+        if not isinstance(config, dict) or key not in config:
+            return False
+        config = config[key]
+    return True
 
 
 def checked_config(cfg: DictConfig) -> dict[str, Any]:

@@ -109,7 +109,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         return self._loader(
             dataset,
             sampler=EvalSampler(len(dataset), *self._place()),
-            batch_size=self.eval_batch_size,
+            batch_size=self.eval_batch_size or self.batch_size,
             collate_fn=CollatePadded() if self.collate == "padded" else collate_list,
         )
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from detection.data import index
+from detection.data.annotation import parse_annotation
 from detection.data.index import load_index, read_image_ids
 
 
@@ -40,11 +41,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The annotations parsed since the test began."""
     names: list[str] = []
-    parse = index.parse_annotation
 
     def spy(path: Path) -> Any:
         names.append(path.stem)
-        return parse(path)
+        return parse_annotation(path)
 
     monkeypatch.setattr(index, "parse_annotation", spy)
     return names

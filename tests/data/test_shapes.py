@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from detection.data.shape_drawing import draw_image
 from detection.data.shapes import SHAPE_CLASSES, write_shapes
 from detection.data.voc import VOCDetection
 
@@ -79,8 +80,6 @@ def test_bad_parameters(tmp_path: Path, counts: tuple[int, int, int], size: int)
 
 
 def test_jpeg_keeps_the_colours(tmp_path: Path) -> None:
-    from detection.data.shape_drawing import draw_image
-
     dataset = VOCDetection(write_shapes(tmp_path, 1, 0, 0, seed=9), [("Shapes", "train")], SHAPE_CLASSES)
     drawn = draw_image(np.random.default_rng((9, 0, 0)), 128).image.astype(float)
     read = dataset[0].image.permute(1, 2, 0).numpy().astype(float)

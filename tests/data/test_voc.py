@@ -131,14 +131,10 @@ class HalveAndDrop:
         difficult: NDArray[np.bool_],
     ) -> tuple[Tensor, NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
         assert image.shape[2] == 3
-        assert (image.dtype, boxes.dtype, labels.dtype, difficult.dtype) == (
-            np.uint8,
-            np.float32,
-            np.int64,
-            bool,
-        )
+        dtypes = [array.dtype.name for array in (image, boxes, labels, difficult)]
+        assert dtypes == ["uint8", "float32", "int64", "bool"]
         small = torch.from_numpy(image[::2, ::2].copy()).permute(2, 0, 1)
-        return small, boxes[-1:] / 2, labels[-1:], difficult[-1:]
+        return small, boxes[-1:] * np.float32(0.5), labels[-1:], difficult[-1:]
 
 
 def test_transform(root: Path) -> None:
@@ -228,9 +224,9 @@ def test_incomplete_official_copy(root: Path) -> None:
     write_list(devkit / "VOC2007", "test", ["000009"])
     write_list(devkit / "VOC2007", "trainval", ["000005"])
     write_list(devkit / "VOC2012", "trainval", ["000005"])
-    with pytest.raises(ValueError, match="PASCAL VOC has 4952 images .* but 1 are listed"):
+    with pytest.raises(ValueError, match=r"PASCAL VOC has 4952 images .* but 1 are listed"):
         VOCDetection(root, [[2007, "test"]])
-    with pytest.raises(ValueError, match="PASCAL VOC has 16551 images .* but 2 are listed"):
+    with pytest.raises(ValueError, match=r"PASCAL VOC has 16551 images .* but 2 are listed"):
         VOCDetection(root)
     assert len(VOCDetection(root, [(2007, "test")], classes=["person"])) == 1  # a set of one's own
 
@@ -252,7 +248,9 @@ def test_exif_orientation_is_ignored(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # "turn by 90 degrees"
     Image.open(path).save(path, exif=exif)
-    assert cv2.imread(str(path)).shape == (70, 30, 3)
+    turned = cv2.imread(str(path))
+    assert turned is not None
+    assert turned.shape == (70, 30, 3)
     write_list(tmp_path / "mine", "all", ["a"])
     image, target = VOCDetection(tmp_path / "mine", ["all"], classes=None)[0]
     assert image.shape == (3, 30, 70)

@@ -1,5 +1,6 @@
 """What every backbone offers to the detector built on it."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -28,17 +29,24 @@ class Backbone(nn.Module):
     mean: Channels = IMAGENET_MEAN
     std: Channels = IMAGENET_STD
 
-    def __init__(self, freeze_batchnorm: bool = False) -> None:
+    def __init__(self, freeze_batchnorm: bool = False, frozen_blocks: int = 0) -> None:
         super().__init__()
         self._freeze_batchnorm = freeze_batchnorm
+        self._frozen_blocks = frozen_blocks
+
+    def blocks(self) -> Sequence[nn.Module]:
+        """The parts that ``frozen_blocks`` counts, from the input on."""
+        raise NotImplementedError
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Maps normalised images ``(B, 3, H, W)`` to one ``(B, channels[i], H_i, W_i)`` per stride."""
         raise NotImplementedError
 
     def train(self, mode: bool = True) -> "Backbone":
-        """Switches the mode; a frozen batch norm keeps using its ImageNet statistics and never trains."""
+        """Switches the mode; what is frozen keeps its weights and uses its stored batch statistics."""
         super().train(mode)
+        for block in self.blocks()[: self._frozen_blocks]:
+            block.eval().requires_grad_(False)
         if self._freeze_batchnorm:
             for module in self.modules():
                 if isinstance(module, _BatchNorm):

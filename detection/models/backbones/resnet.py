@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision import models
 
 from detection.models.backbones.base import Backbone
@@ -26,6 +26,7 @@ class ResNetBackbone(Backbone):
         strides: ``(16, 32)`` returns layer3 and layer4. ``(8, 16)`` is for inputs of 300 pixels and at
             most depth 34: layer3 keeps the resolution, and layer2 and layer4 are returned.
         freeze_batchnorm: keep all batch norms at their ImageNet statistics, scale and shift.
+        frozen_blocks: how many of the stem and the four layers, from the input on, keep their weights.
 
     Raises:
         ValueError: for an unknown depth or strides, or if the weights cannot be had or do not fit.
@@ -39,8 +40,9 @@ class ResNetBackbone(Backbone):
         weights: str | None = "imagenet",
         strides: Sequence[int] = (16, 32),
         freeze_batchnorm: bool = False,
+        frozen_blocks: int = 0,
     ) -> None:
-        super().__init__(freeze_batchnorm)
+        super().__init__(freeze_batchnorm, frozen_blocks)
         if depth not in _RESNETS:
             raise ValueError(f"There is no ResNet of depth {depth}; choose from {list(_RESNETS)}.")
         build, published = _RESNETS[depth]
@@ -62,6 +64,11 @@ class ResNetBackbone(Backbone):
         else:
             raise ValueError(f"ResNet-{depth} has no maps of strides {self.strides}; see its documentation.")
         self.train()
+
+    def blocks(self) -> Sequence[nn.Module]:
+        """The stem and the four layers."""
+        stem = nn.Sequential(self.conv1, self.bn1)
+        return [stem, self.layer1, self.layer2, self.layer3, self.layer4]
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Returns the two maps described by ``strides``."""

@@ -1,5 +1,7 @@
 """VGG16 with atrous fc6 and fc7, as SSD uses it (SSD paper, section 3)."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -37,6 +39,7 @@ class VGG16AtrousBackbone(Backbone):
 
     Args:
         weights: ``"imagenet"``, a path, or None for random.
+        frozen_blocks: how many of the five stages, from the input on, keep their weights.
 
     Raises:
         ValueError: if the weights cannot be had or do not fit.
@@ -48,8 +51,8 @@ class VGG16AtrousBackbone(Backbone):
     mean = (123.0, 117.0, 104.0)
     std = (1.0, 1.0, 1.0)
 
-    def __init__(self, weights: str | None = "imagenet") -> None:
-        super().__init__()
+    def __init__(self, weights: str | None = "imagenet", frozen_blocks: int = 0) -> None:
+        super().__init__(frozen_blocks=frozen_blocks)
         self.features = _vgg16_features()
         self.norm4 = L2Norm(512)
         self.fc6 = nn.Conv2d(512, 1024, 3, padding=6, dilation=6)
@@ -61,6 +64,7 @@ class VGG16AtrousBackbone(Backbone):
             state = read_weights(weights, VGG16_Weights.IMAGENET1K_FEATURES)
             prefix = load_submodule(self.features, state, weights)
             self._load_classifier(state, prefix.removesuffix("features.") + "classifier.")
+        self.train()
 
     def _load_classifier(self, state: State, prefix: str) -> None:
         tensors = [state.get(prefix + key) for key in ("0.weight", "0.bias", "3.weight", "3.bias")]
@@ -71,6 +75,11 @@ class VGG16AtrousBackbone(Backbone):
         _fill(self.fc6, *linear_to_conv(fc6_weight, fc6_bias, (4096, 512, 7, 7), (4, 1, 3, 3)))
         _fill(self.fc7, *linear_to_conv(fc7_weight, fc7_bias, (4096, 4096, 1, 1), (4, 4, 1, 1)))
         self.mean, self.std = IMAGENET_MEAN, IMAGENET_STD
+
+    def blocks(self) -> Sequence[nn.Module]:
+        """The five stages, each up to its pool."""
+        pools = [i + 1 for i, layer in enumerate(self.features) if isinstance(layer, nn.MaxPool2d)]
+        return [self.features[start:stop] for start, stop in zip([0, *pools], pools, strict=False)]
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Returns conv4_3, normalised, and fc7. The layers after conv4_3 see it un-normalised."""
