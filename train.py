@@ -1,10 +1,9 @@
 """Train a detector and test its best checkpoint: ``python train.py --help``."""
 
-from typing import Any
 
 import hydra
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from detection.cli import run_with_hints
 

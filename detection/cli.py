@@ -44,11 +44,13 @@ def _override_hints(config_name: str) -> list[str]:
             return []
     config = OmegaConf.to_container(cfg)
     assert isinstance(config, dict)
-    hints = []
-    for key in (word.split("=")[0] for word in words if word not in groups):
-        if not _has_key(config, key) and (near := suggest_keys(key, config)):
-            hints.append(f"{key}: no such key; did you mean {' or '.join(near)}?")
-    return hints
+    keys = [word.split("=")[0] for word in words if word not in groups]
+    unknown = [key for key in keys if not _has_key(config, key)]
+    return [
+        f"{key}: no such key; did you mean {' or '.join(near)}?"
+        for key in unknown
+        if (near := suggest_keys(key, config))
+    ]
 
 
 def _has_key(config: Any, dotted: str) -> bool:

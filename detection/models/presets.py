@@ -113,4 +113,11 @@ PRESETS: dict[tuple[str, int], SSDPreset] = {
         anchor_ratios=_RATIOS_512,
         anchor_steps=_STEPS_512,
     ),
+    ("tiny", 128): SSDPreset(
+        strides=(8, 16, 32),
+        extras=(),
+        anchor_sizes=(16, 30, 52, 90),
+        anchor_ratios=(_R3, _R3, _R3),
+        anchor_steps=(8, 16, 32),
+    ),
 }

@@ -73,10 +73,7 @@ class DetectionTask(pl.LightningModule, ABC):
         """One group of all trainable parameters; the schedule is followed step by step."""
         optimizer = self.make_optimizer(p for p in self.parameters() if p.requires_grad)
         total = int(self.trainer.estimated_stepping_batches)
-        per_epoch = total / max(self.trainer.max_epochs or 1, 1)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: self.schedule(step, per_epoch, total)
-        )
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule(step, total))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def mean_over_ranks(self, count: Tensor) -> Tensor:

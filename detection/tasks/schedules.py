@@ -7,10 +7,10 @@ from typing import Protocol
 
 
 class Schedule(Protocol):
-    """A learning-rate schedule."""
+    """A learning-rate schedule over a run of any length."""
 
-    def __call__(self, step: int, steps_per_epoch: float, total_steps: int) -> float:
-        """Return the factor on the base learning rate at optimizer step ``step`` (from 0)."""
+    def __call__(self, step: int, total_steps: int) -> float:
+        """Return the factor on the base learning rate at optimizer step ``step``, counted from 0."""
 
 
 def _warmup(step: int, steps: int, start: float) -> float:
@@ -22,10 +22,13 @@ class MultiStep:
     """Multiply the rate by ``gamma`` at each milestone.
 
     Args:
-        milestones: epochs, counted from 0, at whose start the rate drops.
+        milestones: where the rate drops, as fractions of the run: epochs 160 and 200 of 240 are 2/3 and 5/6.
         gamma: the factor of each drop.
         warmup_steps: length of a linear warm-up, in optimizer steps.
         warmup_factor: where the warm-up starts, as a factor on the base rate.
+
+    Raises:
+        ValueError: when a milestone is not between 0 and 1.
     """
 
     milestones: Sequence[float]
@@ -33,9 +36,16 @@ class MultiStep:
     warmup_steps: int = 0
     warmup_factor: float = 1 / 3
 
-    def __call__(self, step: int, steps_per_epoch: float, total_steps: int) -> float:
+    def __post_init__(self) -> None:
+        if any(not 0 <= milestone <= 1 for milestone in self.milestones):
+            raise ValueError(
+                f"scheduler.milestones={list(self.milestones)}: give fractions of the run, 0 to 1 "
+                "(epoch 160 of 240 is 0.6667)."
+            )
+
+    def __call__(self, step: int, total_steps: int) -> float:
         """Return the factor at optimizer step ``step``."""
-        passed = sum(step >= milestone * steps_per_epoch for milestone in self.milestones)
+        passed = sum(step >= milestone * total_steps for milestone in self.milestones)
         return _warmup(step, self.warmup_steps, self.warmup_factor) * self.gamma**passed
 
 
@@ -53,7 +63,7 @@ class Cosine:
     warmup_steps: int = 0
     warmup_factor: float = 0.01
 
-    def __call__(self, step: int, steps_per_epoch: float, total_steps: int) -> float:
+    def __call__(self, step: int, total_steps: int) -> float:
         """Return the factor at optimizer step ``step``."""
         progress = min(step / max(total_steps - 1, 1), 1.0)
         cosine = (1 + math.cos(math.pi * progress)) / 2

@@ -3,6 +3,7 @@
 from detection.models.backbones.base import Backbone
 from detection.models.backbones.mobilenet import MobileNetV2Backbone
 from detection.models.backbones.resnet import ResNetBackbone
+from detection.models.backbones.tiny import TinyBackbone
 from detection.models.backbones.vgg import VGG16AtrousBackbone
 
-__all__ = ["Backbone", "MobileNetV2Backbone", "ResNetBackbone", "VGG16AtrousBackbone"]
+__all__ = ["Backbone", "MobileNetV2Backbone", "ResNetBackbone", "TinyBackbone", "VGG16AtrousBackbone"]

@@ -1,0 +1,44 @@
+# Needs python3 (3.11 to 3.13) and make. Every target sets up .venv on its own.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+# torch and torchvision must come from the same package index, or torchvision's operators do not load.
+READY := .venv/.ready
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "This project needs Python 3.11 to 3.13: make PYTHON=python3.12 <target>"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[dev]'
+	@touch $@
+
+.PHONY: demo test test-slow lint format type-check all-checks clean help
+
+demo: $(READY) ## Train a small SSD on generated images and test it (a few minutes)
+	$(BIN)/python train.py experiment=quickstart
+
+test: $(READY) ## Run the tests (about ten minutes on two cores)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(READY) ## Run the tests that take minutes each
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY) ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY) ## Fix style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+type-check: $(READY) ## Check types
+	$(BIN)/mypy
+
+all-checks: lint type-check test ## Everything a commit must pass
+
+clean: ## Remove the environment and what runs left behind
+	rm -rf .venv runs .mypy_cache .pytest_cache .ruff_cache
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
