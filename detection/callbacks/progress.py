@@ -69,7 +69,7 @@ class PlainProgress(ProgressBar):
         now = time.monotonic()
         if now - self._printed >= self.seconds:
             self._printed = now
-            self._line(trainer, f"test  batch {batch_idx + 1}/{self.total_test_batches_current_dataloader}")
+            self._line(trainer, f"test  batch {batch_idx + 1}/{trainer.num_test_batches[dataloader_idx]}")
 
     def _figures(self, trainer: pl.Trainer, stage: str) -> None:
         metrics = trainer.callback_metrics

@@ -97,6 +97,36 @@ class ResizeExactly(A.DualTransform):  # type: ignore[misc]
         return bboxes
 
 
+class ResizeShort(A.DualTransform):  # type: ignore[misc]
+    """Resize the short side to ``short``, but the long side to no more than ``longest``, bilinearly.
+
+    The aspect ratio is kept up to rounding (Faster R-CNN paper, section 3.3).
+    """
+
+    _targets = (A.core.type_definitions.Targets.IMAGE, A.core.type_definitions.Targets.BBOXES)
+
+    def __init__(self, short: int, longest: int) -> None:
+        super().__init__(p=1.0)
+        self.short, self.longest = short, longest
+
+    def apply(self, img: NDArray[np.uint8], **params: Any) -> NDArray[np.uint8]:
+        """Resize the pixels."""
+        height, width = short_side_size(img.shape[:2], self.short, self.longest)
+        return cv2.resize(img, (width, height), interpolation=cv2.INTER_LINEAR)
+
+    def apply_to_bboxes(self, bboxes: NDArray[np.float32], **params: Any) -> NDArray[np.float32]:
+        """Boxes arrive relative to the image's sides, so a resize leaves them as they are."""
+        return bboxes
+
+
+def short_side_size(size: Sequence[int], short: int, longest: int) -> tuple[int, int]:
+    """The ``(height, width)`` of an image of ``size`` after :class:`ResizeShort`."""
+    scale = short / min(size)
+    if round(scale * max(size)) > longest:
+        scale = longest / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
 def _height_width(size: int | Sequence[int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (size[0], size[1])
 
@@ -130,3 +160,18 @@ def ssd_train_transform(
 def ssd_eval_transform(size: int | Sequence[int]) -> DetectionTransform:
     """SSD's evaluation transform: resize to ``size`` (side, or height and width), nothing else."""
     return DetectionTransform([ResizeExactly(_height_width(size))])
+
+
+def faster_rcnn_train_transform(size: Sequence[int], flip_probability: float = 0.5) -> DetectionTransform:
+    """Faster R-CNN's training transform: resize, and mirror now and then.
+
+    Args:
+        size: lengths of the shortest side and, at most, of the longest.
+        flip_probability: chance of a mirror image.
+    """
+    return DetectionTransform([A.HorizontalFlip(p=flip_probability), ResizeShort(*size)])
+
+
+def faster_rcnn_eval_transform(size: Sequence[int]) -> DetectionTransform:
+    """Faster R-CNN's evaluation transform: resize to ``size`` (shortest and longest side), nothing else."""
+    return DetectionTransform([ResizeShort(*size)])

@@ -2,16 +2,26 @@
 
 import difflib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from detection.models.backbones import Backbone, MobileNetV2Backbone, ResNetBackbone, VGG16AtrousBackbone
+from detection.models.faster_rcnn import FasterRCNN
+from detection.models.faster_rcnn_presets import (
+    build_faster_rcnn_c4,
+    build_faster_rcnn_fpn,
+    build_faster_rcnn_light,
+)
 from detection.models.presets import PRESETS
 from detection.models.ssd import SSD
 
-# The names, sizes and anchors are GluonCV's; three of its backbones have no counterpart in torchvision:
+# The names, sizes and anchors are GluonCV's; four of its backbones have no counterpart in torchvision:
 #   resnet*_v1      strides on a bottleneck's first 1x1; ours on the 3x3
 #   resnet101_v2    pre-activation, tapped inside blocks; ours is ResNet-101 v1.5, tapped at stage ends
 #   mobilenet1.0    MobileNetV1; ours is MobileNetV2 with SSDLite heads
+#   resnet101_v1d   a stem of three 3x3 and average pooling in the shortcuts; ours is ResNet-101 v1.5, whose
+#                   stem is one 7x7
+# resnet*_v1b is torchvision's ResNet. GluonCV has no pyramids for VOC: those are named after its others.
 _SSDS: dict[str, tuple[int, Callable[[str | None], Backbone]]] = {
     "ssd_300_vgg16_atrous": (300, VGG16AtrousBackbone),
     "ssd_512_vgg16_atrous": (512, VGG16AtrousBackbone),
@@ -22,7 +32,23 @@ _SSDS: dict[str, tuple[int, Callable[[str | None], Backbone]]] = {
     "ssd_300_mobilenet1.0": (300, MobileNetV2Backbone),
     "ssd_512_mobilenet1.0": (512, MobileNetV2Backbone),
 }
-MODEL_NAMES = tuple(f"{name}_{dataset}" for name in _SSDS for dataset in ("voc", "custom"))
+
+
+def _frozen_resnet(depth: int, strides: tuple[int, ...]) -> Callable[[str | None], Backbone]:
+    """A ResNet whose batch norms, stem and layer1 are frozen, as in the published Faster R-CNNs."""
+    return partial(ResNetBackbone, depth, strides=strides, freeze_batchnorm=True, frozen_blocks=2)
+
+
+_FASTER_RCNNS: dict[str, tuple[Callable[..., FasterRCNN], Callable[[str | None], Backbone]]] = {
+    "faster_rcnn_resnet50_v1b": (build_faster_rcnn_c4, _frozen_resnet(50, (16,))),
+    "faster_rcnn_resnet101_v1d": (build_faster_rcnn_c4, _frozen_resnet(101, (16,))),
+    "faster_rcnn_fpn_resnet50_v1b": (build_faster_rcnn_fpn, _frozen_resnet(50, (4, 8, 16, 32))),
+    "faster_rcnn_fpn_mobilenet_v2": (
+        build_faster_rcnn_light,
+        partial(MobileNetV2Backbone, freeze_batchnorm=True, frozen_blocks=4),
+    ),
+}
+MODEL_NAMES = tuple(f"{name}_{dataset}" for name in (*_SSDS, *_FASTER_RCNNS) for dataset in ("voc", "custom"))
 
 
 def get_model(
@@ -31,7 +57,7 @@ def get_model(
     classes: Sequence[str] | None = None,
     pretrained_backbone: bool | str = True,
     **overrides: Any,
-) -> SSD:
+) -> SSD | FasterRCNN:
     """Builds a detector by name. Its anchors and layers are those published for VOC.
 
     Args:
@@ -39,7 +65,8 @@ def get_model(
         num_classes: without background; 20 for ``..._voc`` unless given.
         classes: the names of the classes, in place of their number.
         pretrained_backbone: True for ImageNet weights, False for random ones, or the path of a file.
-        **overrides: arguments of ``SSD`` that replace the published ones, such as ``anchor_sizes``.
+        **overrides: arguments of ``SSD``, or of the function that builds the Faster R-CNN, which replace
+            the published ones, such as ``anchor_sizes``.
 
     Raises:
         ValueError: for an unknown name, or missing or contradictory classes.
@@ -50,12 +77,15 @@ def get_model(
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"There is no model {name!r}.{hint} The models are: {', '.join(MODEL_NAMES)}.")
     base, _, dataset = known.rpartition("_")
-    size, build_backbone = _SSDS[base]
     num_classes = _count_classes(num_classes, classes, default=20 if dataset == "voc" else None)
     if isinstance(pretrained_backbone, str):
         weights: str | None = pretrained_backbone
     else:
         weights = "imagenet" if pretrained_backbone else None
+    if base in _FASTER_RCNNS:
+        build, build_backbone = _FASTER_RCNNS[base]
+        return build(build_backbone(weights), num_classes, **overrides)
+    size, build_backbone = _SSDS[base]
     backbone = build_backbone(weights)
     return SSD(backbone, num_classes, **(vars(PRESETS[backbone.family, size]) | overrides))
 

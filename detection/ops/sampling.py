@@ -1,4 +1,4 @@
-"""Which anchors take part in a loss."""
+"""Which anchors or proposals take part in a loss."""
 
 import torch
 from torch import Tensor
@@ -29,3 +29,27 @@ def select_hard_negatives(loss: Tensor, positive: Tensor, neg_pos_ratio: float) 
     _, ranked = stable_topk(loss.detach().masked_fill(positive, -1), k)
     kept = torch.arange(k, device=loss.device) < num_kept
     return torch.zeros_like(positive).scatter(1, ranked, kept)
+
+
+def sample_labels(labels: Tensor, num_samples: int, positive_fraction: float) -> tuple[Tensor, Tensor]:
+    """Draw positives and negatives at random, without replacement (Ren et al. 2015, section 3.1.3).
+
+    Positives take at most their fraction of the samples and negatives fill the rest; where there are
+    not enough of both, fewer are drawn. Torch's default generator decides.
+
+    Args:
+        labels: int64 ``(N,)``: above 0 positive, 0 negative, below 0 never drawn.
+        num_samples: how many to draw.
+        positive_fraction: upper limit on the share of positives, in ``[0, 1]``.
+
+    Returns:
+        Indices of the positives and of the negatives, int64 ``(P,)`` and ``(Q,)``, all different and in
+        random order.
+    """
+    positives = _draw((labels > 0).nonzero().flatten(), int(num_samples * positive_fraction))
+    negatives = _draw((labels == 0).nonzero().flatten(), num_samples - len(positives))
+    return positives, negatives
+
+
+def _draw(candidates: Tensor, count: int) -> Tensor:
+    return candidates[torch.randperm(len(candidates), device=candidates.device)[:count]]

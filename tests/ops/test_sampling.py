@@ -1,10 +1,10 @@
-"""Hard negative mining against a naive loop."""
+"""Hard negative mining against a naive loop, and random sampling."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from detection.ops.sampling import select_hard_negatives
+from detection.ops.sampling import sample_labels, select_hard_negatives
 
 
 def naive_select(loss: Tensor, positive: Tensor, neg_pos_ratio: float) -> list[bool]:
@@ -48,3 +48,45 @@ def test_no_positives_select_nothing_and_only_positives_leave_nothing() -> None:
 def test_no_value_is_read_back_off_the_cpu() -> None:
     loss, positive = torch.empty(4, 30, device="meta"), torch.empty(4, 30, device="meta", dtype=torch.bool)
     assert select_hard_negatives(loss, positive, 3.0).shape == (4, 30)
+
+
+@pytest.mark.parametrize(
+    ("num_positive", "num_negative", "expected"),
+    [
+        (100, 1000, (64, 192)),  # both abound
+        (10, 1000, (10, 246)),  # negatives fill
+        (100, 20, (64, 20)),  # positives do not
+        (10, 20, (10, 20)),
+        (0, 1000, (0, 256)),
+        (100, 0, (64, 0)),
+        (0, 0, (0, 0)),
+    ],
+)
+def test_random_samples_are_distinct_and_as_many_as_there_are(
+    num_positive: int, num_negative: int, expected: tuple[int, int]
+) -> None:
+    labels = torch.cat((torch.full((num_positive,), 3), torch.zeros(num_negative), torch.full((50,), -1)))
+    labels = labels.long()[torch.randperm(len(labels))]
+    positives, negatives = sample_labels(labels, num_samples=256, positive_fraction=0.25)
+    assert (len(positives), len(negatives)) == expected
+    assert positives.unique().numel() == len(positives)
+    assert negatives.unique().numel() == len(negatives)
+    assert (labels[positives] > 0).all()
+    assert (labels[negatives] == 0).all()
+
+
+def test_the_seed_decides_the_sample() -> None:
+    labels = torch.arange(1000) % 4 - 1
+    samples = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        samples.append(torch.cat(sample_labels(labels, 100, 0.5)).tolist())
+    assert samples[0] == samples[1]
+    assert samples[0] != samples[2]
+
+
+def test_every_candidate_can_be_drawn() -> None:
+    labels = torch.tensor([1, 0, 1, 0, -1, 1, 0])
+    torch.manual_seed(0)
+    drawn = {int(i) for _ in range(100) for indices in sample_labels(labels, 2, 0.5) for i in indices}
+    assert drawn == {0, 1, 2, 3, 5, 6}

@@ -48,7 +48,12 @@ class Backbone(nn.Module):
         for block in self.blocks()[: self._frozen_blocks]:
             block.eval().requires_grad_(False)
         if self._freeze_batchnorm:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval().requires_grad_(False)
+            freeze_batchnorm(self)
         return self
+
+
+def freeze_batchnorm(module: nn.Module) -> None:
+    """Lets all batch norms inside use their stored statistics, and not train. ``train`` undoes the first."""
+    for submodule in module.modules():
+        if isinstance(submodule, _BatchNorm):
+            submodule.eval().requires_grad_(False)

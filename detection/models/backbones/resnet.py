@@ -17,14 +17,20 @@ _RESNETS = {
 }
 
 
+# For each choice of strides, which of layer1 to layer4 give the maps.
+_TAPS = {(16,): (2,), (16, 32): (2, 3), (4, 8, 16, 32): (0, 1, 2, 3), (8, 16): (1, 3)}
+
+
 class ResNetBackbone(Backbone):
     """ResNet "v1.5": a bottleneck strides on its 3x3 convolution (the paper's on the 1x1 before it).
 
     Args:
         depth: 18, 34, 50 or 101.
         weights: ``"imagenet"``, a path, or None for random.
-        strides: ``(16, 32)`` returns layer3 and layer4. ``(8, 16)`` is for inputs of 300 pixels and at
-            most depth 34: layer3 keeps the resolution, and layer2 and layer4 are returned.
+        strides: ``(16, 32)`` returns layer3 and layer4, ``(4, 8, 16, 32)`` all four layers, for a feature
+            pyramid. ``(16,)`` returns layer3; layer4 waits for a head that takes it. ``(8, 16)`` is for
+            inputs of 300 pixels and at most depth 34: layer3 keeps the resolution, and layer2 and layer4
+            are returned.
         freeze_batchnorm: keep all batch norms at their ImageNet statistics, scale and shift.
         frozen_blocks: how many of the stem and the four layers, from the input on, keep their weights.
 
@@ -55,25 +61,45 @@ class ResNetBackbone(Backbone):
 
         expansion = 1 if depth < 50 else 4  # a bottleneck block widens its output
         self.strides = tuple(strides)
-        if self.strides == (16, 32):
-            self.channels = (256 * expansion, 512 * expansion)
-        elif self.strides == (8, 16) and expansion == 1:
-            self.channels = (128, 512)
+        dilated = self.strides == (8, 16)
+        if self.strides not in _TAPS or (dilated and expansion > 1):
+            raise ValueError(f"ResNet-{depth} has no maps of strides {self.strides}; see its documentation.")
+        if dilated:
             self.layer3[0].conv1.stride = (1, 1)
             self.layer3[0].downsample[0].stride = (1, 1)
-        else:
-            raise ValueError(f"ResNet-{depth} has no maps of strides {self.strides}; see its documentation.")
+        self.channels = tuple(64 * 2**tap * expansion for tap in _TAPS[self.strides])
         self.train()
+
+    def take_layer4(self) -> nn.Module:
+        """Hands layer4 over to a head that runs it on regions; the backbone ends at layer3 from then on.
+
+        Raises:
+            ValueError: if a map of the backbone is layer4's, or it was taken before.
+        """
+        if self.strides != (16,) or not hasattr(self, "layer4"):
+            raise ValueError(
+                f"This needs a backbone of its own with strides (16,), whose layer4 is free; got strides "
+                f"{self.strides}. Set model.backbone.strides=[16]."
+            )
+        layer4 = self.layer4
+        del self.layer4
+        return layer4
 
     def blocks(self) -> Sequence[nn.Module]:
         """The stem and the four layers."""
         stem = nn.Sequential(self.conv1, self.bn1)
-        return [stem, self.layer1, self.layer2, self.layer3, self.layer4]
+        return [stem, *self._layers()]
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Returns the two maps described by ``strides``."""
+        """Returns the maps described by ``strides``."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
-        c3 = self.layer2(self.layer1(x))
-        c4 = self.layer3(c3)
-        c5 = self.layer4(c4)
-        return [c4 if self.strides == (16, 32) else c3, c5]
+        taps = _TAPS[self.strides]
+        maps = []
+        for layer in self._layers()[: taps[-1] + 1]:
+            x = layer(x)
+            maps.append(x)
+        return [maps[tap] for tap in taps]
+
+    def _layers(self) -> list[nn.Module]:
+        last = [self.layer4] if hasattr(self, "layer4") else []
+        return [self.layer1, self.layer2, self.layer3, *last]

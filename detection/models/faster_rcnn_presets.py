@@ -1,0 +1,142 @@
+"""The published Faster R-CNNs, from a backbone and plain numbers."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+from detection.models.backbones import Backbone, ResNetBackbone
+from detection.models.faster_rcnn import FasterRCNN
+from detection.models.roi_head import DenseBody, Layer4Body, RoIHead
+from detection.models.rpn import RPN
+from detection.ops.rpn_anchors import fpn_base_anchors, rpn_base_anchors
+
+
+def build_faster_rcnn_c4(
+    backbone: Backbone,
+    num_classes: int,
+    *,
+    rpn_channels: int = 1024,
+    anchor_scales: Sequence[float] = (2, 4, 8, 16, 32),
+    anchor_ratios: Sequence[float] = (0.5, 1, 2),
+    pre_nms_top: tuple[int, int] = (12000, 6000),
+    post_nms_top: tuple[int, int] = (2000, 300),
+    rpn_nms_threshold: float = 0.7,
+    min_size: float = 16,
+    pooled_size: int = 14,
+) -> FasterRCNN:
+    """Builds Faster R-CNN on layer3 of a ResNet, whose layer4 is the body of the second stage.
+
+    The defaults are GluonCV's for VOC, for images with a short side of 600 pixels.
+
+    Args:
+        backbone: a ResNet with strides ``(16,)``; it gives its layer4 away.
+        num_classes: without background.
+        rpn_channels: of the RPN's hidden convolution.
+        anchor_scales: sides of the square anchors in units of 16 pixels.
+        anchor_ratios: height / width.
+        pre_nms_top: best anchors that enter suppression, in training and in evaluation.
+        post_nms_top: proposals per image, in training and in evaluation.
+        rpn_nms_threshold: of two proposals that overlap more, the weaker is dropped.
+        min_size: proposals with a smaller side, in pixels, are dropped.
+        pooled_size: side in cells of a region after RoIAlign; layer4 halves it.
+
+    Raises:
+        ValueError: for another backbone.
+    """
+    if not isinstance(backbone, ResNetBackbone):
+        raise ValueError(
+            f"Faster R-CNN on one feature map needs a ResNet, not {type(backbone).__name__}: choose "
+            f"model/backbone=resnet50, or a model with a feature pyramid."
+        )
+    base_anchors = rpn_base_anchors(16, anchor_ratios, anchor_scales)
+    body = Layer4Body(backbone.take_layer4(), 2 * backbone.channels[0])
+    rpn = RPN(
+        backbone.channels[0],
+        rpn_channels,
+        [base_anchors],
+        backbone.strides,
+        pre_nms_top,
+        post_nms_top,
+        rpn_nms_threshold,
+        min_size,
+    )
+    return FasterRCNN(backbone, None, rpn, RoIHead(body, num_classes, backbone.strides, pooled_size))
+
+
+def build_faster_rcnn_fpn(
+    backbone: Backbone,
+    num_classes: int,
+    *,
+    channels: int = 256,
+    dense_channels: int = 1024,
+    anchor_sizes: Sequence[float] = (32, 64, 128, 256, 512),
+    anchor_ratios: Sequence[float] = (0.5, 1, 2),
+    pre_nms_top: tuple[int, int] = (2000, 1000),
+    post_nms_top: tuple[int, int] = (2000, 1000),
+    rpn_nms_threshold: float = 0.7,
+    min_size: float = 1,
+    pooled_size: int = 7,
+    canonical_size: int = 224,
+) -> FasterRCNN:
+    """Builds Faster R-CNN on a pyramid of the backbone's maps and one more of twice the last stride.
+
+    The defaults are torchvision's for COCO, but for ``min_size``: nothing published is for VOC.
+
+    Args:
+        backbone: any; its strides must double from map to map.
+        num_classes: without background.
+        channels: of the pyramid and of the RPN's hidden convolution.
+        dense_channels: of the two dense layers of the second stage.
+        anchor_sizes: side in pixels of the square anchor of each map of the pyramid.
+        anchor_ratios: height / width.
+        pre_nms_top: best anchors of each map that enter suppression, in training and in evaluation.
+        post_nms_top: proposals per image, in training and in evaluation.
+        rpn_nms_threshold: of two proposals that overlap more, the weaker is dropped.
+        min_size: proposals with a smaller side, in pixels, are dropped.
+        pooled_size: side in cells of a region after RoIAlign.
+        canonical_size: side in pixels of a region that is cut from the map of stride 16.
+
+    Raises:
+        ValueError: if there is not one anchor size per map, or the strides do not double.
+    """
+    strides = (*backbone.strides, 2 * backbone.strides[-1])
+    if len(anchor_sizes) != len(strides) or any(
+        b != 2 * a for a, b in zip(strides, strides[1:], strict=False)
+    ):
+        raise ValueError(
+            f"The pyramid needs maps whose strides double and one of anchor_sizes for each: its strides are "
+            f"{strides}, the anchor_sizes {tuple(anchor_sizes)}. Set model.backbone.strides=[4,8,16,32], or "
+            f"change anchor_sizes."
+        )
+    neck = FeaturePyramidNetwork(list(backbone.channels), channels, LastLevelMaxPool())
+    rpn = RPN(
+        channels,
+        channels,
+        [fpn_base_anchors(size, anchor_ratios) for size in anchor_sizes],
+        strides,
+        pre_nms_top,
+        post_nms_top,
+        rpn_nms_threshold,
+        min_size,
+    )
+    body = DenseBody(channels, pooled_size, dense_channels)
+    roi_head = RoIHead(body, num_classes, backbone.strides, pooled_size, canonical_size)
+    return FasterRCNN(backbone, neck, rpn, roi_head)
+
+
+# For images with a short side of about 300 pixels and backbones with strides 8, 16 and 32. Objects are
+# half as large as at 600 pixels, so all sizes are half of the usual for their level: anchors of 4 cells,
+# and a canonical size of 112. Without stride 4, three quarters of the pyramid's cells are saved.
+build_faster_rcnn_light = partial(
+    build_faster_rcnn_fpn,
+    channels=128,
+    dense_channels=512,
+    anchor_sizes=(32, 64, 128, 256),
+    pre_nms_top=(1000, 500),
+    post_nms_top=(500, 300),
+    min_size=4,
+    canonical_size=112,
+)
+"""Builds a Faster R-CNN that trains on a CPU; takes the arguments of `build_faster_rcnn_fpn`."""

@@ -1,0 +1,129 @@
+"""The second stage: what is in each proposed region, and where exactly (Fast R-CNN paper, section 2).
+
+Shapes: R regions of all images together, C classes without background. Logits have C + 1 channels;
+channel 0 is background.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torchvision.ops import MultiScaleRoIAlign
+
+from detection.models.backbones.base import freeze_batchnorm
+
+
+class RoIOutput(NamedTuple):
+    """The raw predictions, the same in training and evaluation; regions in the order of the proposals."""
+
+    logits: Tensor
+    """``(R, C + 1)``, before softmax; 0 is background."""
+    deltas: Tensor
+    """``(R, C, 4)``, relative to the proposals, for each foreground class."""
+
+
+class Layer4Body(nn.Module):
+    """The last layer of a ResNet, run on each region, then averaged over the region (ResNet paper, app. A).
+
+    Its batch norms are always frozen: the regions of a batch are few, and many are nearly the same.
+
+    Args:
+        layer4: of a ResNet, with stride 2.
+        channels: of its output.
+    """
+
+    def __init__(self, layer4: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.layer4 = layer4
+        self.channels = channels
+        self.train()
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Maps ``(R, C_in, S, S)`` to ``(R, channels)``."""
+        features: Tensor = self.layer4(pooled).mean(dim=(2, 3))
+        return features
+
+    def train(self, mode: bool = True) -> "Layer4Body":
+        """Switches the mode of everything but batch norm."""
+        super().train(mode)
+        freeze_batchnorm(self)
+        return self
+
+
+class DenseBody(nn.Sequential):
+    """Two dense layers with ReLU on the flattened region (FPN paper, section 4.2).
+
+    Args:
+        in_channels: of the pooled maps.
+        pooled_size: side of the pooled maps in cells.
+        channels: of both layers.
+    """
+
+    def __init__(self, in_channels: int, pooled_size: int, channels: int) -> None:
+        super().__init__(
+            nn.Flatten(),
+            nn.Linear(in_channels * pooled_size**2, channels),
+            nn.ReLU(inplace=True),
+            nn.Linear(channels, channels),
+            nn.ReLU(inplace=True),
+        )
+        self.channels = channels
+
+
+class RoIHead(nn.Module):
+    """Cuts each region out of the feature maps, computes a vector of it, predicts class and box.
+
+    With several feature maps a region is cut from the one whose stride fits its size (FPN paper,
+    equation 1): a region of ``canonical_size`` pixels from the map of stride 16, one of half the size
+    from stride 8.
+
+    Args:
+        body: maps ``(R, C_in, pooled_size, pooled_size)`` to ``(R, body.channels)``.
+        num_classes: C, without background.
+        strides: pixels per cell of the maps that regions are cut from, finest first, each twice the one
+            before; further maps are ignored.
+        pooled_size: side in cells of a region after RoIAlign, with 2x2 samples per cell.
+        canonical_size: see above.
+    """
+
+    def __init__(
+        self,
+        body: Layer4Body | DenseBody,
+        num_classes: int,
+        strides: Sequence[int],
+        pooled_size: int,
+        canonical_size: int = 224,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.strides = tuple(strides)
+        self.pool = MultiScaleRoIAlign(
+            [str(i) for i in range(len(strides))],
+            output_size=pooled_size,
+            sampling_ratio=2,
+            canonical_scale=canonical_size,
+        )
+        self.body = body
+        self.class_predictor = nn.Linear(body.channels, num_classes + 1)
+        self.box_predictor = nn.Linear(body.channels, num_classes * 4)
+        for layer, std in ((self.class_predictor, 0.01), (self.box_predictor, 0.001)):
+            nn.init.normal_(layer.weight, std=std)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, features: Sequence[Tensor], proposals: Sequence[Tensor]) -> RoIOutput:
+        """Predicts for every region.
+
+        Args:
+            features: one ``(B, C_in, H_l, W_l)`` per stride, or more.
+            proposals: ``(R_i, 4)`` xyxy of each image, in pixels of the padded input. All may be empty.
+        """
+        vectors = self.body(self._pool(features, proposals))
+        deltas = self.box_predictor(vectors).reshape(-1, self.num_classes, 4)
+        return RoIOutput(self.class_predictor(vectors), deltas)
+
+    def _pool(self, features: Sequence[Tensor], proposals: Sequence[Tensor]) -> Tensor:
+        maps = {str(i): features[i].float() for i in range(len(self.strides))}  # boxes need float32
+        # The pool computes strides from the size of the input: it must be that with padding.
+        height, width = (side * self.strides[0] for side in features[0].shape[2:])
+        pooled: Tensor = self.pool(maps, list(proposals), [(height, width)] * len(proposals))
+        return pooled.to(features[0].dtype)

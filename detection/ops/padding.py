@@ -1,0 +1,26 @@
+"""Images of different sizes in one tensor."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+
+def pad_images(images: Sequence[Tensor], multiple: int) -> tuple[Tensor, list[tuple[int, int]]]:
+    """Stack images in the top left corner of a common canvas of zeros.
+
+    Pad after normalising: zero is then the mean colour. Pixel coordinates do not change.
+
+    Args:
+        images: at least one ``(3, H_i, W_i)``, of one type and on one device.
+        multiple: both sides of the canvas are the smallest multiples of this that hold every image.
+            With the stride of the coarsest feature map, no map has to round.
+
+    Returns:
+        ``(B, 3, H, W)``, and ``(height, width)`` of each image without the padding.
+    """
+    sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+    height, width = (-(-max(sides) // multiple) * multiple for sides in zip(*sizes, strict=True))
+    batch = images[0].new_zeros(len(images), 3, height, width)
+    for canvas, image, (image_height, image_width) in zip(batch, images, sizes, strict=True):
+        canvas[:, :image_height, :image_width] = image
+    return batch, sizes

@@ -1,0 +1,75 @@
+"""The floors of the house: who may import whom (CONTRIBUTING.md)."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "detection"
+
+# What each part of the package may import from the package, besides itself.
+ALLOWED = {
+    "types": set(),
+    "ops": {"types"},
+    "data": {"ops", "types"},
+    "models": {"ops", "types"},
+    "targets": {"ops", "types"},
+    "losses": {"ops", "types"},
+    "metrics": {"ops", "types"},
+    "viz": {"types"},
+    "config": set(),
+    "tasks": {"data", "models", "targets", "losses", "metrics", "ops", "types"},
+    "callbacks": {"tasks", "data", "types", "viz"},
+}
+LIBRARIES = {
+    "hydra": {"cli"},
+    "omegaconf": {"cli"},
+    "pytorch_lightning": {"tasks", "callbacks", "cli", "data/datamodule"},
+    "albumentations": {"data"},
+    "wandb": {"callbacks"},
+    "pydantic": {"config"},
+}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield node.module or ""
+
+
+def part(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def test_every_file_belongs_to_a_known_floor() -> None:
+    assert {part(path) for path in FILES} - set(ALLOWED) == {"__init__", "cli"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_stay_on_their_floor(path: Path) -> None:
+    here = part(path)
+    for name in imported(path):
+        top, _, rest = name.partition(".")
+        if top == "detection" and here in ALLOWED and rest:
+            assert rest.split(".")[0] in {here} | ALLOWED[here], f"{path} must not import {name}"
+        if top in LIBRARIES:
+            dotted = str(path.relative_to(PACKAGE).with_suffix(""))
+            allowed = LIBRARIES[top]
+            assert here in allowed or dotted in allowed, f"{path} must not import {top}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_files_stay_short(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 300
+
+
+def test_ops_need_torch_alone() -> None:
+    for path in FILES:
+        if part(path) == "ops":
+            roots = {name.split(".")[0] for name in imported(path)}
+            assert roots <= {"detection", "torch", "torchvision", "collections", "typing", "math", "itertools"}

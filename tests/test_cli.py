@@ -1,0 +1,53 @@
+"""The command line as its user meets it: in processes of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "train.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_help_names_groups_and_keys() -> None:
+    result = run("--help")
+    assert result.returncode == 0
+    for word in ("experiment=quickstart", "data.root", "optimizer.lr", "model/backbone:", "mobilenet_v2"):
+        assert word in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["data.batchsize=4"], "did you mean data.batch_size"),
+        (["data=shapes", "data.num_trian=4"], "did you mean data.num_train"),
+        (["trainer.max_epoch=4"], "trainer.max_epochs"),
+        (["modle=ssd"], "did you mean model"),
+        (["data=vok07"], "voc07"),
+        (["data.batch_size=abc"], "data.batch_size"),
+        (["data=shapes", "+trainer.max_epoch=3"], "did you mean 'max_epochs'"),
+        (["data=voc_custom"], "data.root: needs a value"),
+    ],
+)
+def test_a_typing_error_is_refused_with_a_hint(arguments: list[str], expected: str, tmp_path: Path) -> None:
+    result = run(*arguments, f"hydra.run.dir={tmp_path}/run")
+    assert result.returncode != 0
+    assert expected in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (ROOT / "datasets").exists() or "writing" not in result.stdout
+
+
+def test_missing_data_ends_in_a_sentence(tmp_path: Path) -> None:
+    result = run(f"data.root={tmp_path}", f"hydra.run.dir={tmp_path}/run", "model.backbone.weights=null")
+    assert result.returncode != 0
+    assert "data.download=true" in result.stderr
+
+
+def test_start_up_does_not_import_torch() -> None:
+    code = "import sys, train; assert 'torch' not in sys.modules, 'torch'"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)

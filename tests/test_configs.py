@@ -1,0 +1,68 @@
+"""Every file under conf composes and fits the constructors it names."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from detection.cli import checked_config
+
+CONF = Path(__file__).parent.parent / "conf"
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+
+
+def resolved(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", overrides=["+hydra.runtime.output_dir=/nowhere", *overrides], return_hydra_config=True)
+    HydraConfig.instance().set_config(cfg)
+    return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_fits_its_constructors(name: str) -> None:
+    config = checked_config(resolved(f"experiment={name}"))
+    header = (CONF / "experiment" / f"{name}.yaml").read_text().splitlines()
+    assert header[0] == "# @package _global_"
+    assert f"experiment={name}" in header[1], "the header shows the command"
+    assert config["name"] == name
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        f"{folder.relative_to(CONF)}={path.stem}"
+        for folder in sorted(p for p in CONF.rglob("*") if p.is_dir() and p.name not in ("hydra", "experiment"))
+        for path in sorted(folder.glob("*.yaml"))
+    ],
+)
+def test_every_choice_fits_its_constructor(override: str) -> None:
+    overrides = [override, "data.root=/somewhere"]
+    if override.startswith("logger="):
+        overrides = [override]
+    checked_config(resolved(*overrides))
+
+
+def test_the_experiment_has_the_last_word() -> None:
+    cfg = resolved("experiment=quickstart")
+    assert cfg.data.size == 128
+    assert cfg.trainer.max_epochs < 240
+
+
+def test_the_command_line_has_the_very_last_word() -> None:
+    assert resolved("experiment=quickstart", "data.size=96").data.size == 96
+
+
+def test_all_errors_are_reported_together() -> None:
+    with pytest.raises(SystemExit) as stop:
+        checked_config(resolved("data.batch_size=abc", "+trainer.max_epoch=3", "model.nms_threshold=x"))
+    message = str(stop.value)
+    assert "data.batch_size" in message
+    assert "max_epochs" in message
+    assert "model.nms_threshold" in message
+
+
+def test_a_missing_value_is_named() -> None:
+    with pytest.raises(SystemExit, match=r"data\.root: needs a value"):
+        checked_config(resolved("data=voc_custom"))
