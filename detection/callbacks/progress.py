@@ -29,6 +29,15 @@ class PlainProgress(ProgressBar):
         self.seconds = seconds
         self._started = self._printed = 0.0
         self._steps_before = 0
+        self._enabled = True
+
+    def enable(self) -> None:
+        """Print."""
+        self._enabled = True
+
+    def disable(self) -> None:
+        """Print nothing; the trainer asks for this on all processes but the first."""
+        self._enabled = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
@@ -51,7 +60,6 @@ class PlainProgress(ProgressBar):
         losses = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("train/loss")}
         shown = "  ".join(f"{k.removeprefix('train/')} {v:.3f}" for k, v in losses.items())
         self._line(
-            trainer,
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  step {batch_idx + 1}/"
             f"{self.total_train_batches}  {shown}  about {_duration(left)} left",
         )
@@ -69,15 +77,15 @@ class PlainProgress(ProgressBar):
         now = time.monotonic()
         if now - self._printed >= self.seconds:
             self._printed = now
-            self._line(trainer, f"test  batch {batch_idx + 1}/{trainer.num_test_batches[dataloader_idx]}")
+            self._line(f"test  batch {batch_idx + 1}/{trainer.num_test_batches[dataloader_idx]}")
 
     def _figures(self, trainer: pl.Trainer, stage: str) -> None:
         metrics = trainer.callback_metrics
         names = [f"{stage}/{name}" for name in ("map", "loss") if f"{stage}/{name}" in metrics]
-        self._line(trainer, "  ".join(f"{name} {float(metrics[name]):.4f}" for name in names))
+        self._line("  ".join(f"{name} {float(metrics[name]):.4f}" for name in names))
 
-    def _line(self, trainer: pl.Trainer, text: str) -> None:
-        if trainer.is_global_zero:
+    def _line(self, text: str) -> None:
+        if self._enabled:
             print(text, flush=True)
 
 

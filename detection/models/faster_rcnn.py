@@ -70,7 +70,7 @@ class FasterRCNN(nn.Module):
 
     def features(self, batch: Tensor) -> list[Tensor]:
         """Returns the feature maps of a prepared batch, finest first."""
-        maps = self.backbone(batch)
+        maps: list[Tensor] = self.backbone(batch)
         if self.neck is None:
             return maps
         pyramid = self.neck(OrderedDict((str(i), x) for i, x in enumerate(maps)))

@@ -102,9 +102,8 @@ def build_faster_rcnn_fpn(
         ValueError: if there is not one anchor size per map, or the strides do not double.
     """
     strides = (*backbone.strides, 2 * backbone.strides[-1])
-    if len(anchor_sizes) != len(strides) or any(
-        b != 2 * a for a, b in zip(strides, strides[1:], strict=False)
-    ):
+    doubling = tuple(strides[0] * 2**level for level in range(len(strides)))
+    if len(anchor_sizes) != len(strides) or strides != doubling:
         raise ValueError(
             f"The pyramid needs maps whose strides double and one of anchor_sizes for each: its strides are "
             f"{strides}, the anchor_sizes {tuple(anchor_sizes)}. Set model.backbone.strides=[4,8,16,32], or "

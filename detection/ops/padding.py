@@ -21,6 +21,6 @@ def pad_images(images: Sequence[Tensor], multiple: int) -> tuple[Tensor, list[tu
     sizes = [(image.shape[-2], image.shape[-1]) for image in images]
     height, width = (-(-max(sides) // multiple) * multiple for sides in zip(*sizes, strict=True))
     batch = images[0].new_zeros(len(images), 3, height, width)
-    for canvas, image, (image_height, image_width) in zip(batch, images, sizes, strict=True):
-        canvas[:, :image_height, :image_width] = image
+    for i, (image, (image_height, image_width)) in enumerate(zip(images, sizes, strict=True)):
+        batch[i, :, :image_height, :image_width] = image
     return batch, sizes

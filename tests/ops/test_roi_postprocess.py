@@ -65,8 +65,8 @@ def test_one_proposal_by_hand() -> None:
     (detections,) = select_roi_detections(logits, deltas, [torch.tensor([[20.0, 20, 40, 60]])], [(50, 100)])
     assert detections["labels"].tolist() == [0, 2]
     torch.testing.assert_close(detections["scores"], torch.tensor([0.3, 0.19]))
-    # Shift (0.1 * 20, -0.2 * 40); the first is clipped to the height of 50.
-    torch.testing.assert_close(detections["boxes"], torch.tensor([[20.0, 20, 40, 50], [22.0, 12, 42, 52]]))
+    # Shift (0.1 * 20, -0.2 * 40); both are clipped to the height of 50.
+    torch.testing.assert_close(detections["boxes"], torch.tensor([[20.0, 20, 40, 50], [22.0, 12, 42, 50]]))
 
 
 def test_scores_descend_and_boxes_stay_in_their_image() -> None:

@@ -55,7 +55,7 @@ class MobileNetV2Backbone(Backbone):
 
     def blocks(self) -> Sequence[nn.Module]:
         """The stem, the 17 inverted residuals and the last 1x1 convolution."""
-        return self.features
+        return list(self.features)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Returns the maps described by ``strides``."""

@@ -81,7 +81,7 @@ class ResNetBackbone(Backbone):
                 f"This needs a backbone of its own with strides (16,), whose layer4 is free; got strides "
                 f"{self.strides}. Set model.backbone.strides=[16]."
             )
-        layer4 = self.layer4
+        layer4: nn.Module = self.layer4
         del self.layer4
         return layer4
 

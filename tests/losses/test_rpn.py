@@ -104,6 +104,6 @@ def test_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
 
 def test_no_value_is_read_back_off_the_cpu() -> None:
     labels = torch.empty(4, 30, device="meta", dtype=torch.int64)
-    loss = rpn_loss(torch.empty(4, 30, device="meta"), torch.empty(4, 30, 4, device="meta"), labels,
-                    torch.empty(4, 30, 4, device="meta"))  # fmt: skip
+    outputs = torch.empty(4, 30, device="meta"), torch.empty(4, 30, 4, device="meta")
+    loss = rpn_loss(*outputs, labels, torch.empty(4, 30, 4, device="meta"))
     assert loss.cls.shape == loss.box.shape == ()
