@@ -23,7 +23,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     # Heavy imports wait until there is something to do: --help and typing errors answer at once.
     import pytorch_lightning as pl
 
-    from detection.cli import checked_config, save_config
+    from detection.cli import checked_config, inference_config, save_config
 
     config = checked_config(cfg)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -33,7 +33,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
 
     model_config = {**config["model"], "class_names": datamodule.class_names}
     task = instantiate(model_config)
-    task.describe(model=model_config, size=config["data"]["size"])
+    task.describe(model=model_config, data=inference_config(config["data"]))
     if datamodule.targets_in_workers:
         datamodule.assign = task.assigner(datamodule.size)
 

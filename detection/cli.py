@@ -79,9 +79,17 @@ def checked_config(cfg: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in config.items()}
 
 
+def inference_config(data: dict[str, Any]) -> dict[str, Any]:
+    """The part of the data's configuration that a checkpoint needs to make inputs of images."""
+    return {key: data[key] for key in ("size", "eval_transform", "collate")}
+
+
 def save_config(config: dict[str, Any], folder: str, trainer: "pl.Trainer") -> None:
-    """Write the resolved configuration to ``config.yaml`` and to every logger."""
+    """Write the resolved configuration to ``config.yaml`` and to every logger that keeps it elsewhere."""
+    from pytorch_lightning.loggers import CSVLogger
+
     if trainer.is_global_zero:
         OmegaConf.save(OmegaConf.create(config), Path(folder) / "config.yaml")
     for logger in trainer.loggers:
-        logger.log_hyperparams(config)
+        if not isinstance(logger, CSVLogger):
+            logger.log_hyperparams(config)

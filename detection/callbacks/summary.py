@@ -1,6 +1,7 @@
 """What a run leaves for its reader: a table, the final figures, the curves."""
 
 import json
+import math
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -10,6 +11,9 @@ from rich.table import Table
 
 from detection.tasks.base import DetectionTask
 from detection.viz import plot_curves
+
+
+_SHOWN = (".json", ".csv", ".png", ".ckpt", ".yaml")
 
 
 class RunSummary(pl.Callback):
@@ -34,11 +38,18 @@ class RunSummary(pl.Callback):
         """Write the final figures and print them."""
         assert isinstance(pl_module, DetectionTask)
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        (self.folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
+        # JSON has no nan, which is the AP of a class without objects.
+        defined = {name: None if math.isnan(value) else value for name, value in figures.items()}
+        (self.folder / "metrics.json").write_text(json.dumps(defined, indent=2) + "\n")
         table = Table(title="average precision at IoU 0.5", show_footer=True)
         table.add_column("class", footer="mean, 11 points (VOC07)\nmean, area (VOC10+)")
         means = f"{figures['test/map_07']:.4f}\n{figures['test/map_area']:.4f}"
         table.add_column("AP", justify="right", footer=means)
         for name in pl_module.class_names:
             table.add_row(name, f"{figures[f'test/ap/{name}']:.4f}")
-        Console().print(table)
+        console = Console()
+        console.print(table)
+        console.print(f"Kept in {self.folder}:", highlight=False, soft_wrap=True)
+        for path in sorted([*self.folder.glob("*.*"), *self.folder.glob("checkpoints/*.ckpt")]):
+            if path.suffix in _SHOWN:
+                console.print(f"  {path.relative_to(self.folder)}", highlight=False)

@@ -46,14 +46,17 @@ class View(NamedTuple):
     ) -> NDArray[np.uint8]:
         """Render the view of an ``(H, W, 3)`` image at ``size``; outside the image lies ``fill``."""
         (height, width), (x1, y1, x2, y2) = size, self.window
-        # One affine warp samples without a low-pass filter. Halving by area averages first keeps strongly
-        # shrunk images (a 4x expansion) free of aliasing, and is cheaper than warping the full image.
-        shrink = min((x2 - x1) / width, (y2 - y1) / height)
-        while shrink >= 2 and min(image.shape[:2]) >= 2:
-            half_h, half_w = image.shape[0] // 2, image.shape[1] // 2
-            scale_x, scale_y = half_w / image.shape[1], half_h / image.shape[0]
-            image = cv2.resize(image, (half_w, half_h), interpolation=cv2.INTER_AREA)
-            x1, x2, y1, y2, shrink = x1 * scale_x, x2 * scale_x, y1 * scale_y, y2 * scale_y, shrink / 2
+        in_height, in_width = image.shape[:2]
+        # A window inside the image ends where its pixels end; there, the fill must not bleed in.
+        inside = x1 >= 0 and y1 >= 0 and x2 <= in_width and y2 <= in_height
+        # One affine warp samples without a low-pass filter. Averaging whole blocks of pixels first keeps
+        # strongly shrunk images (a 4x expansion) free of aliasing.
+        block_w, block_h = max(1, int((x2 - x1) / width)), max(1, int((y2 - y1) / height))
+        if block_w * block_h > 1:
+            reduced = max(1, in_width // block_w), max(1, in_height // block_h)
+            image = cv2.resize(image, reduced, interpolation=cv2.INTER_AREA)
+            scale_x, scale_y = reduced[0] / in_width, reduced[1] / in_height
+            x1, x2, y1, y2 = x1 * scale_x, x2 * scale_x, y1 * scale_y, y2 * scale_y
         ax, ay = width / (x2 - x1), height / (y2 - y1)
         bx, by = -x1 * ax, -y1 * ay
         if self.mirror:
@@ -65,7 +68,7 @@ class View(NamedTuple):
             matrix,
             (width, height),
             flags=interpolation,
-            borderMode=cv2.BORDER_CONSTANT,
+            borderMode=cv2.BORDER_REPLICATE if inside else cv2.BORDER_CONSTANT,
             borderValue=fill,
         )
 

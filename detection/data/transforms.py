@@ -4,6 +4,7 @@ Every transform here is called as ``transform(image, boxes, labels, difficult)``
 four, the image as a uint8 ``(3, H, W)`` tensor.
 """
 
+import random
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -17,8 +18,8 @@ from detection.data.geometry import SSDGeometry
 from detection.data.photometric import PhotometricDistort
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
-# Below this an object cannot be trained on: its encoded width or height would be noise.
-_MIN_BOX_SIDE = 1.0
+# Pixels of the network's input. A smaller object cannot be trained on: its encoded sides would be noise.
+_MIN_TRAIN_SIDE = 1.0
 
 
 class Transformed(NamedTuple):
@@ -35,19 +36,30 @@ class DetectionTransform:
 
     The library keeps random state of its own, which neither worker processes nor ``seed_everything``
     reach: :meth:`seed` sets it, and the loader does so before every training sample.
+
+    Args:
+        transforms: applied in this order.
+        min_box_side: objects narrower or lower than this are dropped, in pixels of the output. Evaluation
+            must keep them all: the metric counts them.
     """
 
-    def __init__(self, transforms: Sequence[A.BasicTransform]) -> None:
+    def __init__(self, transforms: Sequence[A.BasicTransform], min_box_side: float = 0.0) -> None:
         self.pipeline = A.Compose(
             list(transforms),
             bbox_params=A.BboxParams(
-                format="pascal_voc", label_fields=["labels", "difficult"], clip=True, min_area=_MIN_BOX_SIDE
+                format="pascal_voc",
+                label_fields=["labels", "difficult"],
+                clip=True,
+                min_width=min_box_side,
+                min_height=min_box_side,
             ),
         )
 
     def seed(self, seed: int) -> None:
         """Fix the random state of the next call."""
-        self.pipeline.set_random_seed(seed)
+        # Not set_random_seed: it starts every transform of the chain on the same numbers, so that images
+        # would grow brighter exactly when they are expanded.
+        self.pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
 
     def __call__(
         self,
@@ -154,7 +166,8 @@ def ssd_train_transform(
         flip_probability: chance of a mirror image.
     """
     geometry = SSDGeometry(_height_width(size), fill, expand_probability, max_expand, crop, flip_probability)
-    return DetectionTransform([geometry, PhotometricDistort()] if photometric else [geometry])
+    steps = [geometry, PhotometricDistort()] if photometric else [geometry]
+    return DetectionTransform(steps, min_box_side=_MIN_TRAIN_SIDE)
 
 
 def ssd_eval_transform(size: int | Sequence[int]) -> DetectionTransform:
@@ -169,7 +182,8 @@ def faster_rcnn_train_transform(size: Sequence[int], flip_probability: float = 0
         size: lengths of the shortest side and, at most, of the longest.
         flip_probability: chance of a mirror image.
     """
-    return DetectionTransform([A.HorizontalFlip(p=flip_probability), ResizeShort(*size)])
+    steps = [A.HorizontalFlip(p=flip_probability), ResizeShort(*size)]
+    return DetectionTransform(steps, min_box_side=_MIN_TRAIN_SIDE)
 
 
 def faster_rcnn_eval_transform(size: Sequence[int]) -> DetectionTransform:

@@ -51,8 +51,8 @@ class RPN(nn.Module):
         channels: int,
         base_anchors: Sequence[Tensor],
         strides: Sequence[int],
-        pre_nms_top: tuple[int, int] = (12000, 6000),
-        post_nms_top: tuple[int, int] = (2000, 300),
+        pre_nms_top: Sequence[int] = (12000, 6000),
+        post_nms_top: Sequence[int] = (2000, 300),
         nms_threshold: float = 0.7,
         min_size: float = 16,
     ) -> None:

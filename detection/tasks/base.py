@@ -82,9 +82,9 @@ class DetectionTask(pl.LightningModule, ABC):
         A loss divided by this mean, its gradient averaged over processes as DDP does, is divided by the
         total: training does not depend on the number of processes.
         """
-        gathered = self.all_gather(count.float())
-        assert isinstance(gathered, Tensor)
-        return gathered.mean()
+        mean = self.trainer.strategy.reduce(count.float(), reduce_op="mean")
+        assert isinstance(mean, Tensor)
+        return mean
 
     def log_losses(self, losses: Mapping[str, Tensor], batch_size: int) -> None:
         """Log training losses, ``train/loss`` on the progress bar."""

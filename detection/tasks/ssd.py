@@ -120,16 +120,17 @@ class SSDTask(DetectionTask):
             targets.append(target)
         return targets
 
-    def assigner(self, size: tuple[int, int]) -> AssignTargets:
+    def assigner(self, size: int | Sequence[int]) -> AssignTargets:
         """A function of padded ground truth alone, for the loader's workers.
 
         Args:
-            size: ``(height, width)`` of the images that the workers will serve.
+            size: side, or ``(height, width)``, of the images that the workers will serve.
         """
+        height, width = (size, size) if isinstance(size, int) else size
         training = self.network.training
         self.network.eval()  # so that the empty image leaves no trace in batch statistics
         with torch.no_grad():
-            anchors = self(torch.zeros(1, 3, *size, dtype=torch.uint8)).anchors
+            anchors = self(torch.zeros(1, 3, height, width, dtype=torch.uint8)).anchors
         self.network.train(training)
         return partial(assign_ssd_targets, anchors, iou_threshold=self.iou_threshold, stds=BOX_STDS)
 

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from detection.models.backbones import MobileNetV2Backbone, ResNetBackbone, VGG16AtrousBackbone
+from detection.models.faster_rcnn import FasterRCNN
+from detection.models.ssd import SSD
 from detection.models.zoo import MODEL_NAMES, get_model
 
 
@@ -23,16 +25,49 @@ from detection.models.zoo import MODEL_NAMES, get_model
 )
 def test_every_name_builds_its_network(name: str, backbone: type, num_anchors: int) -> None:
     assert f"{name}_custom" in MODEL_NAMES
-    assert len(MODEL_NAMES) == 16
+    assert len(MODEL_NAMES) == 24
     size = int(name.split("_")[1])
     with torch.device("meta"):  # shapes only
         for model, channels in (
             (get_model(f"{name}_voc", pretrained_backbone=False), 21),
             (get_model(f"{name}_custom", classes=["cat", "dog"], pretrained_backbone=False), 3),
         ):
+            assert isinstance(model, SSD)
             assert type(model.backbone) is backbone
             output = model(torch.empty(1, 3, size, size, dtype=torch.uint8))
             assert output.logits.shape == (1, num_anchors, channels)
+
+
+@pytest.mark.parametrize(
+    ("name", "backbone", "strides", "num_trainable"),
+    [
+        ("faster_rcnn_resnet50_v1b", ResNetBackbone, (16,), 52),
+        ("faster_rcnn_resnet101_v1d", ResNetBackbone, (16,), 52 + 17 * 3),
+        ("faster_rcnn_fpn_resnet50_v1b", ResNetBackbone, (4, 8, 16, 32), 42 + 16 + 6 + 4 + 4),
+        ("faster_rcnn_fpn_mobilenet_v2", MobileNetV2Backbone, (8, 16, 32), 43 + 12 + 6 + 4 + 4),
+    ],
+)
+def test_every_faster_rcnn_builds_with_frozen_batch_norm(
+    name: str, backbone: type, strides: tuple[int, ...], num_trainable: int
+) -> None:
+    for model, num_classes in (
+        (get_model(f"{name}_voc", pretrained_backbone=False), 20),
+        (get_model(f"{name}_custom", classes=["cat", "dog"], pretrained_backbone=False), 2),
+    ):
+        assert isinstance(model, FasterRCNN)
+        assert type(model.backbone) is backbone
+        assert model.backbone.strides == strides
+        assert model.num_classes == num_classes
+        assert sum(p.requires_grad for p in model.parameters()) == num_trainable
+        assert not any(m.training for m in model.train().modules() if isinstance(m, torch.nn.BatchNorm2d))
+
+
+def test_numbers_of_a_faster_rcnn_can_be_replaced() -> None:
+    model = get_model(
+        "faster_rcnn_fpn_mobilenet_v2_voc", pretrained_backbone=False, channels=16, anchor_ratios=[1]
+    )
+    assert isinstance(model, FasterRCNN)
+    assert (model.rpn.conv.out_channels, model.rpn.score.out_channels) == (16, 1)
 
 
 def test_the_name_is_taken_in_any_case() -> None:
@@ -45,6 +80,7 @@ def test_num_classes_and_overrides_are_passed_on() -> None:
     model = get_model(
         "ssd_300_mobilenet1.0_voc", num_classes=7, pretrained_backbone=False, anchor_sizes=sizes
     )
+    assert isinstance(model, SSD)
     assert model.num_classes == 7
     assert tuple(model.anchor_sizes) == sizes
     with pytest.raises(TypeError, match="anchor_size'"):

@@ -8,7 +8,6 @@ from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 from detection.models.backbones.base import Backbone
 from detection.models.backbones.weights import load_submodule, read_weights
 
-
 # Stride and channels of the tap inside each block that halves the resolution.
 _TAPS = {4: (4, 144), 7: (8, 192), 14: (16, 576)}
 _CHANNELS = {**dict(_TAPS.values()), 32: 1280}

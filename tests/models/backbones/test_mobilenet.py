@@ -52,3 +52,21 @@ def test_frozen_batchnorm_does_not_train() -> None:
     assert backbone.features[0][0].weight.requires_grad
     backbone.train()
     assert not backbone.features[0][1].training
+
+
+def test_any_of_the_four_strides_can_be_had() -> None:
+    backbone = MobileNetV2Backbone(weights=None, strides=[4, 8, 16, 32]).eval()
+    image = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        maps = backbone(image)
+        torch.testing.assert_close(maps[0], backbone.features[4].conv[0](backbone.features[:4](image)))
+        some = MobileNetV2Backbone(weights=None, strides=(4, 32))
+        assert [m.shape[1] for m in some(image)] == [144, 1280]
+    assert [tuple(m.shape[1:]) for m in maps] == [(144, 16, 24), (192, 8, 12), (576, 4, 6), (1280, 2, 3)]
+    assert backbone.channels == (144, 192, 576, 1280)
+
+
+@pytest.mark.parametrize("strides", [(), (2, 4), (16, 8), (8, 8)])
+def test_other_strides_are_refused(strides: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="MobileNetV2 has maps of strides 4, 8, 16 and 32"):
+        MobileNetV2Backbone(weights=None, strides=strides)

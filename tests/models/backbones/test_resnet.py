@@ -38,6 +38,35 @@ def test_the_300_variant_keeps_the_resolution_of_layer3(depth: int) -> None:
     assert backbone.channels == (128, 512)
 
 
+@pytest.mark.parametrize(("depth", "channels"), [(34, (64, 128, 256, 512)), (50, (256, 512, 1024, 2048))])
+def test_a_pyramid_takes_all_four_layers(depth: int, channels: tuple[int, ...]) -> None:
+    backbone = ResNetBackbone(depth, weights=None, strides=[4, 8, 16, 32]).eval()
+    with torch.no_grad():
+        maps = backbone(torch.randn(1, 3, 64, 97))
+        torch.testing.assert_close(backbone.layer2(maps[0]), maps[1])
+        torch.testing.assert_close(backbone.layer3(maps[1]), maps[2])
+        torch.testing.assert_close(backbone.layer4(maps[2]), maps[3])
+    assert backbone.channels == channels
+    assert [tuple(m.shape[2:]) for m in maps] == [(16, 25), (8, 13), (4, 7), (2, 4)]
+    assert [m.shape[1] for m in maps] == list(channels)
+
+
+def test_layer4_can_be_taken_once_and_the_rest_works_on() -> None:
+    backbone = ResNetBackbone(18, weights=None, strides=(16,), freeze_batchnorm=True, frozen_blocks=2)
+    layer4 = backbone.take_layer4()
+    assert not any(key.startswith("layer4") for key in backbone.state_dict())
+    (features,) = backbone.train()(torch.randn(1, 3, 64, 96))
+    assert features.shape == (1, *backbone.channels, 4, 6)
+    assert layer4(features).shape == (1, 512, 2, 3)
+    with pytest.raises(ValueError, match="a backbone of its own"):
+        backbone.take_layer4()
+
+
+def test_layer4_that_gives_a_map_cannot_be_taken() -> None:
+    with pytest.raises(ValueError, match=r"got strides \(16, 32\)"):
+        ResNetBackbone(18, weights=None).take_layer4()
+
+
 def test_a_classifiers_file_gives_the_classifiers_features(tmp_path: Path) -> None:
     classifier = models.resnet18(weights=None).eval()
     for buffer in classifier.buffers():

@@ -1,0 +1,116 @@
+"""``train.py`` as its user runs it: from the command line, on real files, to the last picture."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+import yaml
+
+ROOT = Path(__file__).parent.parent
+SMALL = (
+    "experiment=quickstart",
+    "data.num_train=24",
+    "data.num_val=21",
+    "data.num_test=9",
+    "data.batch_size=8",
+    "data.num_workers=1",
+    "trainer.max_epochs=2",
+    "trainer.check_val_every_n_epoch=1",
+    "trainer.accelerator=cpu",
+    "trainer.log_every_n_steps=1",
+    "scheduler.warmup_steps=0",
+)
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shapes")
+
+
+def train(data_root: Path, run: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "train.py", *SMALL, f"data.root={data_root}", f"hydra.run.dir={run}", *overrides]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(data_root / "cache")}
+    result = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False, env=environment
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    return state
+
+
+@pytest.fixture(scope="module")
+def run(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("run")
+    return folder, train(data_root, folder).stdout
+
+
+def test_the_run_says_where_it_keeps_things_and_shows_its_figures(run: tuple[Path, str]) -> None:
+    folder, printed = run
+    assert "epoch 2/2" in printed
+    assert "val/map" in printed
+    for name in ("circle", "mean, 11 points (VOC07)", str(folder)):
+        assert name in printed
+
+
+def test_the_run_leaves_its_figures(run: tuple[Path, str]) -> None:
+    folder, _ = run
+    figures = json.loads((folder / "metrics.json").read_text())
+    assert {"test/map", "test/map_07", "test/map_area", "test/loss", "test/ap/circle"} <= set(figures)
+    with (folder / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sum(bool(row["train/loss"]) for row in rows) == 6
+    assert sum(bool(row["val/map"]) for row in rows) == 2
+    assert any(row["lr-SGD"] for row in rows)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["data"]["num_train"] == 24
+    assert config["run_dir"] == str(folder)
+
+
+def test_the_run_leaves_pictures(run: tuple[Path, str]) -> None:
+    folder, _ = run
+    for name in ("predictions.png", "curves.png"):
+        picture = cv2.imread(str(folder / name))
+        assert picture is not None
+        assert picture.std() > 5, f"{name} is blank"
+
+
+def test_the_checkpoint_describes_itself(run: tuple[Path, str]) -> None:
+    folder, _ = run
+    for name in ("best.ckpt", "last.ckpt"):
+        checkpoint = torch.load(folder / "checkpoints" / name, weights_only=True)
+        described = checkpoint["hyper_parameters"]
+        assert described["model"]["class_names"][0] == "arrow"
+        assert described["model"]["backbone"]["_target_"].endswith("TinyBackbone")
+        assert described["data"]["size"] == 128
+        assert described["data"]["eval_transform"]["_target_"].endswith("ssd_eval_transform")
+
+
+def test_the_same_seed_gives_the_same_weights_with_targets_from_any_side(
+    run: tuple[Path, str], data_root: Path, tmp_path: Path
+) -> None:
+    train(data_root, tmp_path, "data.targets_in_workers=true", "data.num_workers=2")
+    expected = weights(run[0])
+    for name, value in weights(tmp_path).items():
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=0, msg=name)
+
+
+def test_two_processes_train_and_score_like_one(data_root: Path, tmp_path: Path) -> None:
+    frozen = "model.backbone.freeze_batchnorm=true"  # batch statistics are per process
+    train(data_root, tmp_path / "one", frozen)
+    train(data_root, tmp_path / "two", frozen, "trainer=ddp_cpu", "data.batch_size=4")
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-5, msg=name)
+    figures = [json.loads((tmp_path / which / "metrics.json").read_text()) for which in ("one", "two")]
+    for name in ("test/map_07", "test/map_area", "test/loss"):
+        assert figures[1][name] == pytest.approx(figures[0][name], abs=1e-4), name
