@@ -1,6 +1,5 @@
 """Train a detector and test its best checkpoint: ``python train.py --help``."""
 
-
 import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig

@@ -42,8 +42,7 @@ def _override_hints(config_name: str) -> list[str]:
             cfg = compose(config_name, overrides=groups)
         except Exception:  # the group itself is at fault, and Hydra listed the choices already
             return []
-    config = OmegaConf.to_container(cfg)
-    assert isinstance(config, dict)
+    config = _plain(cfg)
     keys = [word.split("=")[0] for word in words if word not in groups]
     unknown = [key for key in keys if not _has_key(config, key)]
     return [
@@ -69,13 +68,18 @@ def checked_config(cfg: DictConfig) -> dict[str, Any]:
     """
     missing = OmegaConf.missing_keys(cfg)
     errors = [f"{key}: needs a value ({key}=...)" for key in sorted(missing)]
-    config = OmegaConf.to_container(cfg, resolve=not errors)
-    assert isinstance(config, dict)
+    config = _plain(cfg, resolve=not errors)
     if not errors:
         # The data decides the class names; they are filled in once it has been read.
         errors = check_config({**config, "model": {**config["model"], "class_names": []}})
     if errors:
         raise SystemExit("\n".join(["The configuration has errors; nothing was run.", *errors]))
+    return config
+
+
+def _plain(cfg: DictConfig, resolve: bool = False) -> dict[str, Any]:
+    config = OmegaConf.to_container(cfg, resolve=resolve)
+    assert isinstance(config, dict)
     return {str(key): value for key, value in config.items()}
 
 

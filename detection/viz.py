@@ -3,9 +3,10 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import color_sequences
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -13,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from detection.types import Detections, Target
 
-_COLOURS = colormaps["tab20"].colors
+_COLOURS = color_sequences["tab20"]
+_LABEL_ROOM = 0.06  # of the image's height: what a label above a box takes in most figures
 
 
 def plot_bbox(
@@ -50,7 +52,8 @@ def plot_bbox(
             raise ValueError(f"{len(boxes)} boxes but {len(values)} {name}: give one for each box.")
     if ax is None:
         ax = Figure(figsize=(8, 8), layout="constrained").add_subplot()
-    ax.imshow(_channels_last(np.asarray(image)))
+    pixels = _channels_last(np.asarray(image))
+    ax.imshow(pixels)
     ax.set_axis_off()
     for i, (box, label) in enumerate(zip(boxes, given_labels, strict=True)):
         score = None if given_scores is None else float(given_scores[i])
@@ -58,7 +61,9 @@ def plot_bbox(
             continue
         name = "" if labels is None else class_names[label] if class_names else str(label)
         text = " ".join([name] * bool(name) + ([] if score is None else [f"{score:.2f}"]))
-        _draw_box(ax, box, text, _COLOURS[label % len(_COLOURS)])
+        # A label above a box at the top of the image would be cut off: it goes inside.
+        room_above = box[1] > _LABEL_ROOM * pixels.shape[0]
+        _draw_box(ax, box, text, _COLOURS[label % len(_COLOURS)], "bottom" if room_above else "top")
     return ax
 
 
@@ -67,7 +72,13 @@ def _channels_last(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return image.transpose(1, 2, 0) if is_chw else image
 
 
-def _draw_box(ax: Axes, box: NDArray[np.float64], text: str, colour: tuple[float, float, float]) -> None:
+def _draw_box(
+    ax: Axes,
+    box: NDArray[np.float64],
+    text: str,
+    colour: tuple[float, float, float],
+    alignment: Literal["bottom", "top"],
+) -> None:
     x1, y1, x2, y2 = box
     ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=2))
     if text:
@@ -77,7 +88,7 @@ def _draw_box(ax: Axes, box: NDArray[np.float64], text: str, colour: tuple[float
             text,
             fontsize=7,
             color="white",
-            verticalalignment="bottom",
+            verticalalignment=alignment,
             bbox={"facecolor": colour, "edgecolor": "none", "pad": 1},
             clip_on=True,
         )

@@ -72,4 +72,12 @@ def test_ops_need_torch_alone() -> None:
     for path in FILES:
         if part(path) == "ops":
             roots = {name.split(".")[0] for name in imported(path)}
-            assert roots <= {"detection", "torch", "torchvision", "collections", "typing", "math", "itertools"}
+            assert roots <= {
+                "detection",
+                "torch",
+                "torchvision",
+                "collections",
+                "typing",
+                "math",
+                "itertools",
+            }

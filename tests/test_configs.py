@@ -15,7 +15,9 @@ EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 
 def resolved(*overrides: str) -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", overrides=["+hydra.runtime.output_dir=/nowhere", *overrides], return_hydra_config=True)
+        cfg = compose(
+            "train", overrides=["+hydra.runtime.output_dir=/nowhere", *overrides], return_hydra_config=True
+        )
     HydraConfig.instance().set_config(cfg)
     return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
 
@@ -33,7 +35,9 @@ def test_every_experiment_fits_its_constructors(name: str) -> None:
     "override",
     [
         f"{folder.relative_to(CONF)}={path.stem}"
-        for folder in sorted(p for p in CONF.rglob("*") if p.is_dir() and p.name not in ("hydra", "experiment"))
+        for folder in sorted(
+            p for p in CONF.rglob("*") if p.is_dir() and p.name not in ("hydra", "experiment")
+        )
         for path in sorted(folder.glob("*.yaml"))
     ],
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
-import yaml
+from omegaconf import OmegaConf
 
 ROOT = Path(__file__).parent.parent
 SMALL = (
@@ -34,7 +34,14 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(data_root: Path, run: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "train.py", *SMALL, f"data.root={data_root}", f"hydra.run.dir={run}", *overrides]
+    command = [
+        sys.executable,
+        "train.py",
+        *SMALL,
+        f"data.root={data_root}",
+        f"hydra.run.dir={run}",
+        *overrides,
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(data_root / "cache")}
     result = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False, env=environment
@@ -44,7 +51,9 @@ def train(data_root: Path, run: Path, *overrides: str) -> subprocess.CompletedPr
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    state: dict[str, torch.Tensor] = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    state: dict[str, torch.Tensor] = torch.load(run / "checkpoints/last.ckpt", weights_only=True)[
+        "state_dict"
+    ]
     return state
 
 
@@ -71,9 +80,9 @@ def test_the_run_leaves_its_figures(run: tuple[Path, str]) -> None:
     assert sum(bool(row["train/loss"]) for row in rows) == 6
     assert sum(bool(row["val/map"]) for row in rows) == 2
     assert any(row["lr-SGD"] for row in rows)
-    config = yaml.safe_load((folder / "config.yaml").read_text())
-    assert config["data"]["num_train"] == 24
-    assert config["run_dir"] == str(folder)
+    config = OmegaConf.load(folder / "config.yaml")
+    assert config.data.num_train == 24
+    assert config.run_dir == str(folder)
 
 
 def test_the_run_leaves_pictures(run: tuple[Path, str]) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytorch_lightning as pl
 from torch import Tensor
 
@@ -53,12 +54,12 @@ class PredictionImages(pl.Callback):
         self._draw(trainer, pl_module)
 
     def _remember(
-        self, task: pl.LightningModule, detections: list[Detections], batch: PaddedBatch | ListBatch
+        self, task: pl.LightningModule, outputs: dict[str, list[Detections]], batch: PaddedBatch | ListBatch
     ) -> None:
         assert isinstance(task, DetectionTask)
         missing = self.num_images - len(self.seen)
         if missing > 0:
-            shown = zip(batch.images, detections, task.original_targets(batch), strict=True)
+            shown = zip(batch.images, outputs["detections"], task.original_targets(batch), strict=True)
             self.seen += list(shown)[:missing]
 
     def _draw(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
@@ -70,7 +71,8 @@ class PredictionImages(pl.Callback):
         for image, _, target in seen:
             height, width = target["size"]
             pixels = image.cpu().numpy().transpose(1, 2, 0)
-            images.append(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_CUBIC))
+            restored = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_CUBIC)
+            images.append(np.asarray(restored, dtype=np.uint8))
         detections = [_on_cpu(found) for _, found, _ in seen]
         targets = [_on_cpu(target) for _, _, target in seen]
         plot_predictions(images, detections, targets, task.class_names, self.path, self.threshold)

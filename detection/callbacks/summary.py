@@ -5,13 +5,12 @@ import math
 from pathlib import Path
 
 import pytorch_lightning as pl
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 from rich.table import Table
 
 from detection.tasks.base import DetectionTask
 from detection.viz import plot_curves
-
 
 _SHOWN = (".json", ".csv", ".png", ".ckpt", ".yaml")
 

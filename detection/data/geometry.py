@@ -32,14 +32,14 @@ class View(NamedTuple):
     window: Box
     mirror: bool = False
 
-    def map_boxes(self, boxes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    def map_boxes(self, boxes: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float32]:
         """Map ``(N, 4)`` input boxes into an output of ``size`` (height, width); nothing is clipped."""
         x1, y1, x2, y2 = self.window
         scale = np.array([size[1] / (x2 - x1), size[0] / (y2 - y1)] * 2)
         mapped = (boxes - np.array([x1, y1, x1, y1])) * scale
         if self.mirror:
             mapped[:, [0, 2]] = size[1] - mapped[:, [2, 0]]
-        return mapped.astype(np.float32)
+        return np.asarray(mapped, dtype=np.float32)
 
     def warp(
         self, image: NDArray[np.uint8], size: tuple[int, int], fill: Sequence[float], interpolation: int
@@ -54,7 +54,7 @@ class View(NamedTuple):
         block_w, block_h = max(1, int((x2 - x1) / width)), max(1, int((y2 - y1) / height))
         if block_w * block_h > 1:
             reduced = max(1, in_width // block_w), max(1, in_height // block_h)
-            image = cv2.resize(image, reduced, interpolation=cv2.INTER_AREA)
+            image = np.asarray(cv2.resize(image, reduced, interpolation=cv2.INTER_AREA), dtype=np.uint8)
             scale_x, scale_y = reduced[0] / in_width, reduced[1] / in_height
             x1, x2, y1, y2 = x1 * scale_x, x2 * scale_x, y1 * scale_y, y2 * scale_y
         ax, ay = width / (x2 - x1), height / (y2 - y1)
@@ -63,7 +63,7 @@ class View(NamedTuple):
             ax, bx = -ax, width - bx
         # Box coordinates run along pixel edges, OpenCV's along pixel centres: half a pixel apart.
         matrix = np.array([[ax, 0, bx + 0.5 * ax - 0.5], [0, ay, by + 0.5 * ay - 0.5]])
-        return cv2.warpAffine(
+        warped = cv2.warpAffine(
             image,
             matrix,
             (width, height),
@@ -71,6 +71,7 @@ class View(NamedTuple):
             borderMode=cv2.BORDER_REPLICATE if inside else cv2.BORDER_CONSTANT,
             borderValue=fill,
         )
+        return np.asarray(warped, dtype=np.uint8)
 
 
 def sample_expansion(height: int, width: int, max_ratio: float, rng: random.Random) -> Box:

@@ -34,7 +34,12 @@ class GroupedBatchSampler(Sampler[list[Key]]):
     """
 
     def __init__(
-        self, sampler: TrainSampler, groups: Sequence[int], batch_size: int, rank: int = 0, world_size: int = 1
+        self,
+        sampler: TrainSampler,
+        groups: Sequence[int],
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self.sampler = sampler  # the trainer finds it by this name and sets its epoch
         self.groups = groups

@@ -34,7 +34,7 @@ def hue_matrix(degrees: float) -> Matrix:
     """Rotate hue in YIQ space, keeping luma: ``(3, 3)``."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     rotation = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
-    return _FROM_YIQ @ rotation @ _TO_YIQ
+    return np.asarray(_FROM_YIQ @ rotation @ _TO_YIQ)
 
 
 def sample_colour_matrix(
@@ -84,4 +84,4 @@ class PhotometricDistort(A.ImageOnlyTransform):  # type: ignore[misc]
 
     def apply(self, img: NDArray[np.uint8], matrix: Matrix, **params: Any) -> NDArray[np.uint8]:
         """Apply the matrix to a uint8 RGB image; values are rounded and clipped to 0..255."""
-        return cv2.transform(img, matrix)
+        return np.asarray(cv2.transform(img, matrix), dtype=np.uint8)

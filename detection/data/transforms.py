@@ -102,7 +102,7 @@ class ResizeExactly(A.DualTransform):  # type: ignore[misc]
             height <= img.shape[0] and width <= img.shape[1],
         )
         interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC if grows else cv2.INTER_LINEAR
-        return cv2.resize(img, (width, height), interpolation=interpolation)
+        return np.asarray(cv2.resize(img, (width, height), interpolation=interpolation), dtype=np.uint8)
 
     def apply_to_bboxes(self, bboxes: NDArray[np.float32], **params: Any) -> NDArray[np.float32]:
         """Boxes arrive relative to the image's sides, so a resize leaves them as they are."""
@@ -124,7 +124,7 @@ class ResizeShort(A.DualTransform):  # type: ignore[misc]
     def apply(self, img: NDArray[np.uint8], **params: Any) -> NDArray[np.uint8]:
         """Resize the pixels."""
         height, width = short_side_size(img.shape[:2], self.short, self.longest)
-        return cv2.resize(img, (width, height), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(cv2.resize(img, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
     def apply_to_bboxes(self, bboxes: NDArray[np.float32], **params: Any) -> NDArray[np.float32]:
         """Boxes arrive relative to the image's sides, so a resize leaves them as they are."""

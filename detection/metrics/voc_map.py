@@ -12,6 +12,9 @@ from torchmetrics.utilities import dim_zero_cat
 from detection.metrics.voc_ap import DetectionTable, GroundTruthTable, IntArray, voc_ap
 from detection.types import Detections, Target
 
+Interpolation = Literal["07", "area"]
+"""How average precision is summed: at 11 recall levels (VOC 2007), or as an area (VOC 2010 on)."""
+
 
 class VOCMeanAP(Metric):
     """Mean average precision with the rules of the PASCAL VOC devkit (see ``voc_ap``).
@@ -48,7 +51,7 @@ class VOCMeanAP(Metric):
     def __init__(
         self,
         num_classes: int,
-        interpolation: Literal["07", "area"] = "07",
+        interpolation: Interpolation = "07",
         iou_threshold: float = 0.5,
         **kwargs: Any,
     ) -> None:

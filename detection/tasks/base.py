@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 
-from detection.metrics.voc_map import VOCMeanAP
+from detection.metrics.voc_map import Interpolation, VOCMeanAP
 from detection.tasks.schedules import Schedule
 from detection.types import Detections, Target
 
@@ -38,7 +38,7 @@ class DetectionTask(pl.LightningModule, ABC):
         class_names: Sequence[str],
         optimizer: MakeOptimizer,
         scheduler: Schedule,
-        interpolation: str,
+        interpolation: Interpolation,
     ) -> None:
         super().__init__()
         self.class_names = list(class_names)
@@ -92,12 +92,12 @@ class DetectionTask(pl.LightningModule, ABC):
             on_bar = name == "loss"
             self.log(f"train/{name}", value.detach(), prog_bar=on_bar, batch_size=batch_size)
 
-    def validation_step(self, batch: Any, batch_idx: int) -> list[Detections]:
-        """Score one batch; the detections, in original pixels, are for callbacks."""
+    def validation_step(self, batch: Any, batch_idx: int) -> dict[str, list[Detections]]:
+        """Score one batch; the ``detections`` of each image, in original pixels, are for callbacks."""
         return self._evaluate("val", batch)
 
-    def test_step(self, batch: Any, batch_idx: int) -> list[Detections]:
-        """Score one batch; the detections, in original pixels, are for callbacks."""
+    def test_step(self, batch: Any, batch_idx: int) -> dict[str, list[Detections]]:
+        """Score one batch; the ``detections`` of each image, in original pixels, are for callbacks."""
         return self._evaluate("test", batch)
 
     def on_validation_epoch_end(self) -> None:
@@ -108,12 +108,12 @@ class DetectionTask(pl.LightningModule, ABC):
         """Log the test figures."""
         self._log_evaluation("test")
 
-    def _evaluate(self, stage: str, batch: Any) -> list[Detections]:
+    def _evaluate(self, stage: str, batch: Any) -> dict[str, list[Detections]]:
         detections, targets, losses, weight = self.evaluate_batch(batch)
         self._metrics[stage].to(self.device).update(detections, targets)
         for name, value in losses.items():
             self._losses[name].to(self.device).update(value, weight)
-        return detections
+        return {"detections": detections}
 
     def _log_evaluation(self, stage: str) -> None:
         metric = self._metrics[stage]
@@ -121,7 +121,7 @@ class DetectionTask(pl.LightningModule, ABC):
         values = {"map": result["map"], "map_07": result["map_07"], "map_area": result["map_area"]}
         values |= {f"ap/{name}": ap for name, ap in zip(self.class_names, result["ap"], strict=True)}
         values |= {name: mean.compute() for name, mean in self._losses.items()}
-        # Every process computed the same values from the gathered states, so there is nothing to reduce.
-        self.log_dict({f"{stage}/{k}": v.float() for k, v in values.items()}, rank_zero_only=False)
+        # Every process computed the same values from the gathered states: averaging them changes nothing.
+        self.log_dict({f"{stage}/{k}": v.float() for k, v in values.items()}, sync_dist=True)
         for used in (metric, *self._losses.values()):
             used.reset()

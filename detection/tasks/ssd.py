@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from detection.data.collate import AssignTargets
 from detection.losses.multibox import MultiboxLoss, multibox_loss
+from detection.metrics.voc_map import Interpolation
 from detection.models.ssd import BOX_STDS, SSD, SSDOutput
 from detection.ops.boxes import scale_boxes
 from detection.targets.ssd import assign_ssd_targets
@@ -50,7 +51,7 @@ class SSDTask(DetectionTask):
         nms_threshold: float = 0.45,
         topk: int = 400,
         max_detections: int = 100,
-        interpolation: str = "07",
+        interpolation: Interpolation = "07",
         channels_last: bool = True,
     ) -> None:
         super().__init__(class_names, optimizer, scheduler, interpolation)
@@ -59,16 +60,18 @@ class SSDTask(DetectionTask):
         self.network.to(memory_format=self.memory_format)
         self.iou_threshold = iou_threshold
         self.neg_pos_ratio = neg_pos_ratio
-        self.select = {
-            "score_threshold": score_threshold,
-            "nms_threshold": nms_threshold,
-            "topk": topk,
-            "max_detections": max_detections,
-        }
+        self.select = partial(
+            self.network.detect,
+            score_threshold=score_threshold,
+            nms_threshold=nms_threshold,
+            topk=topk,
+            max_detections=max_detections,
+        )
 
     def forward(self, images: Tensor) -> SSDOutput:
         """Predict from uint8 images ``(B, 3, H, W)``."""
-        return self.network(images.contiguous(memory_format=self.memory_format))
+        out: SSDOutput = self.network(images.contiguous(memory_format=self.memory_format))
+        return out
 
     def training_step(self, batch: PaddedBatch, batch_idx: int) -> Tensor:
         """Predict, assign, compare."""
@@ -99,7 +102,7 @@ class SSDTask(DetectionTask):
     def detect(self, out: SSDOutput, batch: PaddedBatch) -> list[Detections]:
         """Detections of each image, in its original pixels."""
         size = _size(batch)
-        detections = self.network.detect(out, size, **self.select)
+        detections = self.select(out, size)
         for item, original in zip(detections, batch.sizes.tolist(), strict=True):
             item["boxes"] = scale_boxes(item["boxes"], size, tuple(original))
         return detections

@@ -83,13 +83,8 @@ def test_every_trainable_parameter_has_a_gradient_even_without_proposals(kind: s
     model.rpn.min_size = 10_000
     output = model(random_images())
     assert all(len(proposals) == 0 for proposals in output.proposals)
-    loss = (
-        output.rpn.logits.mean()
-        + output.rpn.deltas.mean()
-        + output.roi.logits.sum()
-        + output.roi.deltas.sum()
-    )
-    loss.backward()
+    rpn, roi = output.rpn, output.roi
+    (rpn.logits.mean() + rpn.deltas.mean() + roi.logits.sum() + roi.deltas.sum()).backward()
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             assert parameter.grad is not None, name

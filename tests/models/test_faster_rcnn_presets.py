@@ -10,6 +10,7 @@ from detection.models.faster_rcnn_presets import (
     build_faster_rcnn_fpn,
     build_faster_rcnn_light,
 )
+from detection.models.roi_head import DenseBody, Layer4Body
 
 
 def c4_resnet50() -> FasterRCNN:
@@ -30,7 +31,8 @@ def test_the_c4_network_has_the_published_layers() -> None:
     assert isinstance(backbone, ResNetBackbone)
     assert (backbone.conv1.kernel_size, backbone.conv1.stride) == ((7, 7), (2, 2))
     assert [len(x) for x in (backbone.layer1, backbone.layer2, backbone.layer3)] == [3, 4, 6]
-    assert len(model.roi_head.body.layer4) == 3
+    assert isinstance(model.roi_head.body, Layer4Body)
+    assert len(list(model.roi_head.body.layer4.children())) == 3
     assert backbone.bn1.eps == 1e-5
     assert backbone.channels == (1024,)
     assert model.roi_head.body.channels == 2048
@@ -93,30 +95,21 @@ def test_the_pyramid_network_has_torchvisions_layers() -> None:
     maps = [(16, 24), (8, 12), (4, 6), (2, 3), (1, 2)]
     assert [tuple(x.shape[1:]) for x in features] == [(256, *cells) for cells in maps]
     assert model.rpn.strides == (4, 8, 16, 32, 64)
-    assert (model.rpn.conv.out_channels, model.rpn.score.out_channels, model.rpn.box.out_channels) == (
-        256,
-        3,
-        12,
-    )
+    assert model.rpn.conv.out_channels == 256
+    assert (model.rpn.score.out_channels, model.rpn.box.out_channels) == (3, 12)
     assert model.roi_head.strides == (4, 8, 16, 32)
+    assert isinstance(model.roi_head.body, DenseBody)
     assert model.roi_head.body[1].weight.shape == (1024, 256 * 49)
     assert [round(float(a[1, 2] - a[1, 0])) for a in model.rpn.base_anchors] == [32, 64, 128, 256, 512]
 
 
-@pytest.mark.parametrize(
-    "make",
-    [lambda: ResNetBackbone(18, None, (4, 8, 16, 32)), lambda: ResNetBackbone(34, None, (4, 8, 16, 32))],
-)
-def test_shallow_resnets_have_pyramids(make: Callable[[], Backbone]) -> None:
+@pytest.mark.parametrize("depth", [18, 34, 101])
+def test_other_resnets_have_pyramids(depth: int) -> None:
     with torch.device("meta"):
-        features = build_faster_rcnn_fpn(make(), 2, channels=8).features(torch.empty(1, 3, 64, 96))
-    assert [tuple(x.shape[1:]) for x in features] == [
-        (8, 16, 24),
-        (8, 8, 12),
-        (8, 4, 6),
-        (8, 2, 3),
-        (8, 1, 2),
-    ]
+        model = build_faster_rcnn_fpn(ResNetBackbone(depth, None, (4, 8, 16, 32)), 2, channels=8)
+        features = model.features(torch.empty(1, 3, 64, 96))
+    cells = [(16, 24), (8, 12), (4, 6), (2, 3), (1, 2)]
+    assert [tuple(x.shape[1:]) for x in features] == [(8, *size) for size in cells]
 
 
 @pytest.mark.parametrize(

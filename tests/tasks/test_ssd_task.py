@@ -1,6 +1,7 @@
 """SSDTask: one step at a time, against the functions it is made of."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -38,7 +39,9 @@ def make_batch(num_objects: tuple[int, ...] = (2, 0, 1)) -> PaddedBatch:
     generator = torch.Generator().manual_seed(1)
     batch, longest = len(num_objects), max(num_objects)
     corners = torch.rand(batch, longest, 2, generator=generator) * 60
-    boxes = torch.cat([corners, corners + 20 + torch.rand(batch, longest, 2, generator=generator) * 40], dim=-1)
+    boxes = torch.cat(
+        [corners, corners + 20 + torch.rand(batch, longest, 2, generator=generator) * 40], dim=-1
+    )
     labels = torch.randint(0, 3, (batch, longest), generator=generator)
     for i, count in enumerate(num_objects):
         boxes[i, count:], labels[i, count:] = 0, -1
@@ -136,9 +139,9 @@ def test_the_optimizer_sees_trainable_parameters_only_and_follows_the_schedule()
         estimated_stepping_batches = 11
 
     task._trainer = FakeTrainer()  # type: ignore[assignment]
-    configured = task.configure_optimizers()
+    configured: Any = task.configure_optimizers()
     assert len(seen) == sum(1 for p in task.parameters() if p.requires_grad) > 0
-    scheduler = configured["lr_scheduler"]["scheduler"]  # type: ignore[index, call-overload]
+    scheduler = configured["lr_scheduler"]["scheduler"]
     rates = []
     for _ in range(11):
         rates.append(scheduler.get_last_lr()[0])

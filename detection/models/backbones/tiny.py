@@ -37,7 +37,7 @@ class TinyBackbone(Backbone):
 
     def blocks(self) -> Sequence[nn.Module]:
         """The eight layers."""
-        return self.layers
+        return list(self.layers)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Returns the three maps."""

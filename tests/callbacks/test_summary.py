@@ -1,0 +1,56 @@
+"""What a run leaves behind."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import pytest
+import pytorch_lightning as pl
+from pytorch_lightning.loggers import CSVLogger
+
+from detection.callbacks.summary import RunSummary
+
+Run = Callable[..., pl.Trainer]
+
+
+def test_final_figures_as_valid_json(run: Run, tmp_path: Path) -> None:
+    run(RunSummary(str(tmp_path)), epochs=0)
+
+    def refuse(constant: str) -> float:
+        raise AssertionError(f"{constant} is not JSON")
+
+    figures = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=refuse)
+    assert figures == {
+        "test/map": 1,
+        "test/map_07": 1,
+        "test/map_area": 1,
+        "test/ap/cat": 1,
+        "test/ap/dog": 1,
+        "test/ap/owl": None,  # no owl to find
+        "test/loss": 1,
+    }
+
+
+def test_table_of_classes(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(RunSummary(str(tmp_path)), epochs=0)
+    printed = capsys.readouterr().out
+    for name in ("cat", "dog", "owl", "VOC07", "VOC10+"):
+        assert name in printed
+    assert printed.count("1.0000") == 4
+    assert "nan" in printed
+    assert "metrics.json" in printed
+
+
+def test_curves_need_a_csv_logger(run: Run, tmp_path: Path) -> None:
+    run(RunSummary(str(tmp_path)), epochs=1, test=False)
+    assert not (tmp_path / "curves.png").exists()
+
+
+def test_curves_of_what_the_csv_logger_kept(run: Run, tmp_path: Path) -> None:
+    logger = CSVLogger(tmp_path, name="", version="")
+    run(RunSummary(str(tmp_path)), epochs=2, test=False, logger=logger)
+    assert (tmp_path / "metrics.csv").exists()
+    image = cv2.imread(str(tmp_path / "curves.png"))
+    assert image is not None
+    assert image.std() > 5

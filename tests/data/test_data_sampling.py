@@ -1,0 +1,151 @@
+"""Order and random state of samples: the same on any number of processes and workers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from detection.data.collate import CollatePadded
+from detection.data.sampling import EvalSampler, Key, SeededDataset, TrainSampler
+from detection.data.shapes import SHAPE_CLASSES, write_shapes
+from detection.data.transforms import ssd_train_transform
+from detection.data.voc import VOCDetection
+from detection.types import PaddedBatch
+
+
+def keys(sampler: TrainSampler, epoch: int = 0) -> list[Key]:
+    sampler.set_epoch(epoch)
+    return list(sampler)
+
+
+def steps(items: list[Key], batch_size: int) -> list[list[Key]]:
+    return [items[i : i + batch_size] for i in range(0, len(items), batch_size)]
+
+
+def test_an_epoch_holds_every_sample_once() -> None:
+    drawn = keys(TrainSampler(50, seed=3))
+    assert sorted(index for index, _ in drawn) == list(range(50))
+    assert len({seed for _, seed in drawn}) == 50
+    assert all(type(value) is int for key in drawn for value in key)
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 4])
+def test_shares_of_processes_make_up_the_steps_of_one(world_size: int) -> None:
+    batch_size = 4
+    whole = steps(keys(TrainSampler(96, seed=1)), batch_size * world_size)
+    shares = [steps(keys(TrainSampler(96, 1, rank, world_size)), batch_size) for rank in range(world_size)]
+    assert len(whole) == len(shares[0]) == 96 // (batch_size * world_size)
+    for step, expected in enumerate(whole):
+        assert sorted(key for share in shares for key in share[step]) == sorted(expected)
+    samplers = [TrainSampler(96, 1, rank, world_size) for rank in range(world_size)]
+    assert [key for group in zip(*samplers, strict=True) for key in group] == keys(TrainSampler(96, seed=1))
+
+
+@pytest.mark.parametrize(("length", "world_size"), [(7, 2), (10, 4), (1, 3), (2, 5)])
+def test_shares_have_equal_length_and_miss_nothing(length: int, world_size: int) -> None:
+    shares = [keys(TrainSampler(length, 0, rank, world_size)) for rank in range(world_size)]
+    samplers = [TrainSampler(length, 0, rank, world_size) for rank in range(world_size)]
+    assert (
+        {len(share) for share in shares}
+        == {len(sampler) for sampler in samplers}
+        == {-(-length // world_size)}
+    )
+    assert {index for share in shares for index, _ in share} == set(range(length))
+
+
+def test_epochs_and_seeds_differ_and_repeat() -> None:
+    runs = {
+        (seed, epoch): tuple(keys(TrainSampler(40, seed), epoch)) for seed in range(3) for epoch in range(4)
+    }
+    assert len(set(runs.values())) == 12
+    assert keys(TrainSampler(40, 2), 3) == list(runs[2, 3])
+    augmentations = [seed for run in runs.values() for _, seed in run]
+    assert len(set(augmentations)) == len(augmentations)
+
+
+def test_a_resumed_run_goes_on_with_the_same_epochs() -> None:
+    straight = TrainSampler(20, seed=5)
+    epochs = [keys(straight, epoch) for epoch in range(4)]
+    resumed = TrainSampler(20, seed=5)
+    assert [keys(resumed, epoch) for epoch in (2, 3)] == epochs[2:]
+
+
+@pytest.mark.parametrize(("length", "world_size"), [(9, 1), (9, 2), (10, 2), (11, 4), (3, 5), (0, 2)])
+def test_evaluation_shares_are_a_partition(length: int, world_size: int) -> None:
+    samplers = [EvalSampler(length, rank, world_size) for rank in range(world_size)]
+    shares = [list(sampler) for sampler in samplers]
+    assert [len(sampler) for sampler in samplers] == [len(share) for share in shares]
+    assert sorted(index for share in shares for index in share) == list(range(length))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert all(share == sorted(share) for share in shares)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> SeededDataset:
+    devkit = write_shapes(tmp_path_factory.mktemp("shapes"), 12, 0, 0, size=64)
+    return SeededDataset(VOCDetection(devkit, [("Shapes", "train")], SHAPE_CLASSES, ssd_train_transform(48)))
+
+
+def batches(
+    dataset: SeededDataset, workers: int, epochs: range = range(1), rank: int = 0, world_size: int = 1,
+    batch_size: int = 4,
+) -> Iterator[PaddedBatch]:  # fmt: skip
+    sampler = TrainSampler(len(dataset), 7, rank, world_size)
+    loader: DataLoader[Any] = DataLoader(
+        dataset,
+        batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=CollatePadded(),
+        persistent_workers=workers > 0,
+    )
+    for epoch in epochs:
+        sampler.set_epoch(epoch)
+        yield from loader
+
+
+def fingerprint(batch: PaddedBatch) -> tuple[bytes, bytes, bytes, bytes, tuple[str, ...]]:
+    pixels, boxes, labels, difficult = (
+        value.numpy().tobytes() for value in (batch.images, batch.boxes, batch.labels, batch.difficult)
+    )
+    return pixels, boxes, labels, difficult, tuple(batch.image_ids)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_do_not_change_the_data(dataset: SeededDataset, workers: int) -> None:
+    alone = [fingerprint(batch) for batch in batches(dataset, 0, range(2))]
+    assert len(alone) == 6
+    assert [fingerprint(batch) for batch in batches(dataset, workers, range(2))] == alone
+
+
+def test_workers_of_a_resumed_run_serve_what_it_would_have_seen(dataset: SeededDataset) -> None:
+    straight = [fingerprint(batch) for batch in batches(dataset, 2, range(3))]
+    assert [fingerprint(batch) for batch in batches(dataset, 1, range(1, 3))] == straight[3:]
+
+
+def test_two_processes_see_the_images_of_one(dataset: SeededDataset) -> None:
+    whole = list(batches(dataset, 0, batch_size=4))
+    shares = [list(batches(dataset, 0, rank=rank, world_size=2, batch_size=2)) for rank in range(2)]
+    for step, batch in enumerate(whole):
+        assert torch.equal(batch.images[0::2], shares[0][step].images)
+        assert torch.equal(batch.images[1::2], shares[1][step].images)
+
+
+def test_an_image_looks_different_in_each_epoch(dataset: SeededDataset) -> None:
+    looks: dict[str, set[bytes]] = {}
+    for batch in batches(dataset, 2, range(4)):
+        for image_id, image in zip(batch.image_ids, batch.images, strict=True):
+            looks.setdefault(image_id, set()).add(image.numpy().tobytes())
+    assert len(looks) == 12
+    assert {len(images) for images in looks.values()} == {4}
+
+
+def test_a_key_names_a_sample(dataset: SeededDataset) -> None:
+    first, again, other = dataset[3, 11], dataset[3, 11], dataset[3, 12]
+    assert torch.equal(first.image, again.image)
+    assert torch.equal(first.target["boxes"], again.target["boxes"])
+    assert not np.array_equal(first.image, other.image)
+    assert first.target["image_id"] == other.target["image_id"] == "Shapes/train_00003"

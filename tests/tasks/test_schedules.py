@@ -1,0 +1,78 @@
+"""Learning-rate factors, computed by hand."""
+
+import math
+
+import pytest
+import torch
+
+from detection.tasks.schedules import Cosine, MultiStep, Schedule
+
+
+def test_multistep_drops_at_its_milestones() -> None:
+    schedule = MultiStep(milestones=(0.5, 0.75), gamma=0.1)
+    factors = [schedule(step, 8) for step in range(8)]
+    assert factors == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_published_milestones() -> None:
+    schedule = MultiStep(milestones=(160 / 240, 200 / 240))
+    per_epoch = 517
+    total = 240 * per_epoch
+    for epoch, expected in ((0, 1), (159, 1), (160, 0.1), (199, 0.1), (200, 0.01), (239, 0.01)):
+        assert schedule(epoch * per_epoch + 1, total) == pytest.approx(expected)
+
+
+def test_multistep_other_gamma_and_no_milestone() -> None:
+    assert MultiStep((0.5,), gamma=0.5)(9, 10) == 0.5
+    assert [MultiStep(())(step, 10) for step in (0, 5, 9)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("milestones", [(160, 200), (-0.1,), (0.5, 1.5)])
+def test_milestones_are_fractions(milestones: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="give fractions of the run"):
+        MultiStep(milestones)
+
+
+def test_warm_up_rises_in_a_line() -> None:
+    schedule = MultiStep((0.5,), warmup_steps=4, warmup_factor=0.2)
+    assert [schedule(step, 100) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
+    assert schedule(50, 100) == pytest.approx(0.1)
+
+
+def test_warm_up_and_drop_multiply() -> None:
+    assert MultiStep((0.1,), warmup_steps=40, warmup_factor=0)(20, 100) == pytest.approx(0.5 * 0.1)
+
+
+def test_cosine_by_hand() -> None:
+    schedule = Cosine(final_factor=0.1)
+    # 101 steps: a quarter, a half and three quarters of the way down.
+    assert schedule(0, 101) == pytest.approx(1)
+    assert schedule(25, 101) == pytest.approx(0.1 + 0.9 * (1 + math.sqrt(0.5)) / 2)
+    assert schedule(50, 101) == pytest.approx(0.55)
+    assert schedule(75, 101) == pytest.approx(0.1 + 0.9 * (1 - math.sqrt(0.5)) / 2)
+    assert schedule(100, 101) == pytest.approx(0.1)
+    assert schedule(101, 101) == pytest.approx(0.1)  # the scheduler asks once more after the last step
+
+
+def test_cosine_warm_up() -> None:
+    schedule = Cosine(final_factor=0, warmup_steps=10, warmup_factor=0.5)
+    assert schedule(0, 101) == pytest.approx(0.5)
+    assert schedule(5, 101) == pytest.approx(0.75 * (1 + math.cos(math.pi * 0.05)) / 2)
+    assert schedule(50, 101) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("schedule", [Cosine(), MultiStep((0.5,))])
+def test_a_run_of_one_step(schedule: Schedule) -> None:
+    assert schedule(0, 1) == pytest.approx(1)
+
+
+def test_with_torchs_scheduler() -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.02)
+    schedule = MultiStep((0.5,), warmup_steps=2, warmup_factor=0.5)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule(step, 6))
+    rates = []
+    for _ in range(6):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates == pytest.approx([0.01, 0.015, 0.02, 0.002, 0.002, 0.002])
