@@ -14,10 +14,11 @@ Polygon = NDArray[np.float64]
 EMPTY_FRACTION = 0.05  # images without objects
 MAX_OBJECTS = 4
 SIDES = (14 / 128, 80 / 128)  # longest side of a shape, in sides of the image
-MAX_COVER = 0.8  # of the smaller of two boxes: more would leave nothing to recognise
-DIFFICULT_BELOW = 0.55  # visible fraction
+MAX_COVER = 0.5  # of the smaller of two boxes: shapes overlap, but can be told apart
+DIFFICULT_BELOW = 0.7  # visible fraction
 HIDDEN_BELOW = 0.15  # visible fraction under which a shape is not annotated: nobody could name it
-MIN_CONTRAST = 60.0  # distance in RGB between a shape and what lies behind it
+MAX_TURN = np.pi / 9  # to either side of upright
+MIN_CONTRAST = 90.0  # distance in RGB between a shape and what lies behind it
 SHIFT = 4  # cv2 draws with 4 fractional bits, so that outlines fall between pixels
 
 
@@ -37,9 +38,9 @@ class Drawing(NamedTuple):
     objects: list[DrawnObject]
 
 
-def _polar(radii: list[float]) -> Polygon:
-    """The polygon with these distances from the centre, at equal angles."""
-    angles = np.arange(len(radii)) * (2 * np.pi / len(radii))
+def _polar(radii: list[float], first: float = -np.pi / 2) -> Polygon:
+    """The polygon with these distances from the centre, at equal angles from ``first`` (upwards) on."""
+    angles = first + np.arange(len(radii)) * (2 * np.pi / len(radii))
     return np.stack([np.cos(angles) * radii, np.sin(angles) * radii], axis=1)
 
 
@@ -62,7 +63,7 @@ _OUTLINES: dict[str, list[Polygon]] = {
     "cross": [np.array(_CROSS)],
     "heart": [_heart()],
     "ring": [_polar([1.0] * 48), _polar([0.55] * 48)],
-    "square": [_polar([1.0] * 4)],
+    "square": [_polar([1.0] * 4, first=np.pi / 4)],
     "star": [_polar([1.0, 0.42] * 5)],
     "triangle": [_polar([1.0] * 3)],
 }
@@ -109,7 +110,7 @@ def _place(rng: np.random.Generator, size: int, count: int) -> list[tuple[NDArra
     """Centres and longest sides; shapes may overlap, but seldom wholly."""
     placed: list[tuple[NDArray[np.float64], float]] = []
     for _ in range(count):
-        side = size * float(np.exp(rng.uniform(*np.log(SIDES))))
+        side = size * float(rng.uniform(*SIDES))
         for _ in range(10):
             center = rng.uniform(side / 2 + 1, size - side / 2 - 1, 2)
             overlaps = (
@@ -127,7 +128,7 @@ def _pose(
     rng: np.random.Generator, outline: list[Polygon], center: NDArray[np.float64], side: float
 ) -> list[Polygon]:
     """Stretches, turns, scales and moves a shape; the longest side of its box becomes ``side``."""
-    angle = rng.uniform(0, 2 * np.pi)
+    angle = rng.uniform(-MAX_TURN, MAX_TURN)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = turn @ np.diag([1.0, rng.uniform(0.75, 1.0)])
     turned = [polygon @ matrix.T for polygon in outline]

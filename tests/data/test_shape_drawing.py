@@ -45,7 +45,7 @@ def test_boxes_lie_inside_and_span_the_sizes(drawings: list[Drawing]) -> None:
     assert boxes.max() <= 127
     longest = (boxes[:, 2:] - boxes[:, :2] + 1).max(axis=1)
     assert longest.max() <= 82  # 80, and one pixel of smoothing on each side
-    assert np.quantile(longest, 0.15) < 20
+    assert np.quantile(longest, 0.05) < 20
     assert np.quantile(longest, 0.9) > 55
 
 
@@ -75,7 +75,7 @@ def test_order_of_drawing_decides_who_hides() -> None:
     ]
 
 
-@pytest.mark.parametrize(("hidden_columns", "difficult"), [(0, False), (4, False), (5, True), (8, True)])
+@pytest.mark.parametrize(("hidden_columns", "difficult"), [(0, False), (3, False), (4, True), (8, True)])
 def test_mostly_hidden_is_difficult(hidden_columns: int, difficult: bool) -> None:
     later = block(0, 0, hidden_columns - 1, 39) if hidden_columns else np.zeros((40, 40), dtype=bool)
     item = _visible_objects([("heart", block(0, 0, 9, 9)), ("ring", later | block(30, 30, 39, 39))])[0]

@@ -173,7 +173,7 @@ def test_two_processes_give_the_single_process_numbers(tmp_path: Path) -> None:
         [[], [list(range(NUM_IMAGES))]],
         [[[0]], [[0]]],
     ]
-    spawn(worker, args=(str(tmp_path), shares), nprocs=2)  # type: ignore[no-untyped-call]
+    spawn(worker, args=(str(tmp_path), shares), nprocs=2)
     single = evaluate([list(range(NUM_IMAGES))])
     assert torch.isfinite(single["map"])
     for rank in range(2):

@@ -1,0 +1,182 @@
+"""Faster R-CNN as a LightningModule."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from detection.losses.roi import roi_loss
+from detection.losses.rpn import rpn_loss
+from detection.metrics.voc_map import Interpolation
+from detection.models.faster_rcnn import BOX_STDS, FasterRCNN, FasterRCNNOutput
+from detection.models.rpn import RPNOutput
+from detection.ops.boxes import scale_boxes
+from detection.targets.roi import sample_proposals
+from detection.targets.rpn import assign_rpn_targets
+from detection.tasks.base import DetectionTask, MakeOptimizer
+from detection.tasks.schedules import Schedule
+from detection.types import Detections, ListBatch, Target
+
+
+class FasterRCNNTask(DetectionTask):
+    """Trains and evaluates :class:`~detection.models.faster_rcnn.FasterRCNN`, both stages at once.
+
+    Args:
+        backbone: the feature extractor.
+        network: makes the Faster R-CNN from a backbone and a number of classes.
+        class_names: names of the foreground classes, in label order.
+        optimizer: makes the optimizer from the trainable parameters.
+        scheduler: the learning-rate schedule.
+        rpn_samples: anchors per image in the RPN's losses (Faster R-CNN paper, section 3.1.3).
+        ignore_cross_boundary: leave anchors that cross the image's border out of training (section 3.3).
+        roi_samples: proposals per image in the second stage's losses (Fast R-CNN paper, section 2.3).
+        positive_fraction: upper limit on the share of objects among those proposals.
+        score_threshold: detections below this score are dropped before NMS.
+        nms_threshold: IoU above which NMS drops the weaker box of a class.
+        max_detections: detections kept per image.
+        interpolation: how VOC AP is summed: ``07`` (11 points) or ``area``.
+        channels_last: lay images and weights out channel by channel, which convolutions prefer.
+    """
+
+    loss_names = ("loss", "loss_rpn_cls", "loss_rpn_box", "loss_roi_cls", "loss_roi_box")
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        network: Callable[..., FasterRCNN],
+        class_names: Sequence[str],
+        optimizer: MakeOptimizer,
+        scheduler: Schedule,
+        rpn_samples: int = 256,
+        ignore_cross_boundary: bool = True,
+        roi_samples: int = 128,
+        positive_fraction: float = 0.25,
+        score_threshold: float = 0.01,
+        nms_threshold: float = 0.3,
+        max_detections: int = 100,
+        interpolation: Interpolation = "07",
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__(class_names, optimizer, scheduler, interpolation)
+        self.network = network(backbone=backbone, num_classes=len(class_names))
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.network.to(memory_format=self.memory_format)
+        self.assign_anchors = partial(
+            assign_rpn_targets, num_samples=rpn_samples, ignore_cross_boundary=ignore_cross_boundary
+        )
+        self.sample_proposals = partial(
+            sample_proposals, num_samples=roi_samples, positive_fraction=positive_fraction, stds=BOX_STDS
+        )
+        self.select = partial(
+            self.network.detect,
+            score_threshold=score_threshold,
+            nms_threshold=nms_threshold,
+            max_detections=max_detections,
+        )
+
+    def training_step(self, batch: ListBatch, batch_idx: int) -> Tensor:
+        """Propose regions, sample some of them, classify those, and compare both stages with the truth."""
+        features, rpn, proposals, sizes = self.propose(batch.images)
+        boxes = [target["boxes"] for target in batch.targets]
+        labels = [target["labels"] for target in batch.targets]
+
+        rpn_gt = self.assign_anchors(rpn.anchors, boxes, sizes)
+        roi_gt = self.sample_proposals(proposals, boxes, labels)
+        roi = self.network.roi_head(features, roi_gt.proposals)
+
+        num_anchors = self.mean_over_ranks((rpn_gt.labels >= 0).sum())
+        num_regions = self.mean_over_ranks(torch.tensor(len(roi_gt.labels), device=self.device))
+        rpn_losses = rpn_loss(rpn.logits, rpn.deltas, rpn_gt.labels, rpn_gt.deltas, num_anchors)
+        roi_losses = roi_loss(roi.logits, roi.deltas, roi_gt.labels, roi_gt.deltas, num_regions)
+
+        losses = _named(*rpn_losses, *roi_losses)
+        self.log_losses(losses, batch_size=len(batch.images))
+        return losses["loss"]
+
+    def propose(
+        self, images: Sequence[Tensor]
+    ) -> tuple[list[Tensor], RPNOutput, list[Tensor], list[tuple[int, int]]]:
+        """Run the first stage on uint8 images ``(3, H_i, W_i)``.
+
+        Returns:
+            Feature maps; the RPN's output; proposals ``(P_i, 4)`` per image; sizes of the images.
+        """
+        padded, sizes = self.network.prepare(images)
+        features = self.network.features(padded.contiguous(memory_format=self.memory_format))
+        rpn = self.network.rpn(features)
+        return features, rpn, self.network.rpn.propose(rpn, sizes), sizes
+
+    def evaluate_batch(
+        self, batch: ListBatch
+    ) -> tuple[list[Detections], list[Target], dict[str, Tensor], Tensor]:
+        """Detect and score one batch.
+
+        Images run together only where that takes no extra padding, so that what is found in one does not
+        depend on the others.
+        """
+        detections: dict[int, Detections] = {}
+        losses: dict[str, Tensor] = {}
+        for group in self.network.group_by_padded_size(batch.images):
+            images, targets = [batch.images[i] for i in group], [batch.targets[i] for i in group]
+            first_stage = self.propose(images)
+            detections |= dict(zip(group, self._detect(*first_stage, targets), strict=True))
+            for name, value in self._evaluation_losses(*first_stage, targets).items():
+                losses[name] = losses.get(name, 0) + value * (len(group) / len(batch.images))
+        found = [detections[i] for i in range(len(batch.images))]
+        return found, self.original_targets(batch), losses, torch.tensor(len(found), device=self.device)
+
+    def _detect(
+        self,
+        features: list[Tensor],
+        rpn: RPNOutput,
+        proposals: list[Tensor],
+        sizes: list[tuple[int, int]],
+        targets: Sequence[Target],
+    ) -> list[Detections]:
+        """Detections of each image, in its original pixels."""
+        roi = self.network.roi_head(features, proposals)
+        detections = self.select(FasterRCNNOutput(rpn, proposals, roi, sizes))
+        for item, size, target in zip(detections, sizes, targets, strict=True):
+            item["boxes"] = scale_boxes(item["boxes"], size, target["size"])
+        return detections
+
+    def _evaluation_losses(
+        self,
+        features: list[Tensor],
+        rpn: RPNOutput,
+        proposals: list[Tensor],
+        sizes: list[tuple[int, int]],
+        targets: Sequence[Target],
+    ) -> dict[str, Tensor]:
+        """The four losses as in training, with sampling that is the same at each evaluation."""
+        boxes = [target["boxes"] for target in targets]
+        labels = [target["labels"] for target in targets]
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(0)
+            rpn_gt = self.assign_anchors(rpn.anchors, boxes, sizes)
+            roi_gt = self.sample_proposals(proposals, boxes, labels)
+        roi = self.network.roi_head(features, roi_gt.proposals)
+        return _named(
+            *rpn_loss(rpn.logits, rpn.deltas, rpn_gt.labels, rpn_gt.deltas),
+            *roi_loss(roi.logits, roi.deltas, roi_gt.labels, roi_gt.deltas),
+        )
+
+    def original_targets(self, batch: ListBatch) -> list[Target]:
+        """The ground truth of each image, in its original pixels."""
+        originals = []
+        for image, target in zip(batch.images, batch.targets, strict=True):
+            boxes = scale_boxes(target["boxes"], (image.shape[-2], image.shape[-1]), target["size"])
+            originals.append(Target(**{**target, "boxes": boxes}))  # type: ignore[typeddict-item]
+        return originals
+
+
+def _named(rpn_cls: Tensor, rpn_box: Tensor, roi_cls: Tensor, roi_box: Tensor) -> dict[str, Tensor]:
+    return {
+        "loss": rpn_cls + rpn_box + roi_cls + roi_box,
+        "loss_rpn_cls": rpn_cls,
+        "loss_rpn_box": rpn_box,
+        "loss_roi_cls": roi_cls,
+        "loss_roi_box": roi_box,
+    }
