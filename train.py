@@ -4,7 +4,7 @@ import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from detection.cli import run_with_hints
+from detection.cli import checked_config, inference_config, quieten_lightning, run_with_hints, save_config
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -22,8 +22,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     # Heavy imports wait until there is something to do: --help and typing errors answer at once.
     import pytorch_lightning as pl
 
-    from detection.cli import checked_config, inference_config, save_config
-
+    quieten_lightning()
     config = checked_config(cfg)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     datamodule = instantiate(config["data"])

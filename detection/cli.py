@@ -1,6 +1,8 @@
 """What the commands share: mistyped keys get a hint, configurations are checked before anything runs."""
 
+import logging
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,6 +83,16 @@ def _plain(cfg: DictConfig, resolve: bool = False) -> dict[str, Any]:
     config = OmegaConf.to_container(cfg, resolve=resolve)
     assert isinstance(config, dict)
     return {str(key): value for key, value in config.items()}
+
+
+def quieten_lightning() -> None:
+    """Drop what Lightning says that is not about the user's run."""
+    # The CSV logger fears for the files in its folder, which is the run's own folder on purpose.
+    warnings.filterwarnings("ignore", "Experiment logs directory")
+    warnings.filterwarnings("ignore", ".*is deprecated", module="pytorch_lightning.utilities._pytree")
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
+        lambda record: "litlogger" not in record.getMessage()  # an advertisement
+    )
 
 
 def inference_config(data: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from detection.data.collate import AssignTargets, CollatePadded, collate_list
-from detection.data.download import download_voc
+from detection.data.download import archives_of, download_voc
 from detection.data.sampling import EvalSampler, SeededDataset, TrainSampler
 from detection.data.shapes import SHAPE_CLASSES, write_shapes
 from detection.data.transforms import DetectionTransform
@@ -139,7 +139,8 @@ class VOCDataModule(DetectionDataModule):
         test_splits: what to test the best checkpoint on; the validation splits when None.
         classes: class names in label order; ``voc`` for the twenty of VOC, None to read them from the
             training data.
-        download: fetch the official archives into ``root`` when the data is not there.
+        download: fetch the official archives of these splits into ``root`` where they are not there.
+        archive_folder: where archives downloaded earlier lie; they are also looked for in ``root``.
     """
 
     root: str
@@ -148,11 +149,14 @@ class VOCDataModule(DetectionDataModule):
     test_splits: Sequence[Split] | None = None
     classes: Sequence[str] | Literal["voc"] | None = "voc"
     download: bool = False
+    archive_folder: str | None = None
 
     def prepare_data(self) -> None:
         """Fetch the archives if asked to."""
         if self.download:
-            download_voc(self.root)
+            splits = [*self.train_splits, *self.val_splits, *(self.test_splits or [])]
+            official = [(split[0], split[1]) for split in splits if isinstance(split[0], int)]
+            download_voc(self.root, self.archive_folder, archives_of(official))
 
     def make_dataset(
         self,

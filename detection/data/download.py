@@ -8,7 +8,7 @@ import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +39,12 @@ MIRRORS = (
     "https://pjreddie.com/media/files/{name}",
 )
 """Where the archives are, the official site first; ``{year}`` and ``{name}`` are filled in."""
+
+
+def archives_of(splits: Iterable[tuple[int, str]]) -> list[Archive]:
+    """The archives that hold these ``(year, split)`` pairs; ``train`` and ``val`` come with ``trainval``."""
+    wanted = {(year, "test" if split == "test" else "trainval") for year, split in splits}
+    return [archive for archive in VOC_ARCHIVES if (archive.year, archive.split) in wanted]
 
 
 def download_voc(

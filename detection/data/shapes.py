@@ -8,6 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from rich.progress import track
 
 from detection.data.shape_drawing import SHAPE_CLASSES, Drawing, draw_image
 
@@ -78,7 +79,7 @@ def _write_folder(folder: Path, manifest: _Manifest) -> None:
     counts = {"train": manifest.num_train, "val": manifest.num_val, "test": manifest.num_test}
     for split_number, (split, count) in enumerate(counts.items()):
         ids = [f"{split}_{number:05d}" for number in range(count)]
-        for number, image_id in enumerate(ids):
+        for number, image_id in enumerate(track(ids, f"Drawing {count} images: {split}")):
             rng = np.random.default_rng((manifest.seed, split_number, number))
             drawing = draw_image(rng, manifest.size)
             _write_image(folder / "JPEGImages" / f"{image_id}.jpg", drawing.image)

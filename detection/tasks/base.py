@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 
+from detection.metrics.coco_map import COCOMeanAP
 from detection.metrics.voc_map import Interpolation, VOCMeanAP
 from detection.tasks.schedules import Schedule
 from detection.types import Detections, Target
@@ -28,6 +29,7 @@ class DetectionTask(pl.LightningModule, ABC):
         optimizer: makes the optimizer from the trainable parameters.
         scheduler: the learning-rate schedule.
         interpolation: how VOC AP is summed: ``07`` (11 points) or ``area`` (2010 and later).
+        coco_ap: whether the test also reports COCO's average precision.
     """
 
     loss_names: ClassVar[tuple[str, ...]]
@@ -39,6 +41,7 @@ class DetectionTask(pl.LightningModule, ABC):
         optimizer: MakeOptimizer,
         scheduler: Schedule,
         interpolation: Interpolation,
+        coco_ap: bool,
     ) -> None:
         super().__init__()
         self.class_names = list(class_names)
@@ -49,6 +52,7 @@ class DetectionTask(pl.LightningModule, ABC):
         }
         # Not registered as parts of the module: a checkpoint has no use for half-filled metrics.
         self._metrics: dict[str, VOCMeanAP] = metrics
+        self._coco = COCOMeanAP(len(self.class_names)) if coco_ap else None
         # One per loss, also on a process without a single batch: all processes must meet in compute().
         self._losses = {name: MeanMetric() for name in self.loss_names}
 
@@ -111,6 +115,8 @@ class DetectionTask(pl.LightningModule, ABC):
     def _evaluate(self, stage: str, batch: Any) -> dict[str, list[Detections]]:
         detections, targets, losses, weight = self.evaluate_batch(batch)
         self._metrics[stage].to(self.device).update(detections, targets)
+        if stage == "test" and self._coco:
+            self._coco.to(self.device).update(detections, targets)
         for name, value in losses.items():
             self._losses[name].to(self.device).update(value, weight)
         return {"detections": detections}
@@ -121,6 +127,10 @@ class DetectionTask(pl.LightningModule, ABC):
         values = {"map": result["map"], "map_07": result["map_07"], "map_area": result["map_area"]}
         values |= {f"ap/{name}": ap for name, ap in zip(self.class_names, result["ap"], strict=True)}
         values |= {name: mean.compute() for name, mean in self._losses.items()}
+        if stage == "test" and self._coco:
+            coco = self._coco.compute()
+            values |= {f"coco_{name}": coco[name] for name in ("map", "map_50", "map_75")}
+            self._coco.reset()
         # Every process computed the same values from the gathered states: averaging them changes nothing.
         self.log_dict({f"{stage}/{k}": v.float() for k, v in values.items()}, sync_dist=True)
         for used in (metric, *self._losses.values()):

@@ -36,6 +36,7 @@ class FasterRCNNTask(DetectionTask):
         nms_threshold: IoU above which NMS drops the weaker box of a class.
         max_detections: detections kept per image.
         interpolation: how VOC AP is summed: ``07`` (11 points) or ``area``.
+        coco_ap: whether the test also reports COCO's average precision (``test/coco_map``).
         channels_last: lay images and weights out channel by channel, which convolutions prefer.
     """
 
@@ -56,9 +57,10 @@ class FasterRCNNTask(DetectionTask):
         nms_threshold: float = 0.3,
         max_detections: int = 100,
         interpolation: Interpolation = "07",
+        coco_ap: bool = False,
         channels_last: bool = True,
     ) -> None:
-        super().__init__(class_names, optimizer, scheduler, interpolation)
+        super().__init__(class_names, optimizer, scheduler, interpolation, coco_ap)
         self.network = network(backbone=backbone, num_classes=len(class_names))
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.network.to(memory_format=self.memory_format)

@@ -33,6 +33,7 @@ class SSDTask(DetectionTask):
         topk: candidates that enter NMS, over all classes of an image.
         max_detections: detections kept per image.
         interpolation: how VOC AP is summed: ``07`` (11 points) or ``area``.
+        coco_ap: whether the test also reports COCO's average precision (``test/coco_map``).
         channels_last: lay images and weights out channel by channel, which convolutions prefer.
     """
 
@@ -52,9 +53,10 @@ class SSDTask(DetectionTask):
         topk: int = 400,
         max_detections: int = 100,
         interpolation: Interpolation = "07",
+        coco_ap: bool = False,
         channels_last: bool = True,
     ) -> None:
-        super().__init__(class_names, optimizer, scheduler, interpolation)
+        super().__init__(class_names, optimizer, scheduler, interpolation, coco_ap)
         self.network = network(backbone=backbone, num_classes=len(class_names))
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.network.to(memory_format=self.memory_format)

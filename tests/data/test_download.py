@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from detection.data.download import MIRRORS, VOC_ARCHIVES, Archive, download_voc
+from detection.data.download import MIRRORS, VOC_ARCHIVES, Archive, archives_of, download_voc
 
 
 class Server(ThreadingHTTPServer):
@@ -230,3 +230,12 @@ def test_not_a_tar(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(b"no tar at all")
     with pytest.raises(ValueError, match="not a readable tar archive"):
         download_voc(tmp_path, archives=[archive(b"no tar at all")], mirrors=[])
+
+
+def test_only_the_archives_of_the_splits_are_wanted() -> None:
+    assert [archive.name for archive in archives_of([(2007, "train"), (2007, "val")])] == [
+        "VOCtrainval_06-Nov-2007.tar"
+    ]
+    voc0712 = archives_of([(2007, "trainval"), (2012, "trainval"), (2007, "test")])
+    assert {archive.name for archive in voc0712} == {archive.name for archive in VOC_ARCHIVES}
+    assert archives_of([]) == []
