@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from detection.types import Detections, Target
 
 _COLOURS = color_sequences["tab20"]
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _LABEL_ROOM = 0.06  # of the image's height: what a label above a box takes in most figures
 
 
@@ -87,7 +88,7 @@ def _draw_box(
             y1,
             text,
             fontsize=7,
-            color="white",
+            color="black" if np.dot(colour, _LUMA) > 0.65 else "white",
             verticalalignment=alignment,
             bbox={"facecolor": colour, "edgecolor": "none", "pad": 1},
             clip_on=True,

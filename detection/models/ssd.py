@@ -157,21 +157,22 @@ class SSD(nn.Module):
         )
 
 
-def build_ssd(backbone: Backbone, num_classes: int, size: int) -> SSD:
-    """Builds the published SSD for a backbone and a native input size.
+def build_ssd(backbone: Backbone, num_classes: int, size: int | Sequence[int]) -> SSD:
+    """Builds the published SSD for a backbone and an input size.
 
     Args:
         backbone: one of ``detection.models.backbones``.
         num_classes: without background.
-        size: the side in pixels that anchors and extra layers are made for; other inputs work too.
+        size: side, or height and width, of the inputs in pixels. Anchors and extra layers are those
+            published for the nearest size; the maps, and with them the anchors, follow the input.
 
     Raises:
-        ValueError: if there is no preset for this backbone and size.
+        ValueError: if the backbone lacks the maps that are wanted.
     """
-    if (backbone.family, size) not in PRESETS:
-        sizes = sorted(known for family, known in PRESETS if family == backbone.family)
-        raise ValueError(f"There are SSD presets of {backbone.family} for sizes {sizes}, not for {size}.")
-    return SSD(backbone, num_classes, **vars(PRESETS[backbone.family, size]))
+    side = size if isinstance(size, int) else max(size)
+    published = [known for family, known in PRESETS if family == backbone.family]
+    nearest = min(published, key=lambda known: abs(known - side))
+    return SSD(backbone, num_classes, **vars(PRESETS[backbone.family, nearest]))
 
 
 def _check_arguments(

@@ -324,9 +324,14 @@ def test_a_stride_that_the_backbone_lacks_is_refused() -> None:
         build_ssd(ResNetBackbone(18, None), num_classes=2, size=300)
 
 
-def test_an_unknown_size_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"presets of mobilenet_v2 for sizes \[300, 512\], not for 400"):
-        build_ssd(MobileNetV2Backbone(None), num_classes=2, size=400)
+@pytest.mark.parametrize(("size", "anchor_steps"), [(400, 6), (420, 6), ((200, 600), 6), (128, 6)])
+def test_other_sizes_take_the_nearest_published_anchors(
+    size: int | tuple[int, int], anchor_steps: int
+) -> None:
+    network = build_ssd(MobileNetV2Backbone(weights=None), 20, size)
+    side = size if isinstance(size, int) else max(size)
+    assert network.anchor_steps[0] == (8 if side <= 406 else 16)
+    assert len(network.anchor_steps) == anchor_steps
 
 
 def test_images_that_leave_no_cells_are_refused(vgg300: SSD) -> None:
