@@ -74,7 +74,14 @@ def test_the_run_says_where_it_keeps_things_and_shows_its_figures(run: tuple[Pat
 def test_the_run_leaves_its_figures(run: tuple[Path, str]) -> None:
     folder, _ = run
     figures = json.loads((folder / "metrics.json").read_text())
-    assert {"test/map", "test/map_07", "test/map_area", "test/loss", "test/ap/circle", "test/coco_map"} <= set(figures)
+    assert {
+        "test/map",
+        "test/map_07",
+        "test/map_area",
+        "test/loss",
+        "test/ap/circle",
+        "test/coco_map",
+    } <= set(figures)
     with (folder / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert sum(bool(row["train/loss"]) for row in rows) == 6

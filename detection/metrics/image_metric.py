@@ -1,4 +1,4 @@
-"""What all detection metrics share: they keep what was found and what was there, and gather it over processes."""
+"""What detection metrics share: they keep what was found and what was there, over all processes."""
 
 import hashlib
 from abc import ABC
@@ -12,6 +12,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from detection.metrics.voc_ap import DetectionTable, GroundTruthTable, IntArray
 from detection.types import Detections, Target
+
 
 class ImageMetric(Metric, ABC):
     """Keeps the detections and the objects of all images until ``compute``.

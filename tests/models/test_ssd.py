@@ -328,7 +328,9 @@ def test_a_stride_that_the_backbone_lacks_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("size", "finest_step"), [(128, 8), (400, 8), (420, 16), ((200, 600), 16)])
-def test_other_sizes_take_the_nearest_published_anchors(size: int | tuple[int, int], finest_step: int) -> None:
+def test_other_sizes_take_the_nearest_published_anchors(
+    size: int | tuple[int, int], finest_step: int
+) -> None:
     network = build_ssd(MobileNetV2Backbone(weights=None), num_classes=2, size=size)
     assert network.anchor_steps[0] == finest_step
 
