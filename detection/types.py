@@ -80,3 +80,5 @@ class ListBatch(NamedTuple):
     images: list[Tensor]
     """Each uint8 ``(3, H_i, W_i)``."""
     targets: list[Target]
+    rpn_targets: AnchorTargets | None = None
+    """Set when the loader's workers assign targets (``data.targets_in_workers=true``)."""

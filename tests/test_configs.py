@@ -5,9 +5,13 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from detection.cli import checked_config
+from detection.models.faster_rcnn import FasterRCNN
+from detection.models.zoo import get_model
+from detection.tasks.faster_rcnn import FasterRCNNTask
 
 CONF = Path(__file__).parent.parent / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
@@ -70,3 +74,36 @@ def test_all_errors_are_reported_together() -> None:
 def test_a_missing_value_is_named() -> None:
     with pytest.raises(SystemExit, match=r"data\.root: needs a value"):
         checked_config(resolved("data=voc_custom"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "faster_rcnn_resnet50_v1b_voc",
+        "faster_rcnn_resnet101_v1d_voc",
+        "faster_rcnn_fpn_resnet50_v1b_voc",
+        "faster_rcnn_fpn_mobilenet_v2_voc",
+    ],
+)
+def test_an_experiment_trains_the_network_of_its_name(name: str) -> None:
+    """The numbers are written in conf, for training, and in the zoo, for users of the package alone."""
+    config = checked_config(resolved(f"experiment={name}", "model.backbone.weights=null"))
+    task = instantiate({**config["model"], "class_names": [str(i) for i in range(20)]})
+    expected = get_model(name, pretrained_backbone=False)
+    assert isinstance(task, FasterRCNNTask)
+    assert isinstance(expected, FasterRCNN)
+    task.network.train()
+    expected.train()
+    parameters, expected_parameters = (
+        [(name, parameter.shape, parameter.requires_grad) for name, parameter in network.named_parameters()]
+        for network in (task.network, expected)
+    )
+    assert parameters == expected_parameters
+    for key in ("strides", "pre_nms_top", "post_nms_top", "nms_threshold", "min_size"):
+        values = [getattr(network.rpn, key) for network in (task.network, expected)]
+        assert values[0] == values[1] or list(values[0]) == list(values[1]), key
+    for base, expected_base in zip(task.network.rpn.base_anchors, expected.rpn.base_anchors, strict=True):
+        assert base.equal(expected_base)
+    pools = [network.roi_head.pool for network in (task.network, expected)]
+    assert str(pools[0]) == str(pools[1])
+    assert pools[0].canonical_scale == pools[1].canonical_scale

@@ -130,3 +130,28 @@ def test_two_processes_train_and_score_like_one(data_root: Path, tmp_path: Path)
     figures = [json.loads((tmp_path / which / "metrics.json").read_text()) for which in ("one", "two")]
     for name in ("test/map_07", "test/map_area", "test/loss"):
         assert figures[1][name] == pytest.approx(figures[0][name], abs=1e-4), name
+
+
+def test_faster_rcnn_trains_on_two_processes_with_targets_from_workers(
+    data_root: Path, tmp_path: Path
+) -> None:
+    train(
+        data_root,
+        tmp_path,
+        "experiment=quickstart_faster_rcnn",
+        "data.batch_size=4",
+        "data.targets_in_workers=true",
+        "trainer=ddp_cpu",
+        "trainer.max_epochs=1",
+        "trainer.precision=bf16-mixed",
+    )
+    figures = json.loads((tmp_path / "metrics.json").read_text())
+    losses = {"loss", "loss_rpn_cls", "loss_rpn_box", "loss_roi_cls", "loss_roi_box"}
+    assert {f"test/{name}" for name in losses | {"map", "ap/circle"}} <= set(figures)
+    assert all(figures[f"test/{name}"] > 0 for name in losses)
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for name in losses:
+        assert sum(bool(row[f"train/{name}"]) for row in rows) == 3, name
+    checkpoint = torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=True)
+    assert checkpoint["hyper_parameters"]["data"]["collate"] == "list"

@@ -4,10 +4,13 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from detection.types import AnchorTargets, ListBatch, PaddedBatch, Sample
+from detection.types import AnchorTargets, ListBatch, PaddedBatch, Sample, Target
 
 AssignTargets = Callable[[torch.Tensor, torch.Tensor], AnchorTargets]
 """Padded boxes ``(B, M, 4)`` and labels ``(B, M)`` to what each anchor should predict."""
+
+AssignListTargets = Callable[[Sequence[tuple[int, int]], Sequence[Target]], AnchorTargets]
+"""``(height, width)`` and objects of each image to what each anchor of the padded batch should predict."""
 
 
 class CollatePadded:
@@ -43,6 +46,20 @@ class CollatePadded:
         )
 
 
-def collate_list(samples: Sequence[Sample]) -> ListBatch:
-    """Keep images of different sizes side by side; the network pads them on the device."""
-    return ListBatch([sample.image for sample in samples], [sample.target for sample in samples])
+class CollateList:
+    """Keep images of different sizes side by side; the network pads them on the device.
+
+    Args:
+        assign: when given, the targets of the region proposal network are assigned here, in the loader's
+            worker, and travel in ``ListBatch.rpn_targets``.
+    """
+
+    def __init__(self, assign: AssignListTargets | None = None) -> None:
+        self.assign = assign
+
+    def __call__(self, samples: Sequence[Sample]) -> ListBatch:
+        """Collate samples of any sizes."""
+        images = [sample.image for sample in samples]
+        targets = [sample.target for sample in samples]
+        sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+        return ListBatch(images, targets, self.assign(sizes, targets) if self.assign else None)

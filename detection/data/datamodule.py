@@ -10,12 +10,14 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from detection.data.collate import AssignTargets, CollatePadded, collate_list
+from detection.data.collate import CollateList, CollatePadded
 from detection.data.download import archives_of, download_voc
+from detection.data.grouping import GroupedBatchSampler, aspect_group
 from detection.data.sampling import EvalSampler, SeededDataset, TrainSampler
 from detection.data.shapes import SHAPE_CLASSES, write_shapes
 from detection.data.transforms import DetectionTransform
 from detection.data.voc import VOC_CLASSES, VOCDetection
+from detection.types import AnchorTargets
 
 Split = tuple[int | str, str] | str
 MakeTransform = Callable[[int | Sequence[int]], DetectionTransform]
@@ -29,7 +31,8 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         size: input size: the side (SSD), or the shortest and longest side (Faster R-CNN).
         train_transform: makes the training transform from ``size``.
         eval_transform: makes the evaluation transform from ``size``.
-        collate: ``padded`` stacks equal sizes (SSD), ``list`` keeps sizes apart (Faster R-CNN).
+        collate: ``padded`` stacks equal sizes (SSD); ``list`` keeps sizes apart and makes training batches of
+            images of like shape (Faster R-CNN).
         batch_size: images per device and training step.
         eval_batch_size: images per device and evaluation step; ``batch_size`` when None.
         num_workers: loader processes per device.
@@ -56,8 +59,8 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         self.class_names: list[str] = []
         """Known after :meth:`setup`."""
         self.datasets: dict[str, VOCDetection] = {}
-        self.assign: AssignTargets | None = None
-        """What assigns targets in the workers; the entry point takes it from the task."""
+        self.assign: Callable[..., AnchorTargets] | None = None
+        """What assigns targets in the workers, from what the collation knows; it comes from the task."""
 
     @abstractmethod
     def make_dataset(
@@ -82,18 +85,32 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         }
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Shuffled, augmented batches; the last, smaller one is dropped."""
+        """Shuffled, augmented batches; the last, smaller one is dropped.
+
+        Raises:
+            ValueError: if the workers should assign targets, but nobody said how.
+        """
+        if self.targets_in_workers and self.assign is None:
+            raise ValueError(
+                "data.targets_in_workers=true needs the task's function that assigns targets: set "
+                "datamodule.assign = task.assigner(datamodule.size) before training, as train.py does."
+            )
+        assign = self.assign if self.targets_in_workers else None
         dataset = SeededDataset(self.datasets["train"])
         rank, world_size = self._place()
+        if self.collate == "list":
+            groups = [aspect_group(size) for size in self.datasets["train"].sizes]
+            sampler = TrainSampler(len(dataset), self.seed)
+            batches = GroupedBatchSampler(sampler, groups, self.batch_size, rank, world_size)
+            return self._loader(dataset, batch_sampler=batches, collate_fn=CollateList(assign))
         sampler = TrainSampler(len(dataset), self.seed, rank, world_size)
-        assign = self.assign if self.targets_in_workers else None
         return self._loader(
             dataset,
             sampler=sampler,
             batch_size=self.batch_size,
             # Batch statistics of a tiny last batch are noise; but a set smaller than a batch is kept whole.
             drop_last=len(sampler) >= self.batch_size,
-            collate_fn=CollatePadded(assign) if self.collate == "padded" else collate_list,
+            collate_fn=CollatePadded(assign),
         )
 
     def val_dataloader(self) -> DataLoader[Any]:
@@ -110,7 +127,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
             dataset,
             sampler=EvalSampler(len(dataset), *self._place()),
             batch_size=self.eval_batch_size or self.batch_size,
-            collate_fn=CollatePadded() if self.collate == "padded" else collate_list,
+            collate_fn=CollatePadded() if self.collate == "padded" else CollateList(),
         )
 
     def _loader(self, dataset: Dataset[Any], **options: Any) -> DataLoader[Any]:

@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
 
 from torch.utils.data import Sampler
 
@@ -60,7 +61,7 @@ class GroupedBatchSampler(Sampler[list[Key]]):
         left = [key for group in sorted(waiting) for key in waiting[group]]
         if len(self.sampler) < full:
             # Repeat samples where there are fewer than processes: all must take part in each step.
-            left += left[: max(0, self.world_size - len(left))]
-            yield left[self.rank :: self.world_size]
+            repeated = list(islice(cycle(left), max(len(left), self.world_size)))
+            yield repeated[self.rank :: self.world_size]
         for start in range(0, len(left) - full + 1, full):
             yield left[start : start + full][self.rank :: self.world_size]

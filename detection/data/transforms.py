@@ -139,6 +139,15 @@ def short_side_size(size: Sequence[int], short: int, longest: int) -> tuple[int,
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
+def _short_and_longest(size: int | Sequence[int]) -> tuple[int, int]:
+    if isinstance(size, int) or len(size) != 2:
+        raise ValueError(
+            f"data.size={size}: Faster R-CNN keeps the shape of images, so give the length of the shortest "
+            "side and the most for the longest, such as data.size=[600,1000]."
+        )
+    return size[0], size[1]
+
+
 def _height_width(size: int | Sequence[int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (size[0], size[1])
 
@@ -175,17 +184,22 @@ def ssd_eval_transform(size: int | Sequence[int]) -> DetectionTransform:
     return DetectionTransform([ResizeExactly(_height_width(size))])
 
 
-def faster_rcnn_train_transform(size: Sequence[int], flip_probability: float = 0.5) -> DetectionTransform:
+def faster_rcnn_train_transform(
+    size: int | Sequence[int], flip_probability: float = 0.5
+) -> DetectionTransform:
     """Faster R-CNN's training transform: resize, and mirror now and then.
 
     Args:
         size: lengths of the shortest side and, at most, of the longest.
         flip_probability: chance of a mirror image.
+
+    Raises:
+        ValueError: if ``size`` is not two numbers.
     """
-    steps = [A.HorizontalFlip(p=flip_probability), ResizeShort(*size)]
+    steps = [A.HorizontalFlip(p=flip_probability), ResizeShort(*_short_and_longest(size))]
     return DetectionTransform(steps, min_box_side=_MIN_TRAIN_SIDE)
 
 
-def faster_rcnn_eval_transform(size: Sequence[int]) -> DetectionTransform:
+def faster_rcnn_eval_transform(size: int | Sequence[int]) -> DetectionTransform:
     """Faster R-CNN's evaluation transform: resize to ``size`` (shortest and longest side), nothing else."""
-    return DetectionTransform([ResizeShort(*size)])
+    return DetectionTransform([ResizeShort(*_short_and_longest(size))])

@@ -1,7 +1,6 @@
 """The published Faster R-CNNs, from a backbone and plain numbers."""
 
 from collections.abc import Sequence
-from functools import partial
 
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
@@ -123,19 +122,3 @@ def build_faster_rcnn_fpn(
     body = DenseBody(channels, pooled_size, dense_channels)
     roi_head = RoIHead(body, num_classes, backbone.strides, pooled_size, canonical_size)
     return FasterRCNN(backbone, neck, rpn, roi_head)
-
-
-# For images with a short side of about 300 pixels and backbones with strides 8, 16 and 32. Objects are
-# half as large as at 600 pixels, so all sizes are half of the usual for their level: anchors of 4 cells,
-# and a canonical size of 112. Without stride 4, three quarters of the pyramid's cells are saved.
-build_faster_rcnn_light = partial(
-    build_faster_rcnn_fpn,
-    channels=128,
-    dense_channels=512,
-    anchor_sizes=(32, 64, 128, 256),
-    pre_nms_top=(1000, 500),
-    post_nms_top=(500, 300),
-    min_size=4,
-    canonical_size=112,
-)
-"""Builds a Faster R-CNN that trains on a CPU; takes the arguments of `build_faster_rcnn_fpn`."""

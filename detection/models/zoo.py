@@ -7,11 +7,7 @@ from typing import Any
 
 from detection.models.backbones import Backbone, MobileNetV2Backbone, ResNetBackbone, VGG16AtrousBackbone
 from detection.models.faster_rcnn import FasterRCNN
-from detection.models.faster_rcnn_presets import (
-    build_faster_rcnn_c4,
-    build_faster_rcnn_fpn,
-    build_faster_rcnn_light,
-)
+from detection.models.faster_rcnn_presets import build_faster_rcnn_c4, build_faster_rcnn_fpn
 from detection.models.presets import PRESETS
 from detection.models.ssd import SSD
 
@@ -39,12 +35,24 @@ def _frozen_resnet(depth: int, strides: tuple[int, ...]) -> Callable[[str | None
     return partial(ResNetBackbone, depth, strides=strides, freeze_batchnorm=True, frozen_blocks=2)
 
 
+# For images with a short side of about 300 pixels and backbones with strides 8, 16 and 32; the numbers and
+# the reasons for them are those of conf/model/faster_rcnn_light.yaml.
+_build_light = partial(
+    build_faster_rcnn_fpn,
+    channels=128,
+    dense_channels=512,
+    anchor_sizes=(32, 64, 128, 256),
+    pre_nms_top=(1000, 500),
+    post_nms_top=(500, 300),
+    min_size=4,
+    canonical_size=112,
+)
 _FASTER_RCNNS: dict[str, tuple[Callable[..., FasterRCNN], Callable[[str | None], Backbone]]] = {
     "faster_rcnn_resnet50_v1b": (build_faster_rcnn_c4, _frozen_resnet(50, (16,))),
     "faster_rcnn_resnet101_v1d": (build_faster_rcnn_c4, _frozen_resnet(101, (16,))),
     "faster_rcnn_fpn_resnet50_v1b": (build_faster_rcnn_fpn, _frozen_resnet(50, (4, 8, 16, 32))),
     "faster_rcnn_fpn_mobilenet_v2": (
-        build_faster_rcnn_light,
+        _build_light,
         partial(MobileNetV2Backbone, freeze_batchnorm=True, frozen_blocks=4),
     ),
 }

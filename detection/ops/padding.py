@@ -19,8 +19,13 @@ def pad_images(images: Sequence[Tensor], multiple: int) -> tuple[Tensor, list[tu
         ``(B, 3, H, W)``, and ``(height, width)`` of each image without the padding.
     """
     sizes = [(image.shape[-2], image.shape[-1]) for image in images]
-    height, width = (-(-max(sides) // multiple) * multiple for sides in zip(*sizes, strict=True))
-    batch = images[0].new_zeros(len(images), 3, height, width)
+    batch = images[0].new_zeros(len(images), 3, *padded_size(sizes, multiple))
     for i, (image, (image_height, image_width)) in enumerate(zip(images, sizes, strict=True)):
         batch[i, :, :image_height, :image_width] = image
     return batch, sizes
+
+
+def padded_size(sizes: Sequence[tuple[int, int]], multiple: int) -> tuple[int, int]:
+    """The ``(height, width)`` of the canvas on which `pad_images` stacks images of these sizes."""
+    height, width = (-(-max(sides) // multiple) * multiple for sides in zip(*sizes, strict=True))
+    return height, width

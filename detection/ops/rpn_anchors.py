@@ -75,3 +75,21 @@ def shift_anchors(base_anchors: Tensor, feature_size: tuple[int, int], stride: i
     rows, cols = torch.meshgrid(y, x, indexing="ij")
     shifts = torch.stack((cols, rows, cols, rows), dim=-1).reshape(-1, 1, 4)
     return (shifts + base_anchors).reshape(-1, 4)
+
+
+def rpn_anchors(
+    base_anchors: Sequence[Tensor], strides: Sequence[int], padded_size: tuple[int, int]
+) -> Tensor:
+    """The anchors over an input, without the network that would make its feature maps.
+
+    Args:
+        base_anchors: for each feature map the ``(K, 4)`` anchors of its first cell.
+        strides: pixels per cell of each feature map; a started cell counts.
+        padded_size: ``(height, width)`` of the input.
+
+    Returns:
+        float32 ``(A, 4)``, map after map.
+    """
+    height, width = padded_size
+    maps = [(math.ceil(height / stride), math.ceil(width / stride)) for stride in strides]
+    return torch.cat([shift_anchors(*level) for level in zip(base_anchors, maps, strides, strict=True)])

@@ -2,21 +2,42 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from detection.data.collate import AssignListTargets
 from detection.losses.roi import roi_loss
 from detection.losses.rpn import rpn_loss
 from detection.metrics.voc_map import Interpolation
 from detection.models.faster_rcnn import BOX_STDS, FasterRCNN, FasterRCNNOutput
 from detection.models.rpn import RPNOutput
 from detection.ops.boxes import scale_boxes
+from detection.ops.padding import padded_size
+from detection.ops.rpn_anchors import rpn_anchors
 from detection.targets.roi import sample_proposals
 from detection.targets.rpn import assign_rpn_targets
 from detection.tasks.base import DetectionTask, MakeOptimizer
 from detection.tasks.schedules import Schedule
-from detection.types import Detections, ListBatch, Target
+from detection.types import AnchorTargets, Detections, ListBatch, Target
+
+
+class FirstStage(NamedTuple):
+    """What is known of a batch before its regions are classified."""
+
+    features: list[Tensor]
+    """``(B, C, H_l, W_l)`` of each feature map."""
+    rpn: RPNOutput
+    proposals: list[Tensor]
+    """``(P_i, 4)`` of each image."""
+    sizes: list[tuple[int, int]]
+    """``(height, width)`` of each image without padding."""
+
+    def image(self, i: int) -> "FirstStage":
+        """The same for one image of the batch."""
+        rpn = self.rpn._replace(logits=self.rpn.logits[i : i + 1], deltas=self.rpn.deltas[i : i + 1])
+        return FirstStage([x[i : i + 1] for x in self.features], rpn, [self.proposals[i]], [self.sizes[i]])
 
 
 class FasterRCNNTask(DetectionTask):
@@ -83,7 +104,7 @@ class FasterRCNNTask(DetectionTask):
         boxes = [target["boxes"] for target in batch.targets]
         labels = [target["labels"] for target in batch.targets]
 
-        rpn_gt = self.assign_anchors(rpn.anchors, boxes, sizes)
+        rpn_gt = batch.rpn_targets or self.assign_anchors(rpn.anchors, boxes, sizes)
         roi_gt = self.sample_proposals(proposals, boxes, labels)
         roi = self.network.roi_head(features, roi_gt.proposals)
 
@@ -96,82 +117,83 @@ class FasterRCNNTask(DetectionTask):
         self.log_losses(losses, batch_size=len(batch.images))
         return losses["loss"]
 
-    def propose(
-        self, images: Sequence[Tensor]
-    ) -> tuple[list[Tensor], RPNOutput, list[Tensor], list[tuple[int, int]]]:
-        """Run the first stage on uint8 images ``(3, H_i, W_i)``.
-
-        Returns:
-            Feature maps; the RPN's output; proposals ``(P_i, 4)`` per image; sizes of the images.
-        """
+    def propose(self, images: Sequence[Tensor]) -> FirstStage:
+        """Run the first stage on uint8 images ``(3, H_i, W_i)``."""
         padded, sizes = self.network.prepare(images)
         features = self.network.features(padded.contiguous(memory_format=self.memory_format))
         rpn = self.network.rpn(features)
-        return features, rpn, self.network.rpn.propose(rpn, sizes), sizes
+        return FirstStage(features, rpn, self.network.rpn.propose(rpn, sizes), sizes)
 
     def evaluate_batch(
         self, batch: ListBatch
     ) -> tuple[list[Detections], list[Target], dict[str, Tensor], Tensor]:
         """Detect and score one batch.
 
-        Images run together only where that takes no extra padding, so that what is found in one does not
-        depend on the others.
+        Images run together only where that takes no extra padding, and losses are those of each image, so
+        that neither depends on what else is in the batch.
         """
         detections: dict[int, Detections] = {}
-        losses: dict[str, Tensor] = {}
+        losses: list[dict[str, Tensor]] = []
         for group in self.network.group_by_padded_size(batch.images):
-            images, targets = [batch.images[i] for i in group], [batch.targets[i] for i in group]
-            first_stage = self.propose(images)
-            detections |= dict(zip(group, self._detect(*first_stage, targets), strict=True))
-            for name, value in self._evaluation_losses(*first_stage, targets).items():
-                losses[name] = losses.get(name, 0) + value * (len(group) / len(batch.images))
-        found = [detections[i] for i in range(len(batch.images))]
-        return found, self.original_targets(batch), losses, torch.tensor(len(found), device=self.device)
+            stage = self.propose([batch.images[i] for i in group])
+            for row, (i, found) in enumerate(zip(group, self._detect(stage), strict=True)):
+                found["boxes"] = scale_boxes(found["boxes"], stage.sizes[row], batch.targets[i]["size"])
+                detections[i] = found
+                losses.append(self._evaluation_losses(stage.image(row), batch.targets[i]))
+        mean = {name: torch.stack([of_image[name] for of_image in losses]).mean() for name in self.loss_names}
+        in_order = [detections[i] for i in range(len(batch.images))]
+        return in_order, self.original_targets(batch), mean, torch.tensor(len(in_order), device=self.device)
 
-    def _detect(
-        self,
-        features: list[Tensor],
-        rpn: RPNOutput,
-        proposals: list[Tensor],
-        sizes: list[tuple[int, int]],
-        targets: Sequence[Target],
-    ) -> list[Detections]:
-        """Detections of each image, in its original pixels."""
-        roi = self.network.roi_head(features, proposals)
-        detections = self.select(FasterRCNNOutput(rpn, proposals, roi, sizes))
-        for item, size, target in zip(detections, sizes, targets, strict=True):
-            item["boxes"] = scale_boxes(item["boxes"], size, target["size"])
-        return detections
+    def _detect(self, stage: FirstStage) -> list[Detections]:
+        """Detections of each image, in the pixels of the input."""
+        roi = self.network.roi_head(stage.features, stage.proposals)
+        return self.select(FasterRCNNOutput(stage.rpn, stage.proposals, roi, stage.sizes))
 
-    def _evaluation_losses(
-        self,
-        features: list[Tensor],
-        rpn: RPNOutput,
-        proposals: list[Tensor],
-        sizes: list[tuple[int, int]],
-        targets: Sequence[Target],
-    ) -> dict[str, Tensor]:
-        """The four losses as in training, with sampling that is the same at each evaluation."""
-        boxes = [target["boxes"] for target in targets]
-        labels = [target["labels"] for target in targets]
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices):
+    def _evaluation_losses(self, stage: FirstStage, target: Target) -> dict[str, Tensor]:
+        """The losses of one image as in training, from samples that are the same at each evaluation."""
+        boxes, labels = [target["boxes"]], [target["labels"]]
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(0)
-            rpn_gt = self.assign_anchors(rpn.anchors, boxes, sizes)
-            roi_gt = self.sample_proposals(proposals, boxes, labels)
-        roi = self.network.roi_head(features, roi_gt.proposals)
-        return _named(
-            *rpn_loss(rpn.logits, rpn.deltas, rpn_gt.labels, rpn_gt.deltas),
-            *roi_loss(roi.logits, roi.deltas, roi_gt.labels, roi_gt.deltas),
-        )
+            rpn_gt = self.assign_anchors(stage.rpn.anchors, boxes, stage.sizes)
+            roi_gt = self.sample_proposals(stage.proposals, boxes, labels)
+        roi = self.network.roi_head(stage.features, roi_gt.proposals)
+        rpn_losses = rpn_loss(stage.rpn.logits, stage.rpn.deltas, rpn_gt.labels, rpn_gt.deltas)
+        return _named(*rpn_losses, *roi_loss(roi.logits, roi.deltas, roi_gt.labels, roi_gt.deltas))
 
     def original_targets(self, batch: ListBatch) -> list[Target]:
         """The ground truth of each image, in its original pixels."""
-        originals = []
+        originals: list[Target] = []
         for image, target in zip(batch.images, batch.targets, strict=True):
             boxes = scale_boxes(target["boxes"], (image.shape[-2], image.shape[-1]), target["size"])
-            originals.append(Target(**{**target, "boxes": boxes}))  # type: ignore[typeddict-item]
+            originals.append({**target, "boxes": boxes})
         return originals
+
+    def assigner(self, size: int | Sequence[int]) -> AssignListTargets:
+        """A function of image sizes and ground truth alone, for the loader's workers.
+
+        Args:
+            size: not needed, since each batch brings the sizes of its images.
+        """
+        rpn, multiple = self.network.rpn, self.network.backbone.strides[-1]
+        return partial(
+            _assign_without_network,
+            assign_anchors=self.assign_anchors,
+            base_anchors=rpn.base_anchors,
+            strides=rpn.strides,
+            multiple=multiple,
+        )
+
+
+def _assign_without_network(
+    sizes: Sequence[tuple[int, int]],
+    targets: Sequence[Target],
+    assign_anchors: Callable[..., AnchorTargets],
+    base_anchors: Sequence[Tensor],
+    strides: Sequence[int],
+    multiple: int,
+) -> AnchorTargets:
+    anchors = rpn_anchors(base_anchors, strides, padded_size(sizes, multiple))
+    return assign_anchors(anchors, [target["boxes"] for target in targets], sizes)
 
 
 def _named(rpn_cls: Tensor, rpn_box: Tensor, roi_cls: Tensor, roi_box: Tensor) -> dict[str, Tensor]:

@@ -1,10 +1,12 @@
 """Batches of images with different numbers of objects, some with none."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import Tensor
 
-from detection.data.collate import CollatePadded, collate_list
+from detection.data.collate import CollateList, CollatePadded
 from detection.types import AnchorTargets, ListBatch, PaddedBatch, Sample, Target
 
 
@@ -73,8 +75,20 @@ def test_targets_are_assigned_from_the_padded_objects(counts: tuple[int, int]) -
 
 def test_list_keeps_everything_as_it_is() -> None:
     samples = [sample(2, "a", 4, 6), sample(0, "bb", 5, 3)]
-    batch = collate_list(samples)
+    batch = CollateList()(samples)
     assert isinstance(batch, ListBatch)
     assert [image.shape for image in batch.images] == [(3, 4, 6), (3, 5, 3)]
     assert all(image is given.image for image, given in zip(batch.images, samples, strict=True))
     assert all(target is given.target for target, given in zip(batch.targets, samples, strict=True))
+    assert batch.rpn_targets is None
+
+
+def test_list_assigns_from_the_sizes_and_objects_of_the_images() -> None:
+    def assign(sizes: Sequence[tuple[int, int]], targets: Sequence[Target]) -> AnchorTargets:
+        return AnchorTargets(torch.tensor(sizes), torch.cat([target["boxes"] for target in targets])[None])
+
+    samples = [sample(2, "a", 4, 6), sample(0, "bb", 5, 3)]
+    batch = CollateList(assign)(samples)
+    assert batch.rpn_targets is not None
+    assert batch.rpn_targets.labels.tolist() == [[4, 6], [5, 3]]
+    assert torch.equal(batch.rpn_targets.deltas[0], samples[0].target["boxes"])

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from detection.data.datamodule import ShapesDataModule, VOCDataModule
+from detection.data.download import Archive
 from detection.data.shapes import SHAPE_CLASSES
 from detection.data.transforms import (
     faster_rcnn_eval_transform,
@@ -176,7 +177,7 @@ def own_set(tmp_path: Path) -> Path:
 
 def own(folder: Path, classes: list[str] | Literal["voc"] | None, **options: Any) -> VOCDataModule:
     splits: dict[str, Any] = {"train_splits": ["train"], "val_splits": ["val"]}
-    return VOCDataModule(root=str(folder), classes=classes, batch_size=2, **splits, **SSD, **options)
+    return VOCDataModule(root=str(folder), classes=classes, batch_size=2, **(SSD | splits | options))
 
 
 def test_classes_of_the_training_split_hold_for_all(own_set: Path) -> None:
@@ -212,12 +213,18 @@ def test_setup_reads_once(own_set: Path) -> None:
 
 
 def test_download_only_when_asked(own_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr("detection.data.datamodule.download_voc", asked.append)
+    asked: list[tuple[str, str | None, list[str]]] = []
+
+    def remember(root: str, archive_folder: str | None, archives: list[Archive]) -> None:
+        asked.append((root, archive_folder, [archive.name for archive in archives]))
+
+    monkeypatch.setattr("detection.data.datamodule.download_voc", remember)
     own(own_set, None).prepare_data()
     assert asked == []
-    own(own_set, None, download=True).prepare_data()
-    assert asked == [str(own_set)]
+    voc = own(own_set, None, train_splits=[(2007, "train")], val_splits=[(2007, "test")], download=True)
+    voc.prepare_data()
+    names = ["VOCtrainval_06-Nov-2007.tar", "VOCtest_06-Nov-2007.tar"]
+    assert asked == [(str(own_set), None, names)]
 
 
 def test_loaders_travel_to_spawned_workers(root: str) -> None:

@@ -220,3 +220,10 @@ def test_a_grey_fill_can_be_chosen() -> None:
     assert filled[: max(0, y1 - 3)].all()
     assert filled[y2 + 3 :].all()
     assert not filled[y1 + 3 : y2 - 3, x1 + 3 : x2 - 3].any()
+
+
+@pytest.mark.parametrize("size", [512, [600]])
+def test_faster_rcnn_needs_two_sides(size: int | list[int]) -> None:
+    for make in (faster_rcnn_train_transform, faster_rcnn_eval_transform):
+        with pytest.raises(ValueError, match=r"data\.size=\[?\d+\]?: .* such as data\.size=\[600,1000\]"):
+            make(size)

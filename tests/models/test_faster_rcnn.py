@@ -4,7 +4,7 @@ from torch import Tensor
 
 from detection.models.backbones import ResNetBackbone, TinyBackbone
 from detection.models.faster_rcnn import FasterRCNN, FasterRCNNOutput
-from detection.models.faster_rcnn_presets import build_faster_rcnn_c4, build_faster_rcnn_light
+from detection.models.faster_rcnn_presets import build_faster_rcnn_c4, build_faster_rcnn_fpn
 from detection.models.roi_head import RoIOutput
 from detection.models.rpn import RPNOutput
 from detection.types import Detections
@@ -16,7 +16,8 @@ def toy_model(kind: str = "light") -> FasterRCNN:
     """A small network whose biases and predictors are large enough that detections differ."""
     torch.manual_seed(0)
     if kind == "light":
-        model = build_faster_rcnn_light(TinyBackbone(), 3, channels=16, dense_channels=32)
+        sizes = (32, 64, 128, 256)
+        model = build_faster_rcnn_fpn(TinyBackbone(), 3, channels=16, dense_channels=32, anchor_sizes=sizes)
     else:
         backbone = ResNetBackbone(18, None, (16,), freeze_batchnorm=True)
         model = build_faster_rcnn_c4(backbone, 3, rpn_channels=16, post_nms_top=(60, 30))

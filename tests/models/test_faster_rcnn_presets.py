@@ -5,11 +5,7 @@ import torch
 
 from detection.models.backbones import Backbone, MobileNetV2Backbone, ResNetBackbone, TinyBackbone
 from detection.models.faster_rcnn import FasterRCNN
-from detection.models.faster_rcnn_presets import (
-    build_faster_rcnn_c4,
-    build_faster_rcnn_fpn,
-    build_faster_rcnn_light,
-)
+from detection.models.faster_rcnn_presets import build_faster_rcnn_c4, build_faster_rcnn_fpn
 from detection.models.roi_head import DenseBody, Layer4Body
 
 
@@ -115,10 +111,12 @@ def test_other_resnets_have_pyramids(depth: int) -> None:
 @pytest.mark.parametrize(
     "make", [lambda: MobileNetV2Backbone(None, freeze_batchnorm=True, frozen_blocks=4), TinyBackbone]
 )
-def test_the_light_network_starts_at_stride_8(make: Callable[[], Backbone]) -> None:
-    model = build_faster_rcnn_light(make(), 20).eval()
+def test_a_pyramid_may_start_at_stride_8(make: Callable[[], Backbone]) -> None:
+    model = build_faster_rcnn_fpn(
+        make(), 20, channels=32, anchor_sizes=(32, 64, 128, 256), post_nms_top=(500, 300)
+    )
     with torch.no_grad():
-        output = model([torch.zeros(3, 300, 400, dtype=torch.uint8)])
+        output = model.eval()([torch.zeros(3, 300, 400, dtype=torch.uint8)])
     assert model.rpn.strides == (8, 16, 32, 64)
     assert output.rpn.level_sizes == [40 * 52 * 3, 20 * 26 * 3, 10 * 13 * 3, 5 * 7 * 3]
     assert output.roi.logits.shape == (len(output.proposals[0]), 21)
@@ -126,7 +124,7 @@ def test_the_light_network_starts_at_stride_8(make: Callable[[], Backbone]) -> N
 
 
 def test_numbers_of_a_preset_can_be_replaced() -> None:
-    model = build_faster_rcnn_light(
+    model = build_faster_rcnn_fpn(
         TinyBackbone(), 2, anchor_ratios=[1], anchor_sizes=[8, 16, 32, 64], post_nms_top=[7, 5]
     )
     assert [a.tolist() for a in model.rpn.base_anchors] == [[[-s, -s, s, s]] for s in (4, 8, 16, 32)]
@@ -149,7 +147,7 @@ def test_a_backbone_without_a_free_layer4_is_refused() -> None:
 
 def test_anchor_sizes_that_do_not_fit_the_pyramid_are_refused() -> None:
     with pytest.raises(ValueError, match=r"strides are \(8, 16, 32, 64\), the anchor_sizes \(32, 64\)"):
-        build_faster_rcnn_light(TinyBackbone(), 2, anchor_sizes=(32, 64))
+        build_faster_rcnn_fpn(TinyBackbone(), 2, anchor_sizes=(32, 64))
     backbone = MobileNetV2Backbone(None, strides=(4, 16, 32))
     with pytest.raises(ValueError, match="strides double"):
         build_faster_rcnn_fpn(backbone, 2, anchor_sizes=(8, 16, 32, 64))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from detection.ops.padding import pad_images
+from detection.ops.padding import pad_images, padded_size
 
 
 def test_images_lie_top_left_on_zeros() -> None:
@@ -24,6 +24,7 @@ def test_sides_are_the_next_multiples(height: int, width: int) -> None:
     assert 0 <= padded_height - height < 16
     assert 0 <= padded_width - width < 16
     assert sizes == [(height, width)]
+    assert padded_size(sizes, 16) == (padded_height, padded_width)
 
 
 def test_type_and_gradient_are_kept() -> None:

@@ -3,7 +3,7 @@ import torch
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 
-from detection.ops.rpn_anchors import fpn_base_anchors, rpn_base_anchors, shift_anchors
+from detection.ops.rpn_anchors import fpn_base_anchors, rpn_anchors, rpn_base_anchors, shift_anchors
 
 RATIOS = (0.5, 1, 2)
 
@@ -67,3 +67,12 @@ def test_pyramid_anchors_are_torchvisions(ratios: tuple[float, ...]) -> None:
 
 def test_a_map_without_cells_has_no_anchors() -> None:
     assert shift_anchors(rpn_base_anchors(16, (1,), (1,)), (0, 3), 16).shape == (0, 4)
+
+
+def test_anchors_of_an_input_cover_every_started_cell_of_every_map() -> None:
+    bases = [fpn_base_anchors(size, RATIOS) for size in (32, 64, 128)]
+    expected = [
+        shift_anchors(base, cells, stride)
+        for base, cells, stride in zip(bases, [(3, 5), (2, 3), (1, 2)], (32, 64, 128), strict=True)
+    ]
+    assert torch.equal(rpn_anchors(bases, (32, 64, 128), (96, 160)), torch.cat(expected))

@@ -6,9 +6,10 @@ from torch import Tensor, nn
 
 from detection.models.backbones.base import Backbone
 
-# (channels, stride) of each 3x3 convolution; maps are taken after the 4th, 6th and 8th.
+# (channels, stride) of each 3x3 convolution.
 _LAYERS = ((24, 2), (48, 2), (96, 2), (96, 1), (160, 2), (160, 1), (160, 2), (160, 1))
-_TAPS = (3, 5, 7)
+# Index of the layer that gives the map of each stride.
+_TAPS = {8: 3, 16: 5, 32: 7}
 
 
 class TinyBackbone(Backbone):
@@ -18,14 +19,26 @@ class TinyBackbone(Backbone):
         weights: must be None; nobody published weights for it.
         freeze_batchnorm: use the stored batch statistics.
         frozen_blocks: how many of the eight layers, from the input on, keep their weights.
+        strides: which of the maps to return, finest first.
+
+    Raises:
+        ValueError: for an unknown stride.
     """
 
     family = "tiny"
-    channels = (96, 160, 160)
-    strides = (8, 16, 32)
 
-    def __init__(self, weights: None = None, freeze_batchnorm: bool = False, frozen_blocks: int = 0) -> None:
+    def __init__(
+        self,
+        weights: None = None,
+        freeze_batchnorm: bool = False,
+        frozen_blocks: int = 0,
+        strides: Sequence[int] = (8, 16, 32),
+    ) -> None:
         super().__init__(freeze_batchnorm, frozen_blocks)
+        if not strides or not set(strides) <= set(_TAPS) or list(strides) != sorted(set(strides)):
+            raise ValueError(f"TinyBackbone has maps of strides 8, 16 and 32, in this order, not {strides}.")
+        self.strides = tuple(strides)
+        self.channels = tuple(_LAYERS[_TAPS[stride]][0] for stride in strides)
         self.layers = nn.ModuleList()
         in_channels = 3
         for channels, stride in _LAYERS:
@@ -40,10 +53,9 @@ class TinyBackbone(Backbone):
         return list(self.layers)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Returns the three maps."""
-        x, maps = images, []
-        for i, layer in enumerate(self.layers):
+        """Returns the maps described by ``strides``."""
+        x, outputs = images, []
+        for layer in self.layers:
             x = layer(x)
-            if i in _TAPS:
-                maps.append(x)
-        return maps
+            outputs.append(x)
+        return [outputs[_TAPS[stride]] for stride in self.strides]

@@ -1,0 +1,189 @@
+"""Batches of like shape: nothing lost, nothing twice, the same on any number of processes."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from detection.data.datamodule import ShapesDataModule
+from detection.data.grouping import GroupedBatchSampler, aspect_group
+from detection.data.sampling import Key, TrainSampler
+from detection.data.transforms import (
+    faster_rcnn_eval_transform,
+    faster_rcnn_train_transform,
+    short_side_size,
+)
+from detection.ops.padding import padded_size
+from detection.types import AnchorTargets, ListBatch, Target
+
+# The commonest sizes of VOC 2007 with their share in percent; the remaining images have any shape.
+VOC_SIZES = (((375, 500), 43), ((333, 500), 22), ((500, 375), 8), ((500, 333), 5), ((500, 500), 1))
+
+
+def voc_like_sizes(count: int = 2000) -> list[tuple[int, int]]:
+    generator = torch.Generator().manual_seed(0)
+    common = [size for size, percent in VOC_SIZES for _ in range(percent * count // 100)]
+    sides = torch.randint(180, 501, (count - len(common),), generator=generator).tolist()
+    return common + [(side, 500) if i % 3 else (500, side) for i, side in enumerate(sides)]
+
+
+def batches(
+    groups: list[int], batch_size: int, rank: int = 0, world_size: int = 1, epoch: int = 0
+) -> list[list[Key]]:
+    sampler = TrainSampler(len(groups), seed=3)
+    sampler.set_epoch(epoch)
+    grouped = GroupedBatchSampler(sampler, groups, batch_size, rank, world_size)
+    drawn = list(grouped)
+    assert len(drawn) == len(grouped)
+    return drawn
+
+
+def test_groups_follow_the_aspect_ratio() -> None:
+    assert aspect_group((375, 500)) == aspect_group((240, 320)) == aspect_group((600, 800))
+    assert aspect_group((375, 500)) == aspect_group((360, 480))
+    landscape, square, portrait = (aspect_group(size) for size in ((375, 500), (500, 500), (500, 375)))
+    assert landscape > square > portrait
+    assert square == 0
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+@pytest.mark.parametrize("batch_size", [1, 2, 7])
+def test_every_process_has_as_many_batches_and_only_the_tail_is_dropped(
+    batch_size: int, world_size: int
+) -> None:
+    groups = [i % 5 // 2 for i in range(101)]
+    of_ranks = [batches(groups, batch_size, rank, world_size) for rank in range(world_size)]
+    assert len({len(drawn) for drawn in of_ranks}) == 1
+    assert all(len(batch) == batch_size for drawn in of_ranks for batch in drawn)
+    seen = Counter(index for drawn in of_ranks for batch in drawn for index, _ in batch)
+    assert max(seen.values()) == 1
+    assert 101 - len(seen) == 101 % (batch_size * world_size)
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_a_step_holds_the_same_samples_on_any_number_of_processes(world_size: int) -> None:
+    groups = [i % 3 for i in range(50)]
+    alone = batches(groups, 4)
+    together = [batches(groups, 4 // world_size, rank, world_size) for rank in range(world_size)]
+    for expected, *parts in zip(alone, *together, strict=True):
+        assert sorted(key for part in parts for key in part) == sorted(expected)
+
+
+def test_batches_are_of_one_group_but_for_what_is_left() -> None:
+    groups = [i % 4 for i in range(403)]
+    drawn = batches(groups, 8)
+    mixed = [len({groups[index] for index, _ in batch}) > 1 for batch in drawn]
+    assert not any(mixed[:-4])  # fewer than 8 are left in each of four groups, so at most 28
+
+
+def test_an_epoch_can_be_repeated_and_the_next_one_differs() -> None:
+    groups = [i % 3 for i in range(50)]
+    first = batches(groups, 4)
+    assert batches(groups, 4) == first
+    assert batches(groups, 4, epoch=1) != first
+    # Batches of one group are not in a row: the order of the epoch decides.
+    order = [groups[batch[0][0]] for batch in first]
+    assert order != sorted(order)
+
+
+@pytest.mark.parametrize(("count", "batch_size", "world_size"), [(1, 4, 1), (3, 4, 1), (3, 4, 2), (1, 2, 4)])
+def test_a_set_smaller_than_a_batch_is_one_batch(count: int, batch_size: int, world_size: int) -> None:
+    of_ranks = [batches([0] * count, batch_size, rank, world_size) for rank in range(world_size)]
+    assert [len(drawn) for drawn in of_ranks] == [1] * world_size
+    assert all(drawn[0] for drawn in of_ranks), "a process without images would stall the others"
+    assert {index for drawn in of_ranks for index, _ in drawn[0]} == set(range(count))
+
+
+def test_padding_is_small_where_shapes_are_those_of_voc() -> None:
+    sizes = voc_like_sizes()
+    inputs = [short_side_size(size, 600, 1000) for size in sizes]
+
+    def padding(drawn: list[list[Key]]) -> float:
+        """Pixels of the padded batches over pixels of their images."""
+        padded = own = 0
+        for batch in drawn:
+            of_batch = [inputs[index] for index, _ in batch]
+            height, width = padded_size(of_batch, 16)
+            padded += height * width * len(batch)
+            own += sum(h * w for h, w in of_batch)
+        return padded / own
+
+    assert padding(batches([0] * len(sizes), 8)) > 1.4
+    assert padding(batches([aspect_group(size) for size in sizes], 8)) <= 1.12
+
+
+# From the data module
+
+
+class Epochs(pl.LightningModule):
+    """Remembers the images of each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+        self.epochs: dict[int, list[str]] = {}
+
+    def training_step(self, batch: ListBatch, batch_idx: int) -> torch.Tensor:
+        ids = [target["image_id"] for target in batch.targets]
+        self.epochs.setdefault(self.current_epoch, []).extend(ids)
+        loss: torch.Tensor = self.layer(torch.zeros(1, 1)).sum()
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def list_module(root: Path, **options: Any) -> ShapesDataModule:
+    data = ShapesDataModule(
+        root=str(root),
+        num_train=12,
+        num_val=1,
+        num_test=1,
+        image_size=96,
+        size=[48, 80],
+        train_transform=faster_rcnn_train_transform,
+        eval_transform=faster_rcnn_eval_transform,
+        collate="list",
+        batch_size=4,
+        num_workers=0,
+        **options,
+    )
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+def test_the_trainer_sets_the_epoch(tmp_path: Path) -> None:
+    module = Epochs()
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=2,
+        limit_val_batches=0,
+        use_distributed_sampler=False,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, datamodule=list_module(tmp_path))
+    first, second = module.epochs[0], module.epochs[1]
+    assert sorted(first) == sorted(second)
+    assert len(set(first)) == 12
+    assert first != second
+
+
+def test_workers_assign_targets_from_sizes_and_objects(tmp_path: Path) -> None:
+    def assign(sizes: list[tuple[int, int]], targets: list[Target]) -> AnchorTargets:
+        assert len(targets) == len(sizes)
+        return AnchorTargets(torch.tensor(sizes), torch.zeros(len(sizes), 2, 4))
+
+    data = list_module(tmp_path, targets_in_workers=True)
+    with pytest.raises(ValueError, match=r"data\.targets_in_workers=true needs .* task\.assigner"):
+        data.train_dataloader()
+    data.assign = assign
+    batch = next(iter(data.train_dataloader()))
+    assert batch.rpn_targets.labels.tolist() == [[48, 48]] * 4
+    assert next(iter(data.val_dataloader())).rpn_targets is None
