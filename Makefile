@@ -8,7 +8,7 @@ READY := .venv/.ready
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 		{ echo "This project needs Python 3.11 to 3.13: make PYTHON=python3.12 <target>"; exit 1; }
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv || { echo "No venv module: install it (Debian: apt install python3-venv)."; exit 1; }
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[dev]'
 	@touch $@
@@ -37,8 +37,8 @@ type-check: $(READY) ## Check types
 
 all-checks: lint type-check test ## Everything a commit must pass
 
-clean: ## Remove the environment and what runs left behind
-	rm -rf .venv runs .mypy_cache .pytest_cache .ruff_cache
+clean: ## Remove the environment and the caches; runs and data stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'

@@ -4,13 +4,23 @@ import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from detection.cli import checked_config, inference_config, quieten_lightning, run_with_hints, save_config
+from detection.cli import (
+    checked_config,
+    errors_in_a_sentence,
+    inference_config,
+    quieten_lightning,
+    run_with_hints,
+    save_config,
+)
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> float:
     """Run one job; a sweep compares the figure it returns."""
-    return train(cfg)[cfg.optimized_metric]
+    figures = train(cfg)
+    if cfg.optimized_metric not in figures:
+        raise KeyError(f"optimized_metric={cfg.optimized_metric} is none of {', '.join(sorted(figures))}")
+    return figures[cfg.optimized_metric]
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
@@ -19,21 +29,22 @@ def train(cfg: DictConfig) -> dict[str, float]:
     Returns:
         The final figures, ``test/map`` among them; the run's folder holds them as ``metrics.json``.
     """
-    # Heavy imports wait until there is something to do: --help and typing errors answer at once.
-    import pytorch_lightning as pl
-
-    quieten_lightning()
     config = checked_config(cfg)
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    datamodule = instantiate(config["data"])
-    datamodule.prepare_data()
-    datamodule.setup()
+    with errors_in_a_sentence():
+        # Heavy imports wait until there is something to do: --help and typing errors answer at once.
+        import pytorch_lightning as pl
 
-    model_config = {**config["model"], "class_names": datamodule.class_names}
-    task = instantiate(model_config)
-    task.describe(model=model_config, data=inference_config(config["data"]))
-    if datamodule.targets_in_workers:
-        datamodule.assign = task.assigner(datamodule.size)
+        quieten_lightning()
+        pl.seed_everything(cfg.seed, workers=True, verbose=False)
+        datamodule = instantiate(config["data"])
+        datamodule.prepare_data()
+        datamodule.setup()
+
+        model_config = {**config["model"], "class_names": datamodule.class_names}
+        task = instantiate(model_config)
+        task.describe(model=model_config, data=inference_config(config["data"]))
+        if datamodule.targets_in_workers:
+            datamodule.assign = task.assigner(datamodule.size)
 
     trainer: pl.Trainer = instantiate(
         config["trainer"],

@@ -1,13 +1,18 @@
 """What the commands share: mistyped keys get a hint, configurations are checked before anything runs."""
 
 import logging
+import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from detection.config import check_config, suggest_keys
@@ -74,9 +79,44 @@ def checked_config(cfg: DictConfig) -> dict[str, Any]:
     if not errors:
         # The data decides the class names; they are filled in once it has been read.
         errors = check_config({**config, "model": {**config["model"], "class_names": []}})
+        # The model holds copies of these two, and one mistake need not be reported twice.
+        errors = [error for error in errors if not error.startswith(("model.optimizer", "model.scheduler"))]
+        errors += _unsupported(config)
     if errors:
         raise SystemExit("\n".join(["The configuration has errors; nothing was run.", *errors]))
     return config
+
+
+def _unsupported(config: dict[str, Any]) -> list[str]:
+    sweeping = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    if sweeping and config["trainer"]["devices"] not in (1, "1", [0]):
+        # Lightning would start the other processes with this command line: each would run the whole sweep.
+        return ["trainer.devices: a sweep (-m) runs on one device; set trainer=cpu or trainer.devices=1"]
+    return []
+
+
+@contextmanager
+def errors_in_a_sentence() -> Iterator[None]:
+    """End the program with the message of a user's mistake: data, weights, missing packages.
+
+    The traceback is there for the asking, by HYDRA_FULL_ERROR=1.
+
+    Raises:
+        SystemExit: with the message.
+    """
+    try:
+        yield
+    except (InstantiationException, ValueError, OSError, ImportError, RuntimeError) as error:
+        cause = error.__cause__ if isinstance(error, InstantiationException) else error
+        mixed_builds = "torchvision::nms does not exist" in str(cause)
+        mistake = isinstance(cause, ValueError | OSError | ImportError) or mixed_builds
+        if os.environ.get("HYDRA_FULL_ERROR") == "1" or not mistake:
+            raise
+        if mixed_builds:
+            raise SystemExit(
+                "torch and torchvision are from different builds: install both from one package index."
+            ) from error
+        raise SystemExit(f"{cause}") from error
 
 
 def _plain(cfg: DictConfig, resolve: bool = False) -> dict[str, Any]:

@@ -32,20 +32,36 @@ def test_help_names_groups_and_keys() -> None:
         (["data.batch_size=abc"], "data.batch_size"),
         (["data=shapes", "+trainer.max_epoch=3"], "did you mean 'max_epochs'"),
         (["data=voc_custom"], "data.root: needs a value"),
+        (["-m", "experiment=quickstart", "seed=1,2"], "a sweep (-m) runs on one device"),
     ],
 )
 def test_a_typing_error_is_refused_with_a_hint(arguments: list[str], expected: str, tmp_path: Path) -> None:
-    result = run(*arguments, f"hydra.run.dir={tmp_path}/run")
+    # Generated data would be written here, were anything read before the refusal.
+    root = [] if "data=voc_custom" in arguments else [f"data.root={tmp_path}/data"]
+    result = run(*arguments, *root, f"hydra.run.dir={tmp_path}/run", f"hydra.sweep.dir={tmp_path}/sweep")
     assert result.returncode != 0
     assert expected in result.stderr
     assert "Traceback" not in result.stderr
-    assert not (ROOT / "datasets").exists() or "writing" not in result.stdout
+    assert not (tmp_path / "data").exists()
 
 
 def test_missing_data_ends_in_a_sentence(tmp_path: Path) -> None:
     result = run(f"data.root={tmp_path}", f"hydra.run.dir={tmp_path}/run", "model.backbone.weights=null")
     assert result.returncode != 0
     assert "data.download=true" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_missing_weights_end_in_a_sentence(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    counts = ("data.num_train=2", "data.num_val=1", "data.num_test=1")
+    result = run(
+        "data=shapes", f"data.root={root}", *counts, f"hydra.run.dir={tmp_path}/run",
+        "model.backbone.weights=/nowhere/vgg.pth",
+    )  # fmt: skip
+    assert result.returncode != 0
+    assert "/nowhere/vgg.pth" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_start_up_does_not_import_torch() -> None:

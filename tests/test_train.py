@@ -15,6 +15,9 @@ from omegaconf import OmegaConf
 ROOT = Path(__file__).parent.parent
 SMALL = (
     "experiment=quickstart",
+    "trainer=cpu",
+    "optimizer=sgd",
+    "optimizer.lr=0.01",
     "data.num_train=24",
     "data.num_val=21",
     "data.num_test=9",
@@ -22,7 +25,6 @@ SMALL = (
     "data.num_workers=1",
     "trainer.max_epochs=2",
     "trainer.check_val_every_n_epoch=1",
-    "trainer.accelerator=cpu",
     "trainer.log_every_n_steps=1",
     "scheduler.warmup_steps=0",
 )

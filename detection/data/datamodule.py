@@ -3,11 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import cv2
 import pytorch_lightning as pl
 import torch
+from filelock import FileLock
 from torch.utils.data import DataLoader, Dataset
 
 from detection.data.collate import CollateList, CollatePadded
@@ -170,7 +172,9 @@ class VOCDataModule(DetectionDataModule):
 
     def prepare_data(self) -> None:
         """Fetch the archives if asked to."""
-        if self.download:
+        if not self.download:
+            return
+        with only_one_process(self.root):
             splits = [*self.train_splits, *self.val_splits, *(self.test_splits or [])]
             official = [(split[0], split[1]) for split in splits if isinstance(split[0], int)]
             download_voc(self.root, self.archive_folder, archives_of(official))
@@ -213,9 +217,9 @@ class ShapesDataModule(DetectionDataModule):
 
     def prepare_data(self) -> None:
         """Write the images, unless the same ones are there."""
-        write_shapes(
-            self.root, self.num_train, self.num_val, self.num_test, size=self.image_size, seed=self.data_seed
-        )
+        counts = (self.num_train, self.num_val, self.num_test)
+        with only_one_process(self.root):
+            write_shapes(self.root, *counts, size=self.image_size, seed=self.data_seed)
 
     def make_dataset(
         self,
@@ -225,6 +229,13 @@ class ShapesDataModule(DetectionDataModule):
     ) -> VOCDetection:
         """Open one split."""
         return VOCDetection(self.root, [("Shapes", split)], SHAPE_CLASSES, transform)
+
+
+def only_one_process(root: str) -> FileLock:
+    """A lock on the data's folder: every process prepares the data, and the first one does the work."""
+    folder = Path(root).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / ".lock")
 
 
 def _one_thread(worker: int) -> None:

@@ -1,5 +1,7 @@
 """COCO average precision through ``faster_coco_eval``, an optional dependency."""
 
+import importlib
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -35,12 +37,7 @@ def coco_ap(detections: list[Detections], targets: list[Target], num_classes: in
         ImportError: If the optional dependency is missing.
         ValueError: If the two lists differ in length.
     """
-    try:
-        from faster_coco_eval import COCO, COCOeval_faster
-    except ImportError as error:
-        raise ImportError(
-            'COCO AP needs faster-coco-eval: pip install "lightning-detection[coco]"'
-        ) from error
+    engine = import_engine()
     if len(detections) != len(targets):
         raise ValueError(f"{len(detections)} detections for {len(targets)} targets: need one per image")
     found = [
@@ -57,14 +54,26 @@ def coco_ap(detections: list[Detections], targets: list[Target], num_classes: in
         for image, target in enumerate(targets)
         for annotation in _annotations(image, target["boxes"], target["labels"])
     ]
-    evaluation = COCOeval_faster(
-        COCO(_dataset(existing, len(targets), num_classes)),
-        COCO(_dataset(found, len(targets), num_classes)),
+    evaluation = engine.COCOeval_faster(
+        engine.COCO(_dataset(existing, len(targets), num_classes)),
+        engine.COCO(_dataset(found, len(targets), num_classes)),
         iouType="bbox",
     )
     evaluation.evaluate()
     evaluation.accumulate()
     return _summary(evaluation.eval["precision"])
+
+
+def import_engine() -> ModuleType:
+    """Import the optional dependency.
+
+    Raises:
+        ImportError: If it is missing, with how to install it.
+    """
+    try:
+        return importlib.import_module("faster_coco_eval")
+    except ImportError as error:
+        raise ImportError("COCO AP needs faster-coco-eval: pip install faster-coco-eval") from error
 
 
 def _annotations(image: int, boxes: Tensor, labels: Tensor) -> list[dict[str, Any]]:

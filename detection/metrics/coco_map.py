@@ -1,16 +1,30 @@
 """COCO mean average precision as a torchmetrics metric."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from detection.metrics.coco_ap import coco_ap
+from detection.metrics.coco_ap import coco_ap, import_engine
 from detection.metrics.image_metric import ImageMetric
 from detection.types import Detections, Target
 
 
 class COCOMeanAP(ImageMetric):
-    """COCO average precision of the images seen by all processes (see ``coco_ap``)."""
+    """COCO average precision of the images seen by all processes (see ``coco_ap``).
+
+    Args:
+        num_classes: ``C``, without background.
+        **kwargs: Passed to ``torchmetrics.Metric``.
+
+    Raises:
+        ImportError: If the optional dependency is missing; now, not after hours of training.
+    """
+
+    def __init__(self, num_classes: int, **kwargs: Any) -> None:
+        super().__init__(num_classes, **kwargs)
+        import_engine()
 
     def compute(self) -> dict[str, Tensor]:
         """Evaluate all images.

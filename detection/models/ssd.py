@@ -164,15 +164,24 @@ def build_ssd(backbone: Backbone, num_classes: int, size: int | Sequence[int]) -
         backbone: one of ``detection.models.backbones``.
         num_classes: without background.
         size: side, or height and width, of the inputs in pixels. Anchors and extra layers are those
-            published for the nearest size; the maps, and with them the anchors, follow the input.
+            published for the nearest size with maps that the backbone has; the number of cells, and with it
+            of anchors, follows the input.
 
     Raises:
-        ValueError: if the backbone lacks the maps that are wanted.
+        ValueError: if nothing was published for maps of the backbone's strides.
     """
     side = size if isinstance(size, int) else max(size)
-    published = [known for family, known in PRESETS if family == backbone.family]
-    nearest = min(published, key=lambda known: abs(known - side))
-    return SSD(backbone, num_classes, **vars(PRESETS[backbone.family, nearest]))
+    fitting = {
+        native: preset
+        for (family, native), preset in PRESETS.items()
+        if family == backbone.family and set(preset.strides) <= set(backbone.strides)
+    }
+    if not fitting:
+        raise ValueError(
+            f"No SSD is published for a {backbone.family} with maps of strides {backbone.strides}."
+        )
+    nearest = min(fitting, key=lambda native: abs(native - side))
+    return SSD(backbone, num_classes, **vars(fitting[nearest]))
 
 
 def _check_arguments(

@@ -50,7 +50,7 @@ class DetectionTask(pl.LightningModule, ABC):
         metrics = {
             stage: VOCMeanAP(len(self.class_names), interpolation=interpolation) for stage in ("val", "test")
         }
-        # Not registered as parts of the module: a checkpoint has no use for half-filled metrics.
+        # In plain dicts, whose values keep their types; they follow the device at each update.
         self._metrics: dict[str, VOCMeanAP] = metrics
         self._coco = COCOMeanAP(len(self.class_names)) if coco_ap else None
         # One per loss, also on a process without a single batch: all processes must meet in compute().
