@@ -321,10 +321,16 @@ def test_numbers_that_disagree_are_refused() -> None:
 
 
 def test_a_stride_that_the_backbone_lacks_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"needs maps of strides \(8, 16\), but ResNetBackbone has \(16, 32\)"
-    ):
-        build_ssd(ResNetBackbone(18, None), num_classes=2, size=300)
+    with pytest.raises(ValueError, match=r"needs maps of strides \(8, 32\), but ToyBackbone has \(8, 16\)"):
+        toy_ssd(strides=[8, 32])
+    with pytest.raises(ValueError, match=r"No SSD is known for a resnet with maps of strides \(16,\)"):
+        build_ssd(ResNetBackbone(18, None, strides=(16,)), num_classes=2, size=300)
+
+
+def test_the_nearest_anchors_are_those_for_the_backbones_maps() -> None:
+    coarse = build_ssd(ResNetBackbone(18, None), num_classes=2, size=300)
+    fine = build_ssd(ResNetBackbone(18, None, strides=(8, 16)), num_classes=2, size=300)
+    assert (coarse.anchor_steps[0], fine.anchor_steps[0]) == (16, 8)
 
 
 @pytest.mark.parametrize(("size", "finest_step"), [(128, 8), (400, 8), (420, 16), ((200, 600), 16)])
