@@ -323,7 +323,7 @@ def test_numbers_that_disagree_are_refused() -> None:
 def test_a_stride_that_the_backbone_lacks_is_refused() -> None:
     with pytest.raises(ValueError, match=r"needs maps of strides \(8, 32\), but ToyBackbone has \(8, 16\)"):
         toy_ssd(strides=[8, 32])
-    with pytest.raises(ValueError, match=r"No SSD is known for a resnet with maps of strides \(16,\)"):
+    with pytest.raises(ValueError, match=r"No SSD is published for a resnet with maps of strides \(16,\)"):
         build_ssd(ResNetBackbone(18, None, strides=(16,)), num_classes=2, size=300)
 
 
