@@ -77,8 +77,11 @@ def checked_config(cfg: DictConfig) -> dict[str, Any]:
     errors = [f"{key}: needs a value ({key}=...)" for key in sorted(missing)]
     config = _plain(cfg, resolve=not errors)
     if not errors:
-        # The data decides the class names; they are filled in once it has been read.
-        errors = check_config({**config, "model": {**config["model"], "class_names": []}})
+        checked = dict(config)
+        if "model" in config:
+            # The data decides the class names; they are filled in once it has been read.
+            checked["model"] = {**config["model"], "class_names": []}
+        errors = check_config(checked)
         # The model holds copies of these two, and one mistake need not be reported twice.
         errors = [error for error in errors if not error.startswith(("model.optimizer", "model.scheduler"))]
         errors += _unsupported(config)
@@ -89,7 +92,7 @@ def checked_config(cfg: DictConfig) -> dict[str, Any]:
 
 def _unsupported(config: dict[str, Any]) -> list[str]:
     sweeping = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
-    if sweeping and config["trainer"]["devices"] not in (1, "1", [0]):
+    if sweeping and config.get("trainer", {}).get("devices", 1) not in (1, "1", [0]):
         # Lightning would start the other processes with this command line: each would run the whole sweep.
         return ["trainer.devices: a sweep (-m) runs on one device; set trainer=cpu or trainer.devices=1"]
     return []

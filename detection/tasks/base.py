@@ -70,6 +70,14 @@ class DetectionTask(pl.LightningModule, ABC):
         """
 
     @abstractmethod
+    def predict_step(self, batch: Any, batch_idx: int = 0) -> list[Detections]:
+        """Detect. Of the batch's ground truth only the original sizes of the images are read.
+
+        Returns:
+            Detections per image, in original pixels.
+        """
+
+    @abstractmethod
     def original_targets(self, batch: Any) -> list[Target]:
         """The ground truth of each image of a batch, in its original pixels."""
 

@@ -136,18 +136,31 @@ class FasterRCNNTask(DetectionTask):
         losses: list[dict[str, Tensor]] = []
         for group in self.network.group_by_padded_size(batch.images):
             stage = self.propose([batch.images[i] for i in group])
-            for row, (i, found) in enumerate(zip(group, self._detect(stage), strict=True)):
-                found["boxes"] = scale_boxes(found["boxes"], stage.sizes[row], batch.targets[i]["size"])
-                detections[i] = found
-                losses.append(self._evaluation_losses(stage.image(row), batch.targets[i]))
+            targets = [batch.targets[i] for i in group]
+            detections |= zip(group, self.detect(stage, targets), strict=True)
+            losses += [
+                self._evaluation_losses(stage.image(row), target) for row, target in enumerate(targets)
+            ]
         mean = {name: torch.stack([of_image[name] for of_image in losses]).mean() for name in self.loss_names}
         in_order = [detections[i] for i in range(len(batch.images))]
         return in_order, self.original_targets(batch), mean, torch.tensor(len(in_order), device=self.device)
 
-    def _detect(self, stage: FirstStage) -> list[Detections]:
-        """Detections of each image, in the pixels of the input."""
+    def predict_step(self, batch: ListBatch, batch_idx: int = 0) -> list[Detections]:
+        """Detections of each image, in its original pixels."""
+        detections: dict[int, Detections] = {}
+        for group in self.network.group_by_padded_size(batch.images):
+            stage = self.propose([batch.images[i] for i in group])
+            found = self.detect(stage, [batch.targets[i] for i in group])
+            detections |= zip(group, found, strict=True)
+        return [detections[i] for i in range(len(batch.images))]
+
+    def detect(self, stage: FirstStage, targets: Sequence[Target]) -> list[Detections]:
+        """Detections of each image, in the original pixels that its target knows."""
         roi = self.network.roi_head(stage.features, stage.proposals)
-        return self.select(FasterRCNNOutput(stage.rpn, stage.proposals, roi, stage.sizes))
+        detections = self.select(FasterRCNNOutput(stage.rpn, stage.proposals, roi, stage.sizes))
+        for found, size, target in zip(detections, stage.sizes, targets, strict=True):
+            found["boxes"] = scale_boxes(found["boxes"], size, target["size"])
+        return detections
 
     def _evaluation_losses(self, stage: FirstStage, target: Target) -> dict[str, Tensor]:
         """The losses of one image as in training, from samples that are the same at each evaluation."""

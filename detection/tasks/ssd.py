@@ -101,6 +101,10 @@ class SSDTask(DetectionTask):
         losses = _named(self.loss(out, gt, num_positives))
         return self.detect(out, batch), self.original_targets(batch), losses, num_positives
 
+    def predict_step(self, batch: PaddedBatch, batch_idx: int = 0) -> list[Detections]:
+        """Detections of each image, in its original pixels."""
+        return self.detect(self(batch.images), batch)
+
     def detect(self, out: SSDOutput, batch: PaddedBatch) -> list[Detections]:
         """Detections of each image, in its original pixels."""
         size = _size(batch)
