@@ -1,0 +1,119 @@
+"""Say everything that is wrong with a dataset: ``python -m detection.check --help``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from detection.cli import CONF, checked_config, errors_in_a_sentence, run_with_hints
+
+if TYPE_CHECKING:
+    from detection.inspection.coverage import Coverage
+    from detection.inspection.inspect import Inspection
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="check")
+def main(cfg: DictConfig) -> None:
+    """Check one dataset; the exit code is 1 if something as bad as ``fail_on`` was found, else 0."""
+    inspection = check(cfg)
+    bad = inspection.count("error") + (inspection.count("warning") if cfg.fail_on == "warning" else 0)
+    if bad:
+        raise SystemExit(1)
+
+
+def check(cfg: DictConfig) -> "Inspection":
+    """Inspect a dataset as configured and write the report into the run's folder.
+
+    Returns:
+        What was found.
+    """
+    output = _output_folder(cfg)
+    config = checked_config(cfg)
+    with errors_in_a_sentence():
+        # Heavy imports wait until there is something to do: --help and typing errors answer at once.
+        from rich.console import Console
+
+        from detection.inspection.figure import plot_dataset
+        from detection.inspection.fix import write_fixed_copy
+        from detection.inspection.inspect import inspect_dataset
+        from detection.inspection.report import print_report, summary, write_json
+        from detection.inspection.sources import read_source
+        from detection.inspection.statistics import compute_statistics
+
+        instantiate(config["data"]).prepare_data()
+        source = read_source(config["data"])
+        inspection = inspect_dataset(
+            source.readings,
+            source.classes,
+            source.skip_others,
+            config["min_side"],
+            config["workers"],
+            source.findings,
+        )
+        statistics = compute_statistics(inspection)
+        coverage = _coverage(config, inspection)
+        changes = [] if output is None else write_fixed_copy(inspection, output)
+
+        folder, model = Path(config["run_dir"]), config["model_name"]
+        write_json(folder / "report.json", inspection, statistics, coverage, model, changes)
+        plot_dataset(folder / "report.png", statistics, coverage, model)
+        print_report(Console(), inspection, statistics, coverage, model)
+        if output is not None:
+            print(f"{output}: a corrected copy with {len(changes)} changes, listed in its changes.txt")
+        print(f"{summary(inspection)}\n{folder}: report.json, report.png")
+    return inspection
+
+
+def _output_folder(cfg: DictConfig) -> Path | None:
+    """Where the corrected copy goes, once the values of this command's own keys are known to make sense.
+
+    Raises:
+        SystemExit: with all mistakes.
+    """
+    output = Path(str(cfg.output)).expanduser() if cfg.fix else None
+    mistakes = {
+        f"fail_on={cfg.fail_on}: choose error or warning": cfg.fail_on not in ("error", "warning"),
+        f"fix={cfg.fix}: choose true or false": not isinstance(cfg.fix, bool),
+        "fix=true needs a folder to write the corrected copy to: output=...": cfg.fix and cfg.output is None,
+        f"output={cfg.output} is for the corrected copy: add fix=true": not cfg.fix
+        and cfg.output is not None,
+        f"output={output} exists already: choose another folder": output is not None and output.exists(),
+        f"min_side={cfg.min_side}: give a number of pixels": (
+            type(cfg.min_side) not in (int, float) or cfg.min_side < 0
+        ),
+        f"workers={cfg.workers}: give a number of threads, 1 or more": (
+            type(cfg.workers) is not int or cfg.workers < 1
+        ),
+    }
+    found = [message for message, wrong in mistakes.items() if wrong]
+    if found:
+        raise SystemExit("\n".join(["The configuration has errors; nothing was run.", *found]))
+    return output
+
+
+def _coverage(config: dict[str, Any], inspection: "Inspection") -> "Coverage":
+    """Lay the anchors of the configured network over the objects."""
+    import numpy as np
+
+    from detection.inspection.coverage import RPN_THRESHOLDS, anchors_for, measure_coverage
+    from detection.models.ssd import SSD
+
+    model, data = config["model"], config["data"]
+    backbone = instantiate({**model["backbone"], "weights": None})  # anchors do not depend on weights
+    network = instantiate(model["network"])(backbone=backbone, num_classes=1)
+    transform = instantiate(data["eval_transform"])(data["size"])
+
+    def input_size(size: tuple[int, int]) -> tuple[int, int]:
+        blank = np.zeros((*size, 3), np.uint8)
+        image = transform(blank, np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool)).image
+        return image.shape[1], image.shape[2]
+
+    thresholds = (model["iou_threshold"],) if isinstance(network, SSD) else RPN_THRESHOLDS
+    anchors = anchors_for(network, inside_only=model.get("ignore_cross_boundary", False))
+    return measure_coverage(inspection.images, inspection.classes, input_size, anchors, thresholds)
+
+
+if __name__ == "__main__":
+    run_with_hints(main, "check")

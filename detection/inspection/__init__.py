@@ -1,0 +1,1 @@
+"""Looking a dataset over: everything that is wrong with it, what it holds, and a corrected copy."""

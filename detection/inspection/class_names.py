@@ -1,0 +1,141 @@
+"""Class names: which are unknown, and which are probably one class in two spellings."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+from detection.inspection.findings import Finding
+from detection.inspection.records import ImageRecord, ObjectRecord
+
+MIN_LENGTH = 4  # shorter names are often one letter apart: car, cat
+RARE = 5  # a misspelling is at least so many times rarer than the name that was meant
+
+
+class ClassNames(NamedTuple):
+    """The classes of a dataset, and what each written name means."""
+
+    classes: tuple[str, ...]
+    """In label order."""
+    meaning: dict[str, str | None]
+    """The class of each name that occurs; None for an unknown one that resembles no class."""
+    findings: list[Finding]
+
+
+class _Use(NamedTuple):
+    record: ImageRecord
+    item: ObjectRecord
+    name: str
+
+
+def resolve_class_names(
+    records: Sequence[ImageRecord], declared: Sequence[str] | None, skip_others: bool = False
+) -> ClassNames:
+    """Says which class each written name means.
+
+    Args:
+        records: of all splits.
+        declared: the classes; None to take the names found in ``train`` (or anywhere, if it has none), where
+            spellings that differ by case, spaces, hyphens or underscores are one class.
+        skip_others: objects of other classes are left out on purpose; only near misses are reported.
+    """
+    uses = [_Use(record, item, item.name) for record in records for item in record.objects if item.name]
+    counts = Counter(use.name for use in uses)
+    first = {use.name: use for use in reversed(uses)}
+    classes = tuple(name.strip() for name in declared) if declared is not None else _found_classes(uses)
+    meaning: dict[str, str | None] = {name: _nearest(name, classes) for name in counts}
+    # As in training, where case alone does not make another class.
+    known = {name.casefold() for name in classes}
+    if declared is None:
+        known |= {use.name.casefold() for use in uses if use.record.split == "train"}
+    findings = []
+    for name, meant in meaning.items():
+        if meant is not None and meant != name and name.casefold() in known:
+            findings.append(
+                _similar(first[name], f"{counts[name]} objects", f"is {meant!r} spelled differently")
+            )
+    others = [use for use in uses if use.name.casefold() not in known]
+    if skip_others:
+        left_out = {use.name: meaning[use.name] for use in others}
+        findings += [
+            _similar(first[name], f"{counts[name]} objects", f"is left out, but is nearly {meant!r}")
+            for name, meant in left_out.items()
+            if meant is not None
+        ]
+        meaning |= dict.fromkeys(left_out)
+    else:
+        findings += [_unknown(use, meaning[use.name], classes) for use in others]
+    if declared is None:
+        findings += _possible_misspellings(classes, Counter(meaning[use.name] for use in uses), first)
+    return ClassNames(classes, meaning, findings)
+
+
+def _found_classes(uses: Sequence[_Use]) -> tuple[str, ...]:
+    counts = Counter(use.name for use in uses if use.record.split == "train") or Counter(
+        use.name for use in uses
+    )
+    # The most frequent spelling of each class names it.
+    spellings = {_squash(name): name for name, _ in reversed(counts.most_common())}
+    return tuple(sorted(spellings.values()))
+
+
+def _nearest(name: str, classes: Iterable[str]) -> str | None:
+    """The class that a name means: itself, another spelling of it, or the only one that is a letter away."""
+    by_key = {_squash(known): known for known in classes}
+    if name in by_key.values():
+        return name
+    key = _squash(name)
+    if key in by_key:
+        return by_key[key]
+    close = [known for other, known in by_key.items() if _one_letter_apart(key, other)]
+    return close[0] if len(close) == 1 else None
+
+
+def _unknown(use: _Use, meant: str | None, classes: Sequence[str]) -> Finding:
+    known = ", ".join(classes[:20]) + (", ..." if len(classes) > 20 else "")
+    hint = f"did you mean {meant!r}?" if meant else f"the classes are: {known}."
+    message = (
+        f"object {use.item.number} has the unknown class {use.name!r}; {hint} Correct the name, or set "
+        "data.classes"
+    )
+    return Finding("unknown-class", use.record.file, message, use.record.image_id, use.item.number)
+
+
+def _possible_misspellings(
+    classes: Sequence[str], counts: Counter[str | None], first: dict[str, _Use]
+) -> list[Finding]:
+    findings = []
+    for pair in combinations(classes, 2):
+        rare, common = sorted(pair, key=lambda name: counts[name])
+        if counts[rare] * RARE <= counts[common] and _one_letter_apart(_squash(rare), _squash(common)):
+            who = f"{counts[rare]} objects against {counts[common]}"
+            findings.append(_similar(first[rare], who, f"is one letter off {common!r}"))
+    return findings
+
+
+def _similar(use: _Use, who: str, what: str) -> Finding:
+    message = (
+        f"the class {use.name!r} ({who}, here is the first) {what}: give both one name if they are one class"
+    )
+    return Finding("similar-class-names", use.record.file, message, use.record.image_id, use.item.number)
+
+
+def _squash(name: str) -> str:
+    return re.sub(r"[\s_\-]+", "", name).casefold()
+
+
+def _one_letter_apart(a: str, b: str) -> bool:
+    """Whether one letter was changed, added, left out or swapped with the next. Digits number classes."""
+    short, long = sorted((a, b), key=len)
+    if len(short) < MIN_LENGTH or len(long) - len(short) > 1 or a == b:
+        return False
+    start = next(
+        (i for i, pair in enumerate(zip(short, long, strict=False)) if pair[0] != pair[1]), len(short)
+    )
+    if long[start].isdigit():
+        return False
+    if len(short) < len(long):
+        return short[start:] == long[start + 1 :]
+    swapped = short[start : start + 2] == long[start : start + 2][::-1]
+    return short[start + 1 :] == long[start + 1 :] or (swapped and short[start + 2 :] == long[start + 2 :])

@@ -1,0 +1,141 @@
+"""Anchor coverage: how well a network's anchors overlap the objects, before anything is trained.
+
+An object that no anchor overlaps enough is learned from its single best anchor, or not at all.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import track
+from torch import Tensor
+
+from detection.inspection.defects import InspectedImage
+from detection.inspection.statistics import SIDE_EDGES
+from detection.models.faster_rcnn import FasterRCNN
+from detection.models.ssd import SSD
+from detection.ops.anchors import ssd_anchors
+from detection.ops.boxes import pairwise_iou, scale_boxes
+from detection.ops.padding import padded_size
+from detection.ops.rpn_anchors import rpn_anchors
+
+RPN_THRESHOLDS = (
+    0.7,
+    0.3,
+)  # Faster R-CNN paper, section 3.1.2: positive from the first, negative below the second
+_PAIRS_AT_ONCE = 2**24
+
+Size = tuple[int, int]
+"""``(height, width)``."""
+
+
+class Coverage(NamedTuple):
+    """The best overlap of each object with an anchor."""
+
+    thresholds: tuple[float, ...]
+    """Falling; the first is that from which an anchor learns an object."""
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
+    """``(N,)``."""
+    sides: NDArray[np.float64]
+    """``(N,)``: square root of each box's area, in pixels of the network's input."""
+    best_iou: NDArray[np.float64]
+    """``(N,)``."""
+
+    def by_class(self) -> list[tuple[str, int, tuple[int, ...]]]:
+        """For each class with objects, its name, how many, and how many are below each threshold."""
+        groups = [(name, self.labels == label) for label, name in enumerate(self.classes)]
+        return [(name, *self._count(mask)) for name, mask in groups if mask.any()]
+
+    def by_side(self) -> list[tuple[float, float, int, tuple[int, ...]]]:
+        """For each range of sides with objects, its ends, how many, and how many are below each threshold."""
+        ends = pairwise(SIDE_EDGES)
+        groups = [(low, high, (self.sides >= low) & (self.sides < high)) for low, high in ends]
+        return [(low, high, *self._count(mask)) for low, high, mask in groups if mask.any()]
+
+    def total(self) -> tuple[int, tuple[int, ...]]:
+        """How many objects, and how many are below each threshold."""
+        return self._count(np.ones_like(self.labels, dtype=bool))
+
+    def _count(self, mask: NDArray[np.bool_]) -> tuple[int, tuple[int, ...]]:
+        return int(mask.sum()), tuple(int((self.best_iou[mask] < bound).sum()) for bound in self.thresholds)
+
+
+def anchors_for(network: SSD | FasterRCNN, inside_only: bool = False) -> Callable[[Size], Tensor]:
+    """What lays a network's anchors over an input of a given size, without running the network.
+
+    Args:
+        network: its weights do not matter.
+        inside_only: leave out anchors that cross the border, as in the training of some Faster R-CNNs.
+    """
+    if isinstance(network, SSD):
+        # On the meta device shapes are computed, values are not.
+        ghost = network.to("meta").eval()
+
+        def ssd(size: Size) -> Tensor:
+            maps = ghost.feature_maps(torch.empty(1, 3, *size, device="meta"))
+            sizes = [(x.shape[2], x.shape[3]) for x in maps]
+            return ssd_anchors(sizes, network.anchor_steps, network.anchor_sizes, network.anchor_ratios)
+
+        return ssd
+
+    def rpn(size: Size) -> Tensor:
+        padded = padded_size([size], network.backbone.strides[-1])
+        anchors = rpn_anchors(network.rpn.base_anchors, network.rpn.strides, padded)
+        if not inside_only:
+            return anchors
+        x1, y1, x2, y2 = anchors.unbind(-1)
+        return anchors[(x1 >= 0) & (y1 >= 0) & (x2 < size[1]) & (y2 < size[0])]
+
+    return rpn
+
+
+def measure_coverage(
+    images: Sequence[InspectedImage],
+    classes: Sequence[str],
+    input_size: Callable[[Size], Size],
+    anchors: Callable[[Size], Tensor],
+    thresholds: tuple[float, ...],
+) -> Coverage:
+    """Finds the best IoU of every object with the anchors.
+
+    Args:
+        images: as inspected.
+        classes: names in label order.
+        input_size: the size of the network's input for an image of a given size.
+        anchors: the ``(A, 4)`` anchors over an input.
+        thresholds: falling IoUs below which objects are counted.
+    """
+    # Images of one input size share their anchors.
+    groups: dict[Size, list[InspectedImage]] = defaultdict(list)
+    for image in images:
+        if image.objects:
+            groups[input_size(image.size)].append(image)
+    label_of = {name: label for label, name in enumerate(classes)}
+    labels: list[int] = []
+    sides: list[float] = []
+    best: list[float] = []
+    for size, group in track(groups.items(), "Comparing objects with anchors"):
+        boxes = torch.cat([_scaled_boxes(image, size) for image in group])
+        labels += [label_of[str(item.name)] for image in group for item in image.objects]
+        sides += [math.sqrt((x2 - x1) * (y2 - y1)) for x1, y1, x2, y2 in boxes.tolist()]
+        best += _best_iou(boxes, anchors(size)).tolist()
+    return Coverage(thresholds, tuple(classes), np.array(labels, np.int64), np.array(sides), np.array(best))
+
+
+def _scaled_boxes(image: InspectedImage, size: Size) -> Tensor:
+    boxes = torch.tensor([item.box for item in image.objects], dtype=torch.float32)
+    return scale_boxes(boxes, image.size, size)
+
+
+def _best_iou(boxes: Tensor, anchors: Tensor) -> Tensor:
+    """``(N,)``: 0 where there is no anchor."""
+    if len(anchors) == 0:
+        return torch.zeros(len(boxes))
+    chunks = boxes.split(max(1, _PAIRS_AT_ONCE // len(anchors)))
+    return torch.cat([pairwise_iou(chunk, anchors).amax(dim=1) for chunk in chunks])

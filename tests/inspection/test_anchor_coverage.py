@@ -1,0 +1,114 @@
+"""Anchor coverage against a loop over all anchors and objects."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from detection.inspection.coverage import Size, anchors_for, measure_coverage
+from detection.inspection.defects import InspectedImage
+from detection.inspection.images import ImageFacts
+from detection.inspection.records import Box, ImageRecord, ObjectRecord
+from detection.models.faster_rcnn import FasterRCNN
+from detection.models.ssd import SSD
+from detection.models.zoo import get_model
+
+
+def image(size: Size, boxes: list[Box], names: list[str]) -> InspectedImage:
+    objects = tuple(
+        ObjectRecord(number, name, box, "")
+        for number, (box, name) in enumerate(zip(boxes, names, strict=True), 1)
+    )
+    record = ImageRecord("train", "a", "a.xml", Path("a.jpg"), "a.jpg", objects)
+    return InspectedImage(record, ImageFacts(size, "RGB", 1, ""), size, objects, [])
+
+
+def random_images(count: int = 5) -> list[InspectedImage]:
+    rng = np.random.default_rng(3)
+    images = []
+    for _ in range(count):
+        height, width = (int(side) for side in rng.integers(100, 200, 2))
+        corners = np.sort(rng.uniform(0, 1, (4, 2, 2)), axis=1) * (width, height)
+        boxes: list[Box] = [(x1, y1, x2, y2) for (x1, y1), (x2, y2) in corners.tolist()]
+        images.append(image((height, width), boxes, ["cat", "dog", "dog", "dog"]))
+    return images
+
+
+def naive_best_iou(box: Box, anchors: list[list[float]]) -> float:
+    best = 0.0
+    for x1, y1, x2, y2 in anchors:
+        width = min(x2, box[2]) - max(x1, box[0])
+        height = min(y2, box[3]) - max(y1, box[1])
+        if width > 0 and height > 0:
+            union = (x2 - x1) * (y2 - y1) + (box[2] - box[0]) * (box[3] - box[1]) - width * height
+            best = max(best, width * height / union)
+    return best
+
+
+def test_best_iou_agrees_with_a_loop_over_all_pairs() -> None:
+    images = random_images()
+    x, y = torch.rand(2, 60) * 100
+    anchors = torch.stack((x, y, x + 40, y + 25), dim=1)
+    coverage = measure_coverage(
+        images, ["cat", "dog"], lambda size: (120, 90), lambda size: anchors, (0.5, 0.3)
+    )
+    expected = []
+    for item in images:
+        (height, width), boxes = item.size, [entry.box for entry in item.objects]
+        for x1, y1, x2, y2 in (box for box in boxes if box is not None):
+            scaled = (x1 * 90 / width, y1 * 120 / height, x2 * 90 / width, y2 * 120 / height)
+            side = ((scaled[2] - scaled[0]) * (scaled[3] - scaled[1])) ** 0.5
+            expected.append((naive_best_iou(scaled, anchors.tolist()), side))
+    best, sides = zip(*expected, strict=True)
+    np.testing.assert_allclose(coverage.best_iou, best, atol=1e-5)
+    np.testing.assert_allclose(coverage.sides, sides, rtol=1e-5)
+    below = [tuple(sum(value < bound for value in best) for bound in (0.5, 0.3))]
+    assert [coverage.total()[1]] == below
+    assert [(name, count) for name, count, _ in coverage.by_class()] == [("cat", 5), ("dog", 15)]
+    assert sum(under[0] for *_, under in coverage.by_class()) == below[0][0]
+    assert sum(under[1] for *_, under in coverage.by_side()) == below[0][1]
+
+
+def test_images_of_every_size_meet_their_own_anchors() -> None:
+    """An anchor that is exactly the object of its image, and another size's anchor is not."""
+    sizes: list[Size] = [(100, 120), (80, 60), (100, 120)]
+    images = [image(size, [(10, 10, 50, 40)], ["cat"]) for size in sizes]
+
+    def anchors(size: Size) -> torch.Tensor:
+        return torch.tensor([[10.0, 10, 50, 40]]) if size == (80, 60) else torch.zeros(0, 4)
+
+    coverage = measure_coverage(images, ["cat"], lambda size: size, anchors, (0.5,))
+    assert sorted(coverage.best_iou.tolist()) == [0, 0, 1]
+
+
+def test_no_objects_are_no_error() -> None:
+    coverage = measure_coverage(
+        [image((9, 9), [], [])], ["cat"], lambda size: size, lambda _: torch.ones(1, 4), (0.5,)
+    )
+    assert coverage.total() == (0, (0,))
+    assert coverage.by_class() == []
+
+
+def test_ssd_anchors_are_those_of_its_forward_pass() -> None:
+    network = get_model("ssd_300_mobilenet1.0_voc", pretrained_backbone=False)
+    assert isinstance(network, SSD)
+    network.eval()
+    with torch.no_grad():
+        expected = network(torch.zeros(1, 3, 300, 300, dtype=torch.uint8)).anchors
+    torch.testing.assert_close(anchors_for(network)((300, 300)), expected)
+
+
+@pytest.mark.parametrize("inside_only", [False, True])
+def test_rpn_anchors_are_those_of_its_forward_pass(inside_only: bool) -> None:
+    network = get_model("faster_rcnn_fpn_mobilenet_v2_voc", pretrained_backbone=False)
+    assert isinstance(network, FasterRCNN)
+    network.eval()
+    with torch.no_grad():
+        expected = network([torch.zeros(3, 150, 200, dtype=torch.uint8)]).rpn.anchors
+    if inside_only:
+        kept = [
+            row for row in expected.tolist() if row[0] >= 0 and row[1] >= 0 and row[2] < 200 and row[3] < 150
+        ]
+        expected = torch.tensor(kept)
+    torch.testing.assert_close(anchors_for(network, inside_only)((150, 200)), expected)

@@ -1,0 +1,86 @@
+"""Names that mean the same class, and names that only look alike."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from detection.inspection.class_names import ClassNames, resolve_class_names
+from detection.inspection.records import ImageRecord, ObjectRecord
+
+
+def resolve(
+    train: Sequence[str], val: Sequence[str] = (), declared: Sequence[str] | None = None, skip: bool = False
+) -> ClassNames:
+    records = [
+        ImageRecord(
+            split=split,
+            image_id="a",
+            file=f"{split}.xml",
+            image=None,
+            image_file="a.jpg",
+            objects=tuple(ObjectRecord(i, name, (0, 0, 9, 9), "") for i, name in enumerate(names, 1)),
+        )
+        for split, names in (("train", train), ("val", val))
+    ]
+    return resolve_class_names(records, declared, skip)
+
+
+def test_the_most_frequent_spelling_names_a_class() -> None:
+    names = resolve(["traffic light"] * 3 + ["Traffic_Light", "TrafficLight", "car"])
+    assert names.classes == ("car", "traffic light")
+    assert names.meaning["TrafficLight"] == names.meaning["Traffic_Light"] == "traffic light"
+    assert [(item.kind, item.file, item.object) for item in names.findings] == [
+        ("similar-class-names", "train.xml", 4),
+        ("similar-class-names", "train.xml", 5),
+    ]
+
+
+@pytest.mark.parametrize("misspelt", ["persn", "persson", "persom", "preson", "Persons"])
+def test_a_rare_name_one_letter_off_is_reported_but_not_merged(misspelt: str) -> None:
+    names = resolve(["person"] * 5 + [misspelt])
+    assert names.meaning[misspelt] == misspelt
+    (finding,) = names.findings
+    assert finding.kind == "similar-class-names"
+    assert finding.object == 6
+    assert f"'{misspelt}' (1 objects against 5" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("car", "cat"), ("class1", "class2"), ("lane1", "lane12"), ("horse", "house2"), ("sheep", "sheets")],
+)
+def test_names_that_differ_on_purpose_are_left_alone(one: str, other: str) -> None:
+    assert resolve([one] * 20 + [other]).findings == []
+
+
+def test_two_frequent_names_are_two_classes() -> None:
+    assert resolve(["mouse"] * 20 + ["house"] * 10).findings == []
+
+
+def test_declared_classes_decide() -> None:
+    names = resolve(["Person", "persn", "zebra"], declared=["person", "dog"])
+    assert names.meaning == {"Person": "person", "persn": "person", "zebra": None}
+    assert [(item.kind, item.object) for item in names.findings] == [
+        ("similar-class-names", 1),
+        ("unknown-class", 2),
+        ("unknown-class", 3),
+    ]
+    assert "did you mean 'person'?" in names.findings[1].message
+    assert "the classes are: person, dog" in names.findings[2].message
+
+
+def test_a_class_of_val_alone_is_unknown() -> None:
+    names = resolve(["dog"], val=["dog", "Dog", "cow"])
+    assert names.classes == ("dog",)
+    assert [(item.kind, item.file, item.object) for item in names.findings] == [
+        ("similar-class-names", "val.xml", 2),
+        ("unknown-class", "val.xml", 3),
+    ]
+
+
+def test_left_out_classes_are_reported_only_where_they_look_misspelt() -> None:
+    names = resolve(["person", "persn", "zebra"], declared=["person"], skip=True)
+    assert names.meaning == {"person": "person", "persn": None, "zebra": None}
+    (finding,) = names.findings
+    assert finding.kind == "similar-class-names"
+    assert finding.object == 2

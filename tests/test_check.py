@@ -1,0 +1,120 @@
+"""``python -m detection.check`` as its user runs it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from detection.data.shapes import write_shapes
+from detection.inspection.sources import read_source
+
+ROOT = Path(__file__).parent.parent
+
+
+def check(run: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "detection.check", f"hydra.run.dir={run}", *overrides]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False, env=environment
+    )
+
+
+@pytest.fixture
+def shapes(tmp_path: Path) -> Path:
+    return write_shapes(tmp_path / "data", 12, 4, 0, size=128) / "Shapes"
+
+
+def test_mistakes_end_with_exit_code_1_a_report_and_a_corrected_copy(shapes: Path, tmp_path: Path) -> None:
+    broken = shapes / "JPEGImages" / "train_00003.jpg"
+    broken.write_bytes(broken.read_bytes()[:3000])
+    run = tmp_path / "run"
+    data = ("data=voc_custom", f"data.root={shapes}")
+    small = ("model/backbone=tiny", "data.size=128")
+    result = check(run, *data, *small, "fix=true", f"output={tmp_path}/copy")
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    assert "truncated-image" in result.stdout
+    assert "JPEGImages/train_00003.jpg breaks off" in result.stdout
+    assert "1 error," in result.stdout
+    assert "corrected copy with 1 changes" in result.stdout
+    report = json.loads((run / "report.json").read_text())
+    (error,) = [item for item in report["findings"] if item["severity"] == "error"]
+    assert error["kind"] == "truncated-image"
+    assert error["image"] == "train_00003"
+    assert report["summary"]["error"] == 1
+    assert report["images"] == {"train": 12, "val": 4}
+    assert report["changes"] == (tmp_path / "copy" / "changes.txt").read_text().splitlines()
+    anchors = report["anchors"]
+    assert anchors["objects"] == sum(sum(counts.values()) for counts in report["objects"].values())
+    assert 0 <= anchors["iou_below_0.5"] <= anchors["objects"]
+    picture = cv2.imread(str(run / "report.png"))
+    assert picture is not None
+    assert picture.std() > 5, "report.png is blank"
+
+    again = check(tmp_path / "again", "data=voc_custom", f"data.root={tmp_path}/copy", "model=faster_rcnn")
+    assert again.returncode == 0, again.stderr
+    assert "0 errors" in again.stdout
+    anchors = json.loads((tmp_path / "again" / "report.json").read_text())["anchors"]
+    assert anchors["iou_below_0.3"] <= anchors["iou_below_0.7"]
+    strict = check(
+        tmp_path / "strict", "data=voc_custom", f"data.root={tmp_path}/copy", *small, "fail_on=warning"
+    )
+    assert strict.returncode == 1, "the small validation set lacks classes"
+    assert "class-missing-in-split" in strict.stdout
+
+
+def test_wrong_keys_and_values_are_refused_together(shapes: Path, tmp_path: Path) -> None:
+    data = ("data=voc_custom", f"data.root={shapes}")
+    result = check(tmp_path / "run", *data, "fail_on=never", "fix=true", "workers=0", "min_side=x")
+    assert result.returncode == 1
+    for word in ("fail_on=never", "output=...", "workers=0", "min_side=x"):
+        assert word in result.stderr
+    result = check(tmp_path / "run", *data, "min_sid=3")
+    assert "did you mean min_side" in result.stderr
+
+
+def test_an_existing_output_and_missing_data_end_in_a_sentence(shapes: Path, tmp_path: Path) -> None:
+    result = check(
+        tmp_path / "run", "data=voc_custom", f"data.root={shapes}", "fix=true", f"output={shapes.parent}"
+    )
+    assert result.returncode == 1
+    assert "exists already" in result.stderr
+    assert "Traceback" not in result.stderr
+    result = check(tmp_path / "run", f"data.root={tmp_path}")
+    assert "point data.root to the folder that holds VOCdevkit" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "conf" / "data").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_kind_of_data_can_be_checked(path: Path, tmp_path: Path) -> None:
+    """Without files, all that there is to say is that they are missing."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("check", overrides=[f"data={path.stem}", f"data.root={tmp_path}"])
+    data = OmegaConf.to_container(cfg.data, resolve=True)
+    assert isinstance(data, dict)
+    try:
+        readings = read_source({str(key): value for key, value in data.items()}).readings
+        found = [item.kind for reading in readings for item in reading.findings]
+    except FileNotFoundError as error:
+        found = ["missing-list"] if str(tmp_path) in str(error) else []
+    assert set(found) == {"missing-list"}
+
+
+def test_help_speaks_of_this_command() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "detection.check", "--help"],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    for word in ("detection.check", "fix=true", "exit code", "voc_custom"):
+        assert word in result.stdout
+
+
+def test_start_up_does_not_import_torch() -> None:
+    code = "import sys, detection.check; assert 'torch' not in sys.modules, 'torch'"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
