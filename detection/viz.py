@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import color_sequences
@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from detection.types import Detections, Target
 
@@ -31,13 +32,13 @@ def plot_bbox(
     """Draw boxes on an image.
 
     Args:
-        image: ``(H, W, 3)`` or ``(3, H, W)``, uint8.
+        image: ``(H, W, 3)`` or ``(3, H, W)``, uint8. All four may be arrays, lists, or tensors on any device.
         boxes: ``(N, 4)`` xyxy pixels.
         scores: ``(N,)``; boxes below ``threshold`` are left out.
         labels: ``(N,)``; boxes with a negative label (padding) are left out.
         class_names: names by label; the number is written where None.
         threshold: lowest score to draw.
-        ax: where to draw; a new figure when None.
+        ax: where to draw; None opens a figure, which a notebook shows (elsewhere: ``plt.show()``).
 
     Returns:
         The axis.
@@ -45,15 +46,17 @@ def plot_bbox(
     Raises:
         ValueError: when boxes, scores and labels differ in length.
     """
-    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-    given_scores = None if scores is None else np.asarray(scores).reshape(-1)
-    given_labels = np.zeros(len(boxes), int) if labels is None else np.asarray(labels).reshape(-1).astype(int)
+    boxes = _array(boxes).astype(np.float64).reshape(-1, 4)
+    given_scores = None if scores is None else _array(scores).reshape(-1)
+    given_labels = np.zeros(len(boxes), int) if labels is None else _array(labels).reshape(-1).astype(int)
     for name, values in (("scores", given_scores), ("labels", given_labels)):
         if values is not None and len(values) != len(boxes):
             raise ValueError(f"{len(boxes)} boxes but {len(values)} {name}: give one for each box.")
     if ax is None:
-        ax = Figure(figsize=(8, 8), layout="constrained").add_subplot()
-    pixels = _channels_last(np.asarray(image))
+        from matplotlib import pyplot as plt  # chooses a way to show figures, which training does not need
+
+        ax = plt.figure(figsize=(8, 8), layout="constrained").add_subplot()
+    pixels = _channels_last(_array(image))
     ax.imshow(pixels)
     ax.set_axis_off()
     for i, (box, label) in enumerate(zip(boxes, given_labels, strict=True)):
@@ -66,6 +69,10 @@ def plot_bbox(
         room_above = box[1] > _LABEL_ROOM * pixels.shape[0]
         _draw_box(ax, box, text, _COLOURS[label % len(_COLOURS)], "bottom" if room_above else "top")
     return ax
+
+
+def _array(values: ArrayLike | Tensor) -> NDArray[Any]:
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
 
 
 def _channels_last(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

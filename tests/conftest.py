@@ -1,8 +1,11 @@
 """What every test needs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+
+CONF = Path(__file__).parent.parent / "conf"
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -12,3 +15,27 @@ def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session")
+def write_checkpoint() -> Callable[[Path, str, list[str]], Path]:
+    """Writes the untrained detector of an experiment, with class names, into a folder; returns the path."""
+    import torch
+    from hydra import compose, initialize_config_dir
+    from hydra.utils import instantiate
+
+    from detection.cli import checked_config, inference_config
+
+    def write(folder: Path, experiment: str, class_names: list[str]) -> Path:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            cfg = compose("train", overrides=[f"experiment={experiment}", "run_dir=/nowhere", "name=test"])
+        config = checked_config(cfg)
+        torch.manual_seed(0)
+        model = {**config["model"], "class_names": class_names}
+        task = instantiate(model)
+        task.describe(model=model, data=inference_config(config["data"]))
+        path = folder / f"{experiment}.ckpt"
+        torch.save({"state_dict": task.state_dict(), "hyper_parameters": dict(task.hparams)}, path)
+        return path
+
+    return write

@@ -1,5 +1,6 @@
 """What the drawing functions put on the axis and on disk."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -16,6 +18,12 @@ from detection.types import Detections, Target
 from detection.viz import plot_bbox, plot_curves, plot_predictions
 
 BOXES = [[1, 12, 8, 28], [10, 15, 30, 25], [5, 16, 20, 29]]
+
+
+@pytest.fixture(autouse=True)
+def _close_figures() -> Iterator[None]:
+    yield
+    plt.close("all")
 
 
 def grey(height: int = 30, width: int = 40) -> NDArray[np.uint8]:
@@ -96,6 +104,19 @@ def test_both_layouts_of_the_image_and_tensors() -> None:
     ]
     for array in shown:
         assert (np.asarray(array) == image).all()
+
+
+def test_tensors_as_a_network_returns_them() -> None:
+    boxes = torch.tensor(BOXES, dtype=torch.float32, requires_grad=True)
+    assert drawn(plot_bbox(torch.from_numpy(grey()), boxes * 1, torch.ones(3))) == [
+        tuple(box) for box in BOXES
+    ]
+
+
+def test_a_notebook_shows_the_figure() -> None:
+    before = plt.get_fignums()
+    figure = plot_bbox(grey(), BOXES).figure
+    assert [plt.figure(number) for number in plt.get_fignums() if number not in before] == [figure]
 
 
 def test_nothing_to_draw() -> None:

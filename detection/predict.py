@@ -1,0 +1,82 @@
+"""Find objects in images and videos of one's own: ``python -m detection.predict --help``."""
+
+from typing import TYPE_CHECKING
+
+import hydra
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from detection.checkpoints import load_detector
+from detection.cli import CONF, checked_config, errors_in_a_sentence, run_with_hints
+from detection.quoting import quote_paths
+
+if TYPE_CHECKING:
+    from detection.prediction.jobs import Job
+    from detection.prediction.settings import Settings
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="predict")
+def main(cfg: DictConfig) -> None:
+    """Run as configured.
+
+    Raises:
+        SystemExit: with the reason where nothing could be detected, or with 130 after Ctrl-C.
+    """
+    config = checked_config(cfg)
+    try:
+        with errors_in_a_sentence():
+            predict(instantiate(config, _convert_="all"))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def predict(settings: "Settings") -> None:
+    """Detect, write and report.
+
+    Args:
+        settings: what to do.
+
+    Raises:
+        ValueError: the settings do not fit the source or the detector, or nothing could be read.
+        OSError: there is no such checkpoint or source, or the output cannot be written.
+        KeyboardInterrupt: Ctrl-C ended it; what was found until then is written.
+    """
+    # The user's mistakes first: the network takes seconds to load.
+    from detection.prediction.output import check_output
+    from detection.prediction.sources import ImageFiles, find_source
+
+    source = find_source(settings.source)
+    check_output(settings, source)
+    if isinstance(source, ImageFiles):
+        from detection.prediction.jobs import predict_in_images
+
+        predict_in_images(_job(settings), source)
+    else:
+        from detection.prediction.capture import Capture
+
+        capture = Capture(source)
+        from detection.prediction.jobs import predict_in_video
+
+        predict_in_video(_job(settings), capture)
+
+
+def _job(settings: "Settings") -> "Job":
+    from detection.prediction.jobs import Job
+    from detection.prediction.selection import Selection, find_labels
+
+    detector = load_detector(settings.ckpt, _device(settings.device))
+    select = Selection(settings.threshold, find_labels(settings.classes, detector.class_names))
+    return Job(settings, detector, select, detector.class_names)
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device={name}: no GPU can be used here; set device=cpu, or device=auto.")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+if __name__ == "__main__":
+    quote_paths(("ckpt", "source", "output"))
+    run_with_hints(main, "predict")

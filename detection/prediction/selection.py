@@ -1,0 +1,53 @@
+"""Which of a detector's findings the user asked to see."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from detection.types import Detections
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Keeps detections by score and class.
+
+    Args:
+        threshold: lowest score to keep.
+        labels: labels to keep; None keeps all.
+    """
+
+    threshold: float
+    labels: frozenset[int] | None = None
+
+    def __call__(self, found: Detections) -> Detections:
+        """Return the detections to keep, in their order."""
+        keep = found["scores"] >= self.threshold
+        if self.labels is not None:
+            wanted = [label in self.labels for label in found["labels"].tolist()]
+            keep = keep & keep.new_tensor(wanted)
+        return Detections(
+            boxes=found["boxes"][keep], scores=found["scores"][keep], labels=found["labels"][keep]
+        )
+
+
+def find_labels(classes: Sequence[str] | None, class_names: Sequence[str]) -> frozenset[int] | None:
+    """Look up the labels of the classes that a user asks for; upper and lower case are the same.
+
+    Args:
+        classes: names; None asks for all.
+        class_names: the detector's, in label order.
+
+    Raises:
+        ValueError: a name is not one of the detector's.
+    """
+    if classes is None:
+        return None
+    known = {name.casefold(): label for label, name in enumerate(class_names)}
+    for name in classes:
+        if name.casefold() not in known:
+            near = difflib.get_close_matches(name.casefold(), known, n=1)
+            hint = f" Did you mean {class_names[known[near[0]]]}?" if near else ""
+            raise ValueError(
+                f"classes: this detector does not know {name!r}.{hint} It knows: {', '.join(class_names)}."
+            )
+    return frozenset(known[name.casefold()] for name in classes)

@@ -1,0 +1,107 @@
+"""The files that a prediction leaves: pictures with boxes, JSON, and annotations for datasets."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from detection.data.records import read_orientation
+from detection.data.writers.coco_writer import COCOWriter
+from detection.data.writers.voc_writer import write_voc
+from detection.prediction.drawing import draw_detections
+from detection.prediction.orientation import boxes_as_stored, size_as_stored
+from detection.prediction.output import annotation_path
+from detection.prediction.sources import ImageFile
+from detection.types import Detections
+
+
+class Result(NamedTuple):
+    """What was found in one image."""
+
+    file: ImageFile
+    size: tuple[int, int]
+    """``(height, width)`` of the upright image."""
+    detections: Detections
+
+
+class Skipped(NamedTuple):
+    """An image that could not be read."""
+
+    name: str
+    reason: str
+
+
+def save_picture(path: Path, image: NDArray[np.uint8], detections: Detections, names: Sequence[str]) -> None:
+    """Draw an image's detections and write the picture.
+
+    Args:
+        path: file to write; its ending chooses the format.
+        image: ``(H, W, 3)`` RGB.
+        detections: in the pixels of the image.
+        names: class names by label.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(draw_detections(image, detections, names))
+    picture.save(path, quality=92)  # formats without losses have no use for it
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file with one image or frame per line, for people who look into it."""
+    head = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items()
+            if not _is_table(value)]  # fmt: skip
+    tables = [
+        f"{json.dumps(key)}: [\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in value) + "\n]"
+        for key, value in content.items()
+        if _is_table(value)
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{\n" + ",\n".join([*head, *tables]) + "\n}\n", encoding="utf-8")
+
+
+def described(detections: Detections, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Detections as plain values: ``class``, ``score`` and ``box`` (xyxy pixels) of each."""
+    return [
+        {"class": names[label], "score": round(score, 4), "box": [round(value, 2) for value in box]}
+        for box, score, label in zip(*_plain(detections), strict=True)
+    ]
+
+
+def image_row(result: Result, names: Sequence[str]) -> dict[str, Any]:
+    """One image of ``detections.json``."""
+    height, width = result.size
+    found = described(result.detections, names)
+    return {"file": result.file.name, "width": width, "height": height, "detections": found}
+
+
+def write_voc_annotations(output: Path, results: Sequence[Result], names: Sequence[str]) -> None:
+    """Write a VOC annotation per image, in the pixels as stored: VOC knows no EXIF orientation."""
+    for result in results:
+        orientation = read_orientation(result.file.path)
+        _, scores, labels = _plain(result.detections)
+        stored = boxes_as_stored(result.detections["boxes"], orientation, result.size).tolist()
+        path = annotation_path(output, result.file.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        size = size_as_stored(result.size, orientation)
+        write_voc(path, Path(result.file.name).name, size, stored, labels, names, scores)
+
+
+def write_coco(path: Path, results: Sequence[Result], names: Sequence[str]) -> None:
+    """Write one COCO file, boxes in the upright images, scores with the annotations."""
+    coco = COCOWriter(names)
+    for result in results:
+        boxes, scores, labels = _plain(result.detections)
+        coco.add(result.file.name, result.size, boxes, labels, scores)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coco.write(path)
+
+
+def _plain(detections: Detections) -> tuple[list[list[float]], list[float], list[int]]:
+    return detections["boxes"].tolist(), detections["scores"].tolist(), detections["labels"].tolist()
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(row, dict) for row in value)

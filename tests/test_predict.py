@@ -1,0 +1,352 @@
+"""``python -m detection.predict`` as its user meets it: real files in, files out."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import parse
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from detection.predict import predict
+from detection.prediction.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+CLASSES = ["circle", "square", "star"]
+THRESHOLD = 0.3  # an untrained detector believes a little in everything
+
+
+def start(*arguments: str, cwd: Path = ROOT) -> "subprocess.Popen[str]":
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "detection.predict", *arguments]
+    return subprocess.Popen(
+        command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def run(*arguments: str, cwd: Path = ROOT) -> tuple[int, str, str]:
+    with start(*arguments, cwd=cwd) as process:
+        out, err = process.communicate(timeout=240)
+        return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def ssd(
+    write_checkpoint: Callable[[Path, str, list[str]], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("ssd"), "quickstart", CLASSES)
+
+
+@pytest.fixture(scope="module")
+def faster_rcnn(
+    write_checkpoint: Callable[[Path, str, list[str]], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("faster"), "quickstart_faster_rcnn", CLASSES)
+
+
+def noise(height: int, width: int, seed: int = 0) -> Image.Image:
+    draw = np.random.default_rng(seed)
+    small = draw.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def write_photos(folder: Path) -> None:
+    """Pictures of many kinds, one name twice, one turned copy, and files that are no pictures."""
+    (folder / "sub folder").mkdir(parents=True)
+    noise(90, 120, 1).save(folder / "a.png")
+    noise(200, 150, 2).save(folder / "sub folder/a.png")
+    noise(90, 120, 1).convert("L").save(folder / "grey.jpg")
+    noise(90, 120, 3).convert("CMYK").save(folder / "Zürich (1).jpg")
+    noise(90, 120, 4).convert("RGBA").save(folder / "rgba.webp", lossless=True)
+    noise(90, 120, 5).save(folder / "moving.gif", save_all=True, append_images=[noise(90, 120, 6)])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    noise(90, 120, 1).transpose(Image.Transpose.ROTATE_90).save(folder / "turned.png", exif=exif)
+    (folder / "broken.jpg").write_bytes(b"not a picture")
+    (folder / "empty.png").touch()
+    (folder / "notes.txt").write_text("not looked at")
+
+
+def read_json(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "detections.json").read_text(encoding="utf-8"))
+    return content
+
+
+def settings(ckpt: Path, source: Path | str, output: Path, **options: Any) -> Settings:
+    return Settings(
+        str(ckpt), str(source), str(output), **{"threshold": THRESHOLD, "device": "cpu", **options}
+    )
+
+
+@pytest.fixture(scope="module")
+def whole_run(ssd: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, tuple[int, str, str]]:
+    """The photos, the output, and what the command printed."""
+    folder = tmp_path_factory.mktemp("mein Ordner") / "Fotos"
+    write_photos(folder)
+    output = folder.parent / "out (1)"
+    options = (f"threshold={THRESHOLD}", "batch_size=3", "save=[images,json,voc,coco]", "device=cpu")
+    result = run(f"ckpt={ssd}", f"source={folder}", f"output={output}", *options)
+    return folder, output, result
+
+
+def test_the_end_says_what_was_found_skipped_and_written(
+    whole_run: tuple[Path, Path, tuple[int, str, str]],
+) -> None:
+    _, output, (code, printed, errors) = whole_run
+    assert code == 0, errors
+    assert "7 images in" in printed
+    assert f"Written to {output}" in printed
+    assert "2 could not be read and were skipped:" in printed
+    assert "broken.jpg: it is not an image" in printed
+    assert "empty.png: the file is empty" in printed
+    total = sum(len(row["detections"]) for row in read_json(output)["images"])
+    assert f"{total} detections" in printed
+    assert any(name in printed for name in CLASSES)
+
+
+def test_json_has_every_image(whole_run: tuple[Path, Path, tuple[int, str, str]]) -> None:
+    _, output, _ = whole_run
+    content = read_json(output)
+    assert content["classes"] == CLASSES
+    assert content["threshold"] == THRESHOLD
+    assert [row["file"] for row in content["skipped"]] == ["broken.jpg", "empty.png"]
+    rows = {row["file"]: row for row in content["images"]}
+    assert set(rows) == {
+        *("a.png", "grey.jpg", "moving.gif", "rgba.webp", "turned.png", "Zürich (1).jpg", "sub folder/a.png")
+    }
+    assert (rows["sub folder/a.png"]["width"], rows["sub folder/a.png"]["height"]) == (150, 200)
+    for row in rows.values():
+        assert row["detections"], f"{row['file']} has no detections: the test shows nothing"
+        scores = [found["score"] for found in row["detections"]]
+        assert scores == sorted(scores, reverse=True)
+        assert min(scores) >= THRESHOLD
+        for found in row["detections"]:
+            assert found["class"] in CLASSES
+            x1, y1, x2, y2 = found["box"]
+            assert 0 <= x1 < x2 <= row["width"]
+            assert 0 <= y1 < y2 <= row["height"]
+
+
+def test_a_turned_copy_gives_the_boxes_of_the_upright_image(
+    whole_run: tuple[Path, Path, tuple[int, str, str]],
+) -> None:
+    folder, output, _ = whole_run
+    rows = {row["file"]: row for row in read_json(output)["images"]}
+    with Image.open(folder / "turned.png") as stored:
+        assert stored.size == (90, 120)
+    assert (rows["turned.png"]["width"], rows["turned.png"]["height"]) == (120, 90)
+    assert len(rows["turned.png"]["detections"]) == len(rows["a.png"]["detections"])
+    for turned, upright in zip(rows["turned.png"]["detections"], rows["a.png"]["detections"], strict=True):
+        assert turned["class"] == upright["class"]
+        assert turned["box"] == pytest.approx(upright["box"], abs=0.05)
+    with Image.open(output / "images/turned.png") as drawn:
+        assert drawn.size == (120, 90)
+
+
+def test_pictures_keep_their_places_and_show_boxes(
+    whole_run: tuple[Path, Path, tuple[int, str, str]],
+) -> None:
+    folder, output, _ = whole_run
+    drawn = sorted(path.relative_to(output / "images").as_posix() for path in output.glob("images/**/*.*"))
+    assert drawn == sorted(
+        (
+            "a.png",
+            "grey.jpg",
+            "moving.gif.png",
+            "rgba.webp",
+            "turned.png",
+            "Zürich (1).jpg",
+            "sub folder/a.png",
+        )
+    )
+    for name in ("a.png", "sub folder/a.png"):
+        with Image.open(folder / name) as before, Image.open(output / "images" / name) as after:
+            assert before.size == after.size
+            assert (np.asarray(before) != np.asarray(after)).any()
+
+
+def test_annotations_for_datasets_hold_the_same_boxes(
+    whole_run: tuple[Path, Path, tuple[int, str, str]],
+) -> None:
+    _, output, _ = whole_run
+    rows = {row["file"]: row for row in read_json(output)["images"]}
+    coco = json.loads((output / "coco.json").read_text(encoding="utf-8"))
+    assert {image["file_name"] for image in coco["images"]} == set(rows)
+    assert len(coco["annotations"]) == sum(len(row["detections"]) for row in rows.values())
+    objects = parse(output / "voc/Annotations/sub folder/a.xml").findall("object")
+    expected = rows["sub folder/a.png"]["detections"]
+    assert [item.findtext("name") for item in objects] == [found["class"] for found in expected]
+    for item, found in zip(objects, expected, strict=True):
+        corners = [float(item.findtext(f"bndbox/{key}", "")) for key in ("xmin", "ymin", "xmax", "ymax")]
+        assert corners == pytest.approx([value + 1 for value in found["box"]], abs=1.01)
+    # VOC's boxes belong to the pixels as stored: the turned copy is 90 wide there.
+    turned = parse(output / "voc/Annotations/turned.xml")
+    assert (turned.findtext("size/width"), turned.findtext("size/height")) == ("90", "120")
+    x1, _, _, y2 = rows["turned.png"]["detections"][0]["box"]
+    first = turned.find("object/bndbox")
+    assert first is not None
+    assert float(first.findtext("xmin", "")) == pytest.approx(
+        rows["turned.png"]["detections"][0]["box"][1] + 1, abs=1.01
+    )
+    assert float(first.findtext("ymax", "")) == pytest.approx(120 - x1 + 1, abs=1.01)
+    assert y2 <= 90
+
+
+@pytest.mark.parametrize(("kind", "threshold"), [("ssd", 0.3), ("faster_rcnn", 0.1)])
+def test_a_batch_gives_what_its_images_give_alone(
+    kind: str, threshold: float, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    ckpt = request.getfixturevalue(kind)
+    write_photos(tmp_path / "photos")
+    for size in (1, 4):
+        options = {"batch_size": size, "threshold": threshold, "save": ("json",)}
+        predict(settings(ckpt, tmp_path / "photos", tmp_path / f"{size}", **options))
+    alone, together = read_json(tmp_path / "1")["images"], read_json(tmp_path / "4")["images"]
+    assert sum(len(row["detections"]) for row in alone) > 10
+    for one, other in zip(alone, together, strict=True):
+        assert one["file"] == other["file"]
+        assert len(one["detections"]) == len(other["detections"])
+        for first, second in zip(one["detections"], other["detections"], strict=True):
+            assert first["class"] == second["class"]
+            assert first["score"] == pytest.approx(second["score"], abs=1e-3)
+            assert first["box"] == pytest.approx(second["box"], abs=0.05)
+
+
+def test_some_classes_only(ssd: Path, tmp_path: Path) -> None:
+    noise(90, 120, 1).save(tmp_path / "a.png")
+    predict(settings(ssd, tmp_path / "a.png", tmp_path / "all", threshold=0.0, save=("json",)))
+    everything = read_json(tmp_path / "all")["images"][0]["detections"]
+    name = everything[0]["class"]
+    some = settings(
+        ssd, tmp_path / "a.png", tmp_path / "one", threshold=0.0, save=("json",), classes=[name.upper()]
+    )
+    predict(some)
+    kept = read_json(tmp_path / "one")["images"][0]["detections"]
+    assert kept == [found for found in everything if found["class"] == name]
+    assert len(kept) < len(everything)
+    with pytest.raises(ValueError, match=r"does not know 'sqare'\. Did you mean square\? It knows: circle"):
+        predict(settings(ssd, tmp_path / "a.png", tmp_path / "none", classes=["sqare"]))
+
+
+def test_an_output_that_holds_something_is_refused(ssd: Path, tmp_path: Path) -> None:
+    noise(90, 120, 1).save(tmp_path / "a.png")
+    (tmp_path / "out").mkdir()
+    predict(settings(ssd, tmp_path / "a.png", tmp_path / "out"))
+    before = (tmp_path / "out/detections.json").stat().st_mtime_ns
+    with pytest.raises(FileExistsError, match=r"out holds something already: .* overwrite=true"):
+        predict(settings(ssd, tmp_path / "a.png", tmp_path / "out"))
+    assert (tmp_path / "out/detections.json").stat().st_mtime_ns == before
+    predict(settings(ssd, tmp_path / "a.png", tmp_path / "out", overwrite=True))
+    assert (tmp_path / "out/detections.json").stat().st_mtime_ns > before
+    with pytest.raises(FileExistsError, match="is a file: name a folder"):
+        predict(settings(ssd, tmp_path / "a.png", tmp_path / "a.png"))
+
+
+def test_images_are_never_written_over(ssd: Path, tmp_path: Path) -> None:
+    (tmp_path / "set/images").mkdir(parents=True)
+    noise(90, 120, 1).save(tmp_path / "set/images/a.png")
+    before = (tmp_path / "set/images/a.png").read_bytes()
+    with pytest.raises(ValueError, match="is one of the images to read"):
+        predict(settings(ssd, tmp_path / "set/images", tmp_path / "set", overwrite=True))
+    assert (tmp_path / "set/images/a.png").read_bytes() == before
+    noise(90, 120, 1).save(tmp_path / "set/images/a.jpg")
+    with pytest.raises(ValueError, match=r"a\.jpg and a\.png would both be written to .*a\.xml"):
+        predict(settings(ssd, tmp_path / "set/images", tmp_path / "out", save=("voc",)))
+    with pytest.raises(ValueError, match="writes nothing of images: name some of images, json, voc, coco"):
+        predict(settings(ssd, tmp_path / "set/images", tmp_path / "out", save=("video",)))
+
+
+def test_nothing_readable_is_an_error_and_leaves_nothing(ssd: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.jpg").write_bytes(b"broken")
+    (tmp_path / "photos/b.heic").touch()
+    with pytest.raises(ValueError, match=r"None of 2 images could be read:\n  a\.jpg: .*\n  b\.heic: HEIC"):
+        predict(settings(ssd, tmp_path / "photos", tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_missing_gpu_is_said(ssd: Path, tmp_path: Path) -> None:
+    noise(90, 120, 1).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"device=cuda: no GPU can be used here; set device=cpu"):
+        predict(settings(ssd, tmp_path / "a.png", tmp_path / "out", device="cuda"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "ckpt: needs a value (ckpt=...)"),
+        (["sorce=x"], "sorce: no such key; did you mean source?"),
+        (
+            ["ckpt=x", "source=x", "threshold=high", "save=[image]"],
+            "threshold: expected float, got 'high'\nsave:",
+        ),
+        (
+            ["ckpt=x", "source=x", "threshold=7"],
+            "threshold=7: scores, and so the threshold, are from 0 to 1.",
+        ),
+        (["ckpt=x", "source=nö (1)/*.jpg"], "The pattern nö (1)/*.jpg has no image"),
+    ],
+)
+def test_a_mistake_ends_in_a_sentence_and_leaves_nothing(
+    arguments: list[str], expected: str, tmp_path: Path
+) -> None:
+    code, _, errors = run(*arguments, cwd=tmp_path)
+    assert code == 1
+    assert expected in errors
+    assert "Traceback" not in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_shows_the_ways_to_call_it() -> None:
+    code, printed, _ = run("--help")
+    assert code == 0
+    for word in ("source=photos", "source=0", "overwrite", "threshold", "detections.json", "upright"):
+        assert word in printed
+
+
+def test_start_up_does_not_import_torch() -> None:
+    code = (
+        "import sys, detection.predict, detection.prediction.output, detection.prediction.capture;"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
+def test_ctrl_c_keeps_what_was_found_in_a_video(faster_rcnn: Path, tmp_path: Path) -> None:
+    film = tmp_path / "ein Film.mp4"
+    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"mp4v"), 10, (96, 64))
+    for number in range(3000):
+        writer.write(np.asarray(noise(64, 96, number % 7), dtype=np.uint8))
+    writer.release()
+    output = tmp_path / "out"
+    with start(
+        f"ckpt={faster_rcnn}", f"source={film}", f"output={output}", "batch_size=2", "device=cpu"
+    ) as process:
+        deadline = time.monotonic() + 300
+        while not output.exists() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Stopped after" in printed
+    assert "Traceback" not in errors
+    content = read_json(output)
+    rows = content["frames"]
+    assert 0 < len(rows) < 3000
+    assert [row["frame"] for row in rows] == list(range(len(rows)))
+    assert rows[-1]["seconds"] == pytest.approx((len(rows) - 1) / 10, abs=1e-3)
+    assert (content["fps"], content["width"], content["height"]) == (10, 96, 64)
+    capture = cv2.VideoCapture(str(output / "ein Film.mp4"))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == len(rows)
+    assert capture.read()[0]

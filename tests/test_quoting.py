@@ -1,0 +1,48 @@
+"""Any path passes Hydra's grammar."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from detection.quoting import quote_paths
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "photo.jpg",
+        "my photos/Zürich (1).jpg",
+        "猫.png",
+        "a,b.jpg",
+        "epoch=3.ckpt",
+        "[a].jpg",
+        "it's.jpg",
+        "''s.jpg",
+        "photos/**/*.png",
+        r"C:\photos\a.jpg",
+        r"C:\photos" + "\\",
+        r"odd\'s.jpg",
+        "0",
+    ],
+)
+def test_hydra_reads_the_path_that_was_typed(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["predict", f"source={value}"])
+    quote_paths(("source",))
+    override = OverridesParser.create().parse_override(sys.argv[1])
+    assert override.key_or_group == "source"
+    assert override.value() == value
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["predict", "source=~/photos"])
+    quote_paths(("source",))
+    assert OverridesParser.create().parse_override(sys.argv[1]).value() == str(Path.home() / "photos")
+
+
+@pytest.mark.parametrize("word", ["classes=[a,b]", "--help", "source='ü.jpg'", 'source="ü.jpg"', "source="])
+def test_other_words_stay_as_they_are(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["predict", word])
+    quote_paths(("source",))
+    assert sys.argv == ["predict", word]
