@@ -1,6 +1,7 @@
 """COCO average precision through ``faster_coco_eval``, an optional dependency."""
 
 import importlib
+import logging
 from types import ModuleType
 from typing import Any
 
@@ -18,16 +19,19 @@ _AREAS = {"map_small": 1, "map_medium": 2, "map_large": 3}
 _MAX_100_DETECTIONS = 2
 
 
-def coco_ap(detections: list[Detections], targets: list[Target], num_classes: int) -> dict[str, Tensor]:
+def coco_ap(
+    detections: list[Detections], targets: list[Target], num_classes: int, crowd: bool = False
+) -> dict[str, Tensor]:
     """Compute the COCO average precision of a dataset held in memory.
 
-    Difficult objects count like any other: COCO has no such notion, and its ``iscrowd`` follows other
+    VOC's difficult objects count like any other: COCO has no such notion, and its ``iscrowd`` follows other
     rules. At most 100 detections per image count, and small, medium and large refer to box areas.
 
     Args:
         detections: What was found in each image.
         targets: What there was to find, in the same order and the same pixels.
         num_classes: ``C``, without background.
+        crowd: Whether ``difficult`` marks COCO's crowd regions (``iscrowd``), as it does in COCO's own data.
 
     Returns:
         ``map`` (mean over IoU 0.50:0.05:0.95), ``map_50``, ``map_75``, ``map_small``, ``map_medium``,
@@ -50,9 +54,11 @@ def coco_ap(detections: list[Detections], targets: list[Target], num_classes: in
         )
     ]
     existing = [
-        annotation
+        {**annotation, "iscrowd": int(crowd and difficult)}
         for image, target in enumerate(targets)
-        for annotation in _annotations(image, target["boxes"], target["labels"])
+        for annotation, difficult in zip(
+            _annotations(image, target["boxes"], target["labels"]), target["difficult"].tolist(), strict=True
+        )
     ]
     evaluation = engine.COCOeval_faster(
         engine.COCO(_dataset(existing, len(targets), num_classes)),
@@ -71,9 +77,12 @@ def import_engine() -> ModuleType:
         ImportError: If it is missing, with how to install it.
     """
     try:
-        return importlib.import_module("faster_coco_eval")
+        engine = importlib.import_module("faster_coco_eval")
     except ImportError as error:
         raise ImportError("COCO AP needs faster-coco-eval: pip install faster-coco-eval") from error
+    # It announces each of its steps.
+    logging.getLogger("faster_coco_eval").setLevel(logging.WARNING)
+    return engine
 
 
 def _annotations(image: int, boxes: Tensor, labels: Tensor) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from detection.metrics.voc_ap import DetectionTable, GroundTruthTable, IntArray
+from detection.metrics.tables import DetectionTable, GroundTruthTable, IntArray
 from detection.types import Detections, Target
 
 

@@ -9,52 +9,34 @@ Shapes: ``D`` detections and ``G`` objects of all images together, ``C`` classes
 of one class, i.e. those that are a hit or a false alarm.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.floating[Any]]
-IntArray = NDArray[np.integer[Any]]
-BoolArray = NDArray[np.bool_]
+from detection.metrics.tables import (
+    BoolArray,
+    DetectionTable,
+    FloatArray,
+    GroundTruthTable,
+    IntArray,
+    best_overlaps,
+    check_tables,
+)
 
 # i * 0.1, as the evaluators behind the published figures have it: the levels at 0.3, 0.6 and 0.7 lie one
 # rounding error above the decimal, so a recall of exactly 3/10 does not reach the fourth level.
 RECALL_LEVELS = np.arange(11) * 0.1
 
 
-class DetectionTable(NamedTuple):
-    """The detections of a dataset, one row each; equal scores rank in row order."""
+class Verdicts(NamedTuple):
+    """What each detection was worth. One that is neither a hit nor ignored is a false alarm."""
 
-    images: IntArray
-    """``(D,)``: which image, any integers."""
-    labels: IntArray
-    """``(D,)``, ``0..C-1``."""
-    scores: FloatArray
-    """``(D,)``."""
-    boxes: FloatArray
-    """``(D, 4)`` xyxy, 0-based, in pixels of the original image."""
-
-    def take(self, rows: IntArray) -> "DetectionTable":
-        """Return the given rows, in the given order."""
-        return DetectionTable(self.images[rows], self.labels[rows], self.scores[rows], self.boxes[rows])
-
-
-class GroundTruthTable(NamedTuple):
-    """The objects of a dataset, one row each."""
-
-    images: IntArray
-    """``(G,)``: which image, the integers used by the detections."""
-    labels: IntArray
-    """``(G,)``, ``0..C-1``."""
-    boxes: FloatArray
-    """``(G, 4)`` xyxy, 0-based, in pixels of the original image."""
-    difficult: BoolArray
-    """``(G,)``: ignored, whether found or not."""
-
-    def take(self, rows: IntArray) -> "GroundTruthTable":
-        """Return the given rows, in the given order."""
-        return GroundTruthTable(self.images[rows], self.labels[rows], self.boxes[rows], self.difficult[rows])
+    hit: BoolArray
+    """``(D,)``: the first to find its object."""
+    ignored: BoolArray
+    """``(D,)``: it found a difficult object."""
+    gt: IntArray
+    """``(D,)``: row of the object that it overlaps enough, and most; -1 if there is none."""
 
 
 class PrecisionRecall(NamedTuple):
@@ -104,106 +86,66 @@ def voc_ap(
         ValueError: If the columns of a table differ in length, a label is outside ``0..C-1``, or the
             threshold is not in ``(0, 1]``.
     """
-    _check_table("detections", detections._asdict(), num_classes)
-    _check_table("ground_truth", ground_truth._asdict(), num_classes)
+    check_tables(detections, ground_truth, num_classes)
+    verdicts = judge(detections, ground_truth, iou_threshold)
+    counted = ~verdicts.ignored
+    num_gt = np.bincount(ground_truth.labels[~ground_truth.difficult], minlength=num_classes)
+    return average_precision(
+        detections.labels[counted], detections.scores[counted], verdicts.hit[counted], num_gt
+    )
+
+
+def judge(detections: DetectionTable, ground_truth: GroundTruthTable, iou_threshold: float = 0.5) -> Verdicts:
+    """Decide of each detection whether it is a hit, a false alarm or ignored.
+
+    Args:
+        detections: What the detector found in all images.
+        ground_truth: What there was to find.
+        iou_threshold: A detection hits from this overlap on.
+
+    Raises:
+        ValueError: If the threshold is not in ``(0, 1]``.
+    """
     if not 0 < iou_threshold <= 1:
         raise ValueError(f"iou_threshold must be in (0, 1], got {iou_threshold}")
-    ap_07 = np.full(num_classes, np.nan)
-    ap_area = np.full(num_classes, np.nan)
-    num_gt = np.zeros(num_classes, dtype=np.int64)
-    curves = []
-    # One class at a time keeps the float64 copies of the boxes small.
-    for label in range(num_classes):
-        class_detections = _ranked(detections, label)
-        class_gt = _by_image(ground_truth, label)
-        curve = _curve(class_detections, class_gt, iou_threshold)
-        curves.append(curve)
-        num_gt[label] = np.count_nonzero(~class_gt.difficult)
-        if num_gt[label]:
-            ap_07[label] = _eleven_point_average(curve)
-            ap_area[label] = _area(curve)
-    return VOCResult(ap_07, ap_area, _nanmean(ap_07), _nanmean(ap_area), num_gt, curves)
-
-
-def _check_table(name: str, columns: dict[str, NDArray[Any]], num_classes: int) -> None:
-    lengths = {column: len(values) for column, values in columns.items()}
-    if len(set(lengths.values())) > 1:
-        raise ValueError(f"the columns of {name} differ in length: {lengths}")
-    labels = columns["labels"]
-    if labels.size and not (labels.min() >= 0 and labels.max() < num_classes):
-        raise ValueError(
-            f"{name} has labels from {labels.min()} to {labels.max()}, but num_classes is {num_classes}: "
-            f"labels count from 0 to {num_classes - 1}, without background"
-        )
-
-
-def _ranked(detections: DetectionTable, label: int) -> DetectionTable:
-    """Return the rows of one class, best score first."""
-    rows = np.flatnonzero(detections.labels == label)
-    return detections.take(rows[np.argsort(-detections.scores[rows], kind="stable")])
-
-
-def _by_image(ground_truth: GroundTruthTable, label: int) -> GroundTruthTable:
-    """Return the rows of one class, those of an image side by side."""
-    rows = np.flatnonzero(ground_truth.labels == label)
-    return ground_truth.take(rows[np.argsort(ground_truth.images[rows], kind="stable")])
-
-
-def _curve(detections: DetectionTable, gt: GroundTruthTable, iou_threshold: float) -> PrecisionRecall:
-    """Judge the ranked detections of one class and accumulate precision and recall."""
-    matches = _best_gt(detections, gt, iou_threshold)
+    best = best_overlaps(detections, ground_truth)
+    matches = np.where(best.iou >= iou_threshold, best.gt, -1)
     matched = matches >= 0
     ignored = np.zeros(len(matches), dtype=bool)
-    ignored[matched] = gt.difficult[matches[matched]]
+    ignored[matched] = ground_truth.difficult[matches[matched]]
 
     hit = np.zeros(len(matches), dtype=bool)
-    candidates = np.flatnonzero(matched & ~ignored)
+    ranked = np.argsort(-detections.scores, kind="stable")
+    candidates = ranked[(matched & ~ignored)[ranked]]
     # The first detection of an object is a hit, every later one a false alarm.
     _, first = np.unique(matches[candidates], return_index=True)
     hit[candidates[first]] = True
-
-    counted = ~ignored
-    true_positives = np.cumsum(hit[counted])
-    precision = true_positives / np.arange(1, len(true_positives) + 1)
-    num_gt = np.count_nonzero(~gt.difficult)
-    recall = true_positives / num_gt if num_gt else np.full(len(true_positives), np.nan)
-    return PrecisionRecall(precision, recall, detections.scores[counted])
+    return Verdicts(hit, ignored, matches)
 
 
-def _best_gt(detections: DetectionTable, gt: GroundTruthTable, iou_threshold: float) -> IntArray:
-    """Return for each detection the object it overlaps most, -1 if none reaches the threshold.
+def average_precision(labels: IntArray, scores: FloatArray, hit: BoolArray, num_gt: IntArray) -> VOCResult:
+    """Compute the average precision of judged detections.
 
-    The loop runs over the rank of an object within its image (a handful), not over detections or images;
-    each step compares all detections with the object of that rank in their own image.
+    Args:
+        labels: ``(D,)`` classes of the detections that count; equal scores rank in row order.
+        scores: ``(D,)``.
+        hit: ``(D,)``.
+        num_gt: ``(C,)`` objects to find.
     """
-    det_boxes, gt_boxes = detections.boxes.astype(np.float64), gt.boxes.astype(np.float64)
-    start = np.searchsorted(gt.images, detections.images, side="left")
-    end = np.searchsorted(gt.images, detections.images, side="right")
-    best_iou = np.zeros(len(det_boxes))
-    best_gt = np.full(len(det_boxes), -1)
-    for rank in range(int((end - start).max(initial=0))):
-        rows = np.flatnonzero(start + rank < end)
-        candidates = start[rows] + rank
-        iou = _pixel_iou(det_boxes[rows], gt_boxes[candidates])
-        better = iou > best_iou[rows]  # strictly: of equal overlaps the first object wins
-        best_iou[rows[better]] = iou[better]
-        best_gt[rows[better]] = candidates[better]
-    best_gt[best_iou < iou_threshold] = -1
-    return best_gt
-
-
-def _pixel_iou(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Return the IoU of row-wise pairs of boxes ``(N, 4)``, a box from x1 to x2 being ``x2 - x1 + 1`` wide.
-
-    VOC annotates the first and the last pixel inside the object, so the devkit counts both.
-    """
-    top_left = np.maximum(a[:, :2], b[:, :2])
-    bottom_right = np.minimum(a[:, 2:], b[:, 2:])
-    overlap = np.maximum(bottom_right - top_left + 1, 0).prod(axis=1)
-    area_a = (a[:, 2:] - a[:, :2] + 1).prod(axis=1)
-    area_b = (b[:, 2:] - b[:, :2] + 1).prod(axis=1)
-    iou: FloatArray = overlap / (area_a + area_b - overlap)
-    return iou
+    ap_07, ap_area = np.full(len(num_gt), np.nan), np.full(len(num_gt), np.nan)
+    curves = []
+    for label, count in enumerate(num_gt):
+        rows = np.flatnonzero(labels == label)
+        rows = rows[np.argsort(-scores[rows], kind="stable")]
+        true_positives = np.cumsum(hit[rows])
+        precision = true_positives / np.arange(1, len(rows) + 1)
+        recall = true_positives / count if count else np.full(len(rows), np.nan)
+        curve = PrecisionRecall(precision, recall, scores[rows])
+        curves.append(curve)
+        if count:
+            ap_07[label] = _eleven_point_average(curve)
+            ap_area[label] = _area(curve)
+    return VOCResult(ap_07, ap_area, _nanmean(ap_07), _nanmean(ap_area), num_gt, curves)
 
 
 def _eleven_point_average(curve: PrecisionRecall) -> float:

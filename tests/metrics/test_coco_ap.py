@@ -120,7 +120,8 @@ def test_without_detections_or_objects() -> None:
     detections, targets = dataset(2)
     nothing = [Detections(boxes=torch.zeros(0, 4), scores=torch.zeros(0), labels=torch.zeros(0).long())] * 12
     assert coco_ap(nothing, targets, NUM_CLASSES)["map"] == 0
-    empty = [Target({**t, "boxes": torch.zeros(0, 4), "labels": torch.zeros(0).long()}) for t in targets]
+    none = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0).long(), "difficult": torch.zeros(0).bool()}
+    empty = [Target({**target, **none}) for target in targets]  # type: ignore[typeddict-item]
     assert torch.isnan(coco_ap(detections, empty, NUM_CLASSES)["map"])
     result = coco_ap([], [], NUM_CLASSES)
     assert torch.isnan(result["map"])

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from detection.metrics.voc_ap import DetectionTable, GroundTruthTable, VOCResult, voc_ap
+from detection.metrics.tables import DetectionTable, GroundTruthTable
+from detection.metrics.voc_ap import VOCResult, voc_ap
 
 Row = tuple[int, int, float, tuple[float, float, float, float]]
 GtRow = tuple[int, int, tuple[float, float, float, float], bool]

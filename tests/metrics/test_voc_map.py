@@ -9,7 +9,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
-from detection.metrics.voc_ap import DetectionTable, GroundTruthTable, voc_ap
+from detection.metrics.tables import DetectionTable, GroundTruthTable
+from detection.metrics.voc_ap import voc_ap
 from detection.metrics.voc_map import VOCMeanAP
 from detection.types import Detections, Target
 

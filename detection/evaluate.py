@@ -1,0 +1,130 @@
+"""Test a checkpoint and write a report: ``python -m detection.evaluate --help``."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from detection.checkpoints import load_task, open_split, with_inputs_of
+from detection.cli import CONF, checked_config, errors_in_a_sentence, quieten_lightning, run_with_hints
+from detection.quoting import quote_paths
+
+if TYPE_CHECKING:
+    from detection.callbacks.collect import CollectDetections
+    from detection.data.datamodule import DetectionDataModule
+    from detection.metrics.analysis import Analysis
+    from detection.tasks.base import DetectionTask
+
+# What the checkpoint decides.
+_INPUTS = ("size", "transform", "train_transform", "eval_transform", "collate", "overfit_images")
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="evaluate")
+def main(cfg: DictConfig) -> float:
+    """Evaluate one checkpoint; a sweep compares VOC07 mAP."""
+    return evaluate(cfg).voc.map_07
+
+
+def evaluate(cfg: DictConfig) -> "Analysis":
+    """Test as configured and write the report into the run's folder.
+
+    Returns:
+        The figures.
+    """
+    config = checked_config(cfg)
+    folder = Path(config["run_dir"])
+    _refuse_mistakes(config, folder)
+    with errors_in_a_sentence():
+        # Heavy imports wait until there is something to do: --help and typing errors answer at once.
+        from detection.data.sources import COCODataModule
+        from detection.metrics.analysis import analyse
+        from detection.report.report import Subject, write_report
+
+        quieten_lightning()
+        task = load_task(config["ckpt"])
+        datamodule = instantiate(with_inputs_of(task, config["data"]))
+        datamodule.prepare_data()
+        open_split(datamodule, config["split"], task.class_names, config["ckpt"])
+        seen, figures = _test(config, task, datamodule)
+
+        crowd = isinstance(datamodule, COCODataModule)
+        analysis = analyse(
+            seen.detections, seen.targets, len(task.class_names), config["threshold"], _has_coco(), crowd
+        )
+        subject = Subject(
+            ckpt=config["ckpt"],
+            command=shlex.join(["python", *sys.orig_argv[1:]]),
+            data=f"{HydraConfig.get().runtime.choices['data']}, split {config['split']}",
+            class_names=task.class_names,
+            losses={name.partition("/")[2]: value for name, value in figures.items() if "/loss" in name},
+            dataset=datamodule.datasets[config["split"]],
+            detections=seen.detections,
+            targets=seen.targets,
+            crowd=crowd,
+        )
+        write_report(folder, subject, analysis, config["num_images"])
+    return analysis
+
+
+def _test(
+    config: dict[str, Any], task: "DetectionTask", datamodule: "DetectionDataModule"
+) -> tuple["CollectDetections", dict[str, float]]:
+    """Run the detector over the split, once."""
+    from detection.callbacks.collect import CollectDetections
+    from detection.callbacks.progress import progress_bar
+
+    seen = CollectDetections()
+    trainer = instantiate(
+        config["trainer"], callbacks=[seen, progress_bar()], logger=False, enable_checkpointing=False
+    )
+    if trainer.world_size > 1:
+        raise ValueError("A report is made on one device: set trainer.devices=1.")
+    trainer.test(task, dataloaders=datamodule.eval_dataloader(config["split"]), verbose=False)
+    return seen, {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def _refuse_mistakes(config: dict[str, Any], folder: Path) -> None:
+    """Refuse values of this command's own keys that it cannot work with.
+
+    Raises:
+        SystemExit: with all mistakes.
+    """
+    split, threshold, number = config["split"], config["threshold"], config["num_images"]
+    is_score = threshold is None or (type(threshold) in (int, float) and 0 <= threshold <= 1)
+    mistakes = {
+        f"split={split}: choose test, val or train": split not in ("test", "val", "train"),
+        f"threshold={threshold}: give a score from 0 to 1, or null for the best": not is_score,
+        f"num_images={number}: give a number, 0 or more": type(number) is not int or number < 0,
+        f"{folder} holds a report already, which is not overwritten: choose another hydra.run.dir": (
+            folder / "metrics.json"
+        ).exists(),
+    }
+    for word in HydraConfig.get().overrides.task:
+        key = word.partition("=")[0].lstrip("+~").replace("/", ".")
+        if key.startswith(tuple(f"data.{name}" for name in _INPUTS)):
+            mistakes[f"{word}: inputs are made as the checkpoint describes; leave this out"] = True
+    found = [message for message, wrong in mistakes.items() if wrong]
+    if found:
+        raise SystemExit("\n".join(["The configuration has errors; nothing was run.", *found]))
+
+
+def _has_coco() -> bool:
+    from detection.metrics.coco_ap import import_engine
+
+    try:
+        import_engine()
+    except ImportError as error:
+        print(f"Without COCO's figures: {error}.")
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    if not {"-m", "--multirun"} & set(sys.argv):  # where ckpt may be a list
+        quote_paths(("ckpt",))
+    run_with_hints(main, "evaluate")

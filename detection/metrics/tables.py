@@ -1,0 +1,156 @@
+"""A dataset's detections and objects as flat tables, and the overlaps between their rows.
+
+Overlaps count whole pixels, as VOC's devkit does. Shapes: ``D`` detections and ``G`` objects of all images
+together.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from detection.types import Detections, Target
+
+FloatArray = NDArray[np.floating[Any]]
+IntArray = NDArray[np.integer[Any]]
+BoolArray = NDArray[np.bool_]
+
+
+class DetectionTable(NamedTuple):
+    """The detections of a dataset, one row each; equal scores rank in row order."""
+
+    images: IntArray
+    """``(D,)``: which image, any integers."""
+    labels: IntArray
+    """``(D,)``, ``0..C-1``."""
+    scores: FloatArray
+    """``(D,)``."""
+    boxes: FloatArray
+    """``(D, 4)`` xyxy, 0-based, in pixels of the original image."""
+
+    def take(self, rows: IntArray | BoolArray) -> "DetectionTable":
+        """Return the given rows, in the given order."""
+        return DetectionTable(self.images[rows], self.labels[rows], self.scores[rows], self.boxes[rows])
+
+
+class GroundTruthTable(NamedTuple):
+    """The objects of a dataset, one row each."""
+
+    images: IntArray
+    """``(G,)``: which image, the integers used by the detections."""
+    labels: IntArray
+    """``(G,)``, ``0..C-1``."""
+    boxes: FloatArray
+    """``(G, 4)`` xyxy, 0-based, in pixels of the original image."""
+    difficult: BoolArray
+    """``(G,)``: ignored, whether found or not."""
+
+    def take(self, rows: IntArray | BoolArray) -> "GroundTruthTable":
+        """Return the given rows, in the given order."""
+        return GroundTruthTable(self.images[rows], self.labels[rows], self.boxes[rows], self.difficult[rows])
+
+
+class Overlaps(NamedTuple):
+    """For each detection, the object that it overlaps most among those it was compared with."""
+
+    iou: FloatArray
+    """``(D,)``, 0 where it overlaps none."""
+    gt: IntArray
+    """``(D,)``: row of the object, -1 where it overlaps none."""
+
+
+def make_tables(
+    detections: Sequence[Detections], targets: Sequence[Target]
+) -> tuple[DetectionTable, GroundTruthTable]:
+    """Put the images of a dataset into two tables; images are numbered from 0 in the given order.
+
+    Args:
+        detections: What was found in each image.
+        targets: What there was to find, in the same order and the same pixels.
+
+    Raises:
+        ValueError: If the two lists differ in length.
+    """
+    if len(detections) != len(targets):
+        raise ValueError(f"{len(detections)} detections for {len(targets)} targets: need one per image")
+    images = np.arange(len(targets))
+    found = [(d["labels"].cpu(), d["scores"].cpu(), d["boxes"].cpu()) for d in detections]
+    existing = [(t["labels"].cpu(), t["boxes"].cpu(), t["difficult"].cpu()) for t in targets]
+    none = (torch.zeros(0, dtype=torch.int64), torch.zeros(0), torch.zeros(0, 4))
+    labels, scores, boxes = (torch.cat(column).numpy() for column in zip(none, *found, strict=True))
+    no_gt = (none[0], none[2], torch.zeros(0, dtype=torch.bool))
+    gt_labels, gt_boxes, difficult = (
+        torch.cat(column).numpy() for column in zip(no_gt, *existing, strict=True)
+    )
+    return (
+        DetectionTable(np.repeat(images, [len(row[0]) for row in found]), labels, scores, boxes),
+        GroundTruthTable(
+            np.repeat(images, [len(row[0]) for row in existing]), gt_labels, gt_boxes, difficult
+        ),
+    )
+
+
+def check_tables(detections: DetectionTable, ground_truth: GroundTruthTable, num_classes: int) -> None:
+    """Check that two tables are what a metric can work with.
+
+    Raises:
+        ValueError: If the columns of a table differ in length, or a label is outside ``0..C-1``.
+    """
+    for name, columns in (("detections", detections._asdict()), ("ground_truth", ground_truth._asdict())):
+        lengths = {column: len(values) for column, values in columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"the columns of {name} differ in length: {lengths}")
+        labels = columns["labels"]
+        if labels.size and not (labels.min() >= 0 and labels.max() < num_classes):
+            raise ValueError(
+                f"{name} has labels from {labels.min()} to {labels.max()}, but num_classes is {num_classes}: "
+                f"labels count from 0 to {num_classes - 1}, without background"
+            )
+
+
+def best_overlaps(
+    detections: DetectionTable, ground_truth: GroundTruthTable, same_class: bool = True
+) -> Overlaps:
+    """Find for each detection the object of its image that it overlaps most; of equal overlaps the first.
+
+    The loop runs over the rank of an object within its image (a handful), not over detections or images;
+    each step compares all detections with the object of that rank in their own image.
+
+    Args:
+        detections: The detections.
+        ground_truth: The objects.
+        same_class: Compare with objects of the detection's class; else with those of all other classes.
+    """
+    by_image = np.argsort(ground_truth.images, kind="stable")
+    gt = ground_truth.take(by_image)
+    start = np.searchsorted(gt.images, detections.images, side="left")
+    end = np.searchsorted(gt.images, detections.images, side="right")
+    best_iou = np.zeros(len(detections.labels))
+    best_gt = np.full(len(detections.labels), -1)
+    for rank in range(int((end - start).max(initial=0))):
+        rows = np.flatnonzero(start + rank < end)
+        candidates = start[rows] + rank
+        compared = (detections.labels[rows] == gt.labels[candidates]) == same_class
+        rows, candidates = rows[compared], candidates[compared]
+        iou = pixel_iou(detections.boxes[rows], gt.boxes[candidates])
+        better = iou > best_iou[rows]
+        best_iou[rows[better]] = iou[better]
+        best_gt[rows[better]] = by_image[candidates[better]]
+    return Overlaps(best_iou, best_gt)
+
+
+def pixel_iou(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return the IoU of row-wise pairs of boxes ``(N, 4)``, a box from x1 to x2 being ``x2 - x1 + 1`` wide.
+
+    VOC annotates the first and the last pixel inside the object, so the devkit counts both.
+    """
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    top_left = np.maximum(a[:, :2], b[:, :2])
+    bottom_right = np.minimum(a[:, 2:], b[:, 2:])
+    overlap = np.maximum(bottom_right - top_left + 1, 0).prod(axis=1)
+    area_a = (a[:, 2:] - a[:, :2] + 1).prod(axis=1)
+    area_b = (b[:, 2:] - b[:, :2] + 1).prod(axis=1)
+    iou: FloatArray = overlap / (area_a + area_b - overlap)
+    return iou

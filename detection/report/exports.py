@@ -1,0 +1,105 @@
+"""Detections in the formats of the VOC devkit and of COCO, for their own evaluators."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from detection.types import Detections, Target
+
+
+def write_devkit_results(
+    folder: Path, detections: Sequence[Detections], targets: Sequence[Target], class_names: Sequence[str]
+) -> None:
+    """Write ``comp4_det_test_<class>.txt`` for each class, as the VOC devkit reads them.
+
+    A line holds the image's id without its folder, the score, and the box as 1-based inclusive corners.
+    Numbers keep all their digits, so that evaluators rank and overlap them exactly as they were found.
+
+    Args:
+        folder: where to write; made if it is not there.
+        detections: of each image.
+        targets: of each image; their ids are used.
+        class_names: by label.
+
+    Raises:
+        ValueError: two images have the same id but for the folder, or a class cannot name a file.
+    """
+    names = [Path(target["image_id"]).name for target in targets]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            "two images of different folders have the same name: the devkit cannot tell them apart"
+        )
+    for name in class_names:
+        if Path(name).name != name:
+            raise ValueError(f"the class {name!r} cannot be part of a file's name")
+    lines: list[list[str]] = [[] for _ in class_names]
+    for name, found in zip(names, detections, strict=True):
+        for box, score, label in _rows(found):
+            corners = " ".join(repr(corner + 1) for corner in box)
+            lines[label].append(f"{name} {score!r} {corners}\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    for class_name, of_class in zip(class_names, lines, strict=True):
+        (folder / f"comp4_det_test_{class_name}.txt").write_text("".join(of_class))
+
+
+def write_coco_results(
+    folder: Path,
+    detections: Sequence[Detections],
+    targets: Sequence[Target],
+    class_names: Sequence[str],
+    crowd: bool = False,
+) -> None:
+    """Write ``results.json`` and, with the same ids, ``ground_truth.json``, as COCO's evaluators read them.
+
+    Categories are numbered from 1 in label order. An image's id is the number that its name is, where all
+    images have one of their own (``VOC2007/000005`` is 5); else images are numbered from 1.
+
+    Args:
+        folder: where to write; made if it is not there.
+        detections: of each image.
+        targets: of each image.
+        class_names: by label.
+        crowd: whether difficult objects are COCO's crowd regions.
+    """
+    ids = coco_image_ids([target["image_id"] for target in targets])
+    results = [
+        {"image_id": image_id, "category_id": label + 1, "bbox": _xywh(box), "score": score}
+        for image_id, found in zip(ids, detections, strict=True)
+        for box, score, label in _rows(found)
+    ]
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for image_id, target in zip(ids, targets, strict=True):
+        height, width = target["size"]
+        images.append({"id": image_id, "file_name": target["image_id"], "height": height, "width": width})
+        boxes, labels = target["boxes"].tolist(), target["labels"].tolist()
+        for box, label, difficult in zip(boxes, labels, target["difficult"].tolist(), strict=True):
+            left, top, wide, high = _xywh(box)
+            annotation = {"id": len(annotations) + 1, "image_id": image_id, "category_id": label + 1}
+            annotation |= {"bbox": [left, top, wide, high], "area": wide * high}
+            annotations.append(
+                {**annotation, "iscrowd": int(crowd and difficult), "difficult": int(difficult)}
+            )
+    categories = [{"id": label + 1, "name": name} for label, name in enumerate(class_names)]
+    document = {"info": {}, "images": images, "categories": categories, "annotations": annotations}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(results))
+    (folder / "ground_truth.json").write_text(json.dumps(document))
+
+
+def coco_image_ids(image_ids: Sequence[str]) -> list[int]:
+    """Number images as ``write_coco_results`` does."""
+    names = [Path(image_id).name for image_id in image_ids]
+    numbers = [int(name) for name in names if name.isascii() and name.isdigit()]
+    return numbers if len(set(numbers)) == len(names) else list(range(1, len(names) + 1))
+
+
+def _rows(found: Detections) -> "zip[tuple[list[float], float, int]]":
+    boxes, scores, labels = found["boxes"].tolist(), found["scores"].tolist(), found["labels"].tolist()
+    return zip(boxes, scores, labels, strict=True)
+
+
+def _xywh(box: list[float]) -> list[float]:
+    x1, y1, x2, y2 = box
+    return [x1, y1, x2 - x1, y2 - y1]

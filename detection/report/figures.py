@@ -1,0 +1,185 @@
+"""The figures of a report, from the figures of an evaluation."""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from detection.metrics.analysis import SIZE_EDGES, Analysis
+from detection.metrics.errors import ERROR_KINDS
+from detection.metrics.tables import FloatArray
+from detection.report.theme import Theme
+
+_COLUMNS = 3
+# With more classes than this, counts in the cells of the confusion matrix would be too small to read.
+_MAX_ANNOTATED = 30
+
+
+class Picture(NamedTuple):
+    """A figure that is still to be drawn."""
+
+    name: str
+    """Of its file, without the ending."""
+    size: tuple[float, float]
+    """Width and height in inches."""
+    draw: Callable[[Figure, Theme], None]
+    alt: str
+    """What it shows, for readers who do not see it."""
+
+
+def make_figures(analysis: Analysis, class_names: Sequence[str]) -> dict[str, Picture]:
+    """Plan all figures of a report.
+
+    Args:
+        analysis: what to show.
+        class_names: by label.
+
+    Returns:
+        The figures by name.
+    """
+    names = list(class_names)
+    rows = math.ceil(len(names) / _COLUMNS)
+    side = min(max(4.6, 0.29 * (len(names) + 1) + 1.5), 20.0)
+    pictures = [
+        Picture(
+            "precision_recall",
+            (5.2, 1.45 * rows + 0.5),
+            partial(_precision_recall, analysis=analysis, names=names),
+            "Precision over recall, one small curve per class.",
+        ),
+        Picture(
+            "errors",
+            (5.0, 2.9),
+            partial(_errors, analysis=analysis),
+            "mAP lost to each kind of error: "
+            + ", ".join(f"{kind} {cost:.3f}" for kind, cost in analysis.error_costs.items()),
+        ),
+        Picture(
+            "confusion",
+            (side, side),
+            partial(_confusion, analysis=analysis, names=names),
+            "Confusion matrix: true classes in rows, detected classes in columns.",
+        ),
+        Picture(
+            "calibration",
+            (5.0, 4.2),
+            partial(_calibration, analysis=analysis),
+            f"Share of hits by score; expected calibration error {analysis.calibration.ece:.3f}.",
+        ),
+        Picture(
+            "recall_by_size",
+            (5.0, 3.2),
+            partial(_recall_by_size, analysis=analysis),
+            "Recall of objects by their size in pixels.",
+        ),
+    ]
+    return {picture.name: picture for picture in pictures}
+
+
+def _precision_recall(figure: Figure, theme: Theme, analysis: Analysis, names: list[str]) -> None:
+    rows = math.ceil(len(names) / _COLUMNS)
+    axes = figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False)
+    for unused in range(len(names), axes.size):
+        axes.flat[unused].set_axis_off()
+        axes.flat[unused - _COLUMNS].tick_params(labelbottom=True)
+    for label, (ax, name) in enumerate(zip(axes.flat, names, strict=False)):
+        curve, ap = analysis.voc.curves[label], analysis.voc.ap_area[label]
+        ax.set_title(f"{name}  {ap:.2f}" if np.isfinite(ap) else f"{name}  no objects")
+        ax.set(xlim=(0, 1), ylim=(0, 1.02), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+        ax.grid(True)
+        if np.isfinite(ap):
+            recall, precision = curve.recall, curve.precision
+            ax.fill_between(recall, precision, color=theme.main, alpha=0.18, linewidth=0)
+            ax.plot(recall, precision, color=theme.main, linewidth=1.4)
+            point = analysis.points[label]
+            ax.plot(point.recall, point.precision, "o", color=theme.accent, markersize=4, clip_on=False)
+    figure.supxlabel("recall (dot: best F1)", fontsize=9, color=theme.muted)
+    figure.supylabel("precision", fontsize=9, color=theme.muted)
+
+
+def _errors(figure: Figure, theme: Theme, analysis: Analysis) -> None:
+    ax = figure.add_subplot()
+    costs = [analysis.error_costs[kind] for kind in ERROR_KINDS]
+    bars = ax.barh(ERROR_KINDS, costs, color=theme.main, height=0.62)
+    labels = [f"{cost:.3f}" for cost in costs]
+    ax.bar_label(bars, labels, padding=4, color=theme.text)
+    ax.invert_yaxis()
+    ax.margins(x=0.14)
+    ax.set_xlabel("mAP (area) gained if all errors of this kind were put right")
+    ax.tick_params(axis="y", length=0, labelcolor=theme.text)
+    ax.grid(True, axis="x")
+    ax.set_axisbelow(True)
+
+
+def _confusion(figure: Figure, theme: Theme, analysis: Analysis, names: list[str]) -> None:
+    counts = analysis.confusion
+    totals = counts.sum(axis=1, keepdims=True)
+    # Background has no true number of objects: its row is compared with the largest of its cells.
+    totals[-1] = max(counts[-1].max(), 1)
+    shares: FloatArray = counts / np.maximum(totals, 1)
+    ax = figure.add_subplot()
+    ax.imshow(
+        shares, cmap=LinearSegmentedColormap.from_list("", [theme.background, theme.main]), vmin=0, vmax=1
+    )
+    ticks = range(len(counts))
+    ax.set_xticks(ticks, [*names, "missed"], rotation=90)
+    ax.set_yticks(ticks, [*names, "background"])
+    ax.tick_params(length=0, labelcolor=theme.text, labelsize=8)
+    ax.set_xlabel("detected as")
+    ax.set_ylabel("true class")
+    ax.axhline(len(names) - 0.5, color=theme.muted, linewidth=0.8)
+    ax.axvline(len(names) - 0.5, color=theme.muted, linewidth=0.8)
+    if len(names) > _MAX_ANNOTATED:
+        return
+    for row, column in np.argwhere(counts > 0):
+        colour = theme.background if shares[row, column] > 0.55 else theme.text
+        size = 7 if counts[row, column] < 1000 else 5.5
+        ax.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=size)
+
+
+def _calibration(figure: Figure, theme: Theme, analysis: Analysis) -> None:
+    result = analysis.calibration
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    centres, width = (result.edges[:-1] + result.edges[1:]) / 2, result.edges[1] * 0.92
+    upper.bar(centres, np.nan_to_num(result.precision), width, color=theme.main, label="share of hits")
+    upper.plot([0, 1], [0, 1], "--", color=theme.muted, linewidth=1, label="as the score says")
+    upper.plot(
+        result.mean_scores, result.precision, "o", color=theme.accent, markersize=4, label="mean score"
+    )
+    upper.set(ylim=(0, 1.02), xlim=(0, 1), ylabel="share of hits", title=f"ECE {result.ece:.3f}")
+    upper.legend(loc="upper left", labelcolor=theme.text)
+    lower.bar(centres, result.counts, width, color=theme.muted)
+    lower.set_yscale("symlog", linthresh=1)
+    lower.set(xlabel="score", ylabel="detections")
+    for ax in (upper, lower):
+        ax.grid(True, axis="y")
+        ax.set_axisbelow(True)
+
+
+def _recall_by_size(figure: Figure, theme: Theme, analysis: Analysis) -> None:
+    sizes, edges = analysis.sizes, SIZE_EDGES.astype(int)
+    names = [
+        f"< {edges[0]}",
+        *(f"{a}-{b}" for a, b in pairwise(edges)),
+        f">= {edges[-1]}",
+    ]
+    names = [f"{name}\n({count})" for name, count in zip(names, sizes.num_gt, strict=True)]
+    total = np.maximum(sizes.num_gt, 1)
+    ax = figure.add_subplot()
+    positions = np.arange(len(names))
+    any_score = "at any score"
+    ax.bar(
+        positions - 0.2, sizes.found / total, 0.38, color=theme.grid, edgecolor=theme.muted, label=any_score
+    )
+    above = f"at score {analysis.threshold:.2f} or more"
+    ax.bar(positions + 0.2, sizes.found_above / total, 0.38, color=theme.main, label=above)
+    ax.set_xticks(positions, names, fontsize=8)
+    ax.set(ylim=(0, 1.02), ylabel="recall", xlabel="square root of the box's area, in pixels (objects)")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, labelcolor=theme.text)
+    ax.grid(True, axis="y")
+    ax.set_axisbelow(True)

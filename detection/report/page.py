@@ -1,0 +1,105 @@
+"""The page of a report: one HTML file that needs nothing else, neither files nor a network."""
+
+import base64
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from detection.metrics.analysis import Analysis
+from detection.metrics.errors import ErrorKind
+from detection.report.images import FALSE_ALARM, HIT, MISSED, TRUE_BOX
+from detection.report.summary import class_rows, shown
+
+ERROR_MEANINGS: dict[ErrorKind, str] = {
+    "localisation": "the right class, but the box overlaps the object by less than 0.5",
+    "confusion": "a good box with the wrong class",
+    "both": "the wrong class, and a box that overlaps by less than 0.5",
+    "duplicate": "an object that was found already",
+    "background": "nothing is there: overlap below 0.1",
+    "missed": "an object that was neither found nor the aim of the first two",
+}
+SHOWN_CONFUSIONS = 8
+
+
+class ThemedPicture(NamedTuple):
+    """A figure for light and for dark pages, as PNG."""
+
+    light: bytes
+    dark: bytes
+    alt: str
+
+
+class Photo(NamedTuple):
+    """An image with its boxes drawn, as JPEG, and what was counted in it."""
+
+    jpeg: bytes
+    image_id: str
+    hits: int
+    false_alarms: int
+    missed: int
+    f1: float
+
+
+class Confusion(NamedTuple):
+    """One class taken for another."""
+
+    true: str
+    detected: str
+    objects: int
+    share: float
+    """Of the objects of the true class."""
+
+
+class Page(NamedTuple):
+    """What is on the page."""
+
+    ckpt: str
+    command: str
+    data: str
+    class_names: Sequence[str]
+    losses: dict[str, float]
+    analysis: Analysis
+    pictures: dict[str, ThemedPicture]
+    worst: list[Photo]
+    best: list[Photo]
+
+
+def render_page(page: Page) -> str:
+    """Write the page as HTML."""
+    folder = Path(__file__).parent
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,  # names of classes and images may hold anything
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["share"] = shown
+    environment.filters["png"] = lambda data: f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    environment.filters["jpeg"] = lambda data: f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+    return environment.get_template("page.html.jinja").render(
+        page=page,
+        analysis=page.analysis,
+        rows=class_rows(page.analysis, page.class_names),
+        confusions=_confusions(page),
+        error_meanings=ERROR_MEANINGS,
+        colours={"hit": HIT, "false_alarm": FALSE_ALARM, "missed": MISSED, "true_box": TRUE_BOX},
+        made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
+        style=(folder / "page.css").read_text(encoding="utf-8"),
+        script=(folder / "page.js").read_text(encoding="utf-8"),
+    )
+
+
+def _confusions(page: Page) -> list[Confusion]:
+    """The most frequent pairs of different classes."""
+    counts, names = page.analysis.confusion, page.class_names
+    pairs = [
+        Confusion(names[i], names[j], int(counts[i, j]), counts[i, j] / counts[i].sum())
+        for i in range(len(names))
+        for j in range(len(names))
+        if i != j and counts[i, j]
+    ]
+    return sorted(pairs, key=lambda pair: -pair.objects)[:SHOWN_CONFUSIONS]

@@ -1,0 +1,59 @@
+"""How figures look: on light and on dark pages, in colours that colour-blind readers tell apart."""
+
+import io
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+DPI = 200
+
+
+class Theme(NamedTuple):
+    """Colours of a page and of the figures on it."""
+
+    background: str
+    text: str
+    muted: str
+    grid: str
+    # Blue and vermilion of Okabe and Ito's palette, which remain apart for all kinds of colour blindness.
+    main: str
+    accent: str
+
+
+LIGHT = Theme("#ffffff", "#1c2127", "#5a6572", "#e3e7eb", "#0072b2", "#d55e00")
+DARK = Theme("#1a1e24", "#e8ebee", "#9aa5b1", "#343b44", "#56b4e9", "#f08a4b")
+
+
+def render(draw: Callable[[Figure, Theme], None], size: tuple[float, float], theme: Theme) -> bytes:
+    """Draw a figure as a PNG.
+
+    Args:
+        draw: draws into an empty figure.
+        size: width and height in inches.
+        theme: its colours.
+    """
+    style: Any = {
+        "font.size": 9,
+        "text.color": theme.text,
+        "axes.facecolor": theme.background,
+        "axes.edgecolor": theme.muted,
+        "axes.labelcolor": theme.muted,
+        "axes.titlecolor": theme.text,
+        "axes.titlesize": 9,
+        "axes.titlelocation": "left",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "xtick.color": theme.muted,
+        "ytick.color": theme.muted,
+        "grid.color": theme.grid,
+        "legend.frameon": False,
+        "figure.facecolor": theme.background,
+    }
+    with mpl.rc_context(style):
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure, theme)
+        png = io.BytesIO()
+        figure.savefig(png, format="png", dpi=DPI)
+    return png.getvalue()

@@ -1,0 +1,144 @@
+"""Exported files, read back and scored by other evaluators."""
+
+import contextlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from detection.metrics.analysis import analyse
+from detection.report.exports import coco_image_ids, write_coco_results, write_devkit_results
+from detection.types import Detections, Target
+
+CLASSES = ["a", "b c", "d"]
+Evaluation = tuple[list[Detections], list[Target]]
+
+
+def devkit_ap(results: Path, label: int, targets: list[Target]) -> tuple[float, float]:
+    """The devkit's procedure on its own file: ``(11 points, area)``."""
+    objects: dict[str, list[dict[str, Any]]] = {}
+    for target in targets:
+        boxes = [[v + 1 for v in box] for box in target["boxes"].tolist()]  # as in the annotation files
+        objects[target["image_id"].split("/")[-1]] = [
+            {"box": box, "difficult": difficult, "found": False}
+            for box, difficult, own in zip(
+                boxes, target["difficult"].tolist(), target["labels"].tolist(), strict=True
+            )
+            if own == label
+        ]
+    num_gt = sum(not item["difficult"] for items in objects.values() for item in items)
+    lines = [line.split(" ") for line in results.read_text().splitlines()]
+    lines.sort(key=lambda line: -float(line[1]))
+    hits = misses = 0
+    precision, recall = [], []
+    for image_id, _, *corners in lines:
+        x1, y1, x2, y2 = map(float, corners)
+        best, best_item = 0.0, None
+        for item in objects[image_id]:
+            a1, b1, a2, b2 = item["box"]
+            wide, high = min(x2, a2) - max(x1, a1) + 1, min(y2, b2) - max(y1, b1) + 1
+            if wide > 0 and high > 0:
+                union = (x2 - x1 + 1) * (y2 - y1 + 1) + (a2 - a1 + 1) * (b2 - b1 + 1) - wide * high
+                if wide * high / union > best:
+                    best, best_item = wide * high / union, item
+        if best_item is not None and best >= 0.5:
+            if best_item["difficult"]:
+                continue
+            hits, misses = (hits, misses + 1) if best_item["found"] else (hits + 1, misses)
+            best_item["found"] = True
+        else:
+            misses += 1
+        precision.append(hits / (hits + misses))
+        recall.append(hits / num_gt)
+    points = np.mean(
+        [
+            max([p for p, r in zip(precision, recall, strict=True) if r >= level], default=0)
+            for level in np.arange(11) * 0.1
+        ]
+    )
+    steps = np.diff([0.0, *recall])
+    return float(points), float(sum(step * max(precision[i:]) for i, step in enumerate(steps)))
+
+
+def test_the_devkit_finds_the_same_average_precision(small_evaluation: Evaluation, tmp_path: Path) -> None:
+    detections, targets = small_evaluation
+    write_devkit_results(tmp_path / "voc", detections, targets, CLASSES)
+    voc = analyse(detections, targets, 3).voc
+    for label in (0, 1):
+        points, area = devkit_ap(tmp_path / f"voc/comp4_det_test_{CLASSES[label]}.txt", label, targets)
+        assert points == pytest.approx(voc.ap_07[label], abs=1e-9)
+        assert area == pytest.approx(voc.ap_area[label], abs=1e-9)
+        assert 0.1 < area < 1
+
+
+def test_every_class_has_a_file_and_corners_count_from_one(
+    tmp_path: Path, small_evaluation: Evaluation
+) -> None:
+    detections, targets = small_evaluation
+    write_devkit_results(tmp_path, [detections[1]], [targets[1]], ["a", "b", "c", "empty"])
+    assert (tmp_path / "comp4_det_test_empty.txt").read_text() == ""
+    best = int(detections[1]["labels"][0])
+    image_id, score, *corners = (
+        (tmp_path / f"comp4_det_test_{'abc'[best]}.txt").read_text().split("\n")[0].split(" ")
+    )
+    assert image_id == "000006"
+    assert float(score) == detections[1]["scores"][0].item()
+    np.testing.assert_allclose([float(v) - 1 for v in corners], detections[1]["boxes"][0])
+
+
+def test_images_that_the_devkit_would_mix_up_are_refused(
+    tmp_path: Path, small_evaluation: Evaluation
+) -> None:
+    detections, targets = small_evaluation
+    twin = {**targets[1], "image_id": "VOC2012/000005"}
+    with pytest.raises(ValueError, match="cannot tell them apart"):
+        write_devkit_results(tmp_path, detections[:2], [targets[0], twin], CLASSES)  # type: ignore[list-item]
+
+
+def test_a_class_that_is_no_file_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"'\.\./a' cannot be part of a file's name"):
+        write_devkit_results(tmp_path, [], [], ["../a"])
+
+
+@pytest.mark.parametrize("crowd", [False, True])
+def test_pycocotools_finds_the_same_average_precision(
+    small_evaluation: Evaluation, tmp_path: Path, crowd: bool
+) -> None:
+    detections, targets = small_evaluation
+    write_coco_results(tmp_path, detections, targets, CLASSES, crowd=crowd)
+    with contextlib.redirect_stdout(io.StringIO()):
+        gt = COCO(str(tmp_path / "ground_truth.json"))
+        evaluation = COCOeval(gt, gt.loadRes(str(tmp_path / "results.json")), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    ours = analyse(detections, targets, 3, crowd=crowd).coco
+    assert ours is not None
+    for name, expected in zip(("map", "map_50", "map_75", "map_small"), evaluation.stats[:4], strict=True):
+        assert ours[name] == pytest.approx(expected, abs=1e-6), name
+    assert ours["map"] > 0.1
+
+
+def test_ids_say_which_image_and_which_class(small_evaluation: Evaluation, tmp_path: Path) -> None:
+    detections, targets = small_evaluation
+    write_coco_results(tmp_path, detections, targets, CLASSES)
+    document = json.loads((tmp_path / "ground_truth.json").read_text())
+    assert document["categories"] == [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)]
+    assert document["images"][0] == {"id": 5, "file_name": "VOC2007/000005", "height": 60, "width": 80}
+    first = json.loads((tmp_path / "results.json").read_text())[0]
+    assert first["image_id"] == 6
+    assert first["category_id"] == int(detections[1]["labels"][0]) + 1
+    x1, y1, x2, y2 = detections[1]["boxes"][0].tolist()
+    assert first["bbox"] == pytest.approx([x1, y1, x2 - x1, y2 - y1])
+
+
+def test_images_without_numbers_are_counted() -> None:
+    assert coco_image_ids(["VOC2007/000012", "VOC2007/000007"]) == [12, 7]
+    assert coco_image_ids(["139", "285"]) == [139, 285]
+    assert coco_image_ids(["VOC2012/2008_000001", "VOC2007/000007"]) == [1, 2]
+    assert coco_image_ids(["a/000001", "b/000001"]) == [1, 2]

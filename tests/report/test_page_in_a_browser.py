@@ -1,0 +1,106 @@
+"""The page as a browser shows it."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from detection.metrics.analysis import Analysis
+from detection.report.report import Subject, write_report
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+Make = Callable[..., tuple[Subject, Analysis]]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    with playwright.sync_playwright() as session:
+        try:
+            # As root, Chromium starts without its sandbox only; the page is our own.
+            started = session.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        except playwright.Error as error:
+            pytest.skip(f"no browser here (apt install chromium): {str(error).splitlines()[0]}")
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def report(make_subject: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    names = ["dining table", "cat", "dog", *(f"class {i}" for i in range(17))]
+    write_report(folder, *make_subject(class_names=names), num_images=2)
+    return folder / "report.html"
+
+
+def opened(browser: "Browser", report: Path, width: int, scheme: str = "light") -> tuple["Page", list[str]]:
+    """The page, and everything that it should not have done."""
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    wrong: list[str] = []
+    page.on("console", lambda message: wrong.append(f"console: {message.text}"))
+    page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
+    page.on("request", lambda request: wrong.append(request.url[:80]))
+    page.goto(report.as_uri())
+    return page, [entry for entry in wrong if not entry.startswith(("data:", report.as_uri()))]
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_is_whole_on_every_screen(browser: "Browser", report: Path, width: int, scheme: str) -> None:
+    page, wrong = opened(browser, report, width, scheme)
+    assert wrong == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width, "no scrolling sideways"
+    assert page.evaluate("[...document.images].length") == 5 + 4
+    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    sticking_out = """[...document.querySelectorAll("section table, section img")].filter(item => {
+        const card = item.closest("section"), padding = parseFloat(getComputedStyle(card).paddingRight);
+        return item.getBoundingClientRect().right > card.getBoundingClientRect().right - padding + 1;
+    }).map(item => item.outerHTML.slice(0, 60))"""
+    assert page.evaluate(sticking_out) == [], "these are wider than their card"
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (background == "rgb(245, 246, 248)") == (scheme == "light")
+    page.close()
+
+
+def test_dark_pages_show_dark_figures(browser: "Browser", report: Path) -> None:
+    sources = set()
+    for scheme in ("light", "dark"):
+        page, _ = opened(browser, report, 800, scheme)
+        sources.add(page.evaluate("document.querySelector('picture img').currentSrc"))
+        page.close()
+    assert len(sources) == 2
+
+
+def test_a_press_on_a_heading_sorts(browser: "Browser", report: Path) -> None:
+    page, _ = opened(browser, report, 1200)
+
+    def column(number: int) -> list[str]:
+        rows = "[...document.querySelectorAll('#classes tbody tr')]"
+        values: list[str] = page.evaluate(f"{rows}.map(row => row.cells[{number}].dataset.value)")
+        return values
+
+    def press(number: int) -> str | None:
+        heading = page.locator("#classes thead th").nth(number)
+        heading.get_by_role("button").click()
+        return heading.get_attribute("aria-sort")
+
+    unsorted = column(0)
+    assert press(1) == "descending"
+    numbers = [float(value) for value in column(1) if value]
+    assert numbers == sorted(numbers, reverse=True)
+    assert column(1) == [value for value in column(1) if value] + [value for value in column(1) if not value]
+    assert len(numbers) < 20, "a class without objects stays at the end"
+    assert press(1) == "ascending"
+    assert [float(value) for value in column(1) if value] == sorted(numbers)
+    assert column(1)[-1] == ""
+    assert press(0) == "ascending"
+    assert column(0) == sorted(unsorted, key=str.casefold)
+    assert page.locator("#classes thead th[aria-sort]").count() == 1
+    page.close()

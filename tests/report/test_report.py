@@ -1,0 +1,74 @@
+"""A whole report in a folder."""
+
+import json
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from detection.metrics.analysis import Analysis
+from detection.report.report import Subject, write_report
+from detection.types import Detections, Target
+
+Make = Callable[..., tuple[Subject, Analysis]]
+Evaluation = tuple[list[Detections], list[Target]]
+
+
+@pytest.fixture
+def named(make_subject: Make) -> tuple[Subject, Analysis]:
+    return make_subject(class_names=["dining table", "<b>cat", "dog"])
+
+
+def test_everything_is_written_and_said(
+    named: tuple[Subject, Analysis], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subject, analysis = named
+    write_report(tmp_path / "report", subject, analysis, num_images=2)
+    files = {
+        str(path.relative_to(tmp_path / "report"))
+        for path in (tmp_path / "report").rglob("*")
+        if path.is_file()
+    }
+    assert {"report.html", "metrics.json", "coco/results.json", "coco/ground_truth.json"} <= files
+    assert {f"voc/comp4_det_test_{name}.txt" for name in subject.class_names} <= files
+    assert len([name for name in files if re.fullmatch(r"figures/\w+\.png", name)]) == 5
+    assert len([name for name in files if re.fullmatch(r"figures/(worst|best)/0[12]_\d{6}\.jpg", name)]) == 4
+    said = capsys.readouterr().out
+    assert f"Kept in {tmp_path / 'report'}:" in said.replace("\n", "")
+    assert "dining table" in said
+
+    figures = json.loads((tmp_path / "report/metrics.json").read_text())
+    assert figures["ckpt"] == "runs/ssd/best.ckpt"
+    assert figures["voc"]["map_07"] == pytest.approx(analysis.voc.map_07)
+    assert figures["classes"]["dog"]["ap_area"] is None, "there is no dog"
+    assert figures["classes"]["dining table"]["ap_07"] == pytest.approx(analysis.voc.ap_07[0])
+    assert figures["coco"]["map"] == pytest.approx(analysis.coco["map"] if analysis.coco else None)
+    assert figures["counts"]["images"] == 12
+    assert figures["threshold"] == analysis.threshold
+
+
+def test_the_page_needs_nothing_else_and_shows_names_as_they_are(
+    named: tuple[Subject, Analysis], tmp_path: Path
+) -> None:
+    write_report(tmp_path, *named, num_images=1)
+    page = (tmp_path / "report.html").read_text()
+    assert not re.search(r"https?://|@import|url\(", page)
+    assert all(source.startswith("data:") for source in re.findall(r'(?:src|srcset|href)="([^"]*)"', page))
+    assert "&lt;b&gt;cat" in page
+    assert "<b>cat" not in page
+
+
+def test_a_report_of_nothing_is_written_too(
+    make_subject: Make, nothing_found: Evaluation, tmp_path: Path
+) -> None:
+    subject, analysis = make_subject(*nothing_found, with_coco=False)
+    write_report(tmp_path, subject, analysis, num_images=3)
+    figures = json.loads((tmp_path / "metrics.json").read_text())
+    assert figures["voc"]["map_07"] == 0.0
+    assert figures["coco"] is None
+    assert figures["calibration_error"] is None
+    assert figures["errors"]["missed"] == {"count": 1, "map_cost": 1.0}
+    assert math.isclose(figures["threshold"], 0.5)
+    assert "COCO AP" not in (tmp_path / "report.html").read_text()

@@ -1,0 +1,205 @@
+"""``python -m detection.evaluate`` as its user runs it: on real files, to the last page."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from detection.checkpoints import load_detector, open_split
+from detection.cli import checked_config, inference_config, model_config
+from detection.data.shapes import SHAPE_CLASSES, write_shapes
+from detection.data.voc import VOCDetection
+from detection.evaluate import evaluate
+from detection.metrics.tables import make_tables
+from detection.metrics.voc_ap import voc_ap
+
+ROOT = Path(__file__).parent.parent
+COUNTS = (3, 2, 5)
+
+
+def write_checkpoint(path: Path, experiment: str, classes: list[str]) -> Path:
+    """A detector with random weights."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("train", overrides=[f"experiment={experiment}", "run_dir=/nowhere", "name=test"])
+    config = checked_config(cfg)
+    torch.manual_seed(0)
+    model = model_config(config, classes, batch_size=None)
+    task = instantiate(model)
+    task.describe(model=model, data=inference_config(config["data"]))
+    torch.save({"state_dict": task.state_dict(), "hyper_parameters": dict(task.hparams)}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with generated data and checkpoints."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    write_shapes(folder / "shapes", *COUNTS, size=96, seed=0)
+    write_checkpoint(folder / "ssd.ckpt", "quickstart", list(SHAPE_CLASSES))
+    write_checkpoint(folder / "faster_rcnn.ckpt", "quickstart_faster_rcnn", list(SHAPE_CLASSES))
+    write_checkpoint(folder / "pets.ckpt", "quickstart", ["cat", "dog"])
+    return folder
+
+
+def shapes(place: Path) -> list[str]:
+    counts = [f"data.num_{k}={v}" for k, v in zip(("train", "val", "test"), COUNTS, strict=True)]
+    return ["data=shapes", f"data.root={place}/shapes", "data.image_size=96", *counts, "data.num_workers=0"]
+
+
+def configured(run: Path, *overrides: str) -> DictConfig:
+    """What ``@hydra.main`` would give to the command."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        everything = ["trainer=cpu", f"+hydra.runtime.output_dir={run}", *overrides]
+        cfg = compose("evaluate", overrides=everything, return_hydra_config=True)
+    HydraConfig.instance().set_config(cfg)
+    return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+
+
+def run_command(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "detection.evaluate", "trainer=cpu", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(place / "cache")},
+    )
+
+
+def expected_map(checkpoint: Path, root: Path, split: str) -> tuple[float, int]:
+    """VOC07 mAP of the detector as a function of images, and the number of detections."""
+    detector = load_detector(checkpoint)
+    dataset = VOCDetection(root, [("Shapes", split)], SHAPE_CLASSES)
+    found, targets = [], []
+    for index, image_id in enumerate(dataset.image_ids):
+        path = next((root / "VOCdevkit/Shapes/JPEGImages").glob(f"{image_id.split('/')[1]}.*"))
+        stored: Any = cv2.imread(str(path))
+        pixels: Any = cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
+        found += detector([pixels])
+        targets.append(dataset.annotation(index))
+    dets, gts = make_tables(found, targets)
+    return voc_ap(dets, gts, len(SHAPE_CLASSES)).map_07, len(dets.labels)
+
+
+def assert_complete(run: Path, checkpoint: Path, root: Path, split: str) -> None:
+    figures = json.loads((run / "metrics.json").read_text())
+    expected, num_detections = expected_map(checkpoint, root, split)
+    assert figures["voc"]["map_07"] == pytest.approx(expected, abs=1e-3)
+    assert figures["counts"]["images"] == {"test": 5, "train": 3}[split]
+    assert figures["counts"]["detections"] == pytest.approx(num_detections, abs=3)
+    assert num_detections > 20
+    assert figures["ckpt"] == str(checkpoint)
+    assert figures["data"] == f"shapes, split {split}"
+    assert figures["losses"]["loss"] > 0
+    assert f"Shapes/{split}_00" in (run / "report.html").read_text()
+    lines = [line.split() for path in (run / "voc").glob("*.txt") for line in path.read_text().splitlines()]
+    assert len(lines) == len(json.loads((run / "coco/results.json").read_text()))
+    assert {row[0] for row in lines} <= {f"{split}_{i:05d}" for i in range(5)}
+
+
+def test_a_checkpoint_is_all_that_the_command_needs(place: Path, tmp_path: Path) -> None:
+    run = tmp_path / "report"
+    options = ["num_images=1", "data.batch_size=2", f"hydra.run.dir={run}"]
+    result = run_command(place, f"ckpt={place}/ssd.ckpt", *shapes(place), *options)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert f"Kept in {run}:" in result.stdout
+    assert_complete(run, place / "ssd.ckpt", place / "shapes", "test")
+    command = json.loads((run / "metrics.json").read_text())["command"]
+    assert command.startswith(f"python -m detection.evaluate trainer=cpu ckpt={place}/ssd.ckpt")
+
+
+@pytest.mark.filterwarnings("ignore:The 'test_dataloader' does not have many workers")
+def test_faster_rcnn_on_its_training_images(place: Path, tmp_path: Path) -> None:
+    checkpoint = place / "faster_rcnn.ckpt"
+    evaluate(configured(tmp_path, f"ckpt={checkpoint}", *shapes(place), "split=train", "num_images=1"))
+    assert_complete(tmp_path, checkpoint, place / "shapes", "train")
+
+
+def test_a_report_is_not_overwritten(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text("precious")
+    with pytest.raises(SystemExit, match=f"{tmp_path} holds a report already"):
+        evaluate(configured(tmp_path, f"ckpt={place}/ssd.ckpt", *shapes(place)))
+    assert (tmp_path / "metrics.json").read_text() == "precious"
+
+
+def test_classes_of_others_are_named(place: Path, tmp_path: Path) -> None:
+    expected = r"pets\.ckpt knows the classes cat, dog; the data also has arrow, circle, cross"
+    with pytest.raises(SystemExit, match=expected):
+        evaluate(configured(tmp_path, f"ckpt={place}/pets.ckpt", *shapes(place)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "ckpt: needs a value (ckpt=...)"),
+        (["ckpt=/nowhere/best.ckpt"], "/nowhere/best.ckpt: there is no such checkpoint"),
+        (["ckpt=a", "split=trian"], "split=trian: choose test, val or train"),
+        (["ckpt=a", "threshold=50"], "threshold=50: give a score from 0 to 1"),
+        (["ckpt=a", "num_images=-1"], "num_images=-1: give a number"),
+        (["ckpt=a", "data.size=512"], "data.size=512: inputs are made as the checkpoint describes"),
+        (["ckpt=a", "data/transform=ssd"], "data/transform=ssd: inputs are made as the checkpoint describes"),
+        (["ckpt=a", "data.num_workers=two"], "data.num_workers: expected int"),
+    ],
+)
+def test_mistakes_end_in_a_sentence(place: Path, tmp_path: Path, arguments: list[str], expected: str) -> None:
+    with pytest.raises(SystemExit, match=re.escape(expected)):
+        evaluate(configured(tmp_path, *shapes(place), *arguments))
+
+
+def test_a_mistyped_key_is_refused_with_a_hint(place: Path, tmp_path: Path) -> None:
+    result = run_command(place, "ckpt=a", "treshold=0.5", f"hydra.run.dir={tmp_path}")
+    assert result.returncode != 0
+    assert "did you mean threshold" in result.stderr
+
+
+class _Source:
+    """A source of data whose classes are given, or decided by who asks."""
+
+    size = 10
+    other_classes = "error"
+
+    def __init__(self, own: list[str], fixed: bool = False) -> None:
+        self.own, self.fixed = own, fixed
+        self.class_names: list[str] = []
+        self.datasets: dict[str, Any] = {}
+
+    def eval_transform(self, size: int) -> None:
+        return None
+
+    def make_dataset(self, split: str, classes: list[str] | None, transform: None) -> Any:
+        names = self.own if classes is None or self.fixed else classes
+        return type("Dataset", (), {"classes": tuple(names)})()
+
+
+def test_a_split_takes_the_classes_of_the_checkpoint() -> None:
+    source: Any = _Source(["Dog"])
+    open_split(source, "val", ["cat", "dog"], "a.ckpt")
+    assert source.datasets["val"].classes == ("cat", "dog")
+    assert source.class_names == ["cat", "dog"]
+
+
+def test_other_classes_are_refused_unless_they_are_skipped() -> None:
+    source: Any = _Source(["cat", "dog", "cow"])
+    with pytest.raises(ValueError, match=r"a\.ckpt knows the classes cat, dog; the data also has cow\."):
+        open_split(source, "val", ["cat", "dog"], "a.ckpt")
+    source.other_classes = "skip"
+    open_split(source, "val", ["cat", "dog"], "a.ckpt")
+    assert source.datasets["val"].classes == ("cat", "dog")
+
+
+def test_classes_in_a_fixed_other_order_are_refused() -> None:
+    source: Any = _Source(["dog", "cat"], fixed=True)
+    with pytest.raises(ValueError, match="in another order: dog, cat"):
+        open_split(source, "val", ["cat", "dog"], "a.ckpt")
