@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 from rich.table import Table
@@ -13,6 +14,15 @@ from detection.tasks.base import DetectionTask
 from detection.viz import plot_curves
 
 _SHOWN = (".json", ".csv", ".png", ".ckpt", ".yaml")
+
+
+def final_figures(trainer: pl.Trainer) -> dict[str, float]:
+    """The figures of the test, and the best one of the validations by the name that chose the checkpoint."""
+    figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    checkpoint = trainer.checkpoint_callback
+    if isinstance(checkpoint, ModelCheckpoint) and checkpoint.monitor and checkpoint.best_model_score is not None:
+        figures[checkpoint.monitor] = float(checkpoint.best_model_score)
+    return figures
 
 
 class RunSummary(pl.Callback):
@@ -36,7 +46,7 @@ class RunSummary(pl.Callback):
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the final figures and print them."""
         assert isinstance(pl_module, DetectionTask)
-        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        figures = final_figures(trainer)
         # JSON has no nan, which is the AP of a class without objects.
         defined = {name: None if math.isnan(value) else value for name, value in figures.items()}
         (self.folder / "metrics.json").write_text(json.dumps(defined, indent=2) + "\n")

@@ -63,6 +63,9 @@ class TinyTask(DetectionTask):
         ]
         return detections, targets, {"loss": self.weight.detach() ** 2}, torch.tensor(1.0)
 
+    def predict_step(self, batch: PaddedBatch, batch_idx: int = 0) -> list[Detections]:
+        return self.evaluate_batch(batch)[0]
+
     def original_targets(self, batch: PaddedBatch) -> list[Target]:
         return [
             Target(

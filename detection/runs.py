@@ -1,0 +1,104 @@
+"""Where runs are kept, and how a stopped one goes on."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+# What decides the shape of the weights; everything else may change when a run goes on.
+_NETWORK = ("_target_", "network", "backbone", "class_names")
+
+
+def run_folder(ckpt: str | None, name: str, now: str) -> str:
+    """The folder of a run: a new one, or that of the run that goes on.
+
+    Args:
+        ckpt: None, ``last`` or ``best`` (of the newest run of this name), the path of a checkpoint, or of a
+            run's folder.
+        name: of the run.
+        now: the date, for a new folder.
+    """
+    new = Path("runs") / name / now
+    if ckpt is None:
+        return str(new)
+    if ckpt in ("last", "best"):
+        checkpoints = [*Path("runs", name).glob(f"*/checkpoints/{ckpt}.ckpt")]
+        newest = max(checkpoints, key=lambda path: path.stat().st_mtime, default=None)
+        return str(newest.parent.parent if newest else new)
+    path = Path(ckpt).expanduser()
+    if path.is_dir():
+        return str(path)
+    return str(path.parent.parent if path.parent.name == "checkpoints" else new)
+
+
+def find_checkpoint(ckpt: str | None, folder: str) -> Path | None:
+    """The checkpoint that a run in ``folder`` starts from, None for a run that starts anew.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+    """
+    if ckpt is None:
+        return None
+    path = Path(ckpt).expanduser()
+    if ckpt in ("last", "best"):
+        path = Path(folder) / "checkpoints" / f"{ckpt}.ckpt"
+    elif path.is_dir():
+        path = path / "checkpoints" / "last.ckpt"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"ckpt={ckpt}: there is no {path}. A run writes it after its first epoch; give the path of a "
+            "checkpoint or of a run's folder, or leave ckpt out to start anew."
+        )
+    return path
+
+
+def check_same_network(described: Mapping[str, Any], model: Mapping[str, Any], path: Path) -> None:
+    """Compare the network in a checkpoint with the configured one.
+
+    Args:
+        described: the model's configuration in the checkpoint.
+        model: the model's configuration now.
+        path: of the checkpoint, for the message.
+
+    Raises:
+        ValueError: they differ; the message names the keys.
+    """
+    then, now = _network_keys(described), _network_keys(model)
+    changes = changed_keys(then, now)
+    if changes:
+        raise ValueError(
+            f"{path} holds another network than the one configured ({'; '.join(changes[:5])}). To go on, "
+            "give the overrides that the run was started with; to start a new run from these weights, use "
+            "init_from instead of ckpt."
+        )
+
+
+def changed_keys(then: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
+    """What differs between two configurations, such as ``optimizer.lr: 0.1 -> 0.2``."""
+    changes: list[str] = []
+    for key in sorted({*then, *now}):
+        old, new = then.get(key, "(none)"), now.get(key, "(none)")
+        name = f"{path}{key}"
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            changes += changed_keys(old, new, f"{name}.")
+        elif old != new:
+            changes.append(f"{name}: {old} -> {new}")
+    return changes
+
+
+def command_to_go_on(arguments: Sequence[str], checkpoint: str) -> str:
+    """The command that resumes a run.
+
+    Args:
+        arguments: ``sys.argv`` of the stopped command.
+        checkpoint: the checkpoint to go on from.
+    """
+    kept = [word for word in arguments[1:] if not word.startswith(("ckpt=", "init_from=", "hydra.run.dir="))]
+    return shlex.join(["python", arguments[0], *kept, f"ckpt={checkpoint}"])
+
+
+def _network_keys(model: Mapping[str, Any]) -> dict[str, Any]:
+    keys = {key: model[key] for key in _NETWORK if key in model}
+    # Where the backbone's first weights came from is history.
+    backbone = {key: value for key, value in keys.get("backbone", {}).items() if key != "weights"}
+    return {**keys, "backbone": backbone}

@@ -1,0 +1,80 @@
+"""Looks for a learning rate or a batch size, with Lightning's tuner."""
+
+from pathlib import Path
+from typing import Literal
+
+import pytorch_lightning as pl
+from pytorch_lightning.tuner import Tuner
+
+from detection.data.datamodule import DetectionDataModule
+from detection.tasks.base import DetectionTask
+
+_STEPS = 100
+# A higher rate than that of the steepest descent would learn as fast, but stands at the edge.
+_RANGE = (1e-6, 1.0)
+
+
+def find(
+    what: Literal["lr", "batch_size"],
+    trainer: pl.Trainer,
+    task: DetectionTask,
+    datamodule: DetectionDataModule,
+    folder: str,
+) -> dict[str, float]:
+    """Find a setting, print it, and the override that uses it.
+
+    Args:
+        what: ``lr`` tries a hundred rising learning rates and takes the one where the loss falls fastest;
+            ``batch_size`` doubles the batch until memory runs out.
+        trainer: without callbacks and loggers.
+        task: to train.
+        datamodule: to train on.
+        folder: where ``lr_finder.png`` goes.
+
+    Returns:
+        The setting by the name of its key.
+
+    Raises:
+        ValueError: on several devices, or when nothing was found.
+    """
+    if what not in ("lr", "batch_size"):
+        raise ValueError(f"find={what}: it is lr or batch_size.")
+    if trainer.world_size > 1:
+        raise ValueError(f"find={what} looks on one device: add trainer.devices=1.")
+    if what == "batch_size":
+        return _find_batch_size(trainer, task, datamodule)
+    return _find_learning_rate(trainer, task, datamodule, Path(folder))
+
+
+def _find_learning_rate(
+    trainer: pl.Trainer, task: DetectionTask, datamodule: DetectionDataModule, folder: Path
+) -> dict[str, float]:
+    finder = Tuner(trainer).lr_find(
+        task,
+        datamodule=datamodule,
+        min_lr=_RANGE[0],
+        max_lr=_RANGE[1],
+        num_training=_STEPS,
+        update_attr=False,
+    )
+    found = finder.suggestion() if finder else None
+    if finder is None or found is None:
+        raise ValueError("No learning rate was found: the loss did not fall, or there are too few batches.")
+    figure = finder.plot(suggest=True)
+    if figure is not None:
+        figure.savefig(folder / "lr_finder.png", dpi=120)
+    print(f"The loss falls fastest at a learning rate of {found:.2g}: optimizer.lr={found:.2g}")
+    print(f"The curve is {folder / 'lr_finder.png'}.")
+    return {"optimizer.lr": found}
+
+
+def _find_batch_size(
+    trainer: pl.Trainer, task: DetectionTask, datamodule: DetectionDataModule
+) -> dict[str, float]:
+    found = Tuner(trainer).scale_batch_size(
+        task, datamodule=datamodule, steps_per_trial=3, init_val=2, max_trials=10
+    )
+    if found is None:
+        raise ValueError("No batch size was found.")
+    print(f"The largest batch that fits: data.batch_size={found}")
+    return {"data.batch_size": float(found)}

@@ -1,0 +1,43 @@
+"""A run that stops early says what is kept and what to type."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+
+from detection.callbacks.going_on import HowToGoOn
+
+Run = Callable[..., pl.Trainer]
+
+
+class FailsAt(pl.Callback):
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.current_epoch == self.epoch:
+            raise RuntimeError("out of memory")
+
+
+def test_with_a_checkpoint_it_names_the_command(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", "model=ssd"])
+    last = tmp_path / "last.ckpt"
+    last.touch()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run(HowToGoOn(str(last)), FailsAt(1))
+    printed = capsys.readouterr().err
+    assert "Stopped in epoch 2 of 2" in printed
+    assert f"python train.py model=ssd ckpt={last}" in printed
+
+
+def test_without_one_it_says_that_nothing_was_kept(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run(HowToGoOn(str(tmp_path / "last.ckpt")), FailsAt(0))
+    assert "Nothing was kept yet" in capsys.readouterr().err

@@ -1,0 +1,116 @@
+"""Looking for a learning rate and a batch size, from the real command line and with a real out-of-memory."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from detection.tuning import find
+
+ROOT = Path(__file__).parent.parent
+
+
+def command(tmp_path: Path, *overrides: str) -> "subprocess.CompletedProcess[str]":
+    small = (
+        "experiment=quickstart",
+        "trainer=cpu",
+        "data.num_train=420",
+        "data.num_val=2",
+        "data.num_test=2",
+    )
+    places = (f"data.root={tmp_path / 'shapes'}", f"hydra.run.dir={tmp_path / 'run'}")
+    quick = (
+        "data.num_val=2",
+        "data.num_test=2",
+        "data.image_size=64",
+        "data.size=64",
+        "data.batch_size=4",
+        "data.num_workers=0",
+    )
+    return subprocess.run(
+        [sys.executable, "train.py", *small, *quick, *places, *overrides],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(tmp_path)},
+    )
+
+
+def test_a_learning_rate_is_found_and_drawn(tmp_path: Path) -> None:
+    result = command(tmp_path, "find=lr")
+    assert result.returncode == 0, result.stderr[-2000:]
+    line = next(line for line in result.stdout.splitlines() if "optimizer.lr=" in line)
+    assert 1e-6 < float(line.rpartition("=")[2]) < 0.5
+    picture = cv2.imread(str(tmp_path / "run/lr_finder.png"))
+    assert picture is not None
+    assert picture.std() > 5
+    assert not (tmp_path / "run/checkpoints").exists(), "looking is not training"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("find=batchsize",), "find=batchsize: it is lr or batch_size"),
+        (("find=lr", "trainer=ddp_cpu"), "find=lr looks on one device: add trainer.devices=1"),
+    ],
+)
+def test_what_cannot_be_looked_for_is_refused(
+    tmp_path: Path, overrides: tuple[str, ...], message: str
+) -> None:
+    result = command(tmp_path, "data.num_train=4", *overrides)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+class SmallMemory(pl.LightningModule):
+    """Runs out of memory above ten images, as a GPU would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        if len(batch) > 10:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 1.00 GiB")
+        loss: Tensor = self.layer(batch).sum()
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class Numbers(pl.LightningDataModule):
+    batch_size = 1
+
+    def train_dataloader(self) -> Any:
+        return torch.utils.data.DataLoader(torch.zeros(64, 1), batch_size=self.batch_size)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def trainer(tmp_path: Path) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        default_root_dir=tmp_path,
+    )
+
+
+def test_the_largest_batch_that_fits_is_found(
+    trainer: pl.Trainer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = find("batch_size", trainer, SmallMemory(), Numbers(), str(tmp_path))  # type: ignore[arg-type]
+    assert found == {"data.batch_size": 8}
+    assert "data.batch_size=8" in capsys.readouterr().out
