@@ -8,20 +8,9 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import parse
 
+from detection.data.records import AnnotationError, ObjectRecord, cut_at_borders
+
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
-
-
-class AnnotationError(ValueError):
-    """An annotation that cannot be trained on; the message names the file, the object and the remedy."""
-
-
-class VOCObject(NamedTuple):
-    """One annotated object."""
-
-    name: str
-    box: tuple[float, float, float, float]
-    """``xyxy`` in pixels, 0-based."""
-    difficult: bool
 
 
 class Annotation(NamedTuple):
@@ -31,7 +20,7 @@ class Annotation(NamedTuple):
     """The ``<filename>`` tag; empty if missing."""
     size: tuple[int, int] | None
     """``(height, width)`` from the ``<size>`` tag; None if missing or zero."""
-    objects: tuple[VOCObject, ...]
+    objects: tuple[ObjectRecord, ...]
 
 
 def parse_annotation(path: Path | str) -> Annotation:
@@ -65,7 +54,9 @@ def parse_annotation(path: Path | str) -> Annotation:
     return Annotation(_text(root, "filename"), _parse_size(root), objects)
 
 
-def clip_to_image(annotation: Annotation, size: tuple[int, int], path: Path | str) -> tuple[VOCObject, ...]:
+def clip_to_image(
+    annotation: Annotation, size: tuple[int, int], path: Path | str
+) -> tuple[ObjectRecord, ...]:
     """Cuts the boxes at the borders of the image.
 
     Sets that count pixels from 0 reach -1 here and are pulled back to 0; boxes drawn past the border are
@@ -83,10 +74,9 @@ def clip_to_image(annotation: Annotation, size: tuple[int, int], path: Path | st
     height, width = size
     clipped = []
     for number, item in enumerate(annotation.objects, 1):
-        x1, y1, x2, y2 = item.box
-        box = (max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height)))
+        box = cut_at_borders(item.box, size)
         who = f"{path}: object {number} ({item.name}) with box {_as_written(item.box)}"
-        if box[2] <= box[0] or box[3] <= box[1]:
+        if box is None:
             raise AnnotationError(
                 f"{who} lies outside its image of {width}x{height} pixels: correct the box or remove it"
             )
@@ -101,7 +91,7 @@ def clip_to_image(annotation: Annotation, size: tuple[int, int], path: Path | st
     return tuple(clipped)
 
 
-def _parse_object(element: Element, who: str) -> VOCObject:
+def _parse_object(element: Element, who: str) -> ObjectRecord:
     name = _text(element, "name")
     if not name:
         raise AnnotationError(f"{who} has no <name>: give it its class name or remove the object")
@@ -117,7 +107,7 @@ def _parse_object(element: Element, who: str) -> VOCObject:
             "hold: swap or correct the corners, or remove the object"
         )
     difficult = _text(element, "difficult") == "1"
-    return VOCObject(name, (xmin - 1, ymin - 1, xmax - 1, ymax - 1), difficult)
+    return ObjectRecord(name, (xmin - 1, ymin - 1, xmax - 1, ymax - 1), difficult)
 
 
 def _coordinate(bndbox: Element, corner: str, who: str) -> float:

@@ -10,9 +10,12 @@ import cv2
 import pytorch_lightning as pl
 import torch
 from filelock import FileLock
+from pytorch_lightning.utilities import rank_zero_info
 from torch.utils.data import DataLoader, Dataset
 
+from detection.data.classes import OtherClasses
 from detection.data.collate import CollateList, CollatePadded
+from detection.data.dataset import DetectionDataset
 from detection.data.download import archives_of, download_voc
 from detection.data.grouping import GroupedBatchSampler, aspect_group
 from detection.data.sampling import EvalSampler, SeededDataset, TrainSampler
@@ -36,9 +39,12 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         collate: ``padded`` stacks equal sizes (SSD); ``list`` keeps sizes apart and makes training batches of
             images of like shape (Faster R-CNN).
         batch_size: images per device and training step.
+        global_batch_size: images per training step over all devices, instead of ``batch_size``.
         eval_batch_size: images per device and evaluation step; ``batch_size`` when None.
         num_workers: loader processes per device.
         targets_in_workers: assign training targets in the loader's workers instead of on the device.
+        overfit_images: train, validate and test on so many first images of the training split, without
+            augmentation; None for the real splits.
         seed: seed of order and augmentation.
     """
 
@@ -47,9 +53,11 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
     eval_transform: MakeTransform
     collate: Literal["padded", "list"] = "padded"
     batch_size: int = 32
+    global_batch_size: int | None = None
     eval_batch_size: int | None = None
     num_workers: int = 4
     targets_in_workers: bool = False
+    overfit_images: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -60,7 +68,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
             )
         self.class_names: list[str] = []
         """Known after :meth:`setup`."""
-        self.datasets: dict[str, VOCDetection] = {}
+        self.datasets: dict[str, DetectionDataset] = {}
         self.assign: Callable[..., AnchorTargets] | None = None
         """What assigns targets in the workers, from what the collation knows; it comes from the task."""
 
@@ -70,7 +78,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         split: Literal["train", "val", "test"],
         classes: Sequence[str] | None,
         transform: DetectionTransform,
-    ) -> VOCDetection:
+    ) -> DetectionDataset:
         """Open one split. ``classes`` is None for the first one opened, which decides the class names."""
 
     def setup(self, stage: str | None = None) -> None:
@@ -79,12 +87,35 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
             return
         eval_transform = self.eval_transform(self.size)
         train = self.make_dataset("train", None, self.train_transform(self.size))
+        train.check_training_classes()
         self.class_names = list(train.classes)
+        if self.overfit_images is not None:
+            few = self.make_dataset("train", self.class_names, eval_transform).first(self.overfit_images)
+            self.datasets = {"train": few, "val": few, "test": few}
+            return
         self.datasets = {
             "train": train,
             "val": self.make_dataset("val", self.class_names, eval_transform),
             "test": self.make_dataset("test", self.class_names, eval_transform),
         }
+        for split, dataset in self.datasets.items():
+            for note in dataset.notes:
+                rank_zero_info(f"{split}: {note}")
+
+    def share_batch(self, devices: int) -> None:
+        """Divide ``global_batch_size``, where it is given, among the devices.
+
+        Raises:
+            ValueError: if it does not divide.
+        """
+        if self.global_batch_size is None:
+            return
+        self.batch_size, rest = divmod(self.global_batch_size, devices)
+        if rest or self.batch_size < 1:
+            raise ValueError(
+                f"data.global_batch_size={self.global_batch_size} does not divide among {devices} devices: "
+                "take a multiple."
+            )
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled, augmented batches; the last, smaller one is dropped.
@@ -117,13 +148,14 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Every validation image once, over all processes."""
-        return self._eval_loader("val")
+        return self.eval_dataloader("val")
 
     def test_dataloader(self) -> DataLoader[Any]:
         """Every test image once, over all processes."""
-        return self._eval_loader("test")
+        return self.eval_dataloader("test")
 
-    def _eval_loader(self, split: str) -> DataLoader[Any]:
+    def eval_dataloader(self, split: str) -> DataLoader[Any]:
+        """Every image of a split once, over all processes."""
         dataset = self.datasets[split]
         return self._loader(
             dataset,
@@ -139,6 +171,9 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_one_thread,
+            # A loader draws a seed from torch's global generator, unless it has its own: the numbers that
+            # sampling draws there must not depend on when loaders start.
+            generator=torch.Generator(),
             **options,
         )
 
@@ -158,6 +193,7 @@ class VOCDataModule(DetectionDataModule):
         test_splits: what to test the best checkpoint on; the validation splits when None.
         classes: class names in label order; ``voc`` for the twenty of VOC, None to read them from the
             training data.
+        other_classes: what becomes of objects of classes that are not in ``classes``: ``error`` or ``skip``.
         download: fetch the official archives of these splits into ``root`` where they are not there.
         archive_folder: where archives downloaded earlier lie; they are also looked for in ``root``.
     """
@@ -167,6 +203,7 @@ class VOCDataModule(DetectionDataModule):
     val_splits: Sequence[Split]
     test_splits: Sequence[Split] | None = None
     classes: Sequence[str] | Literal["voc"] | None = "voc"
+    other_classes: OtherClasses = "error"
     download: bool = False
     archive_folder: str | None = None
 
@@ -192,7 +229,7 @@ class VOCDataModule(DetectionDataModule):
             "val": self.val_splits,
             "test": self.test_splits or self.val_splits,
         }
-        return VOCDetection(self.root, splits[split], classes or wanted, transform)
+        return VOCDetection(self.root, splits[split], classes or wanted, transform, self.other_classes)
 
 
 @dataclass(kw_only=True, eq=False)

@@ -13,13 +13,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from PIL import Image, UnidentifiedImageError
-
-from detection.data.annotation import AnnotationError, VOCObject, clip_to_image, parse_annotation
+from detection.data.annotation import clip_to_image, parse_annotation
+from detection.data.records import AnnotationError, ObjectRecord, read_size, report
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 FORMAT = 1  # raise it when an entry or a parsing rule changes: older caches are then ignored
-MAX_REPORTED = 10
 SECOND_COLUMN = re.compile(r"\s+(-1|0|1)$")
 
 
@@ -30,7 +28,7 @@ class Entry(NamedTuple):
     """File name inside ``JPEGImages``."""
     size: tuple[int, int]
     """``(height, width)`` of the image on disk, without regard to EXIF."""
-    objects: tuple[VOCObject, ...]
+    objects: tuple[ObjectRecord, ...]
     """Clipped to the image; may be empty."""
     stamp: tuple[int, ...]
     """mtime in ns and size in bytes of the XML and of the image."""
@@ -70,7 +68,7 @@ def load_index(folder: Path, split: str) -> dict[str, Entry]:
         except (ValueError, OSError) as error:
             problems.append(str(error))
     if problems:
-        raise ValueError(_report(problems, folder, split))
+        raise ValueError(report(problems, f"the images of {folder.name}/{split}"))
     if entries != cached:
         _write_cache(cache_file, entries)
     return entries
@@ -116,7 +114,7 @@ def _read_entry(folder: Path, image_id: str, images: set[str]) -> Entry:
             f"{path} has no image: JPEGImages holds neither {image_id}.jpg (.jpeg, .png) nor "
             f"the <filename> {annotation.filename!r}"
         )
-    size = _image_size(folder / "JPEGImages" / image)
+    size = read_size(folder / "JPEGImages" / image)
     return Entry(image, size, clip_to_image(annotation, size, path), _stamp(folder, image_id, image))
 
 
@@ -137,24 +135,10 @@ def _find_image(image_id: str, filename: str, images: set[str]) -> str | None:
     return next((name for name in candidates if name in images), None)
 
 
-def _image_size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:  # reads the header only
-            return image.height, image.width
-    except UnidentifiedImageError as error:
-        raise AnnotationError(f"{path} is not an image that can be read: replace it or unlist it") from error
-
-
 def _stamp(folder: Path, image_id: str, image: str) -> tuple[int, ...]:
     xml = (folder / "Annotations" / f"{image_id}.xml").stat()
     picture = (folder / "JPEGImages" / image).stat()
     return xml.st_mtime_ns, xml.st_size, picture.st_mtime_ns, picture.st_size
-
-
-def _report(problems: list[str], folder: Path, split: str) -> str:
-    shown = "\n  ".join(problems[:MAX_REPORTED])
-    more = f"\n  ... and {len(problems) - MAX_REPORTED} more" if len(problems) > MAX_REPORTED else ""
-    return f"{len(problems)} of the images of {folder.name}/{split} cannot be used:\n  {shown}{more}"
 
 
 def _cache_file(folder: Path, split: str) -> Path:
@@ -179,7 +163,7 @@ def _decode(entry: list[Any]) -> Entry:
         str(image),
         (int(height), int(width)),
         tuple(
-            VOCObject(str(name), (float(x1), float(y1), float(x2), float(y2)), bool(difficult))
+            ObjectRecord(str(name), (float(x1), float(y1), float(x2), float(y2)), bool(difficult))
             for name, (x1, y1, x2, y2), difficult in objects
         ),
         tuple(stamp),

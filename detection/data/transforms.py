@@ -86,13 +86,18 @@ class DetectionTransform:
 
 
 class ResizeExactly(A.DualTransform):  # type: ignore[misc]
-    """Resize to a fixed size, ignoring the aspect ratio: area averages to shrink, cubic to enlarge."""
+    """Resize to a fixed size, ignoring the aspect ratio: area averages to shrink, cubic to enlarge.
+
+    Args:
+        size: ``(height, width)``.
+        bilinear: interpolate bilinearly in any case, without averaging, as torchvision's SSD does.
+    """
 
     _targets = (A.core.type_definitions.Targets.IMAGE, A.core.type_definitions.Targets.BBOXES)
 
-    def __init__(self, size: tuple[int, int]) -> None:
+    def __init__(self, size: tuple[int, int], bilinear: bool = False) -> None:
         super().__init__(p=1.0)
-        self.size = size
+        self.size, self.bilinear = size, bilinear
 
     def apply(self, img: NDArray[np.uint8], **params: Any) -> NDArray[np.uint8]:
         """Resize the pixels."""
@@ -102,6 +107,7 @@ class ResizeExactly(A.DualTransform):  # type: ignore[misc]
             height <= img.shape[0] and width <= img.shape[1],
         )
         interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC if grows else cv2.INTER_LINEAR
+        interpolation = cv2.INTER_LINEAR if self.bilinear else interpolation
         return np.asarray(cv2.resize(img, (width, height), interpolation=interpolation), dtype=np.uint8)
 
     def apply_to_bboxes(self, bboxes: NDArray[np.float32], **params: Any) -> NDArray[np.float32]:
@@ -113,17 +119,22 @@ class ResizeShort(A.DualTransform):  # type: ignore[misc]
     """Resize the short side to ``short``, but the long side to no more than ``longest``, bilinearly.
 
     The aspect ratio is kept up to rounding (Faster R-CNN paper, section 3.3).
+
+    Args:
+        short: in pixels.
+        longest: in pixels.
+        round_down: see ``short_side_size``.
     """
 
     _targets = (A.core.type_definitions.Targets.IMAGE, A.core.type_definitions.Targets.BBOXES)
 
-    def __init__(self, short: int, longest: int) -> None:
+    def __init__(self, short: int, longest: int, round_down: bool = False) -> None:
         super().__init__(p=1.0)
-        self.short, self.longest = short, longest
+        self.short, self.longest, self.round_down = short, longest, round_down
 
     def apply(self, img: NDArray[np.uint8], **params: Any) -> NDArray[np.uint8]:
         """Resize the pixels."""
-        height, width = short_side_size(img.shape[:2], self.short, self.longest)
+        height, width = short_side_size(img.shape[:2], self.short, self.longest, self.round_down)
         return np.asarray(cv2.resize(img, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
     def apply_to_bboxes(self, bboxes: NDArray[np.float32], **params: Any) -> NDArray[np.float32]:
@@ -131,8 +142,20 @@ class ResizeShort(A.DualTransform):  # type: ignore[misc]
         return bboxes
 
 
-def short_side_size(size: Sequence[int], short: int, longest: int) -> tuple[int, int]:
-    """The ``(height, width)`` of an image of ``size`` after :class:`ResizeShort`."""
+def short_side_size(
+    size: Sequence[int], short: int, longest: int, round_down: bool = False
+) -> tuple[int, int]:
+    """The ``(height, width)`` of an image of ``size`` after :class:`ResizeShort`.
+
+    Args:
+        size: sides of the image in pixels.
+        short: length of the shortest side, unless the longest would be too long.
+        longest: at most the length of the longest side.
+        round_down: cut fractions of a pixel off, as torchvision does, in place of rounding them.
+    """
+    if round_down:
+        scale = min(short / min(size), longest / max(size))
+        return max(1, int(size[0] * scale)), max(1, int(size[1] * scale))
     scale = short / min(size)
     if round(scale * max(size)) > longest:
         scale = longest / max(size)
@@ -179,9 +202,14 @@ def ssd_train_transform(
     return DetectionTransform(steps, min_box_side=_MIN_TRAIN_SIDE)
 
 
-def ssd_eval_transform(size: int | Sequence[int]) -> DetectionTransform:
-    """SSD's evaluation transform: resize to ``size`` (side, or height and width), nothing else."""
-    return DetectionTransform([ResizeExactly(_height_width(size))])
+def ssd_eval_transform(size: int | Sequence[int], bilinear: bool = False) -> DetectionTransform:
+    """SSD's evaluation transform: resize, nothing else.
+
+    Args:
+        size: side, or height and width.
+        bilinear: see :class:`ResizeExactly`.
+    """
+    return DetectionTransform([ResizeExactly(_height_width(size), bilinear)])
 
 
 def faster_rcnn_train_transform(
@@ -200,6 +228,11 @@ def faster_rcnn_train_transform(
     return DetectionTransform(steps, min_box_side=_MIN_TRAIN_SIDE)
 
 
-def faster_rcnn_eval_transform(size: int | Sequence[int]) -> DetectionTransform:
-    """Faster R-CNN's evaluation transform: resize to ``size`` (shortest and longest side), nothing else."""
-    return DetectionTransform([ResizeShort(*_short_and_longest(size))])
+def faster_rcnn_eval_transform(size: int | Sequence[int], round_down: bool = False) -> DetectionTransform:
+    """Faster R-CNN's evaluation transform: resize, nothing else.
+
+    Args:
+        size: lengths of the shortest side and, at most, of the longest.
+        round_down: see ``short_side_size``.
+    """
+    return DetectionTransform([ResizeShort(*_short_and_longest(size), round_down)])

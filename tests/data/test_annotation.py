@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from detection.data.annotation import Annotation, AnnotationError, VOCObject, clip_to_image, parse_annotation
+from detection.data.annotation import Annotation, clip_to_image, parse_annotation
+from detection.data.records import AnnotationError, ObjectRecord
 
 BOX = "<bndbox><xmin>11</xmin><ymin>21</ymin><xmax>31</xmax><ymax>41</ymax></bndbox>"
 SIZE = "<size><width>100</width><height>50</height><depth>3</depth></size>"
@@ -24,14 +25,14 @@ def test_parses_one_based_corners_to_zero_based(tmp_path: Path) -> None:
     dog = f"<object><name>dog</name>{BOX}</object>"
     box = (10.0, 20.0, 30.0, 40.0)
     assert parse_annotation(write(tmp_path, cat + dog)) == Annotation(
-        "a.jpg", (50, 100), (VOCObject("cat", box, True), VOCObject("dog", box, False))
+        "a.jpg", (50, 100), (ObjectRecord("cat", box, True), ObjectRecord("dog", box, False))
     )
 
 
 def test_accepts_float_coordinates_any_order_and_spaces(tmp_path: Path) -> None:
     bndbox = "<bndbox><ymax>9.5</ymax><xmin> 1.25 </xmin><xmax>8</xmax><ymin>2</ymin></bndbox>"
     annotation = parse_annotation(write(tmp_path, f"<object>{bndbox}<name>cat</name></object>"))
-    assert annotation.objects == (VOCObject("cat", (0.25, 1.0, 7.0, 8.5), False),)
+    assert annotation.objects == (ObjectRecord("cat", (0.25, 1.0, 7.0, 8.5), False),)
 
 
 def test_boxes_of_body_parts_are_not_objects(tmp_path: Path) -> None:
@@ -96,8 +97,10 @@ def test_entity_bomb_is_refused(tmp_path: Path) -> None:
         parse_annotation(write(tmp_path, f"<object><name>&c;</name>{BOX}</object>", head))
 
 
-def clip(box: tuple[float, float, float, float], xml_size: tuple[int, int] | None = (50, 100)) -> VOCObject:
-    annotation = Annotation("a.jpg", xml_size, (VOCObject("cat", box, False),))
+def clip(
+    box: tuple[float, float, float, float], xml_size: tuple[int, int] | None = (50, 100)
+) -> ObjectRecord:
+    annotation = Annotation("a.jpg", xml_size, (ObjectRecord("cat", box, False),))
     return clip_to_image(annotation, (50, 100), "a.xml")[0]
 
 
@@ -112,7 +115,7 @@ def clip(box: tuple[float, float, float, float], xml_size: tuple[int, int] | Non
 def test_clips_boxes_to_the_image(
     box: tuple[float, float, float, float], expected: tuple[float, float, float, float]
 ) -> None:
-    assert clip(box) == VOCObject("cat", expected, False)
+    assert clip(box) == ObjectRecord("cat", expected, False)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,112 @@
+"""Class names, found in the data or given; objects of other classes are refused or left out."""
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+from detection.data.records import ImageRecord
+
+OtherClasses = Literal["error", "skip"]
+"""What becomes of objects whose class is not among the wanted ones."""
+
+
+# Finds "dgo" for "dog", but not "star" for "square".
+_CLOSE = 0.65
+
+
+class Selection(NamedTuple):
+    """The objects of the wanted classes."""
+
+    records: list[ImageRecord]
+    """All images; those without a wanted object stay, as background."""
+    left_out: Counter[str]
+    """Number of left out objects of each other class."""
+
+
+def found_classes(records: Iterable[ImageRecord]) -> list[str]:
+    """Returns the names that objects have, sorted.
+
+    Spellings that differ by case are one class, under the name that is written most often.
+
+    Raises:
+        ValueError: there is no object.
+    """
+    counts = Counter(item.name for record in records for item in record.objects)
+    if not counts:
+        raise ValueError(
+            "no image has an object, so no class names can be read from the data: give data.classes"
+        )
+    spellings = {name.casefold(): name for name, _ in reversed(counts.most_common())}
+    return sorted(spellings.values())
+
+
+def select_classes(
+    records: Iterable[ImageRecord], classes: Sequence[str], other_classes: OtherClasses = "error"
+) -> Selection:
+    """Keeps the objects of some classes, under the names as ``classes`` writes them.
+
+    Args:
+        records: the images.
+        classes: the wanted names.
+        other_classes: ``error`` refuses an object of any other class, which protects from misspelt names;
+            ``skip`` leaves it out.
+
+    Raises:
+        ValueError: the names are not distinct, or an object has another class.
+    """
+    wanted = {name.casefold(): name for name in classes}
+    if not classes or len(wanted) < len(classes):
+        raise ValueError(f"classes must be distinct names, regardless of case; got {list(classes)}")
+    left_out: Counter[str] = Counter()
+    selected = []
+    for record in records:
+        kept = []
+        for number, item in enumerate(record.objects, 1):
+            name = wanted.get(item.name.casefold())
+            if name is not None:
+                kept.append(item if item.name == name else item._replace(name=name))
+            elif other_classes == "error":
+                raise ValueError(_unknown_class(f"{record.source}: object {number}", item.name, classes))
+            else:
+                left_out[item.name] += 1
+        selected.append(record._replace(objects=tuple(kept)))
+    return Selection(selected, left_out)
+
+
+def refuse_misspelt(classes: Sequence[str], used: Iterable[str], left_out: Iterable[str]) -> None:
+    """Refuses a wanted class that no object has while objects of nearly the same name were left out.
+
+    Args:
+        classes: the wanted names.
+        used: the wanted names that objects have.
+        left_out: the names of the objects that were left out.
+
+    Raises:
+        ValueError: with the name that was likely meant.
+    """
+    others = {name.casefold(): name for name in left_out}
+    for name in set(classes) - set(used):
+        close = difflib.get_close_matches(name.casefold(), others, n=1, cutoff=_CLOSE)
+        if close:
+            raise ValueError(
+                f"data.classes: no object has the class {name!r}, did you mean {others[close[0]]!r}? "
+                f"Correct the name in data.classes, or take it out if {others[close[0]]!r} is another class"
+            )
+
+
+def say_left_out(left_out: Counter[str]) -> str:
+    """Says in one line how many objects of which classes were left out."""
+    shown = ", ".join(f"{name} {count}" for name, count in left_out.most_common(10))
+    more = f" and {len(left_out) - 10} more classes" if len(left_out) > 10 else ""
+    return f"{left_out.total()} objects of other classes are left out: {shown}{more}"
+
+
+def _unknown_class(who: str, name: str, classes: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, classes, n=1)
+    return (
+        f"{who} has the unknown class "
+        + (f"{name!r}, did you mean {close[0]!r}?" if close else f"{name!r}.")
+        + f" The classes are: {', '.join(classes)}."
+        + " Correct the annotation or set data.classes; data.other_classes=skip leaves such objects out"
+    )

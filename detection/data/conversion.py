@@ -1,0 +1,166 @@
+"""From one annotation format to another: VOC, COCO and YOLO, in any direction."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from detection.data.classes import OtherClasses, found_classes, refuse_misspelt, say_left_out, select_classes
+from detection.data.coco import read_coco
+from detection.data.records import Box, read_orientation
+from detection.data.voc import read_voc
+from detection.data.writers.sets import (
+    COCO_LAYOUT,
+    COCOLayout,
+    Sets,
+    write_coco_set,
+    write_voc_set,
+    write_yolo_set,
+)
+from detection.data.writers.voc_writer import from_voc_corners, voc_corners
+from detection.data.yolo import read_yolo
+
+Format = Literal["voc", "coco", "yolo"]
+Split = str | tuple[int | str, str]
+WRITERS = {"voc": write_voc_set, "coco": write_coco_set, "yolo": write_yolo_set}
+
+
+def convert(
+    source: Format,
+    to: Format,
+    root: str,
+    out: str,
+    splits: Sequence[Split] = ("train", "val"),
+    classes: Sequence[str] | None = None,
+    other_classes: OtherClasses = "error",
+    link: bool = False,
+    coco_images: str = COCO_LAYOUT.images,
+    coco_annotations: str = COCO_LAYOUT.annotations,
+) -> list[str]:
+    """Writes the splits of a set in another format, with their images, into a new folder.
+
+    The folder appears when it is whole; an interrupted conversion leaves nothing behind.
+
+    Args:
+        source: the format to read.
+        to: the format to write.
+        root: the set to read, as the format's ``data.root``.
+        out: the folder to write; it must not exist, or be empty.
+        splits: names of splits; for VOC also pairs such as ``(2007, "trainval")``, of which those with one
+            name are joined.
+        classes: class names in the order of the labels; None takes all that the set names, and for VOC all
+            that objects have, sorted.
+        other_classes: what becomes of objects of other classes: ``error`` or ``skip``, which leaves them out.
+        link: link to the images instead of copying them.
+        coco_images: the folder of a split's images in a COCO set that is read.
+        coco_annotations: the JSON file of a split in a COCO set that is read.
+
+    Returns:
+        What the user should know: a sentence for each way in which the two sets differ.
+
+    Raises:
+        FileNotFoundError: part of the set is missing.
+        FileExistsError: the output folder holds something.
+        ValueError: the set is wrong, or does not fit the format to write.
+    """
+    target = Path(out).expanduser()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise FileExistsError(
+            f"{target} exists and is not empty: move it away or choose another folder (out=...)"
+        )
+    sets, names = _read(source, Path(root).expanduser(), splits, COCOLayout(coco_images, coco_annotations))
+    sets, names, notes = _select(sets, names, classes, other_classes)
+    if (source == "voc") != (to == "voc"):
+        _refuse_rotated(sets)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".converting-", dir=target.parent) as temporary:
+        fresh = Path(temporary) / target.name
+        WRITERS[to](fresh, sets, names, link)
+        if target.exists():
+            target.rmdir()
+        fresh.rename(target)
+    counts = ", ".join(f"{name} {len(records)} images" for name, records in sets.items())
+    return [f"{target}: {counts}; {len(names)} classes", *notes, *_losses(source, to, sets)]
+
+
+def _read(source: Format, root: Path, splits: Sequence[Split], layout: COCOLayout) -> tuple[Sets, list[str]]:
+    sets: Sets = {}
+    names: list[str] = []
+    if not splits:
+        raise ValueError("splits=[]: name one or more, such as splits=[train,val]")
+    for split in splits:
+        if source != "voc" and not isinstance(split, str):
+            raise ValueError(f"splits: {list(split)} is for VOC; a split of {source} is a name such as train")
+        name = str(split if isinstance(split, str) else split[-1])
+        if source == "voc":
+            records = read_voc(root, [split])
+        elif source == "coco":
+            images, annotations = (root / part for part in layout.of(name))
+            records, found = read_coco(images, annotations)
+            names += [new for new in found if new not in names]
+        else:
+            records, names = read_yolo(root, name)
+        sets.setdefault(name, []).extend(records)
+    for name, records in sets.items():
+        _refuse_repeated((record.image_id for record in records), name)
+    return sets, names or found_classes(record for records in sets.values() for record in records)
+
+
+def _refuse_repeated(image_ids: Iterable[str], name: str) -> None:
+    image_id, count = Counter(image_ids).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"the image {image_id} is in {count} of the splits that make up {name}: give one")
+
+
+def _select(
+    sets: Sets, names: list[str], classes: Sequence[str] | None, other_classes: OtherClasses
+) -> tuple[Sets, list[str], list[str]]:
+    wanted = names if classes is None else [name.strip() for name in classes]
+    left_out: Counter[str] = Counter()
+    chosen: Sets = {}
+    for name, records in sets.items():
+        chosen[name], others = select_classes(records, wanted, other_classes)
+        left_out += others
+    used = {item.name for records in chosen.values() for record in records for item in record.objects}
+    refuse_misspelt(wanted, used, left_out)
+    return chosen, wanted, [say_left_out(left_out)] if left_out else []
+
+
+def _refuse_rotated(sets: Sets) -> None:
+    for records in sets.values():
+        for record in records:
+            if read_orientation(record.path) not in (0, 1):
+                raise ValueError(
+                    f"{record.path} is stored rotated (EXIF): boxes of VOC belong to the pixels as stored, "
+                    "those of COCO and YOLO to the image as shown. Make the two one before converting: turn "
+                    "the pixels of a COCO or YOLO set, or remove the tag of a VOC set"
+                )
+
+
+def _losses(source: Format, to: Format, sets: Sets) -> list[str]:
+    """Says what the format that was written cannot hold."""
+    everything = {record.path: record for records in sets.values() for record in records}.values()
+    notes = []
+    difficult = sum(item.difficult for record in everything for item in record.objects)
+    if difficult and to == "yolo":
+        notes.append(f"{difficult} difficult or crowd objects are ordinary ones now: YOLO cannot mark them")
+    if difficult and source == "voc" and to == "coco":
+        notes.append(f"{difficult} difficult objects are crowd regions now (iscrowd): no longer trained on")
+    if difficult and source == "coco" and to == "voc":
+        notes.append(f"{difficult} crowd regions are difficult objects now: still ignored, but trained on")
+    if to == "voc":
+        moves = [_move(item.box, record.size) for record in everything for item in record.objects]
+        moved = [move for move in moves if move > 1e-3]
+        if moved:
+            notes.append(
+                f"{len(moved)} of {len(moves)} boxes moved by up to {max(moved):.2f} pixels: VOC's corners "
+                "are whole pixels, counted from 1 to the image's width and height"
+            )
+    return notes
+
+
+def _move(box: Box, size: tuple[int, int]) -> float:
+    """Distance, in pixels, by which rounding to VOC's corners moves a box."""
+    rounded = from_voc_corners(voc_corners(box, size))
+    return max(abs(a - b) for a, b in zip(box, rounded, strict=True))

@@ -1,0 +1,154 @@
+"""Annotated images as a dataset, whatever format they were written in."""
+
+from collections.abc import Sequence
+from copy import copy
+from pathlib import Path
+from typing import Protocol, Self
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from detection.data.classes import OtherClasses, refuse_misspelt, say_left_out, select_classes
+from detection.data.records import ImageRecord
+from detection.types import Sample, Target
+
+
+class SampleTransform(Protocol):
+    """From a decoded image and its objects to the network's input."""
+
+    def seed(self, seed: int) -> None:
+        """Fix the random state of the next call."""
+
+    def __call__(
+        self,
+        image: NDArray[np.uint8],
+        boxes: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        difficult: NDArray[np.bool_],
+    ) -> tuple[Tensor, NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
+        """Takes the image as ``(H, W, 3)`` and returns it as uint8 ``(3, H', W')``, with its objects."""
+
+
+class DetectionDataset(Dataset[Sample]):
+    """Images and the objects in them. Each format's subclass reads the records.
+
+    Args:
+        records: the images and their objects, checked.
+        classes: names in the order of the labels; objects match regardless of case.
+        transform: applied to each decoded image and its objects.
+        other_classes: what becomes of objects of other classes: ``error`` or ``skip``, which leaves them out.
+        upright: turn images as their EXIF orientation asks. The boxes of a format belong either to the
+            pixels as stored or to the image as it is shown.
+
+    Raises:
+        ValueError: an object has another class, or the names are not distinct.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[ImageRecord],
+        classes: Sequence[str],
+        transform: SampleTransform | None = None,
+        other_classes: OtherClasses = "error",
+        upright: bool = False,
+    ) -> None:
+        self.transform = transform
+        self.upright = upright
+        self.classes = tuple(name.strip() for name in classes)
+        """Class names, in the order of the labels."""
+        selected, self.left_out = select_classes(records, self.classes, other_classes)
+        self.notes = [say_left_out(self.left_out)] if self.left_out else []
+        """What the user should know about how the data was read."""
+        self.image_ids = [record.image_id for record in selected]
+        """Name of each image, unique in the set."""
+        self.sizes = [record.size for record in selected]
+        """``(height, width)`` of each image on disk."""
+        self._paths = [str(record.path) for record in selected]
+        self._sources = [record.source for record in selected]
+        # The objects of all images end to end, in few large arrays: workers share their memory, while a
+        # million small Python objects would be copied by each worker that looks at them.
+        labels = {name: label for label, name in enumerate(self.classes)}
+        objects = [item for record in selected for item in record.objects]
+        self._boxes = np.array([item.box for item in objects], dtype=np.float32).reshape(-1, 4)
+        self._labels = np.array([labels[item.name] for item in objects], dtype=np.int64)
+        self._difficult = np.array([item.difficult for item in objects], dtype=np.bool_)
+        self._ends = np.cumsum([0, *(len(record.objects) for record in selected)])
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Decodes one image.
+
+        Raises:
+            ValueError: the file cannot be decoded, or is not of the size that its annotation was made for.
+        """
+        target = self.annotation(index)
+        image = self._read_image(index)
+        if self.transform is None:
+            return Sample(torch.from_numpy(image).permute(2, 0, 1).contiguous(), target)
+        tensor, boxes, labels, difficult = self.transform(
+            image, target["boxes"].numpy(), target["labels"].numpy(), target["difficult"].numpy()
+        )
+        target["boxes"] = torch.as_tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+        target["labels"] = torch.as_tensor(labels, dtype=torch.int64)
+        target["difficult"] = torch.as_tensor(difficult, dtype=torch.bool)
+        return Sample(tensor, target)
+
+    def annotation(self, index: int) -> Target:
+        """Returns one image's objects in the pixels of the file, without decoding it."""
+        index = range(len(self))[index]
+        rows = slice(self._ends[index], self._ends[index + 1])
+        return Target(
+            boxes=torch.from_numpy(self._boxes[rows].copy()),
+            labels=torch.from_numpy(self._labels[rows].copy()),
+            difficult=torch.from_numpy(self._difficult[rows].copy()),
+            image_id=self.image_ids[index],
+            size=self.sizes[index],
+        )
+
+    def seed(self, seed: int) -> None:
+        """Fixes the random state of the next sample's transform."""
+        if self.transform is not None:
+            self.transform.seed(seed)
+
+    def first(self, count: int) -> Self:
+        """Returns a dataset of the first images alone, with the same classes.
+
+        Raises:
+            ValueError: there are not so many.
+        """
+        if not 1 <= count <= len(self):
+            raise ValueError(f"the first {count} of {len(self)} images are wanted: take 1 to {len(self)}")
+        few = copy(self)
+        few.image_ids, few.sizes = self.image_ids[:count], self.sizes[:count]
+        return few
+
+    def check_training_classes(self) -> None:
+        """Notes classes that no object has; a set for validation may well lack some.
+
+        Raises:
+            ValueError: objects of nearly the same name as such a class were left out.
+        """
+        used = {self.classes[label] for label in np.unique(self._labels)}
+        refuse_misspelt(self.classes, used, self.left_out)
+        unused = [name for name in self.classes if name not in used]
+        if unused:
+            self.notes.append(f"no object has the class {', '.join(unused)}")
+
+    def _read_image(self, index: int) -> NDArray[np.uint8]:
+        path, size = Path(self._paths[index]), self.sizes[index]
+        flags = cv2.IMREAD_COLOR if self.upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        image = cv2.imread(str(path), flags)
+        if image is None:
+            raise ValueError(f"{path} cannot be decoded: replace the file or take it off the lists")
+        if image.shape[:2] != size:
+            raise ValueError(
+                f"{path} has {image.shape[1]}x{image.shape[0]} pixels, but {self._sources[index]} is for "
+                f"{size[1]}x{size[0]}: was the image resized or rotated (EXIF) after it was annotated?"
+            )
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)

@@ -1,0 +1,1 @@
+"""Annotations and detections as files: one module for each format."""

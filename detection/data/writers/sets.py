@@ -1,0 +1,129 @@
+"""Whole sets as files: the images and annotations of each split, laid out as each format has them."""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.progress import track
+
+from detection.data.records import ImageRecord
+from detection.data.writers.coco_writer import COCOWriter
+from detection.data.writers.voc_writer import write_voc
+from detection.data.writers.yolo_writer import write_data_yaml, write_yolo_labels
+
+Sets = dict[str, list[ImageRecord]]
+"""The images of each split, by the split's name."""
+
+
+class COCOLayout(NamedTuple):
+    """Where a COCO set keeps its parts, relative to its root; ``{split}`` stands for the split's name."""
+
+    images: str
+    annotations: str
+
+    def of(self, split: str) -> tuple[str, str]:
+        """Returns the folder of images and the JSON file of a split."""
+        return self.images.replace("{split}", split), self.annotations.replace("{split}", split)
+
+
+COCO_LAYOUT = COCOLayout("{split}2017", "annotations/instances_{split}2017.json")
+
+
+def write_voc_set(folder: Path, sets: Sets, names: list[str], link: bool) -> None:
+    """Writes ``Annotations``, ``JPEGImages`` and ``ImageSets/Main``.
+
+    Args:
+        folder: a folder that does not exist.
+        sets: the images of each split, their objects named as in ``names``.
+        names: class names, in the order of the labels.
+        link: link to the images instead of copying them.
+    """
+    for part in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (folder / part).mkdir(parents=True)
+    # All splits share one folder, and an image may be in several of them.
+    everything = {record.path: record for records in sets.values() for record in records}
+    stems = _stems(everything.values())
+    for record in track(everything.values(), "Writing VOC"):
+        image_name = stems[record.path] + record.path.suffix
+        _place_image(record.path, folder / "JPEGImages" / image_name, link)
+        boxes, labels, difficult = _columns(record, names)
+        annotation = folder / "Annotations" / f"{stems[record.path]}.xml"
+        write_voc(annotation, image_name, record.size, boxes, labels, names, difficult=difficult)
+    for name, records in sets.items():
+        text = "".join(f"{stems[record.path]}\n" for record in records)
+        (folder / "ImageSets" / "Main" / f"{name}.txt").write_text(text, encoding="utf-8")
+
+
+def write_coco_set(folder: Path, sets: Sets, names: list[str], link: bool) -> None:
+    """Writes a folder of images and a JSON file for each split, where COCO 2017 has them.
+
+    Args:
+        folder: a folder that does not exist.
+        sets: the images of each split, their objects named as in ``names``.
+        names: class names, in the order of the labels.
+        link: link to the images instead of copying them.
+    """
+    for name, records in sets.items():
+        images, annotations = (folder / part for part in COCO_LAYOUT.of(name))
+        images.mkdir(parents=True)
+        annotations.parent.mkdir(exist_ok=True)
+        stems, writer = _stems(records), COCOWriter(names)
+        for record in track(records, f"Writing COCO: {name}"):
+            image_name = stems[record.path] + record.path.suffix
+            _place_image(record.path, images / image_name, link)
+            boxes, labels, difficult = _columns(record, names)
+            writer.add(image_name, record.size, boxes, labels, crowd=difficult)
+        writer.write(annotations)
+
+
+def write_yolo_set(folder: Path, sets: Sets, names: list[str], link: bool) -> None:
+    """Writes ``images/<split>``, ``labels/<split>`` and ``data.yaml``.
+
+    Args:
+        folder: a folder that does not exist.
+        sets: the images of each split, their objects named as in ``names``.
+        names: class names, in the order of the labels.
+        link: link to the images instead of copying them.
+    """
+    for name, records in sets.items():
+        for part in ("images", "labels"):
+            (folder / part / name).mkdir(parents=True)
+        stems = _stems(records)
+        for record in track(records, f"Writing YOLO: {name}"):
+            stem = stems[record.path]
+            _place_image(record.path, folder / "images" / name / (stem + record.path.suffix), link)
+            boxes, labels, _ = _columns(record, names)
+            write_yolo_labels(folder / "labels" / name / f"{stem}.txt", record.size, boxes, labels)
+    write_data_yaml(folder / "data.yaml", names, {name: f"images/{name}" for name in sets})
+
+
+def _columns(record: ImageRecord, names: list[str]) -> tuple[list[Sequence[float]], list[int], list[bool]]:
+    boxes: list[Sequence[float]] = [item.box for item in record.objects]
+    labels = [names.index(item.name) for item in record.objects]
+    return boxes, labels, [item.difficult for item in record.objects]
+
+
+def _stems(records: Iterable[ImageRecord]) -> dict[Path, str]:
+    """Names each image without its folder, and with it where two images share a name."""
+    records = list(records)
+    counts = Counter(record.path.stem.casefold() for record in records)
+    stems: dict[Path, str] = {}
+    for record in records:
+        stem = record.path.stem
+        if counts[stem.casefold()] > 1:
+            stem = "_".join(record.path.parts[-3:]).replace(".", "_")
+        stems[record.path] = stem
+    stem, count = Counter(stems.values()).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"{count} images would be named {stem}: rename images so that their names differ")
+    return stems
+
+
+def _place_image(image: Path, place: Path, link: bool) -> None:
+    if link:
+        os.symlink(image.resolve(), place)
+    else:
+        shutil.copyfile(image, place)

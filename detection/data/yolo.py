@@ -1,0 +1,251 @@
+"""The YOLO format as a dataset: a ``data.yaml``, and a text file of normalised boxes beside each image."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from rich.progress import track
+
+from detection.data.classes import OtherClasses
+from detection.data.dataset import DetectionDataset, SampleTransform
+from detection.data.records import (
+    AnnotationError,
+    ImageRecord,
+    ObjectRecord,
+    cut_at_borders,
+    read_size,
+    report,
+)
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+# Written coordinates are rounded: the far corner of a box at the border may come out a hair past 1.
+TOLERANCE = 1e-3
+_FEW = 2000  # images whose sizes and labels are read in about a second
+
+
+class YOLODetection(DetectionDataset):
+    """Images and boxes of one split of a YOLO dataset, read and checked when the dataset is made.
+
+    ``data.yaml`` names the classes (``names``, a list or numbered) and where the images of each split are: a
+    folder, a text file that lists them, or several of these, relative to ``path``, which is relative to the
+    file. The label file of ``images/a.jpg`` is ``labels/a.txt``; where no folder is called ``images``, it is
+    beside the image. A line is ``class x y width height``: the centre and size of a box, in fractions of the
+    image as it is shown (EXIF orientations are heeded). A line with more numbers is a polygon, of which the
+    bounding box is taken. An image without a label file has no objects. An image is named by its path
+    relative to the dataset.
+
+    Args:
+        root: the folder with ``data.yaml``, or another YAML file like it.
+        split: ``train``, ``val`` or ``test``.
+        classes: names in the order of the labels; None takes the names of ``data.yaml``.
+        transform: applied to each decoded image and its objects.
+        other_classes: what becomes of objects of other classes: ``error`` or ``skip``, which leaves them out.
+
+    Raises:
+        FileNotFoundError: the YAML file, a folder or a list is missing.
+        ValueError: the YAML file or a label file is wrong, or an image is missing or listed twice.
+    """
+
+    def __init__(
+        self,
+        root: Path | str,
+        split: str = "train",
+        classes: Sequence[str] | None = None,
+        transform: SampleTransform | None = None,
+        other_classes: OtherClasses = "error",
+    ) -> None:
+        records, names = read_yolo(root, split)
+        wanted = names if classes is None else classes
+        super().__init__(records, wanted, transform, other_classes, upright=True)
+
+
+class _Description(NamedTuple):
+    file: Path
+    base: Path
+    """What the paths of the splits are relative to."""
+    names: list[str]
+    content: dict[str, Any]
+
+
+def read_yolo(root: Path | str, split: str) -> tuple[list[ImageRecord], list[str]]:
+    """Reads one split of a YOLO dataset; see `YOLODetection`.
+
+    Returns:
+        The images, and the names of the classes in the order of their numbers.
+
+    Raises:
+        FileNotFoundError: the YAML file, a folder or a list is missing.
+        ValueError: the YAML file or a label file is wrong, or an image is missing or listed twice.
+    """
+    description = _read_description(Path(root).expanduser())
+    images = list(_list_images(description, split))
+    where = f"the images of {split} in {description.file}"
+    if not images:
+        raise ValueError(f"{description.file}: {split} has no images ({', '.join(IMAGE_SUFFIXES)}): add some")
+    image, count = Counter(images).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"{image} is listed {count} times in {split}: list each image once")
+    if not any(_label_file(image).is_file() for image in images):
+        raise FileNotFoundError(
+            f"none of the {len(images)} images of {split} has a label file; {_label_file(images[0])} would "
+            f"be that of {images[0]}: put the labels there (an image without objects may go without)"
+        )
+    records, problems = [], []
+    for image in track(images, f"Reading labels: {split}", disable=len(images) < _FEW):
+        try:
+            records.append(_read_image(image, description))
+        except (ValueError, OSError) as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError(report(problems, where))
+    return records, description.names
+
+
+def _read_description(root: Path) -> _Description:
+    file = root if root.suffix in (".yaml", ".yml") else root / "data.yaml"
+    if not file.is_file():
+        there = ", ".join(sorted(path.name for path in file.parent.glob("*.y*ml"))) or "none"
+        raise FileNotFoundError(
+            f"{file} does not exist; YAML files in that folder: {there}. Point data.root to the folder that "
+            "holds data.yaml, or to a YAML file of another name"
+        )
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is not well-formed YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} should hold keys and values: train, val and names")
+    names = _class_names(content, file)
+    base = file.parent / str(content.get("path") or "")
+    if not base.is_dir():
+        raise FileNotFoundError(
+            f"{file}: the folder {base} of its key 'path' does not exist; correct it, or remove 'path' if "
+            "the images lie beside the file"
+        )
+    return _Description(file, base, names, content)
+
+
+def _class_names(content: dict[str, Any], file: Path) -> list[str]:
+    names = content.get("names")
+    if isinstance(names, dict) and set(names) == set(range(len(names))):
+        names = [names[number] for number in range(len(names))]
+    if not isinstance(names, list) or not names or not all(str(name).strip() for name in names):
+        raise ValueError(
+            f"{file}: 'names' is {names!r}; it should list the class names, or number them from 0 without "
+            "a gap"
+        )
+    if content.get("nc", len(names)) != len(names):
+        raise ValueError(
+            f"{file}: 'nc' is {content['nc']}, but 'names' has {len(names)}: correct one of them"
+        )
+    return [str(name).strip() for name in names]
+
+
+def _list_images(description: _Description, split: str) -> Iterator[Path]:
+    """Yields the images of a split, folders sorted by name and lists in their order."""
+    places = description.content.get(split)
+    if not places:
+        keys = ("train", "val", "test")
+        there = ", ".join(key for key in keys if description.content.get(key)) or "none"
+        raise ValueError(f"{description.file} has no split {split!r}; its splits are: {there}")
+    for place in places if isinstance(places, list) else [places]:
+        path = _find_place(description, str(place), split)
+        if path.is_dir():
+            images = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+            _refuse_labels_without_image(path, images)
+            yield from images
+        else:
+            yield from _read_list(path, description.base)
+
+
+def _find_place(description: _Description, place: str, split: str) -> Path:
+    path = description.base / place
+    # Roboflow exports '../train/images' for a folder that is beside the file.
+    candidates = [path, description.base / place.removeprefix("../")]
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
+    raise FileNotFoundError(
+        f"{description.file}: {split} is {place!r}, but {path} does not exist; correct it, or the key 'path'"
+    )
+
+
+def _read_list(path: Path, base: Path) -> Iterator[Path]:
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+        if line.strip():
+            name = line.strip()
+            candidates = [path.parent / name, base / name]
+            found = next((image for image in candidates if image.is_file()), None)
+            if found is None:
+                raise ValueError(
+                    f"{path}: line {number}: there is no image {candidates[0]}; list images by paths "
+                    "relative to this file, or remove the line"
+                )
+            yield found
+
+
+def _label_file(image: Path) -> Path:
+    parts = list(image.parts)
+    if "images" in parts[:-1]:
+        last = max(position for position, part in enumerate(parts[:-1]) if part == "images")
+        parts[last] = "labels"
+    return Path(*parts).with_suffix(".txt")
+
+
+def _refuse_labels_without_image(folder: Path, images: Sequence[Path]) -> None:
+    labels = _label_file(folder / "any.jpg").parent
+    if labels == folder:
+        return
+    expected = {_label_file(image) for image in images}
+    lonely = [file for file in labels.rglob("*.txt") if file not in expected and file.name != "classes.txt"]
+    if lonely:
+        problems = [
+            f"{file} has no image in {folder}: add it or remove the labels" for file in sorted(lonely)
+        ]
+        raise ValueError(report(problems, f"the label files of {labels}"))
+
+
+def _read_image(image: Path, description: _Description) -> ImageRecord:
+    size, labels = read_size(image, upright=True), _label_file(image)
+    objects = []
+    if labels.is_file():
+        for number, line in enumerate(labels.read_text(encoding="utf-8-sig").splitlines(), 1):
+            if line.strip():
+                objects.append(_parse_line(line, size, description.names, f"{labels}: line {number}"))
+    base = description.base
+    name = image.relative_to(base) if image.is_relative_to(base) else image
+    return ImageRecord(name.as_posix(), image, size, tuple(objects), str(labels))
+
+
+def _parse_line(line: str, size: tuple[int, int], names: Sequence[str], who: str) -> ObjectRecord:
+    who = f"{who} ({line.strip()[:60]})"
+    try:
+        number, *values = map(float, line.split())
+    except ValueError as error:
+        raise AnnotationError(f"{who} should be numbers: class x y width height") from error
+    if not number.is_integer() or not 0 <= number < len(names):
+        raise AnnotationError(
+            f"{who} has the class {number:g}, but 'names' in the YAML file has 0 to {len(names) - 1}: "
+            "correct the line or add the name"
+        )
+    if len(values) != 4 and (len(values) < 6 or len(values) % 2):
+        raise AnnotationError(
+            f"{who} has {len(values)} numbers after the class; a box has 4 (x y width height) and a polygon "
+            "pairs of x y, 3 or more. Scores of detections do not belong into labels"
+        )
+    if not all(-TOLERANCE <= value <= 1 + TOLERANCE for value in values):
+        raise AnnotationError(
+            f"{who} is not normalised: coordinates are fractions of the image's width and height, 0 to 1"
+        )
+    if len(values) == 4:
+        x, y, width, height = values
+        box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+    else:
+        box = (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
+    pixels = (box[0] * size[1], box[1] * size[0], box[2] * size[1], box[3] * size[0])
+    inside = cut_at_borders(pixels, size)
+    if box[2] <= box[0] or box[3] <= box[1] or inside is None:
+        raise AnnotationError(f"{who} is an empty box: correct it or remove the line")
+    return ObjectRecord(names[int(number)], inside, difficult=False)

@@ -1,0 +1,230 @@
+"""COCO's JSON format, with pycocotools as the oracle."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pycocotools.coco import COCO
+
+from detection.data.coco import COCODetection
+from detection.data.sources import COCODataModule
+from detection.data.transforms import ssd_eval_transform, ssd_train_transform
+
+Document = dict[str, Any]
+
+
+def write_image(path: Path, height: int, width: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def annotation(number: int, image_id: int, category_id: int, bbox: Any, **more: Any) -> Document:
+    return {"id": number, "image_id": image_id, "category_id": category_id, "bbox": bbox, **more}
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Document:
+    """Three images, the last without objects; categories numbered with gaps and out of order."""
+    write_image(tmp_path / "images/a.png", 30, 40)
+    write_image(tmp_path / "images/sub/b.png", 20, 50)
+    write_image(tmp_path / "images/c.png", 10, 10)
+    return {
+        "info": {"year": 2017},
+        "images": [
+            {"id": 7, "file_name": "a.png", "width": 40, "height": 30},
+            {"id": 2, "file_name": "sub/b.png", "width": 50, "height": 20},
+            {"id": 5, "file_name": "c.png", "width": 10, "height": 10},
+        ],
+        "categories": [{"id": 90, "name": "zebra"}, {"id": 3, "name": "cat"}, {"id": 17, "name": "dog"}],
+        "annotations": [
+            annotation(1, 7, 90, [1.5, 2, 10, 20.25], iscrowd=0),
+            annotation(2, 2, 3, [0, 0, 50, 20]),
+            annotation(3, 7, 3, [0, 0, 30, 30], iscrowd=1),
+        ],
+    }
+
+
+def read(folder: Path, document: Any, **options: Any) -> COCODetection:
+    path = folder / "all.json"
+    path.write_text(document if isinstance(document, str) else json.dumps(document))
+    return COCODetection(folder / "images", path, **options)
+
+
+def test_samples(tmp_path: Path, document: Document) -> None:
+    dataset = read(tmp_path, document)
+    assert dataset.classes == ("cat", "dog", "zebra")  # in the order of the category ids
+    assert dataset.image_ids == ["7", "2", "5"]
+    assert dataset.sizes == [(30, 40), (20, 50), (10, 10)]
+    image, target = dataset[0]
+    assert image.shape == (3, 30, 40)
+    assert image.dtype == torch.uint8
+    torch.testing.assert_close(target["boxes"], torch.tensor([[1.5, 2, 11.5, 22.25], [0, 0, 30, 30]]))
+    assert target["labels"].tolist() == [2, 0]
+    assert target["difficult"].tolist() == [False, True]  # the crowd
+    assert dataset[1].target["labels"].tolist() == [0]
+    empty = dataset[2].target
+    assert empty["boxes"].shape == (0, 4)
+    assert empty["labels"].dtype == torch.int64
+
+
+def test_crowds_are_not_trained_on(tmp_path: Path, document: Document) -> None:
+    dataset = read(tmp_path, document, crowd=False)
+    assert dataset[0].target["labels"].tolist() == [2]
+    assert dataset.notes == ["1 crowd regions (iscrowd) are not trained on"]
+    (tmp_path / "all.json").write_text(json.dumps(document))
+    data = COCODataModule(
+        root=str(tmp_path),
+        train_images="images",
+        train_annotations="all.json",
+        val_images="images",
+        val_annotations="all.json",
+        size=64,
+        train_transform=ssd_train_transform,
+        eval_transform=ssd_eval_transform,
+        num_workers=0,
+        batch_size=3,
+    )
+    data.setup()
+    assert data.class_names == ["cat", "dog", "zebra"]
+    train, val = next(iter(data.train_dataloader())), next(iter(data.val_dataloader()))
+    assert int(train.difficult.sum()) == 0
+    assert val.difficult.tolist() == [[False, True], [False, False], [False, False]]
+
+
+def test_random_sets_against_pycocotools(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    numbers = [int(number) for number in rng.permutation(200)[:9]]
+    images: list[Document] = []
+    annotations: list[Document] = []
+    for image_id in map(int, rng.permutation(1000)[:25]):
+        height, width = map(int, rng.integers(20, 60, 2))
+        write_image(tmp_path / f"images/{image_id}.png", height, width)
+        images.append({"id": image_id, "file_name": f"{image_id}.png", "width": width, "height": height})
+        for _ in range(rng.integers(0, 6)):
+            x, y = rng.uniform(0, width / 2), rng.uniform(0, height / 2)
+            box = [x, y, rng.uniform(1, width / 2), rng.uniform(1, height / 2)]
+            crowd, category = int(rng.random() < 0.2), int(rng.choice(numbers))
+            annotations.append(
+                annotation(len(annotations) + 1, image_id, category, box, iscrowd=crowd, area=1.0)
+            )
+    categories = [{"id": number, "name": f"class {number}"} for number in numbers]
+    dataset = read(tmp_path, {"images": images, "annotations": annotations, "categories": categories})
+    oracle = COCO(str(tmp_path / "all.json"))
+    assert list(dataset.classes) == [c["name"] for c in oracle.loadCats(sorted(oracle.getCatIds()))]
+    assert sorted(map(int, dataset.image_ids)) == sorted(oracle.getImgIds())
+    for index, name in enumerate(dataset.image_ids):
+        expected = oracle.loadAnns(oracle.getAnnIds(imgIds=[int(name)]))
+        found = dataset.annotation(index)
+        xywh = found["boxes"].clone()
+        xywh[:, 2:] -= xywh[:, :2]
+        torch.testing.assert_close(
+            xywh, torch.tensor([item["bbox"] for item in expected]).reshape(-1, 4), atol=1e-4, rtol=0
+        )
+        assert found["difficult"].tolist() == [bool(item["iscrowd"]) for item in expected]
+        names = [dataset.classes[label] for label in found["labels"]]
+        assert names == [oracle.cats[item["category_id"]]["name"] for item in expected]
+
+
+def test_subset_of_the_classes(tmp_path: Path, document: Document) -> None:
+    with pytest.raises(ValueError, match=r"image a.png: object 1 has the unknown class 'zebra'.*skip leaves"):
+        read(tmp_path, document, classes=["cat"])
+    dataset = read(tmp_path, document, classes=["dog", "Cat"], other_classes="skip")
+    assert dataset.classes == ("dog", "Cat")
+    assert dataset[0].target["labels"].tolist() == [1]
+    assert dataset.notes == ["1 objects of other classes are left out: zebra 1"]
+    assert len(dataset) == 3
+
+
+def test_boxes_are_cut_at_the_borders(tmp_path: Path, document: Document) -> None:
+    document["annotations"][0]["bbox"] = [-3, 5, 60, 10]
+    boxes = read(tmp_path, document)[0].target["boxes"]
+    torch.testing.assert_close(boxes[0], torch.tensor([0.0, 5, 40, 15]))
+
+
+def test_images_are_turned_as_exif_asks(tmp_path: Path, document: Document) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    write_image(tmp_path / "images/d.jpg", 30, 70)
+    Image.open(tmp_path / "images/d.jpg").save(tmp_path / "images/d.jpg", exif=exif)
+    document["images"] = [{"id": 7, "file_name": "d.jpg", "width": 30, "height": 70}]
+    document["annotations"] = []
+    assert read(tmp_path, document)[0].image.shape == (3, 70, 30)
+
+
+def test_image_of_another_size(tmp_path: Path, document: Document) -> None:
+    dataset = read(tmp_path, document)
+    write_image(tmp_path / "images/a.png", 60, 80)
+    with pytest.raises(ValueError, match=r"a.png has 80x60 pixels, but all.json: image a.png is for 40x30"):
+        dataset[0]
+
+
+def test_the_known_empty_boxes_of_coco_are_passed_over(tmp_path: Path, document: Document) -> None:
+    write_image(tmp_path / "images/000000200365.jpg", 30, 40)
+    document["images"][0]["file_name"] = "000000200365.jpg"
+    document["annotations"][0]["bbox"] = [1, 2, 3, 0.0]
+    assert read(tmp_path, document)[0].target["labels"].tolist() == [0]
+
+
+Change = Callable[[Document], Any]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda d: d["annotations"][0].update(bbox=[1, 2, 0, 5]), ["annotation 1 of image a.png", "empty"]),
+        (lambda d: d["annotations"][0].update(bbox=[1, 2, 5, -5]), ["annotation 1 of image a.png", "empty"]),
+        (lambda d: d["annotations"][0].update(bbox=[50, 2, 5, 5]), ["a.png", "lies outside", "40x30"]),
+        (lambda d: d["annotations"][1].update(bbox=[1, 2, 5]), ["2 of image sub/b.png", "four numbers"]),
+        (lambda d: d["annotations"][1].update(bbox=[1, 2, 5, "5"]), ["annotation 2", "four numbers"]),
+        (lambda d: d["annotations"][1].update(bbox=[1, 2, float("nan"), 5]), ["2 of image sub/b.png"]),
+        (lambda d: d["annotations"][1].pop("bbox"), ["annotation 2", "four numbers", "add the box"]),
+        (lambda d: d["annotations"][1].update(category_id=4), ["unknown category_id 4", "3 cat, 17 dog"]),
+        (lambda d: d["annotations"][1].update(category_id="cat"), ["unknown category_id 'cat'"]),
+        (lambda d: d["annotations"][1].update(image_id=99), ["2 is of image_id 99", "add the image"]),
+        (lambda d: d["annotations"][1].update(iscrowd=2), ["annotation 2", "iscrowd 2"]),
+        (lambda d: d["images"][1].update(id=7), ["sub/b.png", "has the id of a.png"]),
+        (lambda d: d["images"][1].update(file_name="a.png"), ["a.png (id 2) is listed twice"]),
+        (lambda d: d["images"][1].update(file_name="x.png"), ["x.png (id 2) is missing", "train_images"]),
+        (lambda d: d["images"][1].pop("width"), ["sub/b.png (id 2) needs its width"]),
+        (lambda d: d["images"][1].pop("file_name"), ["needs an id and a file_name"]),
+        (lambda d: d["images"].clear(), ["lists no images"]),
+        (lambda d: d["categories"][0].update(id=3), ["category id 3 is given twice"]),
+        (lambda d: d["categories"][0].update(name="Cat"), ["2 categories have the name 'cat'"]),
+        (lambda d: d["categories"][0].pop("name"), ["needs an integer id and a name"]),
+        (lambda d: d["categories"].clear(), ["has no categories"]),
+        (lambda d: d.pop("annotations"), ["not a COCO annotation file", "under annotations"]),
+    ],
+)  # fmt: skip
+def test_bad_input_is_named_with_its_remedy(
+    tmp_path: Path, document: Document, change: Change, words: list[str]
+) -> None:
+    change(document)
+    with pytest.raises(ValueError, match=r"all\.json") as error:
+        read(tmp_path, document)
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_files_that_are_no_annotations(tmp_path: Path, document: Document) -> None:
+    with pytest.raises(ValueError, match=r"all.json is not well-formed JSON"):
+        read(tmp_path, json.dumps(document)[:-5])
+    with pytest.raises(ValueError, match=r"not a COCO annotation file: .* images, annotations, categories"):
+        read(tmp_path, [{"image_id": 1, "score": 0.5}])
+    with pytest.raises(
+        FileNotFoundError, match=r"al.json does not exist; JSON files .*: all.json.*data.root"
+    ):
+        COCODetection(tmp_path / "images", tmp_path / "al.json")
+    (tmp_path / "all.json").write_text(json.dumps(document))
+    with pytest.raises(FileNotFoundError, match=r"imgs does not exist"):
+        COCODetection(tmp_path / "imgs", tmp_path / "all.json")
+
+
+def test_many_problems_are_reported_together(tmp_path: Path, document: Document) -> None:
+    document["annotations"] = [annotation(number, 7, 3, [0, 0, 0, 0]) for number in range(25)]
+    with pytest.raises(ValueError, match=r"25 of the annotations of .*(?s:.*) and 15 more"):
+        read(tmp_path, document)

@@ -1,0 +1,299 @@
+"""``python -m detection.convert`` as its user runs it, and every pair of formats there and back."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from pycocotools.coco import COCO
+
+from detection.data.coco import COCODetection
+from detection.data.conversion import convert
+from detection.data.dataset import DetectionDataset
+from detection.data.shapes import SHAPE_CLASSES, write_shapes
+from detection.data.voc import VOCDetection
+from detection.data.writers.coco_writer import COCOWriter
+from detection.data.writers.voc_writer import from_voc_corners, voc_corners, write_voc
+from detection.data.writers.yolo_writer import write_yolo_labels
+from detection.data.yolo import YOLODetection
+
+ROOT = Path(__file__).parent.parent
+FORMATS: tuple[Literal["voc", "coco", "yolo"], ...] = ("voc", "coco", "yolo")
+COUNTS = {"train": 12, "val": 5}
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def opened(root: Path, name: str, split: str) -> DetectionDataset:
+    if name == "voc":
+        return VOCDetection(root, [split], SHAPE_CLASSES)
+    if name == "coco":
+        return COCODetection(root / f"{split}2017", root / f"annotations/instances_{split}2017.json")
+    return YOLODetection(root, split)
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A VOC-style folder of generated images, some of their objects difficult."""
+    devkit = write_shapes(tmp_path_factory.mktemp("shapes"), COUNTS["train"], COUNTS["val"], 0, size=96)
+    return devkit / "Shapes"
+
+
+@pytest.fixture(scope="module")
+def originals(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same images in each format."""
+    folder = tmp_path_factory.mktemp("originals")
+    for name in ("coco", "yolo"):
+        convert("voc", name, str(shapes), str(folder / name), classes=SHAPE_CLASSES)
+    return {"voc": shapes, "coco": folder / "coco", "yolo": folder / "yolo"}
+
+
+def assert_same(first: DetectionDataset, second: DetectionDataset, difficult: bool) -> None:
+    assert first.classes == second.classes
+    assert len(first) == len(second)
+    for index in range(len(first)):
+        (image, target), (other_image, other) = first[index], second[index]
+        assert torch.equal(image, other_image)
+        torch.testing.assert_close(target["boxes"], other["boxes"], atol=1e-3, rtol=0)
+        assert torch.equal(target["labels"], other["labels"])
+        assert not difficult or torch.equal(target["difficult"], other["difficult"])
+
+
+@pytest.mark.parametrize("source", FORMATS)
+@pytest.mark.parametrize("to", FORMATS)
+def test_there_and_back(
+    originals: dict[str, Path], source: Any, to: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = convert(
+        source, to, str(originals[source]), str(tmp_path / "there"), classes=SHAPE_CLASSES, link=source == to
+    )
+    convert(to, source, str(tmp_path / "there"), str(tmp_path / "back"), classes=SHAPE_CLASSES)
+    assert there[0] == f"{tmp_path}/there: train 12 images, val 5 images; 8 classes"
+    assert not any("moved" in note for note in there), "corners of VOC survive every format"
+    assert "Writing" in capsys.readouterr().out
+    for split, count in COUNTS.items():
+        expected = opened(originals[source], source, split)
+        assert len(expected) == count
+        assert_same(opened(tmp_path / "there", to, split), expected, difficult="yolo" not in (source, to))
+        assert_same(opened(tmp_path / "back", source, split), expected, difficult="yolo" not in (source, to))
+
+
+def test_what_is_lost_is_said(originals: dict[str, Path], tmp_path: Path) -> None:
+    sets = [opened(originals["voc"], "voc", split) for split in COUNTS]
+    count = sum(int(data.annotation(i)["difficult"].sum()) for data in sets for i in range(len(data)))
+    assert count > 0
+    notes = {
+        (source, to): " ".join(convert(source, to, str(originals[source]), str(tmp_path / f"{source}{to}")))
+        for source in FORMATS
+        for to in FORMATS
+    }
+    ordinary = f"{count} difficult or crowd objects are ordinary ones now: YOLO cannot mark them"
+    assert ordinary in notes["voc", "yolo"]
+    assert ordinary in notes["coco", "yolo"]
+    assert f"{count} difficult objects are crowd regions now (iscrowd)" in notes["voc", "coco"]
+    assert f"{count} crowd regions are difficult objects now" in notes["coco", "voc"]
+    assert "difficult" not in notes["yolo", "coco"]
+
+
+def test_written_coco_is_read_by_pycocotools(originals: dict[str, Path], shapes: Path) -> None:
+    coco = COCO(str(originals["coco"] / "annotations/instances_train2017.json"))
+    dataset = VOCDetection(shapes, ["train"], SHAPE_CLASSES)
+    assert [category["name"] for category in coco.loadCats(coco.getCatIds())] == list(dataset.classes)
+    for index, image in enumerate(coco.loadImgs(coco.getImgIds())):
+        expected = dataset.annotation(index)
+        found = coco.loadAnns(coco.getAnnIds(imgIds=[image["id"]]))
+        xywh = expected["boxes"].clone()
+        xywh[:, 2:] -= xywh[:, :2]
+        assert [item["bbox"] for item in found] == xywh.tolist()
+        assert [item["category_id"] - 1 for item in found] == expected["labels"].tolist()
+        assert [item["iscrowd"] for item in found] == expected["difficult"].int().tolist()
+
+
+def test_fractions_are_rounded_in_voc_and_said(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    writer = COCOWriter(["cat"])
+    writer.add("a.png", (30, 40), [(0, 0, 40, 30), (5.4, 6, 9, 10), (1, 2, 3, 4)], [0, 0, 0])
+    writer.write(tmp_path / "all.json")
+    notes = convert(
+        "coco", "voc", str(tmp_path), str(tmp_path / "voc"), ["all"],
+        coco_images=".", coco_annotations="{split}.json",
+    )  # fmt: skip
+    assert notes[1].startswith("2 of 3 boxes moved by up to 1.00 pixels: VOC's corners are whole pixels")
+    boxes = VOCDetection(tmp_path / "voc", ["all"], classes=None)[0].target["boxes"]
+    assert boxes.tolist() == [[0, 0, 39, 29], [5, 6, 9, 10], [1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("box", "corners"),
+    [
+        ((0, 0, 39, 29), (1, 1, 40, 30)),
+        ((0, 0, 40, 30), (1, 1, 40, 30)),
+        ((10.4, 5.6, 20.4, 9.6), (11, 7, 21, 11)),
+        ((10.1, 5, 10.3, 9), (11, 6, 12, 10)),
+        ((39.2, 29.5, 40, 30), (39, 29, 40, 30)),
+    ],
+)
+def test_voc_corners_stay_in_the_image_and_are_never_empty(
+    box: tuple[float, ...], corners: tuple[int, int, int, int]
+) -> None:
+    assert voc_corners(box, (30, 40)) == corners
+    x1, y1, x2, y2 = from_voc_corners(corners)
+    assert x2 > x1
+    assert y2 > y1
+
+
+def test_scores_of_detections_are_written(tmp_path: Path) -> None:
+    boxes, labels, scores = [(1.0, 2.0, 11.0, 22.0)], [1], [0.75]
+    write_voc(tmp_path / "a.xml", "a.jpg", (30, 40), boxes, labels, ["cat", "dog & <co>"], scores)
+    text = (tmp_path / "a.xml").read_text()
+    assert "<score>0.750000</score>" in text
+    assert "dog &amp; &lt;co&gt;" in text
+    writer = COCOWriter(["cat", "dog"])
+    writer.add("a.jpg", (30, 40), boxes, labels, scores)
+    writer.write(tmp_path / "a.json")
+    (found,) = json.loads((tmp_path / "a.json").read_text())["annotations"]
+    assert (found["bbox"], found["category_id"], found["score"]) == ([1, 2, 10, 20], 2, 0.75)
+    write_yolo_labels(tmp_path / "a.txt", (30, 40), boxes, labels, scores)
+    assert np.fromstring((tmp_path / "a.txt").read_text(), sep=" ").tolist() == pytest.approx(
+        [1, 0.15, 0.4, 0.25, 2 / 3, 0.75]
+    )
+
+
+def test_images_of_one_name_stay_apart(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / f"set/images/{folder}").mkdir(parents=True)
+        Image.new("RGB", (40, 30), "red" if folder == "one" else "blue").save(
+            tmp_path / f"set/images/{folder}/a.png"
+        )
+        (tmp_path / f"set/labels/{folder}").mkdir(parents=True)
+        (tmp_path / f"set/labels/{folder}/a.txt").write_text("0 0.5 0.5 0.5 0.5")
+    (tmp_path / "set/data.yaml").write_text(yaml.safe_dump({"train": "images", "names": ["cat"]}))
+    convert("yolo", "voc", str(tmp_path / "set"), str(tmp_path / "voc"), ["train"])
+    dataset = VOCDetection(tmp_path / "voc", ["train"], classes=None)
+    assert dataset.image_ids == ["voc/images_one_a_png", "voc/images_two_a_png"]
+    assert not torch.equal(dataset[0].image, dataset[1].image)
+
+
+def test_voc_splits_of_one_name_are_joined(shapes: Path, tmp_path: Path) -> None:
+    splits: Any = [("Shapes", "train"), ("Shapes", "val")]
+    notes = convert("voc", "coco", str(shapes.parent), str(tmp_path / "a"), splits)
+    assert "train 12 images, val 5 images" in notes[0]
+    with pytest.raises(ValueError, match=r"Shapes/train_00000 is in 2 of the splits that make up train"):
+        convert("voc", "coco", str(shapes.parent), str(tmp_path / "b"), [("Shapes", "train")] * 2)
+    with pytest.raises(ValueError, match=r"\['Shapes', 'train'\] is for VOC; a split of coco is a name"):
+        convert("coco", "voc", str(shapes.parent), str(tmp_path / "b"), splits)
+
+
+def test_some_classes(originals: dict[str, Path], tmp_path: Path) -> None:
+    notes = convert(
+        "yolo", "coco", str(originals["yolo"]), str(tmp_path / "a"), classes=["ring", "arrow"],
+        other_classes="skip",
+    )  # fmt: skip
+    assert notes[0].endswith("2 classes")
+    assert "objects of other classes are left out: " in notes[1]
+    dataset = opened(tmp_path / "a", "coco", "train")
+    assert dataset.classes == ("ring", "arrow")
+    assert len(dataset) == 12
+    with pytest.raises(ValueError, match=r"'rings', did you mean 'ring'"):
+        convert(
+            "yolo", "coco", str(originals["yolo"]), str(tmp_path / "b"), classes=["rings", "arrow"],
+            other_classes="skip",
+        )  # fmt: skip
+
+
+def test_rotated_images_are_refused_where_formats_differ(shapes: Path, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (40, 30)).save(tmp_path / "images/a.jpg", exif=exif)
+    (tmp_path / "images/a.txt").write_text("")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/a.txt").write_text("0 0.5 0.5 0.5 0.5")
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump({"train": "images", "names": ["cat"]}))
+    with pytest.raises(ValueError, match=r"a.jpg is stored rotated \(EXIF\)"):
+        convert("yolo", "voc", str(tmp_path), str(tmp_path / "voc"), ["train"])
+    assert not (tmp_path / "voc").exists()
+    convert("yolo", "coco", str(tmp_path), str(tmp_path / "coco"), ["train"])
+    assert opened(tmp_path / "coco", "coco", "train")[0].image.shape == (3, 40, 30)
+
+
+def test_an_interrupted_conversion_leaves_nothing(
+    originals: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("detection.data.writers.sets.write_data_yaml", full)
+    with pytest.raises(OSError, match="no space left"):
+        convert("coco", "yolo", str(originals["coco"]), str(tmp_path / "out"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_overwritten(originals: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    convert("coco", "yolo", str(originals["coco"]), str(tmp_path / "empty"))
+    assert len(opened(tmp_path / "empty", "yolo", "train")) == COUNTS["train"]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").touch()
+    for name in ("empty", "mine", "mine/thesis.txt"):
+        with pytest.raises(FileExistsError, match=rf"{name} exists and is not empty: move it away"):
+            convert("coco", "yolo", str(originals["coco"]), str(tmp_path / name))
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_the_command(originals: dict[str, Path], tmp_path: Path) -> None:
+    arguments = (
+        "detection.convert",
+        "from=coco",
+        "to=yolo",
+        f"root={originals['coco']}",
+        f"out={tmp_path}/out",
+    )
+    result = run(*arguments, "link=true")
+    assert result.returncode == 0, result.stderr
+    assert f"{tmp_path}/out: train 12 images, val 5 images; 8 classes" in result.stdout
+    assert f"python train.py data=yolo data.root={tmp_path}/out" in result.stdout
+    image = tmp_path / "out/images/train/train_00000.jpg"
+    assert image.resolve() == (originals["coco"] / "train2017/train_00000.jpg").resolve()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["from=voc", "to=coco"], "root: needs a value"),
+        (["from=vok", "to=coco", "root=a", "out=b"], "from=vok: choose voc, coco, yolo"),
+        (["from=voc", "to=coco", "rooot=a", "out=b"], "rooot: no such key; did you mean root?"),
+    ],
+)  # fmt: skip
+def test_mistakes_end_in_a_sentence(arguments: list[str], expected: str) -> None:
+    result = run("detection.convert", *arguments)
+    assert result.returncode != 0
+    assert expected in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("name", ["coco", pytest.param("yolo", marks=pytest.mark.slow)])
+def test_train_on_the_converted_set(originals: dict[str, Path], name: str, tmp_path: Path) -> None:
+    result = run(
+        "train", f"data={name}", f"data.root={originals[name]}", f"hydra.run.dir={tmp_path}/run",
+        "trainer=cpu", "trainer.max_epochs=1", "model/backbone=tiny", "data.size=128", "data.batch_size=4",
+        "data.num_workers=0", "data.classes=[ring,arrow,circle]", "data.other_classes=skip",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "objects of other classes are left out" in result.stdout + result.stderr
+    figures = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert {"test/map", "test/ap/ring", "test/ap/arrow", "test/ap/circle"} <= set(figures)
+    assert "test/ap/square" not in figures
