@@ -13,6 +13,8 @@ from torchmetrics import MeanMetric
 
 from detection.metrics.coco_map import COCOMeanAP
 from detection.metrics.voc_map import Interpolation, VOCMeanAP
+from detection.models.faster_rcnn import FasterRCNN
+from detection.models.ssd import SSD
 from detection.tasks.schedules import Schedule
 from detection.types import Detections, Target
 
@@ -34,6 +36,7 @@ class DetectionTask(pl.LightningModule, ABC):
 
     loss_names: ClassVar[tuple[str, ...]]
     """The losses of ``evaluate_batch``, ``loss`` (the sum) among them."""
+    network: SSD | FasterRCNN
 
     def __init__(
         self,
@@ -112,6 +115,14 @@ class DetectionTask(pl.LightningModule, ABC):
         """Score one batch; the ``detections`` of each image, in original pixels, are for callbacks."""
         return self._evaluate("test", batch)
 
+    def on_validation_epoch_start(self) -> None:
+        """Start from nothing."""
+        self._reset("val")
+
+    def on_test_epoch_start(self) -> None:
+        """Start from nothing."""
+        self._reset("test")
+
     def on_validation_epoch_end(self) -> None:
         """Log the validation figures."""
         self._log_evaluation("val")
@@ -138,8 +149,14 @@ class DetectionTask(pl.LightningModule, ABC):
         if stage == "test" and self._coco:
             coco = self._coco.compute()
             values |= {f"coco_{name}": coco[name] for name in ("map", "map_50", "map_75")}
-            self._coco.reset()
         # Every process computed the same values from the gathered states: averaging them changes nothing.
         self.log_dict({f"{stage}/{k}": v.float() for k, v in values.items()}, sync_dist=True)
-        for used in (metric, *self._losses.values()):
-            used.reset()
+        self._reset(stage)  # the detections of a whole set take memory
+
+    def _reset(self, stage: str) -> None:
+        """Forget what was evaluated. Sums that start in inference mode cannot be added to outside of it."""
+        self._metrics[stage].reset()
+        if stage == "test" and self._coco:
+            self._coco.reset()
+        for mean in self._losses.values():
+            mean.reset()

@@ -1,0 +1,139 @@
+"""Measure one's own model, data and machine: ``python -m detection.benchmark --help``."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from detection.cli import (
+    CONF,
+    checked_config,
+    errors_in_a_sentence,
+    model_config,
+    quieten_lightning,
+    run_with_hints,
+)
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+    from detection.benchmarking.measure import Measurement
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="benchmark")
+def main(cfg: DictConfig) -> float:
+    """Measure; a sweep compares images per second of training."""
+    rows = benchmark(cfg)
+    return next(row.images_per_second for row in rows if row.name == "training")
+
+
+def benchmark(cfg: DictConfig) -> "list[Measurement]":
+    """Measure as configured, print a table and write ``benchmark.json``.
+
+    Returns:
+        The rows of the table.
+    """
+    config = checked_config(cfg)
+    for key in ("warmup", "batches"):
+        if not isinstance(config[key], int) or config[key] < 1:
+            raise SystemExit(f"{key}={config[key]}: give a number of batches, 1 or more.")
+    with errors_in_a_sentence():
+        from detection.benchmarking.report import print_table, surroundings
+
+        quieten_lightning()
+        rows = _measure(config)
+        about = surroundings(config)
+    found = {**about, "measurements": [row._asdict() for row in rows]}
+    path = Path(config["run_dir"]) / "benchmark.json"
+    path.write_text(json.dumps(found, indent=2) + "\n")
+    print_table(rows, about)
+    print(f"Kept in {path}")
+    return rows
+
+
+def _measure(config: dict[str, Any]) -> "list[Measurement]":
+    import pytorch_lightning as pl
+    import torch
+
+    from detection.benchmarking.measure import measure, measure_loader
+
+    warmup, batches = config["warmup"], config["batches"]
+    pl.seed_everything(config["seed"], workers=True, verbose=False)
+    datamodule = instantiate(config["data"])
+    datamodule.prepare_data()
+    datamodule.setup()
+    task = instantiate(model_config(config, datamodule.class_names, None))
+    if datamodule.targets_in_workers:
+        datamodule.assign = task.assigner(datamodule.size)
+
+    rows = [measure_loader(datamodule.train_dataloader(), warmup, batches)]
+    rows.append(_steps("training", config, lambda trainer: trainer.fit(task, datamodule=datamodule)))
+    rows.append(
+        _steps("evaluation", config, lambda trainer: trainer.validate(task, datamodule, verbose=False))
+    )
+
+    trainer = _trainer(config, [])
+    task = task.to(trainer.strategy.root_device).eval()
+    batch = task.transfer_batch_to_device(next(iter(datamodule.val_dataloader())), task.device, 0)
+    with torch.inference_mode(), trainer.precision_plugin.forward_context():
+        rows.append(
+            measure(
+                "inference",
+                lambda: task.predict_step(batch),
+                warmup,
+                batches,
+                lambda: len(batch.images),
+                task.device,
+            )
+        )
+    return rows
+
+
+def _steps(name: str, config: dict[str, Any], run: Any) -> "Measurement":
+    """Let Lightning run a number of batches and take the median of their times."""
+    from detection.benchmarking.measure import Measurement, device_memory, host_memory
+    from detection.benchmarking.steps import StepTimes
+
+    times = StepTimes()
+    trainer = _trainer(config, [times])
+    run(trainer)
+    seconds, images = times.seconds[config["warmup"] :], times.images[config["warmup"] :]
+    if not seconds:
+        raise ValueError(
+            f"{name} has {len(times.seconds)} batches, and {config['warmup']} warm up: take more images, a "
+            "smaller data.batch_size or warmup=1."
+        )
+    typical, size = sorted(seconds)[len(seconds) // 2], sum(images) / len(images)
+    return Measurement(
+        name,
+        size / typical,
+        1000 * typical,
+        round(size),
+        device_memory(trainer.strategy.root_device),
+        host_memory(),
+    )
+
+
+def _trainer(config: dict[str, Any], callbacks: "list[pl.Callback]") -> "pl.Trainer":
+    count = config["warmup"] + config["batches"]
+    if str(config["trainer"]["devices"]) != "1" or config["trainer"]["num_nodes"] != 1:
+        raise ValueError("The benchmark measures one device: add trainer.devices=1 trainer.strategy=auto.")
+    limited: pl.Trainer = instantiate(
+        {**config["trainer"], "max_epochs": -1, "max_steps": count, "limit_val_batches": count},
+        callbacks=callbacks,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        check_val_every_n_epoch=None,
+        val_check_interval=10**9,
+    )
+    return limited
+
+
+if __name__ == "__main__":
+    run_with_hints(main, "benchmark")

@@ -1,0 +1,1 @@
+"""Measures how fast a user's own model and loader are."""

@@ -1,0 +1,68 @@
+"""The benchmark of one's own model and data, from the real command line."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from detection.benchmarking.measure import measure
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(folder: Path, *overrides: str) -> "subprocess.CompletedProcess[str]":
+    small = ("experiment=quickstart", "trainer=cpu", "data.num_train=16", "data.num_val=8", "data.num_test=1")
+    quick = ("data.batch_size=4", "warmup=1", "batches=2", f"data.root={folder / 'shapes'}")
+    return subprocess.run(
+        [sys.executable, "-m", "detection.benchmark", *small, *quick, f"hydra.run.dir={folder}", *overrides],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(folder)},
+    )
+
+
+@pytest.mark.parametrize("experiment", ["quickstart", "quickstart_faster_rcnn"])
+def test_it_measures_each_part_and_says_on_what(tmp_path: Path, experiment: str) -> None:
+    result = run(tmp_path, f"experiment={experiment}", "data.num_workers=1")
+    assert result.returncode == 0, result.stderr[-2000:]
+    found = json.loads((tmp_path / "benchmark.json").read_text())
+    assert found["torch"] == torch.__version__
+    rows = {row["name"]: row for row in found["measurements"]}
+    assert list(rows) == ["data loading", "training", "evaluation", "inference"]
+    for name, row in rows.items():
+        assert name in result.stdout
+        assert row["batch_size"] == 4, name
+        assert row["images_per_second"] == pytest.approx(4000 / row["milliseconds"], rel=1e-6), name
+        assert row["host_memory"] > 100, name
+    assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer=ddp_cpu", "measures one device: add trainer.devices=1"),
+        ("warmup=0", "warmup=0: give a number of batches"),
+        ("warmup=9", "evaluation has"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(tmp_path: Path, override: str, message: str) -> None:
+    result = run(tmp_path, override)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_clock_counts_the_calls_after_the_warm_up() -> None:
+    durations = iter([0.2, 0.2, 0.01, 0.03, 0.05])
+    row = measure("x", lambda: time.sleep(next(durations)), 2, 3, lambda: 6, torch.device("cpu"))
+    assert 30 <= row.milliseconds < 50
+    assert row.batch_size == 6
+    assert row.device_memory is None
