@@ -5,7 +5,7 @@ background.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from torchvision.ops import FeaturePyramidNetwork
 from detection.models.backbones import Backbone
 from detection.models.roi_head import RoIHead, RoIOutput
 from detection.models.rpn import RPN, RPNOutput
+from detection.models.transfer import check_names, match_classes
 from detection.ops.padding import pad_images
 from detection.ops.roi_postprocess import select_roi_detections
 from detection.types import Detections
@@ -116,6 +117,30 @@ class FasterRCNN(nn.Module):
             nms_threshold,
             max_detections,
         )
+
+    def reset_classes(
+        self, old_names: Sequence[str], new_names: Sequence[str], reuse: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """Makes the network predict other classes: those it knew keep their weights, others start anew.
+
+        Its class and box predictors are new parameters: call it before the optimizer is made.
+
+        Args:
+            old_names: of the classes it predicts, in label order.
+            new_names: of the classes to predict, in label order.
+            reuse: see ``match_classes``.
+
+        Returns:
+            The classes that kept their weights, as ``{new name: old name}``.
+
+        Raises:
+            ValueError: if the names do not fit the network, each other or ``reuse``.
+        """
+        check_names(old_names, new_names, self.num_classes)
+        kept = match_classes(old_names, new_names, reuse)
+        self.roi_head.reset_classes(len(new_names), kept)
+        self.num_classes = len(new_names)
+        return {new_names[new]: old_names[old] for new, old in kept.items()}
 
     def group_by_padded_size(self, images: Sequence[Tensor]) -> list[list[int]]:
         """Groups images that need no more padding together than alone.

@@ -78,10 +78,12 @@ def build_faster_rcnn_fpn(
     min_size: float = 1,
     pooled_size: int = 7,
     canonical_size: int = 224,
+    fit_strides: bool = False,
 ) -> FasterRCNN:
     """Builds Faster R-CNN on a pyramid of the backbone's maps and one more of twice the last stride.
 
-    The defaults are torchvision's for COCO, but for ``min_size``: nothing published is for VOC.
+    The defaults are torchvision's for COCO, but for ``min_size`` and ``fit_strides``: nothing published is
+    for VOC.
 
     Args:
         backbone: any; its strides must double from map to map.
@@ -96,6 +98,7 @@ def build_faster_rcnn_fpn(
         min_size: proposals with a smaller side, in pixels, are dropped.
         pooled_size: side in cells of a region after RoIAlign.
         canonical_size: side in pixels of a region that is cut from the map of stride 16.
+        fit_strides: see ``RPN``; for weights that torchvision trained.
 
     Raises:
         ValueError: if there is not one anchor size per map, or the strides do not double.
@@ -118,6 +121,7 @@ def build_faster_rcnn_fpn(
         post_nms_top,
         rpn_nms_threshold,
         min_size,
+        fit_strides,
     )
     body = DenseBody(channels, pooled_size, dense_channels)
     roi_head = RoIHead(body, num_classes, backbone.strides, pooled_size, canonical_size)

@@ -4,13 +4,14 @@ Shapes: R regions of all images together, C classes without background. Logits h
 channel 0 is background.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
 from torchvision.ops import MultiScaleRoIAlign
 
 from detection.models.backbones.base import freeze_batchnorm
+from detection.models.transfer import copy_class_rows, with_background
 
 
 class RoIOutput(NamedTuple):
@@ -104,11 +105,8 @@ class RoIHead(nn.Module):
             canonical_scale=canonical_size,
         )
         self.body = body
-        self.class_predictor = nn.Linear(body.channels, num_classes + 1)
-        self.box_predictor = nn.Linear(body.channels, num_classes * 4)
-        for layer, std in ((self.class_predictor, 0.01), (self.box_predictor, 0.001)):
-            nn.init.normal_(layer.weight, std=std)
-            nn.init.zeros_(layer.bias)
+        self.class_predictor = _predictor(body.channels, num_classes + 1, std=0.01)
+        self.box_predictor = _predictor(body.channels, num_classes * 4, std=0.001)
 
     def forward(self, features: Sequence[Tensor], proposals: Sequence[Tensor]) -> RoIOutput:
         """Predicts for every region.
@@ -121,9 +119,30 @@ class RoIHead(nn.Module):
         deltas = self.box_predictor(vectors).reshape(-1, self.num_classes, 4)
         return RoIOutput(self.class_predictor(vectors), deltas)
 
+    def reset_classes(self, num_classes: int, kept: Mapping[int, int]) -> None:
+        """Makes both predictors anew for other classes, but for the rows of those that are kept.
+
+        Args:
+            num_classes: without background.
+            kept: the old label of each new label that is kept.
+        """
+        old_class, old_box, channels = self.class_predictor, self.box_predictor, self.body.channels
+        new_class = _predictor(channels, num_classes + 1, std=0.01).to(old_class.weight)
+        new_box = _predictor(channels, num_classes * 4, std=0.001).to(old_box.weight)
+        copy_class_rows(old_class, new_class, with_background(kept), 1, self.num_classes + 1)
+        copy_class_rows(old_box, new_box, kept, 1, self.num_classes)
+        self.class_predictor, self.box_predictor, self.num_classes = new_class, new_box, num_classes
+
     def _pool(self, features: Sequence[Tensor], proposals: Sequence[Tensor]) -> Tensor:
         maps = {str(i): features[i].float() for i in range(len(self.strides))}  # boxes need float32
         # The pool computes strides from the size of the input: it must be that with padding.
         height, width = (side * self.strides[0] for side in features[0].shape[2:])
         pooled: Tensor = self.pool(maps, list(proposals), [(height, width)] * len(proposals))
         return pooled.to(features[0].dtype)
+
+
+def _predictor(in_channels: int, out_channels: int, std: float) -> nn.Linear:
+    layer = nn.Linear(in_channels, out_channels)
+    nn.init.normal_(layer.weight, std=std)
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detection.ops.proposals import propose
-from detection.ops.rpn_anchors import shift_anchors
+from detection.ops.rpn_anchors import fitted_stride, shift_anchors
 
 
 class RPNOutput(NamedTuple):
@@ -40,6 +40,7 @@ class RPN(nn.Module):
         post_nms_top: proposals kept per image, in training and in evaluation.
         nms_threshold: of two proposals that overlap more, the weaker is dropped.
         min_size: proposals with a smaller side, in pixels, are dropped.
+        fit_strides: whether anchors are ``fitted_stride`` apart, as torchvision's are, and not the stride.
 
     Raises:
         ValueError: if there are not as many strides as base anchors, or the maps differ in K.
@@ -55,6 +56,7 @@ class RPN(nn.Module):
         post_nms_top: Sequence[int] = (2000, 300),
         nms_threshold: float = 0.7,
         min_size: float = 16,
+        fit_strides: bool = False,
     ) -> None:
         super().__init__()
         if len(base_anchors) != len(strides) or len({len(anchors) for anchors in base_anchors}) != 1:
@@ -69,6 +71,7 @@ class RPN(nn.Module):
         self.post_nms_top = post_nms_top
         self.nms_threshold = nms_threshold
         self.min_size = min_size
+        self.fit_strides = fit_strides
         num_anchors = len(base_anchors[0])
         self.conv = nn.Conv2d(in_channels, channels, 3, padding=1)
         self.score = nn.Conv2d(channels, num_anchors, 1)
@@ -83,13 +86,18 @@ class RPN(nn.Module):
         Args:
             features: one ``(B, in_channels, H_l, W_l)`` per stride.
         """
+        height, width = features[0].shape[2:]  # the input is padded to whole cells of this map
+        padded_size = (height * self.strides[0], width * self.strides[0])
         logits, deltas, anchors = [], [], []
         for x, base, stride in zip(features, self.base_anchors, self.strides, strict=True):
             hidden = F.relu(self.conv(x))
             logits.append(_flatten(self.score(hidden), 1).squeeze(-1))
             deltas.append(_flatten(self.box(hidden), 4))
-            anchors.append(shift_anchors(base.to(x.device), (x.shape[2], x.shape[3]), stride))
-        level_sizes = [len(level) for level in anchors]
+            cells = (x.shape[2], x.shape[3])
+            step = fitted_stride(cells, padded_size) if self.fit_strides else stride
+            anchors.append(shift_anchors(base.to(x.device), cells, step))
+        # shape, not len(), which would fix the size of images in an exported network
+        level_sizes = [level.shape[0] for level in anchors]
         return RPNOutput(torch.cat(logits, dim=1), torch.cat(deltas, dim=1), torch.cat(anchors), level_sizes)
 
     @torch.no_grad()

@@ -4,7 +4,9 @@ Shapes: B images, C classes without background, A anchors over all feature maps,
 one map. Logits have C + 1 channels; channel 0 is background.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -12,7 +14,8 @@ from torch import Tensor, nn
 
 from detection.models.backbones import Backbone
 from detection.models.presets import PRESETS, ExtraLayer
-from detection.models.ssd_layers import extra_layer, prediction_head
+from detection.models.ssd_layers import extra_layer, prediction_head, predictor
+from detection.models.transfer import check_names, copy_class_rows, match_classes, with_background
 from detection.ops.anchors import ssd_anchors
 from detection.ops.postprocess import select_detections
 from detection.types import Detections
@@ -44,6 +47,7 @@ class SSD(nn.Module):
         anchor_ratios: one list per map.
         anchor_steps: pixels per cell, one per map. They stay as given for inputs of any size.
         extras_batchnorm: whether the extra layers have batch norm, as fits the backbone.
+        max_anchor_side: in pixels; longer sides of anchors are cut to it.
         lite_heads: predict with a depthwise and a 1x1 convolution in place of a full 3x3 (SSDLite,
             MobileNetV2 paper, section 6.2).
 
@@ -65,6 +69,7 @@ class SSD(nn.Module):
         anchor_sizes: Sequence[float],
         anchor_ratios: Sequence[Sequence[float]],
         anchor_steps: Sequence[float],
+        max_anchor_side: float = math.inf,
         extras_batchnorm: bool = True,
         lite_heads: bool = False,
     ) -> None:
@@ -72,6 +77,7 @@ class SSD(nn.Module):
         _check_arguments(backbone, strides, extras, anchor_sizes, anchor_ratios, anchor_steps)
         self.num_classes = num_classes
         self.anchor_sizes, self.anchor_ratios, self.anchor_steps = anchor_sizes, anchor_ratios, anchor_steps
+        self.max_anchor_side = max_anchor_side
         self.backbone = backbone
         self._taps = [backbone.strides.index(stride) for stride in strides]
         self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1))
@@ -112,7 +118,14 @@ class SSD(nn.Module):
         ]
         deltas = [_flatten(head(x), 4) for head, x in zip(self.box_heads, maps, strict=True)]
         sizes = [(x.shape[2], x.shape[3]) for x in maps]
-        anchors = ssd_anchors(sizes, self.anchor_steps, self.anchor_sizes, self.anchor_ratios, images.device)
+        anchors = ssd_anchors(
+            sizes,
+            self.anchor_steps,
+            self.anchor_sizes,
+            self.anchor_ratios,
+            images.device,
+            self.max_anchor_side,
+        )
         return SSDOutput(torch.cat(logits, dim=1), torch.cat(deltas, dim=1), anchors)
 
     def feature_maps(self, images: Tensor) -> list[Tensor]:
@@ -138,6 +151,7 @@ class SSD(nn.Module):
         nms_threshold: float = 0.45,
         topk: int = 400,
         max_detections: int = 100,
+        topk_per_class: bool = False,
     ) -> list[Detections]:
         """Turns raw predictions into detections (SSD paper, section 3, "Inference time").
 
@@ -148,16 +162,60 @@ class SSD(nn.Module):
             nms_threshold: of two boxes of one class that overlap more, the weaker is dropped.
             topk: candidates per image, over all classes, that enter suppression.
             max_detections: kept per image.
+            topk_per_class: whether ``topk`` counts each class by itself.
 
         Returns:
             One per image.
         """
         return select_detections(
-            *output, image_size, BOX_STDS, score_threshold, nms_threshold, topk, max_detections
+            *output,
+            image_size,
+            BOX_STDS,
+            score_threshold,
+            nms_threshold,
+            topk,
+            max_detections,
+            topk_per_class,
         )
 
+    def reset_classes(
+        self, old_names: Sequence[str], new_names: Sequence[str], reuse: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """Makes the network predict other classes: those it knew keep their weights, others start anew.
 
-def build_ssd(backbone: Backbone, num_classes: int, size: int | Sequence[int]) -> SSD:
+        Its class predictors are new parameters: call it before the optimizer is made.
+
+        Args:
+            old_names: of the classes it predicts, in label order.
+            new_names: of the classes to predict, in label order.
+            reuse: see ``match_classes``.
+
+        Returns:
+            The classes that kept their weights, as ``{new name: old name}``.
+
+        Raises:
+            ValueError: if the names do not fit the network, each other or ``reuse``.
+        """
+        check_names(old_names, new_names, self.num_classes)
+        kept = match_classes(old_names, new_names, reuse)
+        for head, ratios in zip(self.class_heads, self.anchor_ratios, strict=True):
+            assert isinstance(head, nn.Sequential)
+            num_anchors, old = len(ratios) + 1, head[-1]
+            assert isinstance(old, nn.Conv2d)
+            new = predictor(old.in_channels, num_anchors * (len(new_names) + 1), old.kernel_size[0])
+            copy_class_rows(old, new.to(old.weight), with_background(kept), num_anchors, len(old_names) + 1)
+            head[-1] = new
+        self.num_classes = len(new_names)
+        return {new_names[new]: old_names[old] for new, old in kept.items()}
+
+
+def build_ssd(
+    backbone: Backbone,
+    num_classes: int,
+    size: int | Sequence[int],
+    anchor_sizes: Sequence[float] | None = None,
+    max_anchor_side: float = math.inf,
+) -> SSD:
     """Builds the published SSD for a backbone and an input size.
 
     Args:
@@ -166,6 +224,8 @@ def build_ssd(backbone: Backbone, num_classes: int, size: int | Sequence[int]) -
         size: side, or height and width, of the inputs in pixels. Anchors and extra layers are those
             published for the nearest size with maps that the backbone has; the number of cells, and with it
             of anchors, follows the input.
+        anchor_sizes: in place of the published ones; see ``SSD``.
+        max_anchor_side: see ``SSD``.
 
     Raises:
         ValueError: if nothing was published for maps of the backbone's strides.
@@ -181,7 +241,10 @@ def build_ssd(backbone: Backbone, num_classes: int, size: int | Sequence[int]) -
             f"No SSD is published for a {backbone.family} with maps of strides {backbone.strides}."
         )
     nearest = min(fitting, key=lambda native: abs(native - side))
-    return SSD(backbone, num_classes, **vars(fitting[nearest]))
+    preset = fitting[nearest]
+    if anchor_sizes is not None:
+        preset = replace(preset, anchor_sizes=tuple(anchor_sizes))
+    return SSD(backbone, num_classes, **vars(preset), max_anchor_side=max_anchor_side)
 
 
 def _check_arguments(

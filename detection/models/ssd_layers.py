@@ -56,8 +56,18 @@ def prediction_head(in_channels: int, out_channels: int, lite: bool, lite_batchn
         )
         layers += [nn.BatchNorm2d(in_channels)] if lite_batchnorm else []
         layers.append(nn.ReLU6(inplace=True))
-    kernel = 1 if lite else 3
-    predictor = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2)
-    nn.init.xavier_uniform_(predictor.weight)
-    nn.init.zeros_(predictor.bias)  # type: ignore[arg-type]
-    return nn.Sequential(*layers, predictor)
+    return nn.Sequential(*layers, predictor(in_channels, out_channels, kernel=1 if lite else 3))
+
+
+def predictor(in_channels: int, out_channels: int, kernel: int) -> nn.Conv2d:
+    """Builds the convolution that predicts, the last layer of a head.
+
+    Args:
+        in_channels: of its input.
+        out_channels: predictions per cell.
+        kernel: its side in cells, odd.
+    """
+    conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2)
+    nn.init.xavier_uniform_(conv.weight)
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return conv

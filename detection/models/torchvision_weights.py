@@ -1,12 +1,30 @@
-"""Weights of torchvision's ``fasterrcnn_resnet50_fpn``, for a start from COCO."""
+"""torchvision's detectors trained on COCO, under the names of our networks' tensors.
 
-from collections.abc import Mapping
+torchvision counts COCO's categories with their gaps: of its 91 classes, background included, ten were never
+used ("N/A"). They are dropped, so that scores are shared out among the 80 classes that exist.
+"""
 
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import torch
 from torch import Tensor
+from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights, SSD300_VGG16_Weights
 
-from detection.models.faster_rcnn import FasterRCNN
+from detection.models.backbones.base import IMAGENET_MEAN, IMAGENET_STD
 
-_PREFIXES = {  # theirs to ours; the first that fits counts
+State = dict[str, Tensor]
+
+_CATEGORIES: list[str] = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
+_LABELS = [i for i, name in enumerate(_CATEGORIES) if i > 0 and name != "N/A"]
+COCO_CLASSES = tuple(_CATEGORIES[i] for i in _LABELS)
+"""The 80 classes, in torchvision's order, which is COCO's."""
+
+_SSD_MEAN = (0.48235 * 255, 0.45882 * 255, 0.40784 * 255)
+_CONV4_3 = 23  # torchvision cuts VGG in two after this many layers
+_SSD_ANCHORS = (4, 6, 6, 6, 4, 4)  # of a cell of each map
+
+_FASTER_RCNN_PREFIXES = {  # theirs to ours; the first that fits counts
     "backbone.body.": "backbone.",
     "backbone.fpn.": "neck.",
     "rpn.head.conv.0.0.": "rpn.conv.",
@@ -20,48 +38,116 @@ _PREFIXES = {  # theirs to ours; the first that fits counts
 }
 
 
-def load_torchvision_faster_rcnn(model: FasterRCNN, state: Mapping[str, Tensor]) -> bool:
-    """Copies a state dict of torchvision into ours.
+def convert_ssd300_vgg16(state: Mapping[str, Tensor]) -> State:
+    """Renames the tensors of ``ssd300_vgg16`` to those of our SSD of 80 classes on the atrous VGG16.
 
-    The predictors are copied only if they are for as many classes as the model's. torchvision predicts a
-    box for the background too, which nothing uses: its rows are dropped. The published COCO weights were
-    trained with a batch norm ``eps`` of 0, ours is 1e-5.
+    Its anchors are not in the file: they have ``anchor_sizes`` 21, 45, 99, 153, 207, 261, 315, and no side
+    is longer than 300 pixels.
 
     Args:
-        model: of ``build_faster_rcnn_fpn`` on a ResNet with strides 4 to 32, with default channels.
-        state: of ``fasterrcnn_resnet50_fpn``, or of the same on another ResNet.
-
-    Returns:
-        Whether the predictors were copied too.
+        state: of torchvision's network of 91 classes.
 
     Raises:
-        ValueError: if tensors are missing, unknown or of another shape.
+        ValueError: if its predictors are for another number of classes.
     """
-    renamed = {_rename(key): value for key, value in state.items()}
-    for key in ("roi_head.box_predictor.weight", "roi_head.box_predictor.bias"):
-        if key in renamed:
-            renamed[key] = renamed[key][4:]
-    bias = renamed.get("roi_head.class_predictor.bias")
-    same_classes = bias is not None and len(bias) == model.num_classes + 1
-    if not same_classes:
-        renamed = {key: value for key, value in renamed.items() if "_predictor." not in key}
-    try:
-        missing, unknown = model.load_state_dict(renamed, strict=False)
-    except RuntimeError as error:  # another shape
-        raise ValueError(f"These weights are of another network: {error}") from error
-    optional = ("mean", "std") if same_classes else ("mean", "std", "_predictor.weight", "_predictor.bias")
-    # The published weights have no counters, because their batch norms were frozen.
-    missing = [key for key in missing if not key.endswith((*optional, "num_batches_tracked"))]
-    if missing or unknown:
-        raise ValueError(
-            f"These weights are of another network: {len(missing)} tensors are missing {missing[:3]}, "
-            f"{len(unknown)} are unknown {unknown[:3]}. The model must be faster_rcnn_fpn on the same ResNet."
-        )
-    return same_classes
+    converted = {_ssd_key(key): value for key, value in state.items()}
+    for key in [key for key in converted if key.startswith("class_heads.")]:
+        num_anchors = _SSD_ANCHORS[int(key.split(".")[1])]
+        converted[key] = _existing_rows(converted[key], num_anchors, key, background=True)
+    converted["mean"] = torch.tensor(_SSD_MEAN).view(1, 3, 1, 1)
+    converted["std"] = torch.ones(1, 3, 1, 1)
+    return converted
 
 
-def _rename(key: str) -> str:
-    for theirs, ours in _PREFIXES.items():
+def _ssd_key(key: str) -> str:
+    parts = key.split(".")
+    name = parts[-1]
+    match parts[:-1]:
+        case ["backbone"]:
+            return "backbone.norm4.scale"
+        case ["backbone", "extra", "0", "7", layer]:
+            return f"backbone.{'fc6' if layer == '1' else 'fc7'}.{name}"
+        case ["backbone", "extra", "0", layer]:
+            return f"backbone.features.{int(layer) + _CONV4_3}.{name}"
+        case ["backbone", "extra", extra, layer]:
+            return f"extras.{int(extra) - 1}.{layer}.{name}"
+        case ["head", "classification_head", "module_list", level]:
+            return f"class_heads.{level}.0.{name}"
+        case ["head", "regression_head", "module_list", level]:
+            return f"box_heads.{level}.0.{name}"
+    return key
+
+
+def convert_fasterrcnn_resnet50_fpn(state: Mapping[str, Tensor]) -> State:
+    """Renames the tensors of ``fasterrcnn_resnet50_fpn`` to those of ``build_faster_rcnn_fpn``, 80 classes.
+
+    torchvision predicts a box for the background too, which nothing uses: its rows are dropped.
+
+    Batch norm divides by the root of ``variance + eps``. The published weights want an eps of 0, ours is
+    1e-5: the difference goes into the scale. A file without counters of batches, as frozen batch norms
+    write it, is taken for such; one with counters has 1e-5, as in a training of one's own.
+
+    Args:
+        state: of torchvision's network of 91 classes.
+
+    Raises:
+        ValueError: if its predictors are for another number of classes.
+    """
+    converted = {_faster_rcnn_key(key): value for key, value in state.items()}
+    for key in [key for key in converted if key.startswith("roi_head.class_predictor.")]:
+        converted[key] = _existing_rows(converted[key], 1, key, background=True)
+    for key in [key for key in converted if key.startswith("roi_head.box_predictor.")]:
+        converted[key] = _existing_rows(converted[key], 1, key, background=False)
+    for norm in [key.removesuffix(".running_var") for key in converted if key.endswith(".running_var")]:
+        if f"{norm}.num_batches_tracked" not in converted:
+            converted[f"{norm}.weight"] = _scale_of_larger_eps(
+                converted[f"{norm}.weight"], converted[f"{norm}.running_var"]
+            )
+            converted[f"{norm}.num_batches_tracked"] = torch.tensor(0)
+    converted["mean"] = torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
+    converted["std"] = torch.tensor(IMAGENET_STD).view(3, 1, 1)
+    return converted
+
+
+def _faster_rcnn_key(key: str) -> str:
+    for theirs, ours in _FASTER_RCNN_PREFIXES.items():
         if key.startswith(theirs):
             return ours + key.removeprefix(theirs)
     return key
+
+
+def _scale_of_larger_eps(scale: Tensor, variance: Tensor, eps: float = 1e-5) -> Tensor:
+    """The scale that does with ``eps`` what the given one did without."""
+    variance = variance.double()
+    return (scale.double() * ((variance + eps) / variance).sqrt()).to(scale.dtype)
+
+
+def _existing_rows(tensor: Tensor, num_anchors: int, key: str, background: bool) -> Tensor:
+    """Of a predictor's rows for 91 classes those for the 80 that exist, and for the background."""
+    numbers = 1 if background else 4
+    if tensor.shape[0] != num_anchors * len(_CATEGORIES) * numbers:
+        raise ValueError(
+            f"{key} predicts {tensor.shape[0] // (num_anchors * numbers)} classes in this file, background "
+            f"included; torchvision's weights for COCO have {len(_CATEGORIES)}. Which classes others are "
+            "cannot be known from the file."
+        )
+    rows = ([0] if background else []) + _LABELS
+    by_class = tensor.unflatten(0, (num_anchors, len(_CATEGORIES), numbers))
+    existing: Tensor = by_class[:, rows].flatten(0, 2)
+    return existing
+
+
+class Published(NamedTuple):
+    """Weights that torchvision publishes."""
+
+    url: str
+    convert: Callable[[Mapping[str, Tensor]], State]
+
+
+PUBLISHED = {
+    "ssd300_vgg16": Published(SSD300_VGG16_Weights.COCO_V1.url, convert_ssd300_vgg16),
+    "fasterrcnn_resnet50_fpn": Published(
+        FasterRCNN_ResNet50_FPN_Weights.COCO_V1.url, convert_fasterrcnn_resnet50_fpn
+    ),
+}
+"""By torchvision's names."""

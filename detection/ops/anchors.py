@@ -13,6 +13,7 @@ def ssd_anchors(
     sizes: Sequence[float],
     ratios: Sequence[Sequence[float]],
     device: torch.device | str | None = None,
+    max_side: float = math.inf,
 ) -> Tensor:
     """Lays SSD's anchors over the cells of every feature map (SSD paper, section 2.2).
 
@@ -27,6 +28,7 @@ def ssd_anchors(
         ratios: for each map, width / height of its shapes. The first must be 1 and stands for the two
             squares; every further ``r`` adds one box of ``(s * sqrt(r), s / sqrt(r))``.
         device: where the anchors are made.
+        max_side: longer sides are cut to this, in pixels.
 
     Returns:
         ``(A, 4)`` float32 xyxy in pixels, ordered by map, row, column, shape.
@@ -43,6 +45,7 @@ def ssd_anchors(
     per_map = []
     for i, (height, width) in enumerate(feature_sizes):
         shapes = torch.tensor(_cell_shapes(sizes[i], sizes[i + 1], ratios[i]), device=device)  # (K, 2)
+        shapes = shapes.clamp(max=max_side)
         x = (torch.arange(width, device=device, dtype=torch.float32) + 0.5) * steps[i]
         y = (torch.arange(height, device=device, dtype=torch.float32) + 0.5) * steps[i]
         rows, cols = torch.meshgrid(y, x, indexing="ij")

@@ -25,13 +25,14 @@ def select_detections(
     nms_threshold: float = 0.45,
     topk: int = 400,
     max_detections: int = 100,
+    topk_per_class: bool = False,
 ) -> list[Detections]:
     """Score, decode, suppress and sort (Liu et al. 2016, section 3.1).
 
     Every pair of an anchor and a foreground class whose score exceeds the threshold is a candidate. The
-    ``topk`` best candidates of an image over ALL classes go through non-maximum suppression within each
-    class, and the best ``max_detections`` survivors are returned. Equal scores keep the order of
-    anchors, then of classes.
+    ``topk`` best candidates of an image, over ALL classes or of each, go through non-maximum suppression
+    within each class, and the best ``max_detections`` survivors are returned. Equal scores keep the order
+    of anchors, then of classes.
 
     Args:
         logits: ``(B, A, C + 1)``, background first.
@@ -43,6 +44,7 @@ def select_detections(
         nms_threshold: a box is dropped if its IoU with a better one of its class is above this.
         topk: candidates per image.
         max_detections: detections per image.
+        topk_per_class: whether ``topk`` counts the candidates of each class by themselves.
 
     Returns:
         One `Detections` per image, possibly empty.
@@ -53,7 +55,11 @@ def select_detections(
     for image, (image_anchors, image_labels, image_scores) in enumerate(
         zip(*(torch.split(field, counts) for field in (anchor_indices, labels, scores)), strict=True)
     ):
-        top_scores, order = stable_topk(image_scores, min(topk, len(image_scores)))
+        limit = len(image_scores) if topk_per_class else min(topk, len(image_scores))
+        top_scores, order = stable_topk(image_scores, limit)
+        if topk_per_class:
+            kept = _rank_within_class(image_labels[order]) < topk
+            top_scores, order = top_scores[kept], order[kept]
         top_anchors, top_labels = image_anchors[order], image_labels[order]
         # Decoding candidates only: a few hundred of the thousands of anchors.
         boxes = decode_boxes(deltas[image, top_anchors], anchors[top_anchors], stds)
@@ -63,6 +69,16 @@ def select_detections(
         keep = keep.sort().values[:max_detections]
         detections.append(Detections(boxes=boxes[keep], scores=top_scores[keep], labels=top_labels[keep]))
     return detections
+
+
+def _rank_within_class(labels: Tensor) -> Tensor:
+    """How many of the same label come before each, ``(N,)``."""
+    by_class = labels.argsort(stable=True)
+    counts = labels.bincount()
+    starts = counts.cumsum(0) - counts
+    ranks = torch.empty_like(labels)
+    ranks[by_class] = torch.arange(len(labels), device=labels.device) - starts[labels[by_class]]
+    return ranks
 
 
 def _candidates(logits: Tensor, score_threshold: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -14,7 +14,7 @@ from detection.ops.coding import decode_boxes
 from detection.types import Detections
 
 # A box clipped to less than this is no detection (pixels).
-_MIN_SIDE = 1e-2
+MIN_SIDE = 1e-2
 
 
 @torch.no_grad()
@@ -52,7 +52,7 @@ def select_roi_detections(
         rows, labels = (image_scores > score_threshold).nonzero(as_tuple=True)
         boxes = decode_boxes(image_deltas[rows, labels], image_proposals[rows], stds)
         boxes = clip_boxes(boxes, size)
-        large = (boxes[:, 2:] - boxes[:, :2] >= _MIN_SIDE).all(dim=-1)
+        large = (boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE).all(dim=-1)
         boxes, labels, candidate_scores = boxes[large], labels[large], image_scores[rows, labels][large]
         keep = batched_nms(boxes, candidate_scores, labels, nms_threshold)[:max_detections]
         detections.append(Detections(boxes=boxes[keep], scores=candidate_scores[keep], labels=labels[keep]))

@@ -57,28 +57,50 @@ def fpn_base_anchors(size: float, ratios: Sequence[float]) -> Tensor:
     return torch.stack((-half_widths, -half_heights, half_widths, half_heights), dim=-1).round()
 
 
-def shift_anchors(base_anchors: Tensor, feature_size: tuple[int, int], stride: int) -> Tensor:
+def shift_anchors(
+    base_anchors: Tensor, feature_size: tuple[int, int], stride: int | tuple[int, int]
+) -> Tensor:
     """Repeats the base anchors at every cell of a feature map.
 
     Args:
         base_anchors: ``(K, 4)`` xyxy, of the cell at the origin.
         feature_size: ``(height, width)`` in cells.
-        stride: pixels from one cell to the next.
+        stride: pixels from one cell to the next, one number or (down, right).
 
     Returns:
         float32 ``(height * width * K, 4)`` on the device of the base anchors, ordered by row, column,
         base anchor. They are not clipped to the image.
     """
     height, width = feature_size
-    x = torch.arange(width, device=base_anchors.device, dtype=torch.float32) * stride
-    y = torch.arange(height, device=base_anchors.device, dtype=torch.float32) * stride
+    down, right = (stride, stride) if isinstance(stride, int) else stride
+    x = torch.arange(width, device=base_anchors.device, dtype=torch.float32) * right
+    y = torch.arange(height, device=base_anchors.device, dtype=torch.float32) * down
     rows, cols = torch.meshgrid(y, x, indexing="ij")
     shifts = torch.stack((cols, rows, cols, rows), dim=-1).reshape(-1, 1, 4)
     return (shifts + base_anchors).reshape(-1, 4)
 
 
+def fitted_stride(feature_size: tuple[int, int], padded_size: tuple[int, int]) -> tuple[int, int]:
+    """The distance between torchvision's anchors: the input's sides over the map's cells, rounded down.
+
+    It differs from the map's stride where the last cell is only a started one, as it is in the coarsest map
+    of a pyramid for every second multiple of 32 pixels. Weights trained with such anchors want them back.
+
+    Args:
+        feature_size: ``(height, width)`` of the map in cells.
+        padded_size: ``(height, width)`` of the input in pixels.
+
+    Returns:
+        Pixels from one cell to the next, down and to the right.
+    """
+    return padded_size[0] // feature_size[0], padded_size[1] // feature_size[1]
+
+
 def rpn_anchors(
-    base_anchors: Sequence[Tensor], strides: Sequence[int], padded_size: tuple[int, int]
+    base_anchors: Sequence[Tensor],
+    strides: Sequence[int],
+    padded_size: tuple[int, int],
+    fit_strides: bool = False,
 ) -> Tensor:
     """The anchors over an input, without the network that would make its feature maps.
 
@@ -86,10 +108,16 @@ def rpn_anchors(
         base_anchors: for each feature map the ``(K, 4)`` anchors of its first cell.
         strides: pixels per cell of each feature map; a started cell counts.
         padded_size: ``(height, width)`` of the input.
+        fit_strides: whether anchors are ``fitted_stride`` apart and not the map's stride.
 
     Returns:
         float32 ``(A, 4)``, map after map.
     """
     height, width = padded_size
-    maps = [(math.ceil(height / stride), math.ceil(width / stride)) for stride in strides]
-    return torch.cat([shift_anchors(*level) for level in zip(base_anchors, maps, strides, strict=True)])
+    levels = []
+    for base, stride in zip(base_anchors, strides, strict=True):
+        cells = (math.ceil(height / stride), math.ceil(width / stride))
+        levels.append(
+            shift_anchors(base, cells, fitted_stride(cells, padded_size) if fit_strides else stride)
+        )
+    return torch.cat(levels)

@@ -62,6 +62,7 @@ class FasterRCNNTask(DetectionTask):
     """
 
     loss_names = ("loss", "loss_rpn_cls", "loss_rpn_box", "loss_roi_cls", "loss_roi_box")
+    network: FasterRCNN
 
     def __init__(
         self,
@@ -194,6 +195,7 @@ class FasterRCNNTask(DetectionTask):
             base_anchors=rpn.base_anchors,
             strides=rpn.strides,
             multiple=multiple,
+            fit_strides=rpn.fit_strides,
         )
 
 
@@ -204,8 +206,9 @@ def _assign_without_network(
     base_anchors: Sequence[Tensor],
     strides: Sequence[int],
     multiple: int,
+    fit_strides: bool,
 ) -> AnchorTargets:
-    anchors = rpn_anchors(base_anchors, strides, padded_size(sizes, multiple))
+    anchors = rpn_anchors(base_anchors, strides, padded_size(sizes, multiple), fit_strides)
     return assign_anchors(anchors, [target["boxes"] for target in targets], sizes)
 
 

@@ -32,12 +32,14 @@ class SSDTask(DetectionTask):
         nms_threshold: IoU above which NMS drops the weaker box of a class.
         topk: candidates that enter NMS, over all classes of an image.
         max_detections: detections kept per image.
+        topk_per_class: whether ``topk`` counts each class by itself, as torchvision does.
         interpolation: how VOC AP is summed: ``07`` (11 points) or ``area``.
         coco_ap: whether the test also reports COCO's average precision (``test/coco_map``).
         channels_last: lay images and weights out channel by channel, which convolutions prefer.
     """
 
     loss_names = ("loss", "loss_cls", "loss_box")
+    network: SSD
 
     def __init__(
         self,
@@ -55,6 +57,7 @@ class SSDTask(DetectionTask):
         interpolation: Interpolation = "07",
         coco_ap: bool = False,
         channels_last: bool = True,
+        topk_per_class: bool = False,
     ) -> None:
         super().__init__(class_names, optimizer, scheduler, interpolation, coco_ap)
         self.network = network(backbone=backbone, num_classes=len(class_names))
@@ -68,6 +71,7 @@ class SSDTask(DetectionTask):
             nms_threshold=nms_threshold,
             topk=topk,
             max_detections=max_detections,
+            topk_per_class=topk_per_class,
         )
 
     def forward(self, images: Tensor) -> SSDOutput:

@@ -86,3 +86,9 @@ def test_lists_that_disagree_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match="1 feature maps need 1 steps"):
         ssd_anchors([(2, 2)], steps, sizes, ratios)
+
+
+def test_long_sides_are_cut_about_the_centre() -> None:
+    anchors = ssd_anchors([(1, 1)], [100], [80, 90], [(1, 4)], max_side=100)
+    assert anchors[2].tolist() == [0, 30, 100, 70]  # 160 by 40, uncut
+    assert anchors[0].tolist() == [10, 10, 90, 90]

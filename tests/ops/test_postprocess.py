@@ -138,3 +138,20 @@ def test_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
         assert torch.equal(found["scores"], expected["scores"])
         assert torch.equal(found["boxes"], expected["boxes"])
         assert torch.equal(found["labels"], expected["labels"])
+
+
+def test_the_best_of_each_class_or_of_all_enter_suppression() -> None:
+    anchors = torch.arange(6.0).unsqueeze(1) * 20 + torch.tensor([0.0, 0.0, 9.0, 9.0])  # all apart
+    logits = torch.zeros(1, 6, 3)
+    logits[0, :, 1] = torch.tensor([9.0, 8.0, 7.0, 6.0, 0.0, 0.0])
+    logits[0, :, 2] = torch.tensor([0.0, 0.0, 0.0, 0.0, 5.0, 4.0])
+    [of_all] = select_detections(logits, torch.zeros(1, 6, 4), anchors, (200, 200), STDS, 0.5, topk=3)
+    assert of_all["labels"].tolist() == [0, 0, 0]
+    [of_each] = select_detections(
+        logits, torch.zeros(1, 6, 4), anchors, (200, 200), STDS, 0.5, topk=3, topk_per_class=True
+    )
+    assert of_each["labels"].tolist() == [0, 0, 0, 1, 1]
+    assert of_each["boxes"][:, 0].tolist() == [0, 20, 40, 80, 100]
+    nothing = torch.tensor([[[9.0, 0.0, 0.0]]])
+    [empty] = select_detections(nothing, torch.zeros(1, 1, 4), anchors[:1], SIZE, STDS, topk_per_class=True)
+    assert len(empty["boxes"]) == 0

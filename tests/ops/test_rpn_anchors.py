@@ -76,3 +76,12 @@ def test_anchors_of_an_input_cover_every_started_cell_of_every_map() -> None:
         for base, cells, stride in zip(bases, [(3, 5), (2, 3), (1, 2)], (32, 64, 128), strict=True)
     ]
     assert torch.equal(rpn_anchors(bases, (32, 64, 128), (96, 160)), torch.cat(expected))
+
+
+def test_fitted_anchors_are_torchvisions_where_the_last_cell_is_a_started_one() -> None:
+    generator = AnchorGenerator(((64,), (128,)), (RATIOS,) * 2)
+    bases = [fpn_base_anchors(size, RATIOS) for size in (64, 128)]
+    image = ImageList(torch.zeros(1, 3, 96, 160), [(96, 160)])
+    (expected,) = generator(image, [torch.zeros(1, 1, 3, 5), torch.zeros(1, 1, 2, 3)])
+    assert torch.equal(rpn_anchors(bases, (32, 64), (96, 160), fit_strides=True), expected)
+    assert not torch.equal(rpn_anchors(bases, (32, 64), (96, 160)), expected)

@@ -1,4 +1,4 @@
-"""ImageNet weights: from torchvision's server, or from a file on this machine."""
+"""Published weights: from torchvision's server, or from a file on this machine."""
 
 import pickle
 from collections.abc import Mapping
@@ -22,28 +22,49 @@ def read_weights(weights: str, published: Any) -> State:
     Raises:
         ValueError: if the file cannot be had or is not a plain state dict.
     """
-    return _download(published.url) if weights == "imagenet" else _read_file(Path(weights))
+    if weights != "imagenet":
+        return read_file(Path(weights), "model.backbone.weights takes 'imagenet', a path or null")
+    name = published.url.rsplit("/", 1)[-1]
+    return download(
+        published.url,
+        f"pass model.backbone.weights=/path/to/{name}, or start from random weights with "
+        "model.backbone.weights=null",
+    )
 
 
-def _download(url: str) -> State:
-    """Downloads into torch hub's folder, or finds the file that is already there."""
+def download(url: str, otherwise: str) -> State:
+    """Downloads a state dict into torch hub's folder, or finds it there; its hash is part of its name.
+
+    Args:
+        url: where it is published.
+        otherwise: what else the user can do, for the error message.
+
+    Raises:
+        ValueError: if it cannot be had.
+    """
     name = url.rsplit("/", 1)[-1]
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     try:
         return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
     except (OSError, HTTPException, RuntimeError) as error:  # no network, broken off, wrong checksum
         raise ValueError(
-            f"Cannot get the ImageNet weights {name} ({error}): download {url} and place it in {folder}, "
-            f"or pass model.backbone.weights=/path/to/{name}, or start from random weights with "
-            f"model.backbone.weights=null."
+            f"Cannot get the weights {name} ({error}): download {url} and place it in {folder}, or "
+            f"{otherwise}."
         ) from error
 
 
-def _read_file(path: Path) -> State:
+def read_file(path: Path, choices: str) -> State:
+    """Reads a state dict; nothing in the file is executed.
+
+    Args:
+        path: the file. It may hold the state dict under ``state_dict``.
+        choices: what the user can give in its place, for the error message.
+
+    Raises:
+        ValueError: if it is not there or is not a plain state dict.
+    """
     if not path.is_file():
-        raise ValueError(
-            f"There is no weights file {path}; model.backbone.weights takes 'imagenet', a path or null."
-        )
+        raise ValueError(f"There is no weights file {path}; {choices}.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:

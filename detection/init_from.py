@@ -1,0 +1,145 @@
+"""A new training that starts from the weights of another, with other classes (``init_from=...``)."""
+
+import difflib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from hydra.utils import instantiate
+
+from detection.checkpoints import load_task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from detection.tasks.base import DetectionTask
+
+_HISTORY = ("_target_", "_partial_", "weights", "freeze_batchnorm", "frozen_blocks")
+
+
+def make_task(model: dict[str, Any], config: Mapping[str, Any]) -> "tuple[DetectionTask, str]":
+    """Make the task of a training, with the weights that ``init_from`` names.
+
+    Args:
+        model: what the task is made from.
+        config: the whole configuration, with ``init_from``, ``init_reuse`` and ``ckpt``.
+
+    Returns:
+        The task, and a few lines about its weights, for the user.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+        ValueError: it does not fit, or ``init_reuse`` names a class that there is not.
+    """
+    source, reuse = config["init_from"], config["init_reuse"]
+    if source is None:
+        if reuse:
+            raise ValueError("init_reuse says which classes to take from a checkpoint: give init_from too.")
+        return instantiate(model), ""
+    if config["ckpt"] is not None:
+        return instantiate(
+            model
+        ), f"init_from={source} is not read: ckpt={config['ckpt']} brings its own weights."
+    # The backbone's weights are in the checkpoint too.
+    task: DetectionTask = instantiate({**model, "backbone": {**model["backbone"], "weights": None}})
+    return task, take_weights(task, model, source, reuse)
+
+
+def take_weights(
+    task: "DetectionTask", model: Mapping[str, Any], source: str, reuse: Mapping[str, str] | None = None
+) -> str:
+    """Copy the weights of a checkpoint into a new task.
+
+    Of classes with the same name, and of background, the predictors are kept; those of all others stay as
+    they were initialised. If the networks differ in more than that, the backbone alone is copied.
+
+    Args:
+        task: of the new classes.
+        model: its description, for messages.
+        source: a checkpoint, or the name of weights that torchvision publishes.
+        reuse: ``{new name: old name}`` of classes to take from one of another name.
+
+    Returns:
+        A few lines for the user: what was kept, and what was not.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+        ValueError: not even the backbones are the same, or ``reuse`` names a class that there is not.
+    """
+    origin = load_task(source)
+    old_model = origin.hparams["model"]
+    old_names, new_names = origin.class_names, task.class_names
+    anchors_differ = _anchors(origin.network) != _anchors(task.network)
+    if type(origin.network) is type(task.network):
+        kept = origin.network.reset_classes(old_names, new_names, reuse)
+    else:
+        kept = {}
+    old, new = origin.network.state_dict(), task.network.state_dict()
+    lines = [f"Starting from {source}: {_describe(old_model)}, {len(old_names)} classes"]
+    if _shapes(old) == _shapes(new):
+        task.network.load_state_dict(old)
+        fresh = [name for name in new_names if name not in kept]
+        lines.append(f"  kept: {_kept(kept)}, background and all other layers")
+        if fresh:
+            lines.append(
+                f"  re-initialised: {_count(len(fresh))}: {', '.join(_hint(f, old_names) for f in fresh)}"
+            )
+        if anchors_differ:
+            lines.append("  note: the anchors are others than the checkpoint's; boxes have to be learnt anew")
+        return "\n".join(lines)
+    names = f"{source} has {_describe(old_model)}, the configuration {_describe(model)}"
+    if _shapes(_backbone(old)) != _shapes(_backbone(new)):
+        raise ValueError(
+            f"init_from: {names}. These networks have nothing in common; give the overrides of the model "
+            "that the checkpoint was trained with, or at least its backbone."
+        )
+    # The images' mean and std belong to the weights; their shape is the network's.
+    images = {key: old[key].reshape(new[key].shape) for key in ("mean", "std")}
+    task.network.load_state_dict(_backbone(old) | images, strict=False)
+    skipped = len(new.keys() - _backbone(new).keys() - images.keys())
+    lines.append("  kept: the backbone")
+    lines.append(
+        f"  re-initialised: all {_count(len(new_names))} and {skipped} tensors behind the backbone, since"
+    )
+    lines.append(f"    {names}")
+    return "\n".join(lines)
+
+
+def _shapes(state: Mapping[str, "Tensor"]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in state.items()}
+
+
+def _backbone(state: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
+    return {key: value for key, value in state.items() if key.startswith("backbone.")}
+
+
+def _anchors(network: Any) -> Any:
+    """What decides the anchors; they are not among the weights."""
+    from detection.models.ssd import SSD
+
+    if isinstance(network, SSD):
+        ratios = [list(of_map) for of_map in network.anchor_ratios]
+        return list(network.anchor_sizes), ratios, list(network.anchor_steps), network.max_anchor_side
+    return [base.tolist() for base in network.rpn.base_anchors], network.rpn.strides, network.rpn.fit_strides
+
+
+def _describe(model: Mapping[str, Any]) -> str:
+    return f"{_call(model['network'])} on {_call(model['backbone'])}"
+
+
+def _call(node: Mapping[str, Any]) -> str:
+    arguments = ", ".join(f"{key}={value}" for key, value in node.items() if key not in _HISTORY)
+    return f"{node['_target_'].rpartition('.')[-1]}({arguments})"
+
+
+def _count(number: int) -> str:
+    return f"{number} class" if number == 1 else f"{number} classes"
+
+
+def _kept(kept: Mapping[str, str]) -> str:
+    names = [new if new == old else f"{new} (from {old})" for new, old in kept.items()]
+    return f"{_count(len(kept))}: {', '.join(names)}" if kept else "no class"
+
+
+def _hint(name: str, old_names: list[str]) -> str:
+    near = difflib.get_close_matches(name, old_names, n=1, cutoff=0.7)
+    return f"{name} (for the checkpoint's {near[0]}: 'init_reuse={{{name}: {near[0]}}}')" if near else name

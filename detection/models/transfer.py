@@ -1,0 +1,100 @@
+"""From a predictor of some classes to one of others: what they share keeps its weights."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+
+
+def match_classes(
+    old_names: Sequence[str], new_names: Sequence[str], reuse: Mapping[str, str] | None = None
+) -> dict[int, int]:
+    """Finds which of the new classes a network knows already.
+
+    Args:
+        old_names: of the classes that it predicts, in label order.
+        new_names: of the classes to predict, in label order.
+        reuse: ``{new name: old name}`` for classes to take from one of another name; all others are taken
+            from the class of the same name, regardless of case and surrounding space.
+
+    Returns:
+        The old label of each new label that has one.
+
+    Raises:
+        ValueError: if ``reuse`` speaks of a class that there is not.
+    """
+    origins = dict(reuse or {})
+    for names, known, side in ((origins, new_names, "new"), (origins.values(), old_names, "old")):
+        for name in names:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f" Did you mean {close[0]!r}?" if close else ""
+                raise ValueError(
+                    f"There is no {side} class {name!r} to start from or with (new: old).{hint} "
+                    f"The {side} classes are {', '.join(known)}."
+                )
+    by_name = {fold(name): label for label, name in reversed(list(enumerate(old_names)))}
+    exact = {name: label for label, name in enumerate(old_names)}
+    kept = {}
+    for label, name in enumerate(new_names):
+        origin = origins.get(name, name)
+        old_label = exact.get(origin, by_name.get(fold(origin)))
+        if old_label is not None:
+            kept[label] = old_label
+    return kept
+
+
+def fold(name: str) -> str:
+    """The form in which names of classes are compared."""
+    return name.strip().casefold()
+
+
+def check_names(old_names: Sequence[str], new_names: Sequence[str], num_classes: int) -> None:
+    """Refuses names that cannot be those of a network's classes.
+
+    Args:
+        old_names: of the classes that the network predicts.
+        new_names: of the classes that it shall predict.
+        num_classes: how many it predicts.
+
+    Raises:
+        ValueError: if there are not as many old names, or the new ones are none or not distinct.
+    """
+    if isinstance(old_names, str) or isinstance(new_names, str):
+        raise ValueError("Give lists of class names, such as ['cat', 'dog'].")
+    if len(old_names) != num_classes:
+        raise ValueError(f"The network predicts {num_classes} classes; got {len(old_names)} old names.")
+    if not new_names or len(set(new_names)) != len(new_names):
+        raise ValueError(f"The new classes must be distinct, and at least one; got {list(new_names)}.")
+
+
+def with_background(kept: Mapping[int, int]) -> dict[int, int]:
+    """The rows of a class predictor, whose first is background, for the labels that are kept."""
+    return {0: 0} | {new + 1: old + 1 for new, old in kept.items()}
+
+
+@torch.no_grad()
+def copy_class_rows(
+    old: nn.Conv2d | nn.Linear,
+    new: nn.Conv2d | nn.Linear,
+    rows: Mapping[int, int],
+    groups: int,
+    old_rows: int,
+) -> None:
+    """Copies the weights and biases of some classes from one predictor into another.
+
+    Args:
+        old: predicts ``groups * old_rows`` times as many numbers as belong to one class of one group: for
+            SSD's classes a group is an anchor of a cell, for boxes four numbers belong to a class.
+        new: likewise for the new classes.
+        rows: the old row of each new row that is copied.
+        groups: how often the classes are repeated.
+        old_rows: classes of ``old``, background included where it has a row.
+    """
+    into, out_of = list(rows), list(rows.values())
+    for name, source in old.named_parameters():
+        target = new.get_parameter(name)
+        numbers = source.shape[0] // (groups * old_rows)
+        target_rows = target.unflatten(0, (groups, -1, numbers))  # a view: target itself is written
+        target_rows[:, into] = source.unflatten(0, (groups, old_rows, numbers))[:, out_of]
