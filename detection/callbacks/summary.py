@@ -20,8 +20,8 @@ def final_figures(trainer: pl.Trainer) -> dict[str, float]:
     """The figures of the test, and the best one of the validations by the name that chose the checkpoint."""
     figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
     checkpoint = trainer.checkpoint_callback
-    if isinstance(checkpoint, ModelCheckpoint) and checkpoint.monitor and checkpoint.best_model_score is not None:
-        figures[checkpoint.monitor] = float(checkpoint.best_model_score)
+    if isinstance(checkpoint, ModelCheckpoint) and checkpoint.best_model_score is not None:
+        figures[str(checkpoint.monitor)] = float(checkpoint.best_model_score)
     return figures
 
 

@@ -1,0 +1,65 @@
+"""Runs whose processes somebody else starts: torchrun, or Slurm's srun.
+
+Lightning's own processes get the run's folder on their command line. These do not, and each would name a
+folder after its own clock.
+"""
+
+import os
+import sys
+from datetime import datetime
+from typing import Any
+
+STARTED = "RUN_STARTED"  # conf/hydra/default.yaml names a run's folder after it
+
+
+def agree_on_start() -> None:
+    """Let the processes of one run agree on when it started, by the environment variable ``RUN_STARTED``.
+
+    Raises:
+        SystemExit: when they cannot, and the command line names no folder.
+    """
+    by_srun = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
+    by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
+    if STARTED in os.environ or not (by_srun or by_torchrun):
+        return
+    if any(word.startswith("hydra.run.dir=") for word in sys.argv):
+        return
+    if by_torchrun and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+        store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+        now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+        # The first process sets it, and the others, those of a restart too, get what it set.
+        os.environ[STARTED] = store.compare_set("run_started", "", now).decode()
+        return
+    raise SystemExit(
+        "Several processes were started for one run: name its folder, such as "
+        "hydra.run.dir=runs/$SLURM_JOB_ID."
+    )
+
+
+def started_elsewhere(trainer: dict[str, Any]) -> list[str]:
+    """Compare how many processes torchrun or srun started with how many the trainer will use.
+
+    Args:
+        trainer: the trainer's configuration.
+
+    Returns:
+        What is wrong: with another number, each process would silently train a model of its own.
+    """
+    expected = _world_size()
+    devices = trainer["devices"]
+    if isinstance(devices, list):
+        devices = len(devices)
+    if expected is None or not str(devices).isdecimal() or int(devices) * trainer["num_nodes"] == expected:
+        return []
+    return [
+        f"trainer.devices: {expected} processes were started (torchrun, srun), but devices x num_nodes is "
+        f"{devices} x {trainer['num_nodes']}; set trainer.devices to the processes of one machine"
+    ]
+
+
+def _world_size() -> int | None:
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return int(os.environ["WORLD_SIZE"])
+    return int(os.environ["SLURM_STEP_NUM_TASKS"]) if "SLURM_STEP_NUM_TASKS" in os.environ else None

@@ -1,0 +1,1 @@
+"""Sweeps: every job in a process of its own, a table at the end, a search that can be interrupted."""

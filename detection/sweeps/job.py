@@ -1,0 +1,145 @@
+"""A job of a sweep: ``python train.py`` in a process and a folder of its own.
+
+Lightning starts the other processes of a run with the command line of the first. In a sweep that command line
+is the sweep's, so each of them would run all the jobs. A process of its own has a command line of its own; it
+also starts with fresh memory, process group and random state, and the sweep survives when it dies.
+"""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from hydra.conf import HydraConf
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
+PROGRAM = Path(__file__).parent.parent.parent / "train.py"
+# What a job leaves in its folder for the sweep's table.
+FIGURES, ERROR, PRUNED = "metrics.json", "error.txt", "pruned.txt"
+
+
+def in_sweep() -> bool:
+    """Whether Hydra runs this as one job of a sweep."""
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
+
+
+def run_job(metric: str) -> float:
+    """Run the current job of a sweep and wait for it.
+
+    Args:
+        metric: the figure that the sweep compares.
+
+    Returns:
+        That figure of the job; nan where the job failed, with the reason in ``error.txt`` of its folder.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        raise SystemExit(
+            "torchrun starts one run; in a sweep (-m), set trainer.devices and leave torchrun out."
+        )
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    for name in (FIGURES, ERROR, PRUNED):  # of an earlier sweep in the same folder
+        (folder / name).unlink(missing_ok=True)
+    code = _wait(subprocess.Popen(job_command(hydra), cwd=hydra.runtime.cwd))
+    if code != 0:
+        if not (folder / ERROR).exists():
+            (folder / ERROR).write_text(f"{_ending(code)}\n")
+        return math.nan
+    if not (folder / FIGURES).exists():  # find=lr tests nothing
+        return math.nan
+    value = json.loads((folder / FIGURES).read_text()).get(metric)
+    return math.nan if value is None else float(value)
+
+
+def job_command(hydra: HydraConf) -> list[str]:
+    """The command line that runs one job of a sweep by itself, in the job's folder.
+
+    Args:
+        hydra: Hydra's configuration of the job.
+    """
+    command = [sys.executable, str(PROGRAM), "--config-name", str(hydra.job.config_name)]
+    for source in hydra.runtime.config_sources:
+        if source.provider == "command-line":
+            command += ["--config-dir", source.path]
+    return [
+        *command,
+        *hydra.overrides.hydra,
+        *hydra.overrides.task,
+        "hydra.mode=RUN",
+        f"hydra.run.dir={_quoted(hydra.runtime.output_dir)}",
+        f"hydra.sweep.dir={_quoted(hydra.sweep.dir)}",
+        f"hydra.job.num={hydra.job.num}",
+        "hydra.output_subdir=null",  # the sweep has written .hydra
+    ]
+
+
+@contextmanager
+def error_noted(folder: str) -> Iterator[None]:
+    """Leave ``error.txt`` in a folder when what is inside fails: its message, in one sentence.
+
+    Args:
+        folder: the run's folder.
+    """
+    path = Path(folder) / ERROR
+    if "LOCAL_RANK" not in os.environ:  # the first process of a run; the others may find an error of this run
+        path.unlink(missing_ok=True)
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        message = f"{error}" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+        with path.open("a") as file:
+            file.write(f"{message}\n")
+        raise
+
+
+def _quoted(path: str) -> str:
+    escaped = path.replace("'", r"\'")
+    return f"'{escaped}'"
+
+
+def _ending(code: int) -> str:
+    if code > 0:
+        return f"The job ended with exit status {code}."
+    name = signal.Signals(-code).name
+    hint = " (out of memory?)" if name == "SIGKILL" else ""
+    return f"The job was ended by {name}{hint}."
+
+
+def _wait(job: "subprocess.Popen[bytes]") -> int:
+    """Wait for a job, and end it with its sweep when the sweep is told to end."""
+    with _sigterm_raises():
+        try:
+            return job.wait()
+        except BaseException:
+            job.terminate()  # which it hands on to the processes it started
+            try:
+                job.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                job.kill()
+            raise
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Turn SIGTERM, which ends a process on the spot, into an exception, unless a launcher listens to it."""
+    listens = signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    if listens or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + signum)
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,132 @@
+"""The table at the end of a sweep, from what its jobs left in their folders.
+
+``python -m detection.sweeps.report runs/sweeps/<date>`` prints it at any time, of a running sweep too.
+"""
+
+import csv
+import json
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from detection.sweeps.job import ERROR, FIGURES, PRUNED
+
+
+@dataclass(frozen=True)
+class Run:
+    """One job of a sweep.
+
+    Attributes:
+        name: its folder, within the sweep's.
+        overrides: what it was given on its command line, key by key.
+        figures: its final figures; empty where it did not finish.
+        status: finished, pruned, failed, or unfinished (still running, or broken off with its sweep).
+        error: why it failed.
+    """
+
+    name: str
+    overrides: dict[str, str]
+    figures: dict[str, float]
+    status: str
+    error: str = ""
+
+
+def collect_runs(folder: Path, metric: str, maximize: bool) -> list[Run]:
+    """Read what the jobs of a sweep left.
+
+    Args:
+        folder: the sweep's folder.
+        metric: the figure to sort by.
+        maximize: whether a larger figure is better.
+
+    Returns:
+        The runs, the best one first, those without the figure last.
+    """
+    runs = [_read_run(path.parent.parent, folder) for path in folder.rglob(".hydra/overrides.yaml")]
+
+    def order(run: Run) -> tuple[float, int, str]:
+        figure = run.figures.get(metric, math.nan)
+        worse = math.inf if math.isnan(figure) else -figure if maximize else figure
+        return worse, len(run.name), run.name  # 2 before 10
+
+    return sorted(runs, key=order)
+
+
+def _read_run(folder: Path, sweep: Path) -> Run:
+    overrides = [str(line) for line in OmegaConf.load(folder / ".hydra/overrides.yaml")]
+    pairs = dict(line.lstrip("+").split("=", 1) for line in overrides if "=" in line)
+    figures: dict[str, float | None] = {}
+    if (folder / FIGURES).exists():
+        figures = json.loads((folder / FIGURES).read_text())
+    error = (folder / ERROR).read_text().strip() if (folder / ERROR).exists() else ""
+    status = "finished" if figures else "unfinished"
+    if (folder / PRUNED).exists() and figures:
+        status = "pruned"
+    if error:
+        status = "failed"
+    defined = {name: value for name, value in figures.items() if value is not None and not error}
+    return Run(str(folder.relative_to(sweep)), pairs, defined, status, error)
+
+
+def swept_keys(runs: list[Run]) -> list[str]:
+    """The keys whose values differ between the runs, in the order in which they were given."""
+    keys = dict.fromkeys(key for run in runs for key in run.overrides)
+    return [key for key in keys if len({run.overrides.get(key) for run in runs}) > 1]
+
+
+def write_csv(runs: list[Run], metric: str, path: Path) -> None:
+    """Write one line per run: its folder, its status, what was swept, every figure, the error.
+
+    Args:
+        runs: in the order of the lines.
+        metric: the first of the figures.
+        path: the file.
+    """
+    swept = swept_keys(runs)
+    others = {name for run in runs for name in run.figures} - {metric}
+    figures = [metric, *sorted(others)]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["run", "status", *swept, *figures, "error"])
+        for run in runs:
+            given = [run.overrides.get(key, "") for key in swept]
+            reached = [run.figures.get(name, "") for name in figures]
+            writer.writerow([run.name, run.status, *given, *reached, run.error])
+
+
+def report(folder: Path) -> list[Run]:
+    """Print the table of a sweep and write its ``sweep.csv``.
+
+    Args:
+        folder: the sweep's folder.
+
+    Returns:
+        The runs, the best one first.
+    """
+    configs = sorted(folder.rglob(".hydra/config.yaml"))
+    if not configs:
+        raise SystemExit(f"{folder}: no run of a sweep has started here.")
+    config = OmegaConf.load(configs[0])
+    metric = config.optimized_metric
+    runs = collect_runs(folder, metric, config.optimized_direction == "maximize")
+    write_csv(runs, metric, folder / "sweep.csv")
+    swept = swept_keys(runs)
+    table = Table("run", *swept, metric, "status", title="runs, the best one first")
+    for run in runs:
+        figure = f"{run.figures[metric]:.4f}" if metric in run.figures else ""
+        table.add_row(run.name, *(run.overrides.get(key, "") for key in swept), figure, run.status)
+    console = Console()
+    console.print(table)
+    console.print(f"Kept in {folder / 'sweep.csv'}", highlight=False, soft_wrap=True)
+    return runs
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit("python -m detection.sweeps.report <folder of a sweep>")
+    report(Path(sys.argv[1]))

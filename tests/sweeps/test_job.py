@@ -1,0 +1,107 @@
+"""A job's command line, its error, and how it ends with its sweep."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from detection.sweeps.job import error_noted, job_command, run_job
+
+JOB = {
+    "job": {"config_name": "train", "num": 3},
+    "runtime": {
+        "config_sources": [
+            {"provider": "hydra", "path": "hydra.conf"},
+            {"provider": "command-line", "path": "/my/conf"},
+        ],
+        "output_dir": "/with space/and 'quotes'/3",
+        "cwd": "/",
+    },
+    "overrides": {"hydra": ["hydra.mode=MULTIRUN"], "task": ["model=ssd", "optimizer.lr=0.1"]},
+    "sweep": {"dir": "runs/sweep"},
+}
+
+
+def test_the_command_runs_this_job_alone_in_its_folder() -> None:
+    hydra: Any = OmegaConf.create(JOB)
+    command = job_command(hydra)
+    assert command[0] == sys.executable
+    assert command[1].endswith("train.py")
+    assert command[2:6] == ["--config-name", "train", "--config-dir", "/my/conf"]
+    overrides = OverridesParser.create().parse_overrides(command[6:])
+    last = {override.get_key_element(): override.value() for override in overrides}
+    assert last == {
+        "hydra.mode": "RUN",
+        "model": "ssd",
+        "optimizer.lr": 0.1,
+        "hydra.run.dir": "/with space/and 'quotes'/3",
+        "hydra.sweep.dir": "runs/sweep",
+        "hydra.job.num": 3,
+        "hydra.output_subdir": None,
+    }
+
+
+def test_a_job_that_dies_leaves_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "metrics.json").write_text('{"val/map": 1.0}')  # of an earlier sweep
+    job = OmegaConf.merge(
+        OmegaConf.create(JOB), {"runtime": {"output_dir": str(tmp_path), "cwd": str(tmp_path)}}
+    )
+    monkeypatch.setattr("detection.sweeps.job.HydraConfig.get", lambda: job)
+    code = "import os; os.kill(os.getpid(), 9)"
+    monkeypatch.setattr("detection.sweeps.job.job_command", lambda hydra: [sys.executable, "-c", code])
+    assert math.isnan(run_job("val/map"))
+    assert (tmp_path / "error.txt").read_text() == "The job was ended by SIGKILL (out of memory?).\n"
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_torchrun_does_not_start_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    with pytest.raises(SystemExit, match="leave torchrun out"):
+        run_job("val/map")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (SystemExit("data.root: needs a value"), "data.root: needs a value\n"),
+        (KeyError("x"), "KeyError: 'x'\n"),
+    ],
+)
+def test_an_error_is_noted_in_a_sentence(tmp_path: Path, error: BaseException, expected: str) -> None:
+    (tmp_path / "error.txt").write_text("of an earlier start")
+    with pytest.raises(type(error)), error_noted(str(tmp_path)):
+        raise error
+    assert (tmp_path / "error.txt").read_text() == expected
+
+
+def test_success_leaves_no_error_of_an_earlier_start(tmp_path: Path) -> None:
+    (tmp_path / "error.txt").write_text("of an earlier start")
+    with error_noted(str(tmp_path)):
+        pass
+    assert not (tmp_path / "error.txt").exists()
+
+
+def test_a_sweep_that_is_ended_ends_its_job(tmp_path: Path) -> None:
+    job = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(60)"
+    code = (
+        "import subprocess, sys; from detection.sweeps.job import _wait; "
+        f"_wait(subprocess.Popen([sys.executable, '-c', {job!r}]))"
+    )
+    sweep = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
+    pid_file = tmp_path / "pid"
+    for _ in range(600):
+        if pid_file.exists() and pid_file.read_text():
+            break
+        time.sleep(0.1)
+    sweep.send_signal(signal.SIGTERM)
+    assert sweep.wait(timeout=30) == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid_file.read_text()), 0)

@@ -1,0 +1,84 @@
+"""The table of a sweep, from folders as its jobs leave them."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from detection.sweeps.hydra_callback import SweepReport
+from detection.sweeps.report import report
+
+
+def write_run(
+    sweep: Path, name: str, overrides: list[str], figures: dict[str, float | None] | None, **files: str
+) -> None:
+    folder = sweep / name
+    (folder / ".hydra").mkdir(parents=True)
+    OmegaConf.save(OmegaConf.create(overrides), folder / ".hydra/overrides.yaml")
+    config = {"optimized_metric": "val/map", "optimized_direction": "maximize"}
+    OmegaConf.save(OmegaConf.create(config), folder / ".hydra/config.yaml")
+    if figures is not None:
+        (folder / "metrics.json").write_text(json.dumps(figures))
+    for file, text in files.items():
+        (folder / f"{file}.txt").write_text(text)
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    write_run(
+        tmp_path, "0", ["data=shapes", "model=ssd", "optimizer.lr=0.1"], {"val/map": 0.5, "test/map": 0.4}
+    )
+    write_run(tmp_path, "1", ["data=shapes", "model=ssd", "optimizer.lr=0.2"], None, error="Boom: b\nmore\n")
+    write_run(tmp_path, "2", ["data=shapes", "model=faster_rcnn", "+optimizer.lr=0.1"], {"val/map": 0.7})
+    write_run(tmp_path, "10", ["data=shapes", "model=ssd", "optimizer.lr=a=b"], {"val/map": None})
+    write_run(tmp_path, "11", ["data=shapes", "model=ssd"], {"val/map": 0.1}, pruned="Stopped")
+    write_run(tmp_path, "12", ["data=shapes", "model=ssd"], None)
+    return tmp_path
+
+
+def test_the_best_run_is_first_and_every_run_says_how_it_ended(sweep: Path) -> None:
+    runs = report(sweep)
+    assert [(run.name, run.status) for run in runs] == [
+        ("2", "finished"),
+        ("0", "finished"),
+        ("11", "pruned"),
+        ("1", "failed"),
+        ("10", "finished"),
+        ("12", "unfinished"),
+    ]
+
+
+def test_the_csv_has_what_was_swept_and_every_figure(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report(sweep)
+    with (sweep / "sweep.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    # data is the same everywhere
+    assert list(rows[0]) == ["run", "status", "model", "optimizer.lr", "val/map", "test/map", "error"]
+    assert rows[0] == {
+        "run": "2", "status": "finished", "model": "faster_rcnn", "optimizer.lr": "0.1",
+        "val/map": "0.7", "test/map": "", "error": "",
+    }  # fmt: skip
+    assert rows[4]["optimizer.lr"] == "a=b"
+    assert rows[3]["error"] == "Boom: b\nmore"
+    printed = capsys.readouterr().out
+    assert "faster_rcnn" in printed
+    assert "0.7000" in printed
+
+
+def test_a_loss_is_sorted_the_other_way_round(sweep: Path) -> None:
+    for path in sweep.rglob(".hydra/config.yaml"):
+        path.write_text("optimized_metric: val/map\noptimized_direction: minimize\n")
+    assert [run.name for run in report(sweep)][:3] == ["11", "0", "2"]
+
+
+def test_a_failed_run_ends_the_sweep_with_its_name_and_reason(sweep: Path) -> None:
+    with pytest.raises(SystemExit) as stop:
+        SweepReport().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(sweep)}}}))
+    assert str(stop.value) == "1 of 6 runs failed:\n  1: Boom: b"
+
+
+def test_an_empty_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=f"{tmp_path}: no run"):
+        report(tmp_path)
