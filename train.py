@@ -6,20 +6,30 @@ from omegaconf import DictConfig
 
 from detection.cli import (
     checked_config,
+    checkpoint_to_go_on_from,
     errors_in_a_sentence,
     inference_config,
+    make_trainer,
+    model_config,
     quieten_lightning,
     run_with_hints,
     save_config,
 )
+from detection.init_from import make_task
+from detection.sweeps.job import error_noted, in_sweep, run_job
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> float:
     """Run one job; a sweep compares the figure it returns."""
-    figures = train(cfg)
-    if cfg.optimized_metric not in figures:
-        raise KeyError(f"optimized_metric={cfg.optimized_metric} is none of {', '.join(sorted(figures))}")
+    if in_sweep():
+        return run_job(cfg.optimized_metric)
+    with error_noted(cfg.run_dir):
+        figures = train(cfg)
+        if cfg.find:
+            return next(iter(figures.values()))
+        if cfg.optimized_metric not in figures:
+            raise KeyError(f"optimized_metric={cfg.optimized_metric} is none of {', '.join(sorted(figures))}")
     return figures[cfg.optimized_metric]
 
 
@@ -34,27 +44,37 @@ def train(cfg: DictConfig) -> dict[str, float]:
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
         import pytorch_lightning as pl
 
+        from detection.callbacks.summary import final_figures
+        from detection.callbacks.wandb import closing_wandb
+
         quieten_lightning()
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
+        trainer = make_trainer(config)
         datamodule = instantiate(config["data"])
         datamodule.prepare_data()
         datamodule.setup()
+        datamodule.share_batch(trainer.world_size)
 
-        model_config = {**config["model"], "class_names": datamodule.class_names}
-        task = instantiate(model_config)
-        task.describe(model=model_config, data=inference_config(config["data"]))
+        images_per_step = datamodule.batch_size * trainer.world_size * trainer.accumulate_grad_batches
+        model = model_config(config, datamodule.class_names, images_per_step)
+        task, origin = make_task(model, config)
+        if origin and trainer.is_global_zero:
+            print(origin)
+        task.describe(model=model, data=inference_config(config["data"]))
         if datamodule.targets_in_workers:
             datamodule.assign = task.assigner(datamodule.size)
+        checkpoint = checkpoint_to_go_on_from(config, model)
+        if cfg.find:
+            from detection.tuning import find
 
-    trainer: pl.Trainer = instantiate(
-        config["trainer"],
-        callbacks=[instantiate(callback) for callback in config["callbacks"].values()],
-        logger=[instantiate(logger) for logger in config["logger"].values()],
-    )
-    save_config(config, cfg.run_dir, trainer)
-    trainer.fit(task, datamodule=datamodule)
-    trainer.test(task, datamodule=datamodule, ckpt_path="best", verbose=False)
-    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+            return find(cfg.find, trainer, task, datamodule, cfg.run_dir)
+
+    with closing_wandb(trainer.loggers):
+        with errors_in_a_sentence():
+            save_config(config, cfg.run_dir, trainer)
+        trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+        trainer.test(task, datamodule=datamodule, ckpt_path="best", verbose=False, weights_only=True)
+    return final_figures(trainer)
 
 
 if __name__ == "__main__":

@@ -10,17 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra import compose, initialize_config_dir
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from hydra.utils import instantiate
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from detection.checkpoints import read_checkpoint
 from detection.config import check_config, suggest_keys
+from detection.processes import agree_on_start, started_elsewhere
+from detection.runs import changed_keys, check_same_network, find_checkpoint, run_folder
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
 CONF = Path(__file__).parent.parent / "conf"
+
+OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
 
 
 def run_with_hints(main: Callable[[], Any], config_name: str = "train") -> None:
@@ -30,6 +34,8 @@ def run_with_hints(main: Callable[[], Any], config_name: str = "train") -> None:
         main: the command.
         config_name: its primary configuration.
     """
+    agree_on_start()
+    _offer_sweepers()
     try:
         main()
     except SystemExit as stop:
@@ -37,6 +43,14 @@ def run_with_hints(main: Callable[[], Any], config_name: str = "train") -> None:
             for hint in _override_hints(config_name):
                 print(hint, file=sys.stderr)
         raise
+
+
+def _offer_sweepers() -> None:
+    """Let Hydra find our sweeper, in this process and in those that a launcher starts."""
+    folder = str(Path(__file__).parent / "sweeps/plugins")
+    sys.path.append(folder)
+    others = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([others, folder] if others else [folder])
 
 
 def _override_hints(config_name: str) -> list[str]:
@@ -80,22 +94,34 @@ def checked_config(cfg: DictConfig) -> dict[str, Any]:
         checked = dict(config)
         if "model" in config:
             # The data decides the class names; they are filled in once it has been read.
-            checked["model"] = {**config["model"], "class_names": []}
-        errors = check_config(checked)
+            checked["model"] = model_config(config, class_names=[], batch_size=None)
+            checked["optimizer"] = checked["model"]["optimizer"]
+            if not isinstance(config["optimizer"]["scale_lr"], bool):
+                errors.append("optimizer.scale_lr: expected bool, true or false")
+        errors += check_config(checked)
         # The model holds copies of these two, and one mistake need not be reported twice.
         errors = [error for error in errors if not error.startswith(("model.optimizer", "model.scheduler"))]
-        errors += _unsupported(config)
+        if "trainer" in config:
+            errors += started_elsewhere(config["trainer"])
     if errors:
         raise SystemExit("\n".join(["The configuration has errors; nothing was run.", *errors]))
     return config
 
 
-def _unsupported(config: dict[str, Any]) -> list[str]:
-    sweeping = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
-    if sweeping and config.get("trainer", {}).get("devices", 1) not in (1, "1", [0]):
-        # Lightning would start the other processes with this command line: each would run the whole sweep.
-        return ["trainer.devices: a sweep (-m) runs on one device; set trainer=cpu or trainer.devices=1"]
-    return []
+def model_config(config: dict[str, Any], class_names: list[str], batch_size: int | None) -> dict[str, Any]:
+    """What the task is made from.
+
+    Args:
+        config: the whole configuration.
+        class_names: in label order.
+        batch_size: images per optimizer step over all devices. With ``optimizer.scale_lr`` the learning rate
+            grows with it, from ``optimizer.lr`` at ``optimizer.base_batch_size`` (Goyal et al., 2017).
+    """
+    rule = {"scale_lr", "base_batch_size"}
+    optimizer = {key: value for key, value in config["optimizer"].items() if key not in rule}
+    if batch_size is not None and config["optimizer"]["scale_lr"]:
+        optimizer["lr"] *= batch_size / config["optimizer"]["base_batch_size"]
+    return {**config["model"], "optimizer": optimizer, "class_names": class_names}
 
 
 @contextmanager
@@ -109,10 +135,12 @@ def errors_in_a_sentence() -> Iterator[None]:
     """
     try:
         yield
-    except (InstantiationException, ValueError, OSError, ImportError, RuntimeError) as error:
+    except Exception as error:
         cause = error.__cause__ if isinstance(error, InstantiationException) else error
         mixed_builds = "torchvision::nms does not exist" in str(cause)
-        mistake = isinstance(cause, ValueError | OSError | ImportError) or mixed_builds
+        # Lightning's own kind cannot be imported before it is needed.
+        misconfigured = type(cause).__name__ == "MisconfigurationException"
+        mistake = isinstance(cause, ValueError | OSError | ImportError) or mixed_builds or misconfigured
         if os.environ.get("HYDRA_FULL_ERROR") == "1" or not mistake:
             raise
         if mixed_builds:
@@ -122,7 +150,7 @@ def errors_in_a_sentence() -> Iterator[None]:
         raise SystemExit(f"{cause}") from error
 
 
-def _plain(cfg: DictConfig, resolve: bool = False) -> dict[str, Any]:
+def _plain(cfg: DictConfig | ListConfig, resolve: bool = False) -> dict[str, Any]:
     config = OmegaConf.to_container(cfg, resolve=resolve)
     assert isinstance(config, dict)
     return {str(key): value for key, value in config.items()}
@@ -130,12 +158,52 @@ def _plain(cfg: DictConfig, resolve: bool = False) -> dict[str, Any]:
 
 def quieten_lightning() -> None:
     """Drop what Lightning says that is not about the user's run."""
-    # The CSV logger fears for the files in its folder, which is the run's own folder on purpose.
-    warnings.filterwarnings("ignore", "Experiment logs directory")
+    # The best checkpoint is that of the first callback, as conf/callbacks/default.yaml says.
+    warnings.filterwarnings("ignore", ".*configured with multiple `ModelCheckpoint` callbacks")
+    # Frozen batch norms are in evaluation mode on purpose.
+    warnings.filterwarnings("ignore", "Found .* in eval mode at the start of training")
+    warnings.filterwarnings("ignore", "Precision .* is not supported by the model summary")
     warnings.filterwarnings("ignore", ".*is deprecated", module="pytorch_lightning.utilities._pytree")
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
         lambda record: "litlogger" not in record.getMessage()  # an advertisement
     )
+
+
+def make_trainer(config: dict[str, Any]) -> "pl.Trainer":
+    """Make the trainer with its callbacks and loggers; alone, without either, to look for settings."""
+    if config["find"]:
+        trainer: pl.Trainer = instantiate(
+            config["trainer"], callbacks=[], logger=False, enable_checkpointing=False
+        )
+        return trainer
+    trainer = instantiate(
+        config["trainer"],
+        callbacks=[instantiate(callback) for callback in config["callbacks"].values()],
+        logger=[instantiate(logger) for logger in config["logger"].values()],
+    )
+    return trainer  # noqa: RET504: the name gives it its type
+
+
+def checkpoint_to_go_on_from(config: dict[str, Any], model: dict[str, Any]) -> Path | None:
+    """Find the checkpoint that ``ckpt`` names, and say what has changed since it was written.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is of another network.
+    """
+    path = find_checkpoint(config["ckpt"], config["run_dir"])
+    if path is None:
+        return None
+    check_same_network(read_checkpoint(path)["hyper_parameters"]["model"], model, path)
+    print(f"Going on from {path}.")
+    before = Path(config["run_dir"]) / "config.yaml"
+    if before.exists():
+        then = _plain(OmegaConf.load(before))
+        ignored = ("run_dir", "ckpt")
+        changes = [line for line in changed_keys(then, config) if not line.startswith(ignored)]
+        if changes:
+            print("Changed since:", "; ".join(changes))
+    return path
 
 
 def inference_config(data: dict[str, Any]) -> dict[str, Any]:

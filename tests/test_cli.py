@@ -32,7 +32,6 @@ def test_help_names_groups_and_keys() -> None:
         (["data.batch_size=abc"], "data.batch_size"),
         (["data=shapes", "+trainer.max_epoch=3"], "did you mean 'max_epochs'"),
         (["data=voc_custom"], "data.root: needs a value"),
-        (["-m", "experiment=quickstart", "seed=1,2"], "a sweep (-m) runs on one device"),
     ],
 )
 def test_a_typing_error_is_refused_with_a_hint(arguments: list[str], expected: str, tmp_path: Path) -> None:

@@ -1,0 +1,167 @@
+"""Write a trained detector as ONNX or torch.export, and check it: ``python -m detection.export --help``."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from detection.checkpoints import load_detector, open_split, with_inputs_of
+from detection.cli import CONF, checked_config, errors_in_a_sentence, quieten_lightning, run_with_hints
+from detection.config import check_config
+from detection.exporting.settings import Settings
+from detection.quoting import quote_paths
+
+if TYPE_CHECKING:
+    from detection.data.datamodule import DetectionDataModule
+    from detection.exporting.scenes import Scene
+    from detection.inference import Detector
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="export")
+def main(cfg: DictConfig) -> None:
+    """Run as configured."""
+    config = checked_config(cfg)
+    own = {field.name: config[field.name] for field in fields(Settings)}
+    errors = check_config({"_target_": "detection.exporting.settings.Settings", **own})
+    if errors:
+        raise SystemExit("\n".join(["The configuration has errors; nothing was run.", *errors]))
+    with errors_in_a_sentence():
+        data = config["data"] if "_target_" in config["data"] else None
+        export(Settings(**own), data)
+
+
+def export(settings: Settings, data: dict[str, Any] | None) -> None:
+    """Write the file, compare it with the network, and keep it if they agree.
+
+    Args:
+        settings: what to do.
+        data: configuration of a datamodule, or None.
+
+    Raises:
+        SystemExit: the file differs from the network; it is renamed.
+        ValueError: the settings do not fit each other, the data or the checkpoint.
+        OSError: there is no such checkpoint, or a file cannot be written.
+    """
+    _refuse_mistakes(settings, data)
+    # Heavy imports wait until there is something to do: --help and typing errors answer at once.
+    from detection.exporting.writers import require_onnx
+
+    if settings.format == "onnx":
+        require_onnx()
+    quieten_lightning()
+    detector = load_detector(settings.ckpt)
+    datamodule = _open_data(settings, data, detector) if data else None
+    scenes = _scenes(settings, datamodule, detector)
+    _write(settings, detector, scenes)
+    if settings.int8:
+        assert datamodule is not None
+        _write_int8(settings, detector, datamodule)
+
+
+def _refuse_mistakes(settings: Settings, data: dict[str, Any] | None) -> None:
+    if settings.int8 and data is None:
+        raise ValueError(
+            "int8=true needs images to calibrate on: give the data, such as data=voc_custom data.root=my/set."
+        )
+    for path in [settings.path, *([settings.int8_path] if settings.int8 else [])]:
+        if path.exists() and not settings.overwrite:
+            raise FileExistsError(f"{path} exists: overwrite=true replaces it, output=... names another.")
+
+
+def _open_data(settings: Settings, data: dict[str, Any], detector: "Detector") -> "DetectionDataModule":
+    datamodule: DetectionDataModule = instantiate(with_inputs_of(detector.task, data))
+    datamodule.prepare_data()
+    for split in [settings.split, *(["train"] if settings.int8 else [])]:
+        open_split(datamodule, split, detector.class_names, settings.ckpt)  # type: ignore[arg-type]
+    return datamodule
+
+
+def _scenes(
+    settings: Settings, datamodule: "DetectionDataModule | None", detector: "Detector"
+) -> "list[Scene]":
+    from detection.exporting.scenes import generated_scenes, plain_scene, scenes_of_dataset, scenes_of_files
+
+    def prepare(image: Any) -> Any:
+        return detector.prepare(image).image
+
+    if settings.images is not None:
+        found = scenes_of_files(settings.images, settings.num_images, prepare)
+    elif datamodule is not None:
+        found = scenes_of_dataset(datamodule.datasets[settings.split], settings.num_images)
+    else:
+        found = generated_scenes(settings.num_images, settings.seed, prepare)
+    return [*found, plain_scene(prepare)]
+
+
+def _write(settings: Settings, detector: "Detector", scenes: "list[Scene]") -> None:
+    """Write and check the file; it gets its name only if it is right."""
+    from detection.exporting.build import build_program
+    from detection.exporting.description import describe
+    from detection.exporting.programs import IN_ONNX, IN_TORCH
+    from detection.exporting.runners import open_onnx, open_torch
+    from detection.exporting.table import HEADING, row, summary
+    from detection.exporting.verification import verify
+    from detection.exporting.writers import write_onnx, write_torch
+
+    onnx = settings.format == "onnx"
+    primitives, write, load = (
+        (IN_ONNX, write_onnx, open_onnx) if onnx else (IN_TORCH, write_torch, open_torch)
+    )
+    print(f"Exporting {settings.ckpt}: a minute or so.", flush=True)
+    program = build_program(detector.task, primitives, settings.input)
+    settings.path.parent.mkdir(parents=True, exist_ok=True)
+    unverified = settings.path.with_name(f"{settings.path.stem}.unverified{settings.path.suffix}")
+    write(program, unverified, describe(detector.task, settings.ckpt, settings.input, program.outputs))
+
+    run = load(unverified)
+    results = []
+    print(HEADING)
+    for result in verify(detector.task, run, scenes):
+        results.append(result)
+        print(row(result), flush=True)
+    if not all(result.tolerable for result in results):
+        rejected = settings.path.with_name(f"{settings.path.name}.rejected")
+        unverified.replace(rejected)
+        raise SystemExit(
+            f"The exported file does not find what the checkpoint finds ({summary(results)}); allowed are "
+            f"0.1 px and 0.001. It is kept as {rejected}, to look into; do not use it."
+        )
+    unverified.replace(settings.path)
+    print(
+        f"{settings.path} ({_megabytes(settings.path)}) finds the same as the checkpoint: {summary(results)}."
+    )
+
+
+def _write_int8(settings: Settings, detector: "Detector", datamodule: "DetectionDataModule") -> None:
+    from detection.exporting.int8 import quantise
+    from detection.exporting.measurement import measure
+    from detection.exporting.scenes import spread
+
+    train, evaluated = datamodule.datasets["train"], datamodule.datasets[settings.split]
+    rows = spread(settings.calibration_images, len(train))
+    images = (train[row].image for row in rows)
+    layers = quantise(settings.path, settings.int8_path, images, len(rows))
+    print(f"{settings.int8_path}: {layers} layers in eight bits, ranges from {len(rows)} training images.")
+
+    paths = [settings.path, settings.int8_path]
+    metric = detector.task.hparams["model"].get("interpolation", "07")
+    before, after = measure(paths, evaluated, metric)
+    print(f"{'':10} {'float32':>10} {'int8':>10}")
+    print(f"{'size, MB':10} {before.megabytes:10.1f} {after.megabytes:10.1f}")
+    print(
+        f"{'mAP':10} {before.mean_ap:10.4f} {after.mean_ap:10.4f}   {settings.split}, {len(evaluated)} images"
+    )
+    print(f"{'ms/image':10} {before.milliseconds:10.1f} {after.milliseconds:10.1f}", end="")
+    print(f"   {before.milliseconds / after.milliseconds:.2f} times as fast, on one thread")
+
+
+def _megabytes(path: Path) -> str:
+    return f"{path.stat().st_size / 1e6:.1f} MB"
+
+
+if __name__ == "__main__":
+    quote_paths(("ckpt", "output", "images"))
+    run_with_hints(main, "export")

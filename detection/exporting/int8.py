@@ -1,0 +1,85 @@
+"""Eight-bit weights and activations for ONNX files, by onnxruntime's static quantisation."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from detection.exporting.quiet import quiet
+from detection.prediction.progress import Tracker
+
+# What has an eight-bit kernel, or passes eight-bit numbers on.
+_TYPES = ("Conv", "Gemm", "MatMul", "Relu", "Clip", "MaxPool", "Add", "GlobalAveragePool")
+_LAYERS = ("Conv", "Gemm", "MatMul")
+
+
+def quantise(path: Path, int8_path: Path, images: Iterable[Tensor], count: int) -> int:
+    """Write an eight-bit copy: QDQ format, weights per channel, ranges from calibration images.
+
+    Everything before the first and behind the last convolution or dense layer stays in float: normalisation,
+    decoding, softmax, suppression, the choice of proposals, and RoIAlign.
+
+    Args:
+        path: an ONNX file of this package.
+        int8_path: the file to write.
+        images: uint8 ``(3, h, w)`` each, inputs as the detector meets them.
+        count: how many there are, for the progress.
+
+    Returns:
+        How many layers were quantised.
+    """
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.images = iter(images)
+
+        def get_next(self) -> dict[str, Any] | None:
+            image = next(self.images, None)
+            if image is None:
+                return None
+            tracker.advance(1)
+            return {"images": image.unsqueeze(0).numpy().astype(dtype)}
+
+    model = onnx.load(path)
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(model.graph.input[0].type.tensor_type.elem_type)
+    inside = network_nodes(model.graph)
+    nodes = [node.name for node in model.graph.node if node.name in inside and node.op_type in _TYPES]
+    with Tracker("calibration images", count) as tracker, quiet():
+        quantize_static(
+            path,
+            int8_path,
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(_TYPES),
+            nodes_to_quantize=nodes,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+    return sum(node.op_type in _LAYERS and node.name in inside for node in model.graph.node)
+
+
+def network_nodes(graph: Any) -> set[str]:
+    """The names of the convolutions, the dense layers, and of all between them.
+
+    From a layer back to the input; of RoIAlign only the feature maps are followed, since the proposals come
+    from post-processing.
+
+    Args:
+        graph: of an ONNX model of this package.
+    """
+    producers = {output: node for node in graph.node for output in node.output}
+    layers = [node for node in graph.node if node.op_type in _LAYERS]
+    found = {node.name for node in layers}
+    waiting = list(layers)
+    while waiting:
+        node = waiting.pop()
+        for name in node.input[:1] if node.op_type == "RoiAlign" else node.input:
+            producer = producers.get(name)
+            if producer is not None and producer.name not in found:
+                found.add(producer.name)
+                waiting.append(producer)
+    return found

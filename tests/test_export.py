@@ -1,0 +1,240 @@
+"""``python -m detection.export`` as its user meets it: a checkpoint in, a checked file out."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+
+from detection.checkpoints import load_detector
+from detection.data.shapes import write_shapes
+from detection.export import export
+from detection.exporting import comparison, verification, writers
+from detection.exporting.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+CLASSES = ["circle", "square", "star"]
+WriteCheckpoint = Callable[[Path, str, list[str]], Path]
+
+# The example of the README, word for word: numpy and onnxruntime are all that a user of the file needs.
+READER = """\
+import json
+import numpy as np
+import onnxruntime
+
+session = onnxruntime.InferenceSession("best.onnx")
+facts = session.get_modelmeta().custom_metadata_map
+names, (height, width) = json.loads(facts["class_names"]), json.loads(facts["input_size"])
+
+image = np.load("photo.npy")  # uint8 (H, W, 3) RGB, from any reader of images
+rows, columns = np.arange(height) * image.shape[0] // height, np.arange(width) * image.shape[1] // width
+resized = image[rows][:, columns]  # the nearest pixel; any better resizing will do
+wanted = ["boxes", "scores", "labels", "num_detections"]
+boxes, scores, labels, counts = session.run(wanted, {"images": resized.transpose(2, 0, 1)[None]})
+scale = np.tile([image.shape[1] / width, image.shape[0] / height], 2)
+for box, score, label in list(zip(boxes[0] * scale, scores[0], labels[0]))[: counts[0]]:
+    print(names[label], f"{score:.3f}", box.round(1))
+"""
+
+
+def command(*arguments: str, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    words = [sys.executable, "-m", "detection.export", *arguments]
+    return subprocess.run(
+        words, check=False, cwd=cwd, env=environment, text=True, capture_output=True, timeout=500
+    )
+
+
+@pytest.fixture(scope="module")
+def ssd(write_checkpoint: WriteCheckpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("ssd"), "quickstart", CLASSES)
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("shapes")
+    write_shapes(root, 8, 6, 2, size=96, seed=0)
+    return root
+
+
+@pytest.fixture(scope="module")
+def eight_classes(write_checkpoint: WriteCheckpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    names = ["arrow", "circle", "cross", "heart", "ring", "square", "star", "triangle"]
+    return write_checkpoint(tmp_path_factory.mktemp("eight"), "quickstart", names)
+
+
+def facts_of(path: Path) -> dict[str, str]:
+    return {item.key: item.value for item in onnx.load(path).metadata_props}
+
+
+def test_ssd_to_onnx_and_int8_from_the_command_line(
+    eight_classes: Path, shapes: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "best.onnx"
+    data = [f"data.root={shapes}", "data.num_train=8", "data.num_val=6", "data.num_test=2"]
+    data += ["data.image_size=96", "data=shapes"]
+    done = command(
+        f"ckpt={eight_classes}", f"output={out}", "int8=true", "calibration_images=4", "num_images=3", *data
+    )
+    assert done.returncode == 0, done.stderr
+    assert "finds the same as the checkpoint: boxes within 0.000" in done.stdout
+    assert "Shapes/val_00000, mirrored" in done.stdout
+    assert "plain colour" in done.stdout
+    assert "layers in eight bits, ranges from 4 training images" in done.stdout
+    assert "val, 6 images" in done.stdout
+    assert "times as fast" in done.stdout
+    assert not list(tmp_path.glob("*unverified*"))
+
+    model = onnx.load(out)
+    assert [entry.version for entry in model.opset_import if entry.domain == ""] == [18]
+    assert sum(node.op_type == "NonMaxSuppression" for node in model.graph.node) == 1
+    batch, *sides = model.graph.input[0].type.tensor_type.shape.dim
+    assert batch.dim_param
+    assert [side.dim_value for side in sides] == [3, 128, 128]
+    assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    facts = facts_of(out)
+    assert json.loads(facts["class_names"])[3] == "heart"
+    assert json.loads(facts["input_size"]) == [128, 128]
+    assert facts["checkpoint"] == eight_classes.name
+    assert (facts["score_threshold"], facts["nms_threshold"]) == ("0.01", "0.45")
+    assert "resize the image to 128 x 128" in facts["preprocessing"]
+
+    quantised = onnx.load(tmp_path / "best_int8.onnx")
+    assert any(node.op_type == "QuantizeLinear" for node in quantised.graph.node)
+    assert facts_of(tmp_path / "best_int8.onnx")["class_names"] == facts["class_names"]
+    assert (tmp_path / "best_int8.onnx").stat().st_size < 0.4 * out.stat().st_size
+    _run_the_readme(out, tmp_path)
+
+
+def _run_the_readme(out: Path, folder: Path) -> None:
+    """The image has the network's size, so that no resizing differs."""
+    image = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    np.save(folder / "photo.npy", image)
+    done = subprocess.run(
+        [sys.executable, "-c", READER], check=False, cwd=folder, text=True, capture_output=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    names = json.loads(facts_of(out)["class_names"])
+    session = onnxruntime.InferenceSession(str(out))
+    count = session.run(["num_detections"], {"images": image.transpose(2, 0, 1)[None]})[0]
+    assert len(lines) == int(count[0]) > 0
+    assert lines[0].split()[0] in names
+    assert float(lines[0].split()[1]) > 0.01
+
+
+def test_faster_rcnn_to_onnx(write_checkpoint: WriteCheckpoint, tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path, "quickstart_faster_rcnn", CLASSES)
+    settings = Settings(str(checkpoint), num_images=3)
+    export(settings, None)
+    assert settings.path == tmp_path / "quickstart_faster_rcnn.onnx"
+    model = onnx.load(settings.path)
+    operators = [node.op_type for node in model.graph.node]
+    assert {"RoiAlign", "NonMaxSuppression"} <= set(operators)
+    assert all(side.dim_param for i, side in enumerate(_input_sides(model)) if i != 1)
+    assert json.loads(facts_of(settings.path)["input_size"]) == [128, 128]
+
+    # Another size and batch than any seen before, against the detector as it is used.
+    detector = load_detector(checkpoint)
+    image = np.random.default_rng(1).integers(0, 256, (128, 161, 3), dtype=np.uint8)
+    session = onnxruntime.InferenceSession(str(settings.path))
+    two = np.stack([detector.prepare(image).image.numpy()] * 2)
+    boxes, scores, _, counts = session.run(["boxes", "scores", "labels", "num_detections"], {"images": two})
+    own = detector([image])[0]
+    assert counts.tolist() == [len(own["scores"])] * 2
+    scale = 161 / two.shape[3]
+    np.testing.assert_allclose(scores[1, : counts[1]], own["scores"].numpy(), atol=1e-4)
+    np.testing.assert_allclose(boxes[1, : counts[1]][:5] * scale, own["boxes"][:5].numpy(), atol=1.5)
+
+
+def _input_sides(model: Any) -> Any:
+    return model.graph.input[0].type.tensor_type.shape.dim
+
+
+def test_ssd_to_torch_export_on_images_of_a_folder(ssd: Path, tmp_path: Path) -> None:
+    for i in range(2):
+        Image.new("RGB", (60, 40 + i), (200, 10 * i, 0)).save(tmp_path / f"{i}.png")
+    settings = Settings(
+        str(ssd), "torch_export", str(tmp_path / "out/model.pt2"), images=str(tmp_path), input="float32"
+    )
+    export(settings, None)
+    extra = {"metadata.json": ""}
+    module = torch.export.load(settings.path, extra_files=extra).module()
+    assert json.loads(json.loads(extra["metadata.json"])["class_names"]) == CLASSES
+    outputs = module(torch.zeros(5, 3, 128, 128))
+    assert outputs["boxes"].shape == (5, 100, 4)
+    assert outputs["num_detections"].dtype == torch.int64
+
+
+def test_a_file_that_differs_is_rejected(
+    ssd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As if the exporter had got a weight wrong."""
+
+    def shifted(ours: Any, theirs: Any, thresholds: Any) -> Any:
+        theirs["boxes"] += 0.2
+        return comparison.compare(ours, theirs, thresholds)
+
+    monkeypatch.setattr(verification, "compare", shifted)
+    settings = Settings(str(ssd), "torch_export", str(tmp_path / "model.pt2"), num_images=1)
+    with pytest.raises(SystemExit, match=r"does not find what the checkpoint finds .*model\.pt2\.rejected"):
+        export(settings, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pt2.rejected"]
+    assert "<-" in capsys.readouterr().out
+
+
+def test_an_existing_file_is_not_replaced_unasked(ssd: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"model\.onnx exists: overwrite=true replaces it"):
+        export(Settings(str(ssd), output=str(tmp_path / "model.onnx")), None)
+    assert (tmp_path / "model.onnx").read_text() == "mine"
+
+
+def test_int8_needs_data(ssd: Path) -> None:
+    with pytest.raises(ValueError, match=r"int8=true needs images to calibrate on: give the data"):
+        export(Settings(str(ssd), int8=True), None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_images": 0}, "num_images=0"),
+        ({"calibration_images": 0}, "calibration_images=0"),
+        ({"int8": True, "format": "torch_export"}, "does not go with format=torch_export"),
+    ],
+)
+def test_values_out_of_range(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Settings("best.ckpt", **options)
+
+
+def test_missing_packages_are_named_with_the_way_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ImportError, match=r"onnxruntime.*pip install -e '\.\[export\]'"):
+        writers.require_onnx()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["ckpt=nothing.ckpt"], "nothing.ckpt: there is no such checkpoint"),
+        (["ckpt=a.ckpt", "format=tflite"], "format: expected"),
+        (["ckpt=a.ckpt", "fromat=onnx"], "fromat: no such key; did you mean format"),
+        ([], "ckpt: needs a value"),
+    ],
+)
+def test_mistakes_end_in_a_sentence(tmp_path: Path, words: list[str], message: str) -> None:
+    done = command(*words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
