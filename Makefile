@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+# Two tests at a time, each on one core; those of one file share what they prepare.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 # torch and torchvision must come from the same package index, or torchvision's operators do not load.
 READY := .venv/.ready
 
@@ -19,10 +21,10 @@ demo: $(READY) ## Train a small SSD on generated images and test it (a few minut
 	$(BIN)/python train.py experiment=quickstart
 
 test: $(READY) ## Run the tests (about ten minutes on two cores)
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: $(READY) ## Run the tests that take minutes each
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 lint: $(READY) ## Check style
 	$(BIN)/ruff check .
