@@ -176,12 +176,10 @@ def make_trainer(config: dict[str, Any]) -> "pl.Trainer":
             config["trainer"], callbacks=[], logger=False, enable_checkpointing=False
         )
         return trainer
-    trainer = instantiate(
-        config["trainer"],
-        callbacks=[instantiate(callback) for callback in config["callbacks"].values()],
-        logger=[instantiate(logger) for logger in config["logger"].values()],
-    )
-    return trainer  # noqa: RET504: the name gives it its type
+    callbacks = [instantiate(callback) for callback in config["callbacks"].values()]
+    loggers = [instantiate(logger) for logger in config["logger"].values()]
+    complete: pl.Trainer = instantiate(config["trainer"], callbacks=callbacks, logger=loggers)
+    return complete
 
 
 def checkpoint_to_go_on_from(config: dict[str, Any], model: dict[str, Any]) -> Path | None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytorch_lightning as pl
-from pytorch_lightning.tuner import Tuner
+from pytorch_lightning.tuner.tuning import Tuner
 
 from detection.data.datamodule import DetectionDataModule
 from detection.tasks.base import DetectionTask

@@ -40,7 +40,9 @@ def test_every_experiment_fits_its_constructors(name: str) -> None:
     [
         f"{folder.relative_to(CONF)}={path.stem}"
         for folder in sorted(
-            p for p in CONF.rglob("*") if p.is_dir() and p.name not in ("hydra", "experiment", "sweep", "sweeper")
+            p
+            for p in CONF.rglob("*")
+            if p.is_dir() and p.name not in ("hydra", "experiment", "sweep", "sweeper")
         )
         for path in sorted(folder.glob("*.yaml"))
     ],

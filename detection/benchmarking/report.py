@@ -3,9 +3,9 @@
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 import torchvision
 from rich.console import Console
@@ -25,7 +25,7 @@ def surroundings(config: Mapping[str, Any]) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
-        "pytorch_lightning": pl.__version__,
+        "pytorch_lightning": version("pytorch-lightning"),
         "precision": str(config["trainer"]["precision"]),
         "size": config["data"]["size"],
         "num_workers": config["data"]["num_workers"],

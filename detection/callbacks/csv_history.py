@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
-from pytorch_lightning.loggers.logger import rank_zero_experiment
 
 
 class CSVHistory(CSVLogger):
@@ -29,6 +29,7 @@ class CSVHistory(CSVLogger):
         """The writer of the file."""
         if self._experiment is None:
             self._experiment = _Writer(self.log_dir)
+        assert isinstance(self._experiment, _Writer)
         return self._experiment
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from detection.exporting.build import decisions
-from detection.exporting.comparison import BOX_TOLERANCE, Difference, Thresholds, compare
+from detection.exporting.comparison import Difference, Thresholds, compare
+from detection.exporting.proposal_comparison import share_in_common
 from detection.exporting.runners import Outputs, Runner, detections_of, proposals_of
 from detection.exporting.scenes import Scene
 from detection.models.faster_rcnn import FasterRCNNOutput
@@ -90,12 +91,4 @@ def _reference(
     proposals = proposals_of(outputs, index)
     roi = task.network.roi_head(stage.features, [proposals])
     found = task.select(FasterRCNNOutput(stage.rpn, [proposals], roi, stage.sizes))[0]
-    return found, _share(stage.proposals[0], proposals)
-
-
-def _share(some: Tensor, others: Tensor) -> float:
-    """How many of some boxes are among the others, both ways; the lesser share."""
-    if not len(some) or not len(others):
-        return float(len(some) == len(others))
-    close = torch.cdist(some, others, p=torch.inf) <= BOX_TOLERANCE
-    return min(float(close.any(dim=1).float().mean()), float(close.any(dim=0).float().mean()))
+    return found, share_in_common(stage.proposals[0], proposals, stage.rpn, stage.sizes[0])

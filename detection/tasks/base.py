@@ -16,7 +16,7 @@ from detection.metrics.voc_map import Interpolation, VOCMeanAP
 from detection.models.faster_rcnn import FasterRCNN
 from detection.models.ssd import SSD
 from detection.tasks.schedules import Schedule
-from detection.types import Detections, Target
+from detection.types import AnchorTargets, Detections, Target
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 
@@ -83,6 +83,14 @@ class DetectionTask(pl.LightningModule, ABC):
     @abstractmethod
     def original_targets(self, batch: Any) -> list[Target]:
         """The ground truth of each image of a batch, in its original pixels."""
+
+    @abstractmethod
+    def assigner(self, size: int | Sequence[int]) -> Callable[..., AnchorTargets]:
+        """A function of ground truth alone that assigns training targets, for the loader's workers.
+
+        Args:
+            size: the datamodule's ``size``.
+        """
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """One group of all trainable parameters; the schedule is followed step by step."""

@@ -1,6 +1,6 @@
 """A tiny task on tiny images: it finds every object but one class, and learns a single number."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from detection.tasks.base import DetectionTask
 from detection.tasks.schedules import MultiStep
-from detection.types import Detections, PaddedBatch, Target
+from detection.types import AnchorTargets, Detections, PaddedBatch, Target
 
 
 def batch_of(numbers: list[int]) -> PaddedBatch:
@@ -62,6 +62,9 @@ class TinyTask(DetectionTask):
             for target in targets
         ]
         return detections, targets, {"loss": self.weight.detach() ** 2}, torch.tensor(1.0)
+
+    def assigner(self, size: int | Sequence[int]) -> Callable[..., AnchorTargets]:
+        raise NotImplementedError
 
     def predict_step(self, batch: PaddedBatch, batch_idx: int = 0) -> list[Detections]:
         return self.evaluate_batch(batch)[0]

@@ -3,10 +3,12 @@
 import csv
 from pathlib import Path
 
+from torch import Tensor
+
 from detection.callbacks.csv_history import CSVHistory
 
 
-def write(folder: Path, *rows: tuple[int, dict[str, float]]) -> None:
+def write(folder: Path, *rows: tuple[int, dict[str, Tensor | float]]) -> None:
     logger = CSVHistory(str(folder))
     for step, figures in rows:
         logger.log_metrics(figures, step)

@@ -22,10 +22,10 @@ class Seen(pl.Callback):
         self.saved: dict[str, Any] = {}
 
     def on_validation_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        self.validated.append(float(pl_module.weight.detach()))  # type: ignore[operator, union-attr]
+        self.validated.append(float(pl_module.weight.detach()))  # type: ignore[operator]
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        self.trained.append(float(pl_module.weight.detach()))  # type: ignore[operator, union-attr]
+        self.trained.append(float(pl_module.weight.detach()))  # type: ignore[operator]
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # The dump refers to the weights themselves, which change again.

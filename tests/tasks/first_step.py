@@ -1,7 +1,7 @@
 """One training step on four fixed images, shared among the processes that torchrun started.
 
-Usage: ``first_step.py EXPERIMENT OUTPUT [empty]``: writes the gradients of process 0. With ``empty``, the images
-of the second half have no objects.
+Usage: ``first_step.py EXPERIMENT OUTPUT [empty]``: writes the gradients of process 0. With ``empty``, the
+images of the second half have no objects.
 """
 
 import os
