@@ -103,7 +103,7 @@ def _write(settings: Settings, detector: "Detector", scenes: "list[Scene]") -> N
     from detection.exporting.programs import IN_ONNX, IN_TORCH
     from detection.exporting.runners import open_onnx, open_torch
     from detection.exporting.table import HEADING, row, summary
-    from detection.exporting.verification import verify
+    from detection.exporting.verification import agree, verify
     from detection.exporting.writers import write_onnx, write_torch
 
     onnx = settings.format == "onnx"
@@ -122,7 +122,7 @@ def _write(settings: Settings, detector: "Detector", scenes: "list[Scene]") -> N
     for result in verify(detector.task, run, scenes):
         results.append(result)
         print(row(result), flush=True)
-    if not all(result.tolerable for result in results):
+    if not agree(results):
         rejected = settings.path.with_name(f"{settings.path.name}.rejected")
         unverified.replace(rejected)
         raise SystemExit(

@@ -11,7 +11,7 @@ from detection.ops.proposals import RPN_STDS
 
 
 def share_in_common(ours: Tensor, theirs: Tensor, rpn: RPNOutput, size: tuple[int, int]) -> float:
-    """The share of the proposals of one image that both lists have, or that were exchanged for equally good ones.
+    """The share of one image's proposals that both lists have, or that stand for equally good ones.
 
     On a plain background all cells score the same, and rounding alone decides which of them come first.
 

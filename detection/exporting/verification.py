@@ -18,6 +18,9 @@ from detection.tasks.faster_rcnn import FasterRCNNTask
 from detection.tasks.ssd import SSDTask
 from detection.types import Detections
 
+# In one image, such as one of plain colour, all scores may be equal and every detection borderline; in all
+# images together that would hide errors.
+_MOST_BORDERLINE = 0.1
 # Of thousands of nearly equal candidates, rounding decides a few otherwise.
 LEAST_COMMON_PROPOSALS = 0.95
 
@@ -37,9 +40,17 @@ class Result:
 
     @property
     def tolerable(self) -> bool:
-        """Whether the file may be used."""
+        """Whether the file is right about this image."""
         common = self.common_proposals is None or self.common_proposals >= LEAST_COMMON_PROPOSALS
         return common and self.difference.tolerable
+
+
+def agree(results: Sequence[Result]) -> bool:
+    """Whether a file with these results may be used."""
+    detections = sum(result.difference.count + result.difference.file_count for result in results)
+    borderline = sum(result.difference.borderline for result in results)
+    few = borderline <= 1 + _MOST_BORDERLINE * detections
+    return few and all(result.tolerable for result in results)
 
 
 def verify(task: DetectionTask, run: Runner, scenes: Sequence[Scene]) -> Iterator[Result]:
