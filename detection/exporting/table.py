@@ -31,9 +31,11 @@ def summary(results: list[Result]) -> str:
     differences = [result.difference for result in results]
     shares = [result.common_proposals for result in results if result.common_proposals is not None]
     proposals = f", at least {min(shares):.1%} of proposals in common" if shares else ""
+    borderline = sum(difference.borderline for difference in differences)
+    doubtful = f", {borderline} borderline detections" if borderline else ""
     return (
         f"boxes within {max(difference.box for difference in differences):.5f} px, "
-        f"scores within {max(difference.score for difference in differences):.7f}{proposals}"
+        f"scores within {max(difference.score for difference in differences):.7f}{proposals}{doubtful}"
     )
 
 

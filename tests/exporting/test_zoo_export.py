@@ -40,7 +40,7 @@ def scenes_of(size: int | list[int]) -> list[Scene]:
         nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.bool_)
         return transform(image, *nothing).image
 
-    return [*generated_scenes(5, 0, prepare), plain_scene(prepare)]
+    return [*generated_scenes(3, 0, prepare), plain_scene(prepare)]
 
 
 @torch.inference_mode()
