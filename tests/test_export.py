@@ -197,7 +197,7 @@ def test_a_file_that_differs_is_rejected(
         export(settings, None)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.pt2", "model.pt2.rejected"]
     assert (tmp_path / "model.pt2").read_text() == "earlier"
-    assert "<- 100 detections have no partner" in capsys.readouterr().out
+    assert "detections have no partner" in capsys.readouterr().out
 
 
 def test_an_existing_file_is_not_replaced_unasked(ssd: Path, tmp_path: Path) -> None:
@@ -205,6 +205,21 @@ def test_an_existing_file_is_not_replaced_unasked(ssd: Path, tmp_path: Path) -> 
     with pytest.raises(FileExistsError, match=r"model\.onnx exists: overwrite=true replaces it"):
         export(Settings(str(ssd), output=str(tmp_path / "model.onnx")), None)
     assert (tmp_path / "model.onnx").read_text() == "mine"
+
+
+def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nothing\.ckpt: there is no such checkpoint"):
+        export(Settings(str(tmp_path / "nothing.ckpt"), "torch_export"), None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_file_lies_beside_the_checkpoint_unless_told_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "best.ckpt").touch()
+    settings = Settings(str(tmp_path / "best.ckpt"))
+    assert settings.path == tmp_path / "best.onnx"
+    assert settings.int8_path == tmp_path / "best_int8.onnx"
+    assert Settings("torchvision/some_detector", "torch_export").path == Path("some_detector.pt2")
+    assert Settings("best.ckpt", output="there/model.onnx").path == Path("there/model.onnx")
 
 
 def test_int8_needs_data(ssd: Path) -> None:
@@ -234,7 +249,6 @@ def test_missing_packages_are_named_with_the_way_to_get_them(monkeypatch: pytest
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["ckpt=nothing.ckpt"], "nothing.ckpt: there is no such checkpoint"),
         (["format=tflite", "fromat=onnx"], "fromat: no such key; did you mean format"),
         (["ckpt=a.ckpt", "format=tflite", "num_images=x"], "format: expected"),
     ],

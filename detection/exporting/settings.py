@@ -38,10 +38,11 @@ class Settings:
 
     @property
     def path(self) -> Path:
-        """The file to write; beside the checkpoint where ``output`` does not say."""
+        """The file to write; beside the checkpoint, or here for a published one, unless ``output`` says."""
         if self.output is not None:
             return Path(self.output).expanduser()
-        return Path(self.ckpt).expanduser().with_suffix(SUFFIXES[self.format])
+        ckpt = Path(self.ckpt).expanduser()
+        return (ckpt if ckpt.is_file() else Path(ckpt.name)).with_suffix(SUFFIXES[self.format])
 
     @property
     def int8_path(self) -> Path:
