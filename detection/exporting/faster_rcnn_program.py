@@ -21,11 +21,26 @@ from detection.ops.proposals import RPN_STDS
 from detection.ops.roi_postprocess import MIN_SIDE
 
 
+class _EverySecondCell(nn.Module):
+    """The same map as torchvision's ``LastLevelMaxPool``, whose windows are single cells.
+
+    From the pooling, torch.export (2.11) concludes that all images must have as even or odd a number of cells
+    as the example.
+    """
+
+    def forward(
+        self, results: list[Tensor], maps: list[Tensor], names: list[str]
+    ) -> tuple[list[Tensor], list[str]]:
+        """Append the map."""
+        return [*results, results[-1][:, :, ::2, ::2]], [*names, "pool"]
+
+
 class FasterRCNNProgram(nn.Module):
     """The same as ``FasterRCNN.forward`` and ``detect``, in operations that both file formats can hold.
 
     Args:
-        network: a trained Faster R-CNN, in evaluation mode.
+        network: a trained Faster R-CNN, in evaluation mode. It is changed: its coarsest map is computed by
+            other means.
         primitives: those of the file format.
         score_threshold: see ``FasterRCNN.detect``.
         nms_threshold: see ``FasterRCNN.detect``.
@@ -42,6 +57,8 @@ class FasterRCNNProgram(nn.Module):
     ) -> None:
         super().__init__()
         self.network = network
+        if network.neck is not None:
+            network.neck.extra_blocks = _EverySecondCell()
         self.primitives = primitives
         self.score_threshold, self.nms_threshold = score_threshold, nms_threshold
         self.max_detections = max_detections

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from detection.exporting.quiet import quiet
 from detection.types import Detections
 
 Outputs = dict[str, NDArray[Any]]
@@ -39,8 +40,9 @@ def open_onnx(path: Path, threads: int = 0) -> Runner:
 
 def open_torch(path: Path) -> Runner:
     """Load a ``.pt2`` file."""
-    program = torch.export.load(path)
-    module = program.module()
+    with quiet():
+        program = torch.export.load(path)
+        module = program.module()
     dtype = next(
         node.meta["val"].dtype
         for node in program.graph.find_nodes(op="placeholder")
