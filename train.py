@@ -29,7 +29,10 @@ def main(cfg: DictConfig) -> float:
         if cfg.find:
             return next(iter(figures.values()))
         if cfg.optimized_metric not in figures:
-            raise KeyError(f"optimized_metric={cfg.optimized_metric} is none of {', '.join(sorted(figures))}")
+            raise SystemExit(
+                f"The run is complete, but optimized_metric={cfg.optimized_metric} is none of its figures: "
+                f"{', '.join(sorted(figures))}."
+            )
     return figures[cfg.optimized_metric]
 
 
@@ -73,7 +76,9 @@ def train(cfg: DictConfig) -> dict[str, float]:
         with errors_in_a_sentence():
             save_config(config, cfg.run_dir, trainer)
         trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
-        trainer.test(task, datamodule=datamodule, ckpt_path="best", verbose=False, weights_only=True)
+        # trainer.max_steps can end a run before its first validation.
+        best = "best" if trainer.checkpoint_callback.best_model_path else None
+        trainer.test(task, datamodule=datamodule, ckpt_path=best, verbose=False, weights_only=True)
     return final_figures(trainer)
 
 

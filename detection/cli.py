@@ -103,9 +103,21 @@ def checked_config(cfg: DictConfig) -> dict[str, Any]:
         errors = [error for error in errors if not error.startswith(("model.optimizer", "model.scheduler"))]
         if "trainer" in config:
             errors += started_elsewhere(config["trainer"])
+        if not errors and "trainer" in config:
+            errors += _never_validated(config["trainer"])
     if errors:
         raise SystemExit("\n".join(["The configuration has errors; nothing was run.", *errors]))
     return config
+
+
+def _never_validated(trainer: dict[str, Any]) -> list[str]:
+    every, epochs = trainer["check_val_every_n_epoch"], trainer["max_epochs"]
+    if every is None or epochs is None or not 0 < epochs < every:
+        return []
+    return [
+        f"trainer.check_val_every_n_epoch={every} with trainer.max_epochs={epochs}: nothing would be "
+        "validated, so there would be no best checkpoint to test"
+    ]
 
 
 def model_config(config: dict[str, Any], class_names: list[str], batch_size: int | None) -> dict[str, Any]:

@@ -8,8 +8,10 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from torch.utils.data import DataLoader
 
+from detection.cli import model_config
 from detection.data.collate import CollatePadded
 from detection.data.sampling import TrainSampler
 from detection.data.transforms import short_side_size, ssd_eval_transform, ssd_train_transform
@@ -109,7 +111,8 @@ def test_the_published_optimizer_and_schedule() -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", overrides=["experiment=ssd_512_resnet50_v1_voc"])
     parameter = torch.nn.Parameter(torch.zeros(1))
-    [group] = instantiate(cfg.optimizer)([parameter]).param_groups
+    optimizer = model_config(OmegaConf.to_container(cfg, resolve=False), [], batch_size=None)["optimizer"]
+    [group] = instantiate(optimizer)([parameter]).param_groups
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.001, 0.9, 0.0005)
     schedule = instantiate(cfg.scheduler)
     assert cfg.trainer.max_epochs == 240

@@ -154,13 +154,14 @@ def test_what_cannot_go_on_is_refused_in_a_sentence(
 @pytest.fixture(scope="module")
 def stopped_run(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stopped")
-    finish(start("experiment=quickstart", f"hydra.run.dir={folder}", "debug=fast"))
+    once = ("trainer.max_epochs=1", "trainer.check_val_every_n_epoch=1")
+    finish(start("experiment=quickstart", f"hydra.run.dir={folder}", "debug=fast", *once))
     return folder
 
 
 def test_changes_are_told(start: Start, stopped_run: Path) -> None:
-    longer = ("experiment=quickstart", "debug=fast", "trainer.max_epochs=2", f"ckpt={stopped_run}")
-    printed = finish(start(*longer))
+    longer = ("trainer.max_epochs=2", "trainer.check_val_every_n_epoch=1", f"ckpt={stopped_run}")
+    printed = finish(start("experiment=quickstart", "debug=fast", *longer))
     assert "Changed since: trainer.max_epochs: 1 -> 2" in printed
     assert "epoch 1/2" not in printed
     assert "epoch 2/2" in printed

@@ -71,6 +71,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         self.datasets: dict[str, DetectionDataset] = {}
         self.assign: Callable[..., AnchorTargets] | None = None
         """What assigns targets in the workers, from what the collation knows; it comes from the task."""
+        self._first_epoch = 0
 
     @abstractmethod
     def make_dataset(
@@ -133,10 +134,10 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         rank, world_size = self._place()
         if self.collate == "list":
             groups = [aspect_group(size) for size in self.datasets["train"].sizes]
-            sampler = TrainSampler(len(dataset), self.seed)
+            sampler = self._train_sampler(rank=0, world_size=1)
             batches = GroupedBatchSampler(sampler, groups, self.batch_size, rank, world_size)
             return self._loader(dataset, batch_sampler=batches, collate_fn=CollateList(assign))
-        sampler = TrainSampler(len(dataset), self.seed, rank, world_size)
+        sampler = self._train_sampler(rank, world_size)
         return self._loader(
             dataset,
             sampler=sampler,
@@ -163,6 +164,27 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
             batch_size=self.eval_batch_size or self.batch_size,
             collate_fn=CollatePadded() if self.collate == "padded" else CollateList(),
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps: the epoch that a resumed run begins with."""
+        assert self.trainer is not None
+        epochs = self.trainer.fit_loop.epoch_progress.current
+        # Checkpoints are written after the last batch of an epoch, before or after its validation.
+        ended = self.trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+        return {"epoch": epochs.started if ended else epochs.processed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Begin with the epoch that a checkpoint tells.
+
+        The trainer itself sets the epoch of the sampler, but only after a resumed run has fetched its first
+        batches.
+        """
+        self._first_epoch = state_dict["epoch"]
+
+    def _train_sampler(self, rank: int, world_size: int) -> TrainSampler:
+        sampler = TrainSampler(len(self.datasets["train"]), self.seed, rank, world_size)
+        sampler.set_epoch(self._first_epoch)
+        return sampler
 
     def _loader(self, dataset: Dataset[Any], **options: Any) -> DataLoader[Any]:
         return DataLoader(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from detection.data.datamodule import ShapesDataModule
 from detection.data.grouping import GroupedBatchSampler, aspect_group
@@ -132,6 +133,9 @@ class Epochs(pl.LightningModule):
         loss: torch.Tensor = self.layer(torch.zeros(1, 1)).sum()
         return loss
 
+    def validation_step(self, batch: ListBatch, batch_idx: int) -> None:
+        self.log("loss", 0.0)
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
@@ -156,23 +160,34 @@ def list_module(root: Path, **options: Any) -> ShapesDataModule:
     return data
 
 
-def test_the_trainer_sets_the_epoch(tmp_path: Path) -> None:
+def train_epochs(root: Path, max_epochs: int, start: Path | None = None) -> dict[int, list[str]]:
+    """Image ids of each epoch; checkpoints are left in ``root``, from before and after the validation."""
     module = Epochs()
     trainer = pl.Trainer(
         accelerator="cpu",
-        max_epochs=2,
-        limit_val_batches=0,
+        max_epochs=max_epochs,
         use_distributed_sampler=False,
         logger=False,
-        enable_checkpointing=False,
+        callbacks=[
+            ModelCheckpoint(root, "validated", monitor="loss", save_on_train_epoch_end=False),
+            ModelCheckpoint(root, "trained", every_n_epochs=1, save_on_train_epoch_end=True),
+        ],
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(module, datamodule=list_module(tmp_path))
-    first, second = module.epochs[0], module.epochs[1]
-    assert sorted(first) == sorted(second)
-    assert len(set(first)) == 12
-    assert first != second
+    trainer.fit(module, datamodule=list_module(root), ckpt_path=start, weights_only=True)
+    return module.epochs
+
+
+def test_the_trainer_sets_the_epoch_and_a_resumed_one_too(tmp_path: Path) -> None:
+    whole = train_epochs(tmp_path / "whole", 3)
+    for ids in whole.values():
+        assert len(set(ids)) == 12
+    assert whole[0] != whole[1] != whole[2]
+    train_epochs(tmp_path, 1)
+    for when in ("validated", "trained"):
+        resumed = train_epochs(tmp_path / when, 3, start=tmp_path / f"{when}.ckpt")
+        assert resumed == {1: whole[1], 2: whole[2]}, when
 
 
 def test_workers_assign_targets_from_sizes_and_objects(tmp_path: Path) -> None:
