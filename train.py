@@ -47,7 +47,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
         import pytorch_lightning as pl
 
-        from detection.callbacks.summary import final_figures
+        from detection.callbacks.summary import best_checkpoint, final_figures
         from detection.callbacks.wandb import closing_wandb
 
         quieten_lightning()
@@ -76,8 +76,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         with errors_in_a_sentence():
             save_config(config, cfg.run_dir, trainer)
         trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
-        # trainer.max_steps can end a run before its first validation.
-        best = "best" if trainer.checkpoint_callback.best_model_path else None
+        best = best_checkpoint(trainer)
         trainer.test(task, datamodule=datamodule, ckpt_path=best, verbose=False, weights_only=True)
     return final_figures(trainer)
 

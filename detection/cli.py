@@ -111,7 +111,7 @@ def checked_config(cfg: DictConfig) -> dict[str, Any]:
 
 
 def _never_validated(trainer: dict[str, Any]) -> list[str]:
-    every, epochs = trainer["check_val_every_n_epoch"], trainer["max_epochs"]
+    every, epochs = trainer.get("check_val_every_n_epoch"), trainer.get("max_epochs")  # other verbs have none
     if every is None or epochs is None or not 0 < epochs < every:
         return []
     return [

@@ -109,3 +109,11 @@ def test_an_experiment_trains_the_network_of_its_name(name: str) -> None:
     pools = [network.roi_head.pool for network in (task.network, expected)]
     assert str(pools[0]) == str(pools[1])
     assert pools[0].canonical_scale == pools[1].canonical_scale
+
+
+def test_a_run_that_would_never_validate_is_refused() -> None:
+    overrides = ("experiment=quickstart", "trainer.check_val_every_n_epoch=5")
+    with pytest.raises(SystemExit, match="nothing would be validated, so there would be no best checkpoint"):
+        checked_config(resolved(*overrides, "trainer.max_epochs=4"))
+    checked_config(resolved(*overrides, "trainer.max_epochs=5"))
+    checked_config(resolved(*overrides, "trainer.max_epochs=-1"))

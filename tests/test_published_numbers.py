@@ -1,6 +1,7 @@
 """Numbers that the published SSD recipe shows its users, from VOC files to the loss."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -111,7 +112,8 @@ def test_the_published_optimizer_and_schedule() -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", overrides=["experiment=ssd_512_resnet50_v1_voc"])
     parameter = torch.nn.Parameter(torch.zeros(1))
-    optimizer = model_config(OmegaConf.to_container(cfg, resolve=False), [], batch_size=None)["optimizer"]
+    config: Any = OmegaConf.to_container(cfg)
+    optimizer = model_config(config, [], batch_size=None)["optimizer"]
     [group] = instantiate(optimizer)([parameter]).param_groups
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.001, 0.9, 0.0005)
     schedule = instantiate(cfg.scheduler)

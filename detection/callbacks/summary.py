@@ -25,6 +25,12 @@ def final_figures(trainer: pl.Trainer) -> dict[str, float]:
     return figures
 
 
+def best_checkpoint(trainer: pl.Trainer) -> str | None:
+    """The path of the best checkpoint; None where ``trainer.max_steps`` ended the run before a validation."""
+    checkpoint = trainer.checkpoint_callback
+    return (checkpoint.best_model_path or None) if isinstance(checkpoint, ModelCheckpoint) else None
+
+
 class RunSummary(pl.Callback):
     """Writes ``curves.png`` after training, and ``metrics.json`` and a table of APs after the test.
 

@@ -3,28 +3,21 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import cv2
 import pytorch_lightning as pl
 import torch
-from filelock import FileLock
 from pytorch_lightning.utilities import rank_zero_info
 from torch.utils.data import DataLoader, Dataset
 
-from detection.data.classes import OtherClasses
 from detection.data.collate import CollateList, CollatePadded
 from detection.data.dataset import DetectionDataset
-from detection.data.download import archives_of, download_voc
 from detection.data.grouping import GroupedBatchSampler, aspect_group
 from detection.data.sampling import EvalSampler, SeededDataset, TrainSampler
-from detection.data.shapes import SHAPE_CLASSES, write_shapes
 from detection.data.transforms import DetectionTransform
-from detection.data.voc import VOC_CLASSES, VOCDetection
 from detection.types import AnchorTargets
 
-Split = tuple[int | str, str] | str
 MakeTransform = Callable[[int | Sequence[int]], DetectionTransform]
 
 
@@ -168,7 +161,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps: the epoch that a resumed run begins with."""
         assert self.trainer is not None
-        epochs = self.trainer.fit_loop.epoch_progress.current
+        epochs: Any = self.trainer.fit_loop.epoch_progress.current
         # Checkpoints are written after the last batch of an epoch, before or after its validation.
         ended = self.trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
         return {"epoch": epochs.started if ended else epochs.processed}
@@ -202,99 +195,6 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
     def _place(self) -> tuple[int, int]:
         trainer = self.trainer
         return (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-
-
-@dataclass(kw_only=True, eq=False)
-class VOCDataModule(DetectionDataModule):
-    """Images in VOC's layout: PASCAL VOC itself, or a user's own folder.
-
-    Args:
-        root: the folder that holds ``VOCdevkit``, the ``VOCdevkit`` itself, or one VOC-style folder.
-        train_splits: what to train on, as ``(year or folder, split)`` pairs or split names.
-        val_splits: what to validate on.
-        test_splits: what to test the best checkpoint on; the validation splits when None.
-        classes: class names in label order; ``voc`` for the twenty of VOC, None to read them from the
-            training data.
-        other_classes: what becomes of objects of classes that are not in ``classes``: ``error`` or ``skip``.
-        download: fetch the official archives of these splits into ``root`` where they are not there.
-        archive_folder: where archives downloaded earlier lie; they are also looked for in ``root``.
-    """
-
-    root: str
-    train_splits: Sequence[Split]
-    val_splits: Sequence[Split]
-    test_splits: Sequence[Split] | None = None
-    classes: Sequence[str] | Literal["voc"] | None = "voc"
-    other_classes: OtherClasses = "error"
-    download: bool = False
-    archive_folder: str | None = None
-
-    def prepare_data(self) -> None:
-        """Fetch the archives if asked to."""
-        if not self.download:
-            return
-        with only_one_process(self.root):
-            splits = [*self.train_splits, *self.val_splits, *(self.test_splits or [])]
-            official = [(split[0], split[1]) for split in splits if isinstance(split[0], int)]
-            download_voc(self.root, self.archive_folder, archives_of(official))
-
-    def make_dataset(
-        self,
-        split: Literal["train", "val", "test"],
-        classes: Sequence[str] | None,
-        transform: DetectionTransform,
-    ) -> VOCDetection:
-        """Open one split."""
-        wanted = VOC_CLASSES if self.classes == "voc" else self.classes
-        splits = {
-            "train": self.train_splits,
-            "val": self.val_splits,
-            "test": self.test_splits or self.val_splits,
-        }
-        return VOCDetection(self.root, splits[split], classes or wanted, transform, self.other_classes)
-
-
-@dataclass(kw_only=True, eq=False)
-class ShapesDataModule(DetectionDataModule):
-    """Generated shapes, written once as a VOC devkit and read like any other.
-
-    Args:
-        root: where to write.
-        num_train: number of training images.
-        num_val: number of validation images.
-        num_test: number of test images.
-        image_size: side of the square images, in pixels.
-        data_seed: seed of the images.
-    """
-
-    root: str
-    num_train: int = 2000
-    num_val: int = 200
-    num_test: int = 500
-    image_size: int = 128
-    data_seed: int = 0
-
-    def prepare_data(self) -> None:
-        """Write the images, unless the same ones are there."""
-        counts = (self.num_train, self.num_val, self.num_test)
-        with only_one_process(self.root):
-            write_shapes(self.root, *counts, size=self.image_size, seed=self.data_seed)
-
-    def make_dataset(
-        self,
-        split: Literal["train", "val", "test"],
-        classes: Sequence[str] | None,
-        transform: DetectionTransform,
-    ) -> VOCDetection:
-        """Open one split."""
-        return VOCDetection(self.root, [("Shapes", split)], SHAPE_CLASSES, transform)
-
-
-def only_one_process(root: str) -> FileLock:
-    """A lock on the data's folder: every process prepares the data, and the first one does the work."""
-    folder = Path(root).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / ".lock")
 
 
 def _one_thread(worker: int) -> None:

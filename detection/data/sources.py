@@ -1,15 +1,108 @@
-"""LightningDataModules of data in COCO's and YOLO's formats."""
+"""LightningDataModules of generated shapes and of data in VOC's, COCO's and YOLO's formats."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from filelock import FileLock
+
 from detection.data.classes import OtherClasses
 from detection.data.coco import COCODetection
 from detection.data.datamodule import DetectionDataModule
+from detection.data.download import archives_of, download_voc
+from detection.data.shapes import SHAPE_CLASSES, write_shapes
 from detection.data.transforms import DetectionTransform
+from detection.data.voc import VOC_CLASSES, VOCDetection
 from detection.data.yolo import YOLODetection
+
+Split = tuple[int | str, str] | str
+
+
+@dataclass(kw_only=True, eq=False)
+class VOCDataModule(DetectionDataModule):
+    """Images in VOC's layout: PASCAL VOC itself, or a user's own folder.
+
+    Args:
+        root: the folder that holds ``VOCdevkit``, the ``VOCdevkit`` itself, or one VOC-style folder.
+        train_splits: what to train on, as ``(year or folder, split)`` pairs or split names.
+        val_splits: what to validate on.
+        test_splits: what to test the best checkpoint on; the validation splits when None.
+        classes: class names in label order; ``voc`` for the twenty of VOC, None to read them from the
+            training data.
+        other_classes: what becomes of objects of classes that are not in ``classes``: ``error`` or ``skip``.
+        download: fetch the official archives of these splits into ``root`` where they are not there.
+        archive_folder: where archives downloaded earlier lie; they are also looked for in ``root``.
+    """
+
+    root: str
+    train_splits: Sequence[Split]
+    val_splits: Sequence[Split]
+    test_splits: Sequence[Split] | None = None
+    classes: Sequence[str] | Literal["voc"] | None = "voc"
+    other_classes: OtherClasses = "error"
+    download: bool = False
+    archive_folder: str | None = None
+
+    def prepare_data(self) -> None:
+        """Fetch the archives if asked to."""
+        if not self.download:
+            return
+        with _only_one_process(self.root):
+            splits = [*self.train_splits, *self.val_splits, *(self.test_splits or [])]
+            official = [(split[0], split[1]) for split in splits if isinstance(split[0], int)]
+            download_voc(self.root, self.archive_folder, archives_of(official))
+
+    def make_dataset(
+        self,
+        split: Literal["train", "val", "test"],
+        classes: Sequence[str] | None,
+        transform: DetectionTransform,
+    ) -> VOCDetection:
+        """Open one split."""
+        wanted = VOC_CLASSES if self.classes == "voc" else self.classes
+        splits = {
+            "train": self.train_splits,
+            "val": self.val_splits,
+            "test": self.test_splits or self.val_splits,
+        }
+        return VOCDetection(self.root, splits[split], classes or wanted, transform, self.other_classes)
+
+
+@dataclass(kw_only=True, eq=False)
+class ShapesDataModule(DetectionDataModule):
+    """Generated shapes, written once as a VOC devkit and read like any other.
+
+    Args:
+        root: where to write.
+        num_train: number of training images.
+        num_val: number of validation images.
+        num_test: number of test images.
+        image_size: side of the square images, in pixels.
+        data_seed: seed of the images.
+    """
+
+    root: str
+    num_train: int = 2000
+    num_val: int = 200
+    num_test: int = 500
+    image_size: int = 128
+    data_seed: int = 0
+
+    def prepare_data(self) -> None:
+        """Write the images, unless the same ones are there."""
+        counts = (self.num_train, self.num_val, self.num_test)
+        with _only_one_process(self.root):
+            write_shapes(self.root, *counts, size=self.image_size, seed=self.data_seed)
+
+    def make_dataset(
+        self,
+        split: Literal["train", "val", "test"],
+        classes: Sequence[str] | None,
+        transform: DetectionTransform,
+    ) -> VOCDetection:
+        """Open one split."""
+        return VOCDetection(self.root, [("Shapes", split)], SHAPE_CLASSES, transform)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -89,3 +182,10 @@ class YOLODataModule(DetectionDataModule):
         """Open one split."""
         keys = {"train": self.train_split, "val": self.val_split, "test": self.test_split or self.val_split}
         return YOLODetection(self.root, keys[split], classes or self.classes, transform, self.other_classes)
+
+
+def _only_one_process(root: str) -> FileLock:
+    """A lock on the data's folder: every process prepares the data, and the first one does the work."""
+    folder = Path(root).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / ".lock")

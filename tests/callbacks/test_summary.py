@@ -7,9 +7,10 @@ from pathlib import Path
 import cv2
 import pytest
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 
-from detection.callbacks.summary import RunSummary
+from detection.callbacks.summary import RunSummary, best_checkpoint
 
 Run = Callable[..., pl.Trainer]
 
@@ -54,3 +55,11 @@ def test_curves_of_what_the_csv_logger_kept(run: Run, tmp_path: Path) -> None:
     image = cv2.imread(str(tmp_path / "curves.png"))
     assert image is not None
     assert image.std() > 5
+
+
+def test_a_run_without_validation_has_no_best_checkpoint(tmp_path: Path) -> None:
+    best = ModelCheckpoint(tmp_path, "best", monitor="val/map")
+    trainer = pl.Trainer(accelerator="cpu", callbacks=[best], logger=False)
+    assert best_checkpoint(trainer) is None
+    best.best_model_path = str(tmp_path / "best.ckpt")
+    assert best_checkpoint(trainer) == str(tmp_path / "best.ckpt")

@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from detection.data.datamodule import ShapesDataModule, VOCDataModule
 from detection.data.download import Archive
 from detection.data.shapes import SHAPE_CLASSES
+from detection.data.sources import ShapesDataModule, VOCDataModule
 from detection.data.transforms import (
     faster_rcnn_eval_transform,
     faster_rcnn_train_transform,
@@ -218,7 +218,7 @@ def test_download_only_when_asked(own_set: Path, monkeypatch: pytest.MonkeyPatch
     def remember(root: str, archive_folder: str | None, archives: list[Archive]) -> None:
         asked.append((root, archive_folder, [archive.name for archive in archives]))
 
-    monkeypatch.setattr("detection.data.datamodule.download_voc", remember)
+    monkeypatch.setattr("detection.data.sources.download_voc", remember)
     own(own_set, None).prepare_data()
     assert asked == []
     voc = own(own_set, None, train_splits=[(2007, "train")], val_splits=[(2007, "test")], download=True)

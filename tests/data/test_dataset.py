@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from detection.data.classes import found_classes, say_left_out
-from detection.data.datamodule import VOCDataModule
 from detection.data.dataset import DetectionDataset
 from detection.data.records import Box, ImageRecord, ObjectRecord, cut_at_borders, read_orientation, read_size
+from detection.data.sources import VOCDataModule
 from detection.data.transforms import ssd_eval_transform, ssd_train_transform
 from detection.data.writers.voc_writer import write_voc
 

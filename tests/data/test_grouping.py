@@ -9,9 +9,9 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from detection.data.datamodule import ShapesDataModule
 from detection.data.grouping import GroupedBatchSampler, aspect_group
 from detection.data.sampling import Key, TrainSampler
+from detection.data.sources import ShapesDataModule
 from detection.data.transforms import (
     faster_rcnn_eval_transform,
     faster_rcnn_train_transform,

@@ -37,7 +37,7 @@ class VOCFolder:
     def inspect(self, **changes: Any) -> Inspection:
         """Inspects the folder, with some values of the data's configuration changed."""
         data = {
-            "_target_": "detection.data.datamodule.VOCDataModule",
+            "_target_": "detection.data.sources.VOCDataModule",
             "root": str(self.root),
             "train_splits": ["train"],
             "val_splits": ["val"],

@@ -1,7 +1,7 @@
 """One training step on four fixed images, shared among the processes that torchrun started.
 
-Usage: ``first_step.py EXPERIMENT OUTPUT [empty]``: writes the gradients of process 0. With ``empty``, the
-images of the second half have no objects.
+Usage: ``first_step.py OUTPUT``: writes the gradients of process 0, for both detectors, with objects on all
+images and with objects on the first half only.
 """
 
 import os
@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from detection.cli import checked_config, model_config
@@ -39,15 +40,17 @@ def sample(number: int, empty: bool) -> Sample:
 
 
 class KeepGradients(pl.Callback):
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self) -> None:
+        self.gradients: dict[str, Tensor | None] = {}
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        if trainer.is_global_zero:
-            torch.save({name: value.grad for name, value in pl_module.named_parameters()}, self.path)
+        self.gradients = {
+            name: None if value.grad is None else value.grad.clone()
+            for name, value in pl_module.named_parameters()
+        }
 
 
-def main(experiment: str, output: str, empty: bool) -> None:
+def first_step(experiment: str, objects: str) -> dict[str, Tensor | None]:
     overrides = [f"experiment={experiment}", "run_dir=/nowhere", "name=x"]
     overrides += ["model.backbone.freeze_batchnorm=true"]
     if "faster_rcnn" in experiment:
@@ -59,16 +62,17 @@ def main(experiment: str, output: str, empty: bool) -> None:
     task = instantiate(model_config(config, [str(i) for i in range(8)], None))
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
-    samples = [sample(i, empty and i >= 2) for i in range(4)]
+    samples = [sample(i, objects == "on the first" and i >= 2) for i in range(4)]
     share = samples[rank * 4 // world_size : (rank + 1) * 4 // world_size]
     collate = CollateList() if "faster_rcnn" in experiment else CollatePadded()
+    keep = KeepGradients()
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=world_size,
         strategy="ddp" if world_size > 1 else "auto",
         max_steps=1,
         use_distributed_sampler=False,
-        callbacks=[KeepGradients(output)],
+        callbacks=[keep],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -78,7 +82,14 @@ def main(experiment: str, output: str, empty: bool) -> None:
     if world_size > 1:
         # Searching for unused parameters at every step is slow; every parameter has a gradient instead.
         assert not trainer.strategy._ddp_kwargs.get("find_unused_parameters", False)  # type: ignore[attr-defined]
+    return keep.gradients
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], empty=len(sys.argv) > 3)
+    found = {
+        f"{experiment} {objects}": first_step(experiment, objects)
+        for experiment in ("quickstart", "quickstart_faster_rcnn")
+        for objects in ("on both", "on the first")
+    }
+    if os.environ.get("RANK", "0") == "0":
+        torch.save(found, sys.argv[1])

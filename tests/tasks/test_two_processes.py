@@ -10,31 +10,37 @@ import torch
 from torch import Tensor
 
 SCRIPT = Path(__file__).with_name("first_step.py")
+Gradients = dict[str, dict[str, Tensor | None]]
 
 
-def gradients(folder: Path, processes: int, *arguments: str) -> dict[str, Tensor | None]:
+def gradients(folder: Path, processes: int) -> Gradients:
     output = folder / f"{processes}.pt"
     launcher = [sys.executable]
     if processes > 1:
         launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     subprocess.run(
-        [*launcher, str(SCRIPT), arguments[0], str(output), *arguments[1:]],
+        [*launcher, str(SCRIPT), str(output)],
         check=True,
         capture_output=True,
         timeout=300,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    found: dict[str, Tensor | None] = torch.load(output, weights_only=True)
+    found: Gradients = torch.load(output, weights_only=True)
     return found
 
 
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Gradients, Gradients]:
+    folder = tmp_path_factory.mktemp("gradients")
+    return gradients(folder, 1), gradients(folder, 2)
+
+
 @pytest.mark.parametrize("experiment", ["quickstart", "quickstart_faster_rcnn"])
-@pytest.mark.parametrize("objects", ["on both", "empty"])
+@pytest.mark.parametrize("objects", ["on both", "on the first"])
 def test_the_first_step_has_the_gradient_of_one_process(
-    tmp_path: Path, experiment: str, objects: str
+    found: tuple[Gradients, Gradients], experiment: str, objects: str
 ) -> None:
-    arguments = (experiment, "empty") if objects == "empty" else (experiment,)
-    one, two = gradients(tmp_path, 1, *arguments), gradients(tmp_path, 2, *arguments)
+    one, two = (gradients[f"{experiment} {objects}"] for gradients in found)
     assert two.keys() == one.keys()
     assert any(gradient is not None and gradient.abs().max() > 0 for gradient in one.values())
     for name, expected in one.items():
