@@ -17,6 +17,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from detection.checkpoints import read_checkpoint
 from detection.config import check_config, suggest_keys
 from detection.processes import agree_on_start, started_elsewhere
+from detection.quoting import quote_paths
 from detection.runs import changed_keys, check_same_network, find_checkpoint, run_folder
 
 if TYPE_CHECKING:
@@ -30,10 +31,13 @@ OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
 def run_with_hints(main: Callable[[], Any], config_name: str = "train") -> None:
     """Run a ``@hydra.main`` command; when Hydra refuses an override, name the key that was likely meant.
 
+    Paths need no quotes of Hydra's.
+
     Args:
         main: the command.
         config_name: its primary configuration.
     """
+    quote_paths()
     agree_on_start()
     _offer_sweepers()
     try:

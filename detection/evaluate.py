@@ -12,7 +12,6 @@ from omegaconf import DictConfig
 
 from detection.checkpoints import load_task, open_split, with_inputs_of
 from detection.cli import CONF, checked_config, errors_in_a_sentence, quieten_lightning, run_with_hints
-from detection.quoting import quote_paths
 
 if TYPE_CHECKING:
     from detection.callbacks.collect import CollectDetections
@@ -125,6 +124,4 @@ def _has_coco() -> bool:
 
 
 if __name__ == "__main__":
-    if not {"-m", "--multirun"} & set(sys.argv):  # where ckpt may be a list
-        quote_paths(("ckpt",))
     run_with_hints(main, "evaluate")

@@ -12,7 +12,6 @@ from detection.checkpoints import load_detector, open_split, with_inputs_of
 from detection.cli import CONF, checked_config, errors_in_a_sentence, quieten_lightning, run_with_hints
 from detection.config import check_config
 from detection.exporting.settings import Settings
-from detection.quoting import quote_paths
 
 if TYPE_CHECKING:
     from detection.data.datamodule import DetectionDataModule
@@ -163,5 +162,4 @@ def _megabytes(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    quote_paths(("ckpt", "output", "images"))
     run_with_hints(main, "export")

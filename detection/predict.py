@@ -8,7 +8,6 @@ from omegaconf import DictConfig
 
 from detection.checkpoints import load_detector
 from detection.cli import CONF, checked_config, errors_in_a_sentence, run_with_hints
-from detection.quoting import quote_paths
 
 if TYPE_CHECKING:
     from detection.prediction.jobs import Job
@@ -78,5 +77,4 @@ def _device(name: str) -> str:
 
 
 if __name__ == "__main__":
-    quote_paths(("ckpt", "source", "output"))
     run_with_hints(main, "predict")

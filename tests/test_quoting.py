@@ -29,7 +29,7 @@ from detection.quoting import quote_paths
 )
 def test_hydra_reads_the_path_that_was_typed(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["predict", f"source={value}"])
-    quote_paths(("source",))
+    quote_paths()
     override = OverridesParser.create().parse_override(sys.argv[1])
     assert override.key_or_group == "source"
     assert override.value() == value
@@ -37,12 +37,32 @@ def test_hydra_reads_the_path_that_was_typed(value: str, monkeypatch: pytest.Mon
 
 def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["predict", "source=~/photos"])
-    quote_paths(("source",))
+    quote_paths()
     assert OverridesParser.create().parse_override(sys.argv[1]).value() == str(Path.home() / "photos")
 
 
-@pytest.mark.parametrize("word", ["classes=[a,b]", "--help", "source='ü.jpg'", 'source="ü.jpg"', "source="])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "classes=[a,b]",
+        "--help",
+        "source='ü.jpg'",
+        'source="ü.jpg"',
+        "source=",
+        "ckpt=null",
+        "data.root=my/set",
+    ],
+)
 def test_other_words_stay_as_they_are(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["predict", word])
-    quote_paths(("source",))
+    quote_paths()
     assert sys.argv == ["predict", word]
+
+
+def test_a_sweep_keeps_its_list_and_one_run_takes_a_comma_for_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", "-m", "data.root=a,b"])
+    quote_paths()
+    assert sys.argv[2] == "data.root=a,b"
+    monkeypatch.setattr(sys, "argv", ["train.py", "data.root=a,b"])
+    quote_paths()
+    assert sys.argv[1] == "data.root='a,b'"
