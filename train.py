@@ -61,12 +61,13 @@ def train(cfg: DictConfig) -> dict[str, float]:
         images_per_step = datamodule.batch_size * trainer.world_size * trainer.accumulate_grad_batches
         model = model_config(config, datamodule.class_names, images_per_step)
         task, origin = make_task(model, config)
-        if origin and trainer.is_global_zero:
-            print(origin)
         task.describe(model=model, data=inference_config(config["data"]))
         if datamodule.targets_in_workers:
             datamodule.assign = task.assigner(datamodule.size)
-        checkpoint = checkpoint_to_go_on_from(config, model)
+        checkpoint, changes = checkpoint_to_go_on_from(config, model)
+        for told in (origin, changes):
+            if told and trainer.is_global_zero:
+                print(told)
         if cfg.find:
             from detection.tuning import find
 

@@ -198,8 +198,11 @@ def make_trainer(config: dict[str, Any]) -> "pl.Trainer":
     return complete
 
 
-def checkpoint_to_go_on_from(config: dict[str, Any], model: dict[str, Any]) -> Path | None:
-    """Find the checkpoint that ``ckpt`` names, and say what has changed since it was written.
+def checkpoint_to_go_on_from(config: dict[str, Any], model: dict[str, Any]) -> tuple[Path | None, str]:
+    """Find the checkpoint that ``ckpt`` names.
+
+    Returns:
+        Its path, None for a new run; and what to tell the user: what has changed since it was written.
 
     Raises:
         FileNotFoundError: there is none.
@@ -207,17 +210,17 @@ def checkpoint_to_go_on_from(config: dict[str, Any], model: dict[str, Any]) -> P
     """
     path = find_checkpoint(config["ckpt"], config["run_dir"])
     if path is None:
-        return None
+        return None, ""
     check_same_network(read_checkpoint(path)["hyper_parameters"]["model"], model, path)
-    print(f"Going on from {path}.")
+    lines = [f"Going on from {path}."]
     before = Path(config["run_dir"]) / "config.yaml"
     if before.exists():
         then = _plain(OmegaConf.load(before))
         ignored = ("run_dir", "ckpt")
         changes = [line for line in changed_keys(then, config) if not line.startswith(ignored)]
         if changes:
-            print("Changed since:", "; ".join(changes))
-    return path
+            lines.append(f"Changed since: {'; '.join(changes)}")
+    return path, "\n".join(lines)
 
 
 def inference_config(data: dict[str, Any]) -> dict[str, Any]:
