@@ -180,9 +180,9 @@ def test_a_process_that_dies_ends_its_job_within_a_minute_and_no_other(
     # The first job would run for hours.
     jobs = ("trainer.devices=2", "trainer.max_epochs=1000,1")
     process = start(data_root, "-m", *jobs, f"hydra.sweep.dir={tmp_path}")
-    wait_for(tmp_path / "0/checkpoints/last.ckpt")
+    wait_for(tmp_path / "0/checkpoints/last.ckpt", process)
     os.kill(second_process_of(tmp_path / "0"), signal.SIGKILL)
-    wait_for(tmp_path / "1/.hydra", seconds=60)
+    wait_for(tmp_path / "1/.hydra", process, seconds=60)
     printed = finish(process)
     assert process.returncode == 1
     assert "1 of 2 runs failed:\n  0: " in printed
@@ -206,7 +206,7 @@ def test_a_killed_search_on_two_processes_continues(data_root: Path, tmp_path: P
         "+callbacks.pruning.pruner.n_warmup_steps=0",
     )
     process = start(data_root, *search)
-    wait_for(tmp_path / "2/metrics.csv")
+    wait_for(tmp_path / "2/metrics.csv", process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
     # From here on, every trial is hopeless after its first epoch.
@@ -241,9 +241,10 @@ def test_jobs_of_another_launcher_report_too(data_root: Path, tmp_path: Path) ->
     ]
 
 
-def wait_for(path: Path, seconds: int = 600) -> None:
+def wait_for(path: Path, process: "subprocess.Popen[str]", seconds: int = 600) -> None:
     end = time.monotonic() + seconds
     while not path.exists():
+        assert process.poll() is None, finish(process)[-3000:]
         assert time.monotonic() < end, f"{path} did not appear"
         time.sleep(0.2)
 
