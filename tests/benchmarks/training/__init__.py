@@ -1,0 +1,1 @@
+"""Trainings that compare: with torchvision's detectors, and with parts of our recipe left out."""
