@@ -59,6 +59,7 @@ class FasterRCNNTask(DetectionTask):
         interpolation: how VOC AP is summed: ``07`` (11 points) or ``area``.
         coco_ap: whether the test also reports COCO's average precision (``test/coco_map``).
         channels_last: lay images and weights out channel by channel, which convolutions prefer.
+        compile: compile the backbone, the pyramid and the RPN by ``torch.compile`` at the first step.
     """
 
     loss_names = ("loss", "loss_rpn_cls", "loss_rpn_box", "loss_roi_cls", "loss_roi_box")
@@ -81,11 +82,16 @@ class FasterRCNNTask(DetectionTask):
         interpolation: Interpolation = "07",
         coco_ap: bool = False,
         channels_last: bool = True,
+        compile: bool = False,
     ) -> None:
         super().__init__(class_names, optimizer, scheduler, interpolation, coco_ap)
         self.network = network(backbone=backbone, num_classes=len(class_names))
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.network.to(memory_format=self.memory_format)
+        if compile:
+            # What follows the first stage has another shape at each step.
+            for part in filter(None, (self.network.backbone, self.network.neck, self.network.rpn)):
+                part.compile()
         self.assign_anchors = partial(
             assign_rpn_targets, num_samples=rpn_samples, ignore_cross_boundary=ignore_cross_boundary
         )

@@ -36,6 +36,7 @@ class SSDTask(DetectionTask):
         interpolation: how VOC AP is summed: ``07`` (11 points) or ``area``.
         coco_ap: whether the test also reports COCO's average precision (``test/coco_map``).
         channels_last: lay images and weights out channel by channel, which convolutions prefer.
+        compile: compile the network by ``torch.compile`` at the first step.
     """
 
     loss_names = ("loss", "loss_cls", "loss_box")
@@ -58,11 +59,14 @@ class SSDTask(DetectionTask):
         coco_ap: bool = False,
         channels_last: bool = True,
         topk_per_class: bool = False,
+        compile: bool = False,
     ) -> None:
         super().__init__(class_names, optimizer, scheduler, interpolation, coco_ap)
         self.network = network(backbone=backbone, num_classes=len(class_names))
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.network.to(memory_format=self.memory_format)
+        if compile:
+            self.network.compile()
         self.iou_threshold = iou_threshold
         self.neg_pos_ratio = neg_pos_ratio
         self.select = partial(
