@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.training import ablation, against_torchvision
+from tests.benchmarks.training import ablation, against_torchvision, speed
 
 SMALL = (
     "trainer=cpu",
@@ -45,3 +45,31 @@ def test_chosen_parts_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("no_crop", 3),
         ("ema", 3),
     ]
+
+
+def test_both_detectors_are_timed_on_the_same_tensors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = (
+        "--device",
+        "cpu",
+        "--batch",
+        "2",
+        "--warmup",
+        "2",
+        "--steps",
+        "1",
+        "--matmul",
+        "256",
+        "--no-compile",
+    )
+    speed.main([*small, "--experiments", "quickstart"])
+    [path] = (tmp_path / "runs/speed").iterdir()
+    rows = json.loads(path.read_text())["rows"]
+    assert len(rows) == 2 * 3 * 2  # precisions, ways, training and inference
+    for row in rows:
+        assert row["images_per_second"] > 0
+        assert (row["way"] == "torchvision") <= (row["ratio"] == 1)
+        assert (row["work"] == "inference") == (row["of_matmul"] is None)
+    assert "ours, channels last" in capsys.readouterr().out

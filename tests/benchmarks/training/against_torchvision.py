@@ -10,19 +10,13 @@ theirs. Each result is kept under ``runs/against_torchvision`` as soon as there 
 import sys
 from typing import Any
 
-from detection.tasks.faster_rcnn import FasterRCNNTask
-from detection.tasks.ssd import SSDTask
-from tests.benchmarks.training.peers import TorchvisionTask, torchvision_faster_rcnn, torchvision_ssd
+from tests.benchmarks.training.peers import TorchvisionTask, torchvision_of
 from tests.benchmarks.training.run import Record, seeds_of, train_one
 
 
 def theirs(task: Any, config: dict[str, Any]) -> TorchvisionTask:
     """torchvision's detector of the same kind, on the features of ours."""
-    size = config["data"]["size"]
-    if isinstance(task, SSDTask):
-        return TorchvisionTask(task, torchvision_ssd(task, size))
-    assert isinstance(task, FasterRCNNTask)
-    return TorchvisionTask(task, torchvision_faster_rcnn(task, size, config["model"]["network"]))
+    return TorchvisionTask(task, torchvision_of(task, config["data"]["size"]))
 
 
 def main(words: list[str]) -> None:

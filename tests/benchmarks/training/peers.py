@@ -5,17 +5,16 @@ the choice of detections.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
-from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
-from torchvision.models.detection.ssd import SSD
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
+from torchvision.models.detection.ssd import SSD, SSDHead
 from torchvision.models.detection.ssdlite import SSDLiteHead
-from torchvision.ops import MultiScaleRoIAlign
 
 from detection.models import faster_rcnn, ssd
 from detection.ops.boxes import scale_boxes
@@ -58,16 +57,30 @@ class _PyramidParts(nn.Module):
         self.backbone, self.neck = network.backbone, network.neck
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        assert self.neck is not None
-        maps = self.backbone(images)
+        maps: list[Tensor] = self.backbone(images)
+        if self.neck is None:
+            return maps
         return list(self.neck(OrderedDict((str(i), x) for i, x in enumerate(maps))).values())
+
+
+def torchvision_of(task: DetectionTask, size: Any) -> SSD | FasterRCNN:
+    """torchvision's detector of the kind of a task of ours, on its features.
+
+    Args:
+        task: SSD or Faster R-CNN.
+        size: ``data.size``.
+    """
+    if isinstance(task, SSDTask):
+        return torchvision_ssd(task, size)
+    assert isinstance(task, FasterRCNNTask)
+    return torchvision_faster_rcnn(task, size)
 
 
 def torchvision_ssd(task: SSDTask, size: int) -> SSD:
     """torchvision's SSD on the backbone and the extra layers of a task of ours.
 
     Args:
-        task: of an SSD with depthwise heads, such as the one on MobileNetV2.
+        task: of an SSD.
         size: side of the input in pixels.
     """
     network = task.network
@@ -77,8 +90,13 @@ def torchvision_ssd(task: SSDTask, size: int) -> SSD:
     parts.train()
     # As torchvision's own SSDLite: two more ratios on every map, sizes from 0.2 to 0.95 of the input.
     anchors = DefaultBoxGenerator([[2, 3] for _ in channels], min_ratio=0.2, max_ratio=0.95)
-    classes = network.num_classes + 1
-    head = SSDLiteHead(channels, anchors.num_anchors_per_location(), classes, nn.BatchNorm2d)
+    classes, counts = network.num_classes + 1, anchors.num_anchors_per_location()
+    first_head = network.class_heads[0]
+    assert isinstance(first_head, nn.Sequential)
+    if len(first_head) > 1:  # depthwise
+        head: nn.Module = SSDLiteHead(channels, counts, classes, nn.BatchNorm2d)
+    else:
+        head = SSDHead(channels, counts, classes)
     return SSD(
         Features(parts, channels),
         anchors,
@@ -90,34 +108,31 @@ def torchvision_ssd(task: SSDTask, size: int) -> SSD:
     )
 
 
-def torchvision_faster_rcnn(
-    task: FasterRCNNTask, size: Sequence[int], numbers: Mapping[str, Any]
-) -> FasterRCNN:
-    """torchvision's Faster R-CNN on the pyramid of a task of ours, with the numbers of our configuration.
+def torchvision_faster_rcnn(task: FasterRCNNTask, size: Sequence[int]) -> FasterRCNN:
+    """torchvision's Faster R-CNN with the backbone, pyramid, anchors and numbers of a task of ours.
 
     Args:
-        task: of a Faster R-CNN with a pyramid.
+        task: with a pyramid or without.
         size: least and most pixels of the sides of the inputs.
-        numbers: ``model.network`` of the configuration.
     """
     network = task.network
-    sides, channels, dense = numbers["anchor_sizes"], numbers["channels"], numbers["dense_channels"]
-    names = [str(i) for i in range(len(network.backbone.strides))]
+    rpn, body = network.rpn, network.roi_head.body
+    per_cell = len(rpn.base_anchors[0])
+    anchors = AnchorGenerator(((1,) * per_cell,) * len(rpn.base_anchors), ((1.0,),) * len(rpn.base_anchors))
+    anchors.cell_anchors = list(rpn.base_anchors)
     return FasterRCNN(
-        Features(_PyramidParts(network), channels),
+        Features(_PyramidParts(network), rpn.conv.in_channels),
         min_size=size[0],
         max_size=size[1],
         **_normalisation(network.backbone),
-        rpn_anchor_generator=AnchorGenerator(
-            tuple((side,) for side in sides), ((0.5, 1.0, 2.0),) * len(sides)
-        ),
-        rpn_pre_nms_top_n_train=numbers["pre_nms_top"][0],
-        rpn_pre_nms_top_n_test=numbers["pre_nms_top"][1],
-        rpn_post_nms_top_n_train=numbers["post_nms_top"][0],
-        rpn_post_nms_top_n_test=numbers["post_nms_top"][1],
-        box_roi_pool=MultiScaleRoIAlign(names, 7, 2, canonical_scale=numbers["canonical_size"]),
-        box_head=TwoMLPHead(channels * 49, dense),
-        box_predictor=FastRCNNPredictor(dense, network.num_classes + 1),
+        rpn_anchor_generator=anchors,
+        rpn_pre_nms_top_n_train=rpn.pre_nms_top[0],
+        rpn_pre_nms_top_n_test=rpn.pre_nms_top[1],
+        rpn_post_nms_top_n_train=rpn.post_nms_top[0],
+        rpn_post_nms_top_n_test=rpn.post_nms_top[1],
+        box_roi_pool=network.roi_head.pool,
+        box_head=body,
+        box_predictor=FastRCNNPredictor(body.channels, network.num_classes + 1),
         box_score_thresh=task.select.keywords["score_threshold"],
         box_nms_thresh=task.select.keywords["nms_threshold"],
         box_batch_size_per_image=task.sample_proposals.keywords["num_samples"],
