@@ -51,6 +51,7 @@ def test_every_experiment_runs(tmp_path: Path, data_root: Path, experiment: str)
     if "faster_rcnn" in experiment:
         # Random weights under frozen batch norms would grow without bound.
         overrides = ["data.size=[96,128]", "model.backbone.freeze_batchnorm=false"]
+        overrides += ["model.roi_samples=16", "++model.network.post_nms_top=[50,20]"]
     else:
         overrides = ["data.size=300"]
     figures = train(composed(tmp_path, data_root, f"experiment={experiment}", "debug=fast", *overrides))
