@@ -15,6 +15,7 @@ from detection.cli import (
     run_with_hints,
     save_config,
 )
+from detection.faults import faults_in_a_sentence
 from detection.init_from import make_task
 from detection.sweeps.job import error_noted, in_sweep, run_job
 
@@ -76,9 +77,10 @@ def train(cfg: DictConfig) -> dict[str, float]:
     with closing_wandb(trainer.loggers):
         with errors_in_a_sentence():
             save_config(config, cfg.run_dir, trainer)
-        trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
-        best = best_checkpoint(trainer)
-        trainer.test(task, datamodule=datamodule, ckpt_path=best, verbose=False, weights_only=True)
+        with faults_in_a_sentence():
+            trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+            best = best_checkpoint(trainer)
+            trainer.test(task, datamodule=datamodule, ckpt_path=best, verbose=False, weights_only=True)
     return final_figures(trainer)
 
 

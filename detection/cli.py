@@ -16,7 +16,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from detection.checkpoints import read_checkpoint
 from detection.config import check_config, suggest_keys
-from detection.processes import agree_on_start, started_elsewhere
+from detection.processes import agree_on_start, end_with_the_first, started_elsewhere
 from detection.quoting import quote_paths
 from detection.runs import changed_keys, check_same_network, find_checkpoint, run_folder
 
@@ -39,6 +39,7 @@ def run_with_hints(main: Callable[[], Any], config_name: str = "train") -> None:
     """
     quote_paths()
     agree_on_start()
+    end_with_the_first()
     _offer_sweepers()
     try:
         main()

@@ -12,9 +12,10 @@ import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from inspect import Parameter
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import SchemaError
 
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
@@ -151,6 +152,9 @@ def _check_type(value: Any, parameter: Parameter, path: str) -> Iterator[str]:
         adapter.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         if any(detail["type"] != "needs_python_object" for detail in error.errors(include_url=False)):
+            yield f"{path}: expected {inspect.formatannotation(annotation)}, got {value!r}"
+    except SchemaError:  # a protocol, which YAML's own values do not fulfil
+        if not isinstance(value, dict | list) and type(value) not in get_args(annotation):
             yield f"{path}: expected {inspect.formatannotation(annotation)}, got {value!r}"
     except (PydanticUserError, NameError, TypeError):
         return  # an annotation that pydantic cannot describe, or a value that YAML cannot hold

@@ -40,6 +40,7 @@ def evaluate(cfg: DictConfig) -> "Analysis":
     _refuse_mistakes(config, folder)
     with errors_in_a_sentence():
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
+        from detection.callbacks.left_out import beginning, write_list
         from detection.data.sources import COCODataModule
         from detection.metrics.analysis import analyse
         from detection.report.report import Subject, write_report
@@ -50,6 +51,8 @@ def evaluate(cfg: DictConfig) -> "Analysis":
         datamodule.prepare_data()
         open_split(datamodule, config["split"], task.class_names, config["ckpt"])
         seen, figures = _test(config, task, datamodule)
+        problems = datamodule.problems()
+        write_list(problems, folder / "left_out.txt")
 
         crowd = isinstance(datamodule, COCODataModule)
         analysis = analyse(
@@ -67,6 +70,8 @@ def evaluate(cfg: DictConfig) -> "Analysis":
             crowd=crowd,
         )
         write_report(folder, subject, analysis, config["num_images"])
+        if any(problems.values()):
+            print(beginning(problems, folder / "left_out.txt"))
     return analysis
 
 

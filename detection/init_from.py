@@ -34,7 +34,7 @@ def make_task(model: dict[str, Any], config: Mapping[str, Any]) -> "tuple[Detect
     if source is None:
         if reuse:
             raise ValueError("init_reuse says which classes to take from a checkpoint: give init_from too.")
-        return instantiate(model), ""
+        return instantiate(model), "" if config["ckpt"] else frozen_noise(model["backbone"])
     if config["ckpt"] is not None:
         return instantiate(
             model
@@ -42,6 +42,28 @@ def make_task(model: dict[str, Any], config: Mapping[str, Any]) -> "tuple[Detect
     # The backbone's weights are in the checkpoint too.
     task: DetectionTask = instantiate({**model, "backbone": {**model["backbone"], "weights": None}})
     return task, take_weights(task, model, source, reuse)
+
+
+def frozen_noise(backbone: Mapping[str, Any]) -> str:
+    """Warn of a backbone that starts from random weights and is not allowed to learn some of them.
+
+    Frozen batch norms do not normalise random features, which grow from layer to layer: the loss of a
+    ResNet-101 is infinite at once.
+
+    Args:
+        backbone: its configuration.
+
+    Returns:
+        A line for the user, or nothing.
+    """
+    frozen = [key for key in ("freeze_batchnorm", "frozen_blocks") if backbone.get(key)]
+    if backbone["weights"] is not None or not frozen:
+        return ""
+    keys = " and ".join(f"model.backbone.{key}={str(backbone[key]).lower()}" for key in frozen)
+    return (
+        f"Warning: the backbone starts from random weights, yet {keys}: what is frozen stays random. Give "
+        "model.backbone.weights, or set these to false and 0."
+    )
 
 
 def take_weights(

@@ -4,11 +4,14 @@ Lightning's own processes get the run's folder on their command line. These do n
 folder after its own clock.
 """
 
+import ctypes
 import os
+import signal
 import sys
 from datetime import datetime
 from typing import Any
 
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 STARTED = "RUN_STARTED"  # conf/hydra/default.yaml names a run's folder after it
 
 
@@ -36,6 +39,13 @@ def agree_on_start() -> None:
         "Several processes were started for one run: name its folder, such as "
         "hydra.run.dir=runs/$SLURM_JOB_ID."
     )
+
+
+def end_with_the_first() -> None:
+    """Let the processes that Lightning started end when the first one is killed, not wait for it."""
+    by_lightning = "LOCAL_RANK" in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ
+    if by_lightning and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def started_elsewhere(trainer: dict[str, Any]) -> list[str]:

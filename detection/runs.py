@@ -1,7 +1,9 @@
 """Where runs are kept, and how a stopped one goes on."""
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,10 @@ _NETWORK = ("_target_", "network", "backbone", "class_names")
 
 
 def run_folder(ckpt: str | None, name: str, now: str) -> str:
-    """The folder of a run: a new one, or that of the run that goes on.
+    """The folder of a run: a new one, made here and now, or that of the run that goes on.
+
+    Making it is claiming it: of two runs that start in the same second, the second one takes another name.
+    Where torchrun or srun starts the processes of a run, they have agreed on a folder, and none claims it.
 
     Args:
         ckpt: None, ``last`` or ``best`` (of the newest run of this name), the path of a checkpoint, or of a
@@ -18,17 +23,31 @@ def run_folder(ckpt: str | None, name: str, now: str) -> str:
         name: of the run.
         now: the date, for a new folder.
     """
-    new = Path("runs") / name / now
     if ckpt is None:
-        return str(new)
+        return _new_folder(name, now)
     if ckpt in ("last", "best"):
         checkpoints = [*Path("runs", name).glob(f"*/checkpoints/{ckpt}.ckpt")]
         newest = max(checkpoints, key=lambda path: path.stat().st_mtime, default=None)
-        return str(newest.parent.parent if newest else new)
+        return str(newest.parent.parent) if newest else _new_folder(name, now)
     path = Path(ckpt).expanduser()
     if path.is_dir():
         return str(path)
-    return str(path.parent.parent if path.parent.name == "checkpoints" else new)
+    return str(path.parent.parent) if path.parent.name == "checkpoints" else _new_folder(name, now)
+
+
+@cache  # Hydra asks more than once
+def _new_folder(name: str, now: str) -> str:
+    if "RUN_STARTED" in os.environ:
+        return str(Path("runs") / name / now)
+    folder, number = Path("runs") / name / now, 1
+    while True:
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+            folder = folder.with_name(f"{now}_{number}")
+        else:
+            return str(folder)
 
 
 def find_checkpoint(ckpt: str | None, folder: str) -> Path | None:

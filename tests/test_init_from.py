@@ -16,7 +16,7 @@ from hydra import compose, initialize_config_dir
 from detection.checkpoints import load_task
 from detection.cli import checked_config, inference_config, model_config
 from detection.data.shapes import write_shapes
-from detection.init_from import make_task
+from detection.init_from import frozen_noise, make_task
 from detection.tasks.base import DetectionTask
 
 ROOT = Path(__file__).parent.parent
@@ -221,3 +221,24 @@ def test_a_new_training_starts_where_the_old_one_was(tmp_path: Path) -> None:
     # A little is lost to the new class, whose first scores are chance.
     assert shared[1] > 0.6 * shared[0]
     assert after["test/ap/tile"] < 0.2
+
+
+@pytest.mark.parametrize(
+    ("backbone", "warned"),
+    [
+        (
+            {"weights": None, "freeze_batchnorm": True, "frozen_blocks": 2},
+            "freeze_batchnorm=true and model.backbone",
+        ),
+        (
+            {"weights": None, "frozen_blocks": 1},
+            "model.backbone.frozen_blocks=1: what is frozen stays random",
+        ),
+        ({"weights": None, "freeze_batchnorm": False, "frozen_blocks": 0}, ""),
+        ({"weights": "imagenet", "freeze_batchnorm": True}, ""),
+    ],
+)
+def test_a_frozen_backbone_without_weights_is_warned_of(backbone: dict[str, Any], warned: str) -> None:
+    found = frozen_noise(backbone)
+    assert warned in found
+    assert bool(found) == bool(warned)

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from detection import runs
 from detection.runs import changed_keys, check_same_network, command_to_go_on, find_checkpoint, run_folder
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs._new_folder.cache_clear()
 
 
 def checkpoint(run: Path, name: str = "last", age: int = 0) -> Path:
@@ -18,6 +25,23 @@ def checkpoint(run: Path, name: str = "last", age: int = 0) -> Path:
 
 def test_a_new_run_has_a_folder_of_its_own() -> None:
     assert run_folder(None, "ssd", "now") == "runs/ssd/now"
+    assert run_folder(None, "ssd", "now") == "runs/ssd/now", "the same process asks again"
+    assert Path("runs/ssd/now").is_dir()
+
+
+def test_runs_that_start_in_the_same_second_get_different_folders() -> None:
+    folders = []
+    for _ in range(3):
+        runs._new_folder.cache_clear()  # as a new process
+        folders.append(run_folder(None, "ssd", "now"))
+    assert folders == ["runs/ssd/now", "runs/ssd/now_2", "runs/ssd/now_3"]
+
+
+def test_processes_that_agreed_on_a_folder_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUN_STARTED", "now")
+    for _ in range(2):
+        runs._new_folder.cache_clear()
+        assert run_folder(None, "ssd", "now") == "runs/ssd/now"
 
 
 def test_last_and_best_are_those_of_the_newest_run_of_the_name(

@@ -33,23 +33,29 @@ def parse_annotation(path: Path | str) -> Annotation:
         path: an XML file in the VOC format. A missing ``<difficult>`` means 0.
 
     Raises:
-        AnnotationError: the XML is broken or unsafe, or an object lacks a name or a valid box.
+        AnnotationError: the XML is broken, unsafe or of another format, or an object lacks a name or a valid
+            box.
     """
     path = Path(path)
     try:
         root: Element = parse(path).getroot()
-    except ParseError as error:
-        raise AnnotationError(
-            f"{path} is not well-formed XML ({error}): export it again or repair it"
-        ) from error
-    except DefusedXmlException as error:
+    except DefusedXmlException as error:  # a ValueError, which the next clause would take
         raise AnnotationError(
             f"{path} declares XML entities, which VOC annotations never do and which can exhaust the memory: "
             "refused. Remove its <!DOCTYPE> part"
         ) from error
+    except (ParseError, ValueError, LookupError) as error:  # the last two: an encoding that does not exist
+        raise AnnotationError(
+            f"{path} is not well-formed XML ({error}): export it again or repair it"
+        ) from error
+    found = root.findall("object")
+    if root.tag.casefold() != "annotation" or (not found and root.find(".//bndbox") is not None):
+        raise AnnotationError(
+            f"{path} is not an annotation in VOC's format, which is <annotation> with an <object> for each "
+            "object: export it again or remove it"
+        )
     objects = tuple(
-        _parse_object(element, f"{path}: object {number}")
-        for number, element in enumerate(root.findall("object"), 1)
+        _parse_object(element, f"{path}: object {number}") for number, element in enumerate(found, 1)
     )
     return Annotation(_text(root, "filename"), _parse_size(root), objects)
 

@@ -53,11 +53,15 @@ def select_classes(
             ``skip`` leaves it out.
 
     Raises:
-        ValueError: the names are not distinct, or an object has another class.
+        ValueError: a name cannot be one or the names are not distinct, or an object has another class.
     """
     wanted = {name.casefold(): name for name in classes}
     if not classes or len(wanted) < len(classes):
         raise ValueError(f"classes must be distinct names, regardless of case; got {list(classes)}")
+    for given in classes:
+        # A configuration would read ${...} as a reference to a value of its own, or of the environment.
+        if not given.isprintable() or "${" in given:
+            raise ValueError(f"{given!r} cannot be the name of a class: rename it in the annotations")
     left_out: Counter[str] = Counter()
     selected = []
     for record in records:

@@ -1,7 +1,7 @@
 """COCO's format as a dataset: a folder of images and one JSON file of annotations."""
 
 import json
-import math
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +11,22 @@ from rich.progress import track
 
 from detection.data.classes import OtherClasses
 from detection.data.dataset import DetectionDataset, SampleTransform
-from detection.data.records import AnnotationError, Box, ImageRecord, ObjectRecord, cut_at_borders, report
+from detection.data.records import (
+    AnnotationError,
+    Box,
+    ImageRecord,
+    ObjectRecord,
+    OnError,
+    cut_at_borders,
+    read_text,
+    settle,
+)
 
 # Two images of COCO's own training set have one box without height each (bbox [x, y, w, 0]); there is nothing
 # a user could correct, so these are passed over. Any other empty box is an error.
 KNOWN_EMPTY_BOXES = ("000000200365.jpg", "000000550395.jpg")
+_HUGE = 1e9  # pixels; also false for NaN
+_SIDE = 1 << 20  # pixels; no image is wider
 _FEW = 100_000  # annotations that are read in about a second
 _LISTS = ("images", "annotations", "categories")
 
@@ -36,6 +47,7 @@ class COCODetection(DetectionDataset):
         transform: applied to each decoded image and its objects.
         other_classes: what becomes of objects of other classes: ``error`` or ``skip``, which leaves them out.
         crowd: keep crowd regions, as difficult objects.
+        on_error: what becomes of images that are missing or have a wrong annotation: ``raise`` or ``skip``.
 
     Raises:
         FileNotFoundError: the folder or the file is missing.
@@ -51,8 +63,10 @@ class COCODetection(DetectionDataset):
         transform: SampleTransform | None = None,
         other_classes: OtherClasses = "error",
         crowd: bool = True,
+        on_error: OnError = "raise",
     ) -> None:
-        records, names = read_coco(images, annotations)
+        skipped: list[str] = []
+        records, names = read_coco(images, annotations, skipped if on_error == "skip" else None)
         num_crowd = sum(item.difficult for record in records for item in record.objects)
         if not crowd:
             records = [
@@ -60,17 +74,21 @@ class COCODetection(DetectionDataset):
                 for record in records
             ]
         wanted = names if classes is None else classes
-        super().__init__(records, wanted, transform, other_classes, upright=True)
+        super().__init__(records, wanted, transform, other_classes, upright=True, problems=skipped)
         if num_crowd and not crowd:
             self.notes.append(f"{num_crowd} crowd regions (iscrowd) are not trained on")
 
 
-def read_coco(images: Path | str, annotations: Path | str) -> tuple[list[ImageRecord], list[str]]:
+def read_coco(
+    images: Path | str, annotations: Path | str, skipped: list[str] | None = None
+) -> tuple[list[ImageRecord], list[str]]:
     """Reads a COCO annotation file.
 
     Args:
         images: the folder that ``file_name`` is relative to.
         annotations: the JSON file.
+        skipped: leave out images that are missing or have a wrong annotation, and append here what is wrong;
+            None refuses them. An image goes as a whole: the rest of it would show an object as background.
 
     Returns:
         The images, and the names of the categories in the order of their ids.
@@ -85,20 +103,30 @@ def read_coco(images: Path | str, annotations: Path | str) -> tuple[list[ImageRe
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} does not exist: it should be the folder with the images of {path}")
     names = _category_names(document["categories"], path)
-    entries = _image_entries(document["images"], folder, path)
+    entries, bad_images = _image_entries(document["images"], folder, path)
+    settle(bad_images, f"the images of {path}", len(document["images"]), skipped)
     objects: dict[Any, list[ObjectRecord]] = {image_id: [] for image_id in entries}
+    # Of two images with one id, nobody knows which the annotations are of.
+    ids = Counter(_id(entry) for entry in document["images"])
+    gone = {image_id for image_id, count in ids.items() if image_id not in entries or count > 1}
+    wrong: set[int | str | None] = set()
     problems = []
     written = document["annotations"]
     for annotation in track(written, f"Reading {path.name}", disable=len(written) < _FEW):
+        image_id = _id(annotation, "image_id")
+        if image_id in gone:
+            continue
         try:
             item = _parse_annotation(annotation, entries, names, path)
         except AnnotationError as error:
             problems.append(str(error))
+            wrong.add(image_id)
             continue
         if item is not None:
-            objects[annotation["image_id"]].append(item)
-    if problems:
-        raise ValueError(report(problems, f"the annotations of {path}"))
+            objects[image_id].append(item)
+    gone |= wrong
+    some_are_left = bool(entries.keys() - gone)
+    settle(problems, f"the annotations of {path}", len(problems) + some_are_left, skipped)
     records = [
         ImageRecord(
             str(image_id),
@@ -108,6 +136,7 @@ def read_coco(images: Path | str, annotations: Path | str) -> tuple[list[ImageRe
             f"{path.name}: image {entry['file_name']}",
         )
         for image_id, entry in entries.items()
+        if image_id not in gone
     ]
     return records, list(names.values())
 
@@ -120,8 +149,8 @@ def _load(path: Path) -> dict[str, Any]:
             "the annotation file (data.train_annotations, data.val_annotations)"
         )
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
+        document = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not well-formed JSON ({error}): export it again or repair it") from error
     missing = [key for key in _LISTS if not _is_list_of_dicts(document, key)]
     if missing:
@@ -158,7 +187,10 @@ def _category_names(categories: list[dict[str, Any]], path: Path) -> dict[int, s
     return dict(sorted(names.items()))
 
 
-def _image_entries(images: list[dict[str, Any]], folder: Path, path: Path) -> dict[Any, dict[str, Any]]:
+def _image_entries(
+    images: list[dict[str, Any]], folder: Path, path: Path
+) -> tuple[dict[Any, dict[str, Any]], list[str]]:
+    """Returns the images by id, and what is wrong with the others."""
     entries: dict[Any, dict[str, Any]] = {}
     problems, file_names = [], set()
     for entry in images:
@@ -166,13 +198,15 @@ def _image_entries(images: list[dict[str, Any]], folder: Path, path: Path) -> di
         who = f"{path}: image {file_name} (id {image_id})"
         if not isinstance(file_name, str) or not (_is_integer(image_id) or isinstance(image_id, str)):
             problems.append(f"{path}: image {entry} needs an id and a file_name: add them")
-        elif not all(_is_integer(entry.get(key)) and entry[key] > 0 for key in ("width", "height")):
+        elif not all(_is_integer(entry.get(key)) and 0 < entry[key] < _SIDE for key in ("width", "height")):
             problems.append(f"{who} needs its width and height in pixels: add them or export the file again")
         elif image_id in entries:
             other = entries[image_id]["file_name"]
             problems.append(f"{who} has the id of {other}: give each image its own id")
         elif file_name in file_names:
             problems.append(f"{who} is listed twice: merge the two images and their annotations")
+        elif os.path.isabs(file_name) or ".." in Path(file_name).parts or "\0" in file_name:
+            problems.append(f"{who} is not inside of {folder}: correct its file_name")
         elif not (folder / file_name).is_file():
             problems.append(
                 f"{who} is missing: there is no file {folder / file_name}; correct the folder "
@@ -181,9 +215,12 @@ def _image_entries(images: list[dict[str, Any]], folder: Path, path: Path) -> di
         else:
             entries[image_id] = entry
             file_names.add(file_name)
-    if problems:
-        raise ValueError(report(problems, f"the images of {path}"))
-    return entries
+    return entries, problems
+
+
+def _id(entry: dict[str, Any], key: str = "id") -> int | str | None:
+    value = entry.get(key)
+    return value if isinstance(value, int | str) else None
 
 
 def _parse_annotation(
@@ -226,12 +263,11 @@ def _parse_annotation(
     return ObjectRecord(name, box, bool(crowd))
 
 
-def _numbers(written: object, who: str) -> Box:
-    if isinstance(written, list) and len(written) == 4:
-        numbers = [value for value in written if isinstance(value, int | float) and math.isfinite(value)]
-        if len(numbers) == 4:
-            x, y, width, height = map(float, numbers)
-            return x, y, width, height
+def _numbers(written: Any, who: str) -> Box:
+    is_list = isinstance(written, list) and len(written) == 4
+    if is_list and all(isinstance(value, int | float) and abs(value) < _HUGE for value in written):
+        x, y, width, height = map(float, written)
+        return x, y, width, height
     raise AnnotationError(
         f"{who} has the bbox {written!r} instead of four numbers (x, y, width, height): add the box or "
         "remove the annotation"

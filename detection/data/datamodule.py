@@ -9,12 +9,16 @@ import cv2
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_info
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from detection.data.cache import Cache, open_cache
 from detection.data.collate import CollateList, CollatePadded
 from detection.data.dataset import DetectionDataset
 from detection.data.grouping import GroupedBatchSampler, aspect_group
+from detection.data.records import OnError
 from detection.data.sampling import EvalSampler, SeededDataset, TrainSampler
+from detection.data.skipping import CollateUsable, LeftOut, Replaced, UsableLoader
 from detection.data.transforms import DetectionTransform
 from detection.types import AnchorTargets
 
@@ -38,6 +42,12 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         targets_in_workers: assign training targets in the loader's workers instead of on the device.
         overfit_images: train, validate and test on so many first images of the training split, without
             augmentation; None for the real splits.
+        on_error: what becomes of images that cannot be used, because their annotation is wrong or they cannot
+            be decoded: ``raise`` stops the run; ``skip`` leaves them out and notes what is wrong with them
+            (:meth:`problems`). In training another image stands in (:class:`Replaced`); in evaluation none
+            does (:class:`LeftOut`). Mistakes of a whole set, such as a missing list, always stop the run.
+        cache: where decoded images are kept for the next epoch: ``none``, ``ram``, ``disk`` (``open_cache``).
+        cache_folder: where to, with ``disk``; None takes the user's folder for caches.
         seed: seed of order and augmentation.
     """
 
@@ -51,6 +61,9 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
     num_workers: int = 4
     targets_in_workers: bool = False
     overfit_images: int | None = None
+    on_error: OnError = "raise"
+    cache: Cache = "none"
+    cache_folder: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -86,6 +99,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         if self.overfit_images is not None:
             few = self.make_dataset("train", self.class_names, eval_transform).first(self.overfit_images)
             self.datasets = {"train": few, "val": few, "test": few}
+            self._keep_decoded()
             return
         self.datasets = {
             "train": train,
@@ -95,6 +109,15 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         for split, dataset in self.datasets.items():
             for note in dataset.notes:
                 rank_zero_info(f"{split}: {note}")
+        self._keep_decoded()
+
+    def _keep_decoded(self) -> None:
+        if self.cache == "none":
+            return
+        cache, line = open_cache(self.cache, self.cache_folder, list(self.datasets.values()))
+        rank_zero_info(line)
+        for dataset in self.datasets.values():
+            dataset.decode = cache
 
     def share_batch(self, devices: int) -> None:
         """Divide ``global_batch_size``, where it is given, among the devices.
@@ -123,7 +146,8 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
                 "datamodule.assign = task.assigner(datamodule.size) before training, as train.py does."
             )
         assign = self.assign if self.targets_in_workers else None
-        dataset = SeededDataset(self.datasets["train"])
+        images = self.datasets["train"]
+        dataset = SeededDataset(Replaced(images) if self.on_error == "skip" else images)
         rank, world_size = self._place()
         if self.collate == "list":
             groups = [aspect_group(size) for size in self.datasets["train"].sizes]
@@ -151,12 +175,30 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
     def eval_dataloader(self, split: str) -> DataLoader[Any]:
         """Every image of a split once, over all processes."""
         dataset = self.datasets[split]
+        collate = CollatePadded() if self.collate == "padded" else CollateList()
+        skip = self.on_error == "skip"
         return self._loader(
-            dataset,
+            LeftOut(dataset) if skip else dataset,
             sampler=EvalSampler(len(dataset), *self._place()),
             batch_size=self.eval_batch_size or self.batch_size,
-            collate_fn=CollatePadded() if self.collate == "padded" else CollateList(),
+            collate_fn=CollateUsable(collate) if skip else collate,
         )
+
+    def problems(self, gather: Callable[[Tensor], Tensor] = torch.clone) -> dict[str, list[str]]:
+        """What is wrong with the images of each split that were left out, as far as it is known.
+
+        Args:
+            gather: sums what this process saw, int64 ``(N,)``, over all processes; all of them must call.
+        """
+        known: dict[str, list[str]] = {}
+        seen: set[int] = set()
+        for split, dataset in self.datasets.items():
+            if id(dataset) in seen:  # with overfit_images all splits are one
+                continue
+            seen.add(id(dataset))
+            unusable = gather(dataset.unusable.long()).nonzero().flatten().tolist()
+            known[split] = [*dataset.problems, *(dataset.problem(index) for index in unusable)]
+        return known
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps: the epoch that a resumed run begins with."""
@@ -180,7 +222,8 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         return sampler
 
     def _loader(self, dataset: Dataset[Any], **options: Any) -> DataLoader[Any]:
-        return DataLoader(
+        loader = UsableLoader if self.on_error == "skip" else DataLoader
+        return loader(
             dataset,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,

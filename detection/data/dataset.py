@@ -1,11 +1,10 @@
 """Annotated images as a dataset, whatever format they were written in."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Protocol, Self
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,7 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from detection.data.classes import OtherClasses, refuse_misspelt, say_left_out, select_classes
-from detection.data.records import ImageRecord
+from detection.data.decoding import decode_image
+from detection.data.records import ImageError, ImageRecord
 from detection.types import Sample, Target
 
 
@@ -43,6 +43,7 @@ class DetectionDataset(Dataset[Sample]):
         other_classes: what becomes of objects of other classes: ``error`` or ``skip``, which leaves them out.
         upright: turn images as their EXIF orientation asks. The boxes of a format belong either to the
             pixels as stored or to the image as it is shown.
+        problems: what is wrong with images that are not among the records, because they are to be skipped.
 
     Raises:
         ValueError: an object has another class, or the names are not distinct.
@@ -55,9 +56,12 @@ class DetectionDataset(Dataset[Sample]):
         transform: SampleTransform | None = None,
         other_classes: OtherClasses = "error",
         upright: bool = False,
+        problems: Sequence[str] = (),
     ) -> None:
         self.transform = transform
         self.upright = upright
+        self.decode: Callable[[Path, bool], NDArray[np.uint8]] = decode_image
+        """Reads an image's pixels, given ``upright``; a cache of decoded images takes its place."""
         self.classes = tuple(name.strip() for name in classes)
         """Class names, in the order of the labels."""
         selected, self.left_out = select_classes(records, self.classes, other_classes)
@@ -77,6 +81,10 @@ class DetectionDataset(Dataset[Sample]):
         self._labels = np.array([labels[item.name] for item in objects], dtype=np.int64)
         self._difficult = np.array([item.difficult for item in objects], dtype=np.bool_)
         self._ends = np.cumsum([0, *(len(record.objects) for record in selected)])
+        self.problems = list(problems)
+        """What is wrong with each image that was left out when the annotations were read."""
+        self.unusable = torch.zeros(len(selected), dtype=torch.bool).share_memory_()
+        """Images that turned out to be unusable when they were wanted; the loader's workers write here."""
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -85,7 +93,7 @@ class DetectionDataset(Dataset[Sample]):
         """Decodes one image.
 
         Raises:
-            ValueError: the file cannot be decoded, or is not of the size that its annotation was made for.
+            ImageError: the file cannot be decoded, or is not of the size that its annotation was made for.
         """
         target = self.annotation(index)
         image = self._read_image(index)
@@ -99,6 +107,11 @@ class DetectionDataset(Dataset[Sample]):
         target["difficult"] = torch.as_tensor(difficult, dtype=torch.bool)
         return Sample(tensor, target)
 
+    @property
+    def paths(self) -> list[str]:
+        """File of each image."""
+        return self._paths[: len(self)]
+
     def annotation(self, index: int) -> Target:
         """Returns one image's objects in the pixels of the file, without decoding it."""
         index = range(len(self))[index]
@@ -110,6 +123,14 @@ class DetectionDataset(Dataset[Sample]):
             image_id=self.image_ids[index],
             size=self.sizes[index],
         )
+
+    def problem(self, index: int) -> str:
+        """Says what is wrong with an image that turned out to be unusable."""
+        try:
+            self._read_image(index)
+        except ImageError as error:
+            return str(error)
+        return f"{self._paths[index]} could not be read for a time, and now can be: is its disk reliable?"
 
     def seed(self, seed: int) -> None:
         """Fixes the random state of the next sample's transform."""
@@ -142,13 +163,10 @@ class DetectionDataset(Dataset[Sample]):
 
     def _read_image(self, index: int) -> NDArray[np.uint8]:
         path, size = Path(self._paths[index]), self.sizes[index]
-        flags = cv2.IMREAD_COLOR if self.upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        image = cv2.imread(str(path), flags)
-        if image is None:
-            raise ValueError(f"{path} cannot be decoded: replace the file or take it off the lists")
+        image = self.decode(path, self.upright)
         if image.shape[:2] != size:
-            raise ValueError(
+            raise ImageError(
                 f"{path} has {image.shape[1]}x{image.shape[0]} pixels, but {self._sources[index]} is for "
                 f"{size[1]}x{size[0]}: was the image resized or rotated (EXIF) after it was annotated?"
             )
-        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        return image

@@ -1,15 +1,15 @@
-"""SSD's training geometry: expand, IoU-constrained crop, flip and resize as ONE affine warp.
+"""SSD's training geometry: expand, IoU-constrained crop, flip and resize as ONE resize.
 
 Each of the four steps only chooses a window: expanding puts the image on a larger canvas, cropping
 takes a part of that canvas, resizing maps the part onto the output, flipping mirrors it. So a
-:class:`View` (a window in the pixels of the original image, and a mirror bit) holds the outcome of all
-four, and the pixels are touched once.
+:class:`View` (which pixels of the image become which pixels of the output, and a mirror bit) holds the
+outcome of all four, and the pixels are touched once.
 """
 
 import math
 import random
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import albumentations as A
 import cv2
@@ -17,61 +17,93 @@ import numpy as np
 from numpy.typing import NDArray
 
 Box = tuple[float, float, float, float]
+Rectangle = tuple[int, int, int, int]
+"""``xyxy`` in whole pixels, the last of them not included."""
 
 # SSD paper, section 2.2: a crop must overlap every object by at least this IoU. (None: any overlap.)
 MIN_IOUS = (0.1, 0.3, 0.5, 0.7, 0.9, None)
 _CROP_TRIALS = 50
 _CROP_SCALES = (0.3, 1.0)
 _MAX_ASPECT = 2.0
-_INTERPOLATIONS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
+# Cubic stands for Lanczos, too: they differ by less than a grey level, but Lanczos takes many times as long.
+INTERPOLATIONS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_CUBIC)
 
 
 class View(NamedTuple):
-    """The part of the plane that becomes the output image, in pixels of the input image."""
+    """Which whole pixels of the image become which whole pixels of the output; the rest of it is filled."""
 
-    window: Box
+    source: Rectangle
+    """In the image."""
+    target: Rectangle
+    """In the output, before it is mirrored."""
     mirror: bool = False
 
-    def map_boxes(self, boxes: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float32]:
-        """Map ``(N, 4)`` input boxes into an output of ``size`` (height, width); nothing is clipped."""
-        x1, y1, x2, y2 = self.window
-        scale = np.array([size[1] / (x2 - x1), size[0] / (y2 - y1)] * 2)
-        mapped = (boxes - np.array([x1, y1, x1, y1])) * scale
+    @classmethod
+    def of(cls, window: Box, image: tuple[int, int], size: tuple[int, int], mirror: bool = False) -> Self:
+        """Choose the pixels for a window, which moves by less than a pixel for that.
+
+        A warp to fractions of pixels would take several times as long.
+
+        Args:
+            window: the part of the plane that becomes the output, in pixels of the image.
+            image: ``(height, width)`` of the image.
+            size: ``(height, width)`` of the output.
+            mirror: whether left becomes right.
+        """
+        x1, x2, left, right = _whole_pixels(window[0], window[2], image[1], size[1])
+        y1, y2, top, bottom = _whole_pixels(window[1], window[3], image[0], size[0])
+        return cls((x1, y1, x2, y2), (left, top, right, bottom), mirror)
+
+    def map_boxes(self, boxes: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float64]:
+        """Map ``(N, 4)`` boxes of the image into an output of ``(height, width)``; nothing is clipped."""
+        (x1, y1, x2, y2), (left, top, right, bottom) = self.source, self.target
+        scale = np.array([(right - left) / (x2 - x1), (bottom - top) / (y2 - y1)] * 2)
+        mapped = (boxes - np.array([x1, y1, x1, y1])) * scale + np.array([left, top, left, top])
         if self.mirror:
             mapped[:, [0, 2]] = size[1] - mapped[:, [2, 0]]
-        return np.asarray(mapped, dtype=np.float32)
+        return np.asarray(mapped, dtype=np.float64)
 
-    def warp(
+    def render(
         self, image: NDArray[np.uint8], size: tuple[int, int], fill: Sequence[float], interpolation: int
     ) -> NDArray[np.uint8]:
         """Render the view of an ``(H, W, 3)`` image at ``size``; outside the image lies ``fill``."""
-        (height, width), (x1, y1, x2, y2) = size, self.window
-        in_height, in_width = image.shape[:2]
-        # A window inside the image ends where its pixels end; there, the fill must not bleed in.
-        inside = x1 >= 0 and y1 >= 0 and x2 <= in_width and y2 <= in_height
-        # One affine warp samples without a low-pass filter. Averaging whole blocks of pixels first keeps
-        # strongly shrunk images (a 4x expansion) free of aliasing.
-        block_w, block_h = max(1, int((x2 - x1) / width)), max(1, int((y2 - y1) / height))
-        if block_w * block_h > 1:
-            reduced = max(1, in_width // block_w), max(1, in_height // block_h)
-            image = np.asarray(cv2.resize(image, reduced, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-            scale_x, scale_y = reduced[0] / in_width, reduced[1] / in_height
-            x1, x2, y1, y2 = x1 * scale_x, x2 * scale_x, y1 * scale_y, y2 * scale_y
-        ax, ay = width / (x2 - x1), height / (y2 - y1)
-        bx, by = -x1 * ax, -y1 * ay
-        if self.mirror:
-            ax, bx = -ax, width - bx
-        # Box coordinates run along pixel edges, OpenCV's along pixel centres: half a pixel apart.
-        matrix = np.array([[ax, 0, bx + 0.5 * ax - 0.5], [0, ay, by + 0.5 * ay - 0.5]])
-        warped = cv2.warpAffine(
-            image,
-            matrix,
-            (width, height),
-            flags=interpolation,
-            borderMode=cv2.BORDER_REPLICATE if inside else cv2.BORDER_CONSTANT,
-            borderValue=fill,
-        )
-        return np.asarray(warped, dtype=np.uint8)
+        (x1, y1, x2, y2), (left, top, right, bottom) = self.source, self.target
+        part: cv2.typing.MatLike = image[y1:y2, x1:x2]
+        height, width = bottom - top, right - left
+        # An interpolation looks at few pixels. Halving first keeps strongly shrunk images (a 4x expansion)
+        # free of aliasing: at half the size, linear interpolation is the average of two pixels.
+        down, across = _halvings(y2 - y1, height), _halvings(x2 - x1, width)
+        for step in range(max(down, across)):
+            rows = part.shape[0] // 2 if step < down else part.shape[0]
+            columns = part.shape[1] // 2 if step < across else part.shape[1]
+            part = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_LINEAR)
+        # OpenCV's plain nearest neighbour is half a pixel off.
+        exact = cv2.INTER_NEAREST_EXACT if interpolation == cv2.INTER_NEAREST else interpolation
+        part = cv2.resize(part, (width, height), interpolation=exact)
+        if (height, width) != size:
+            sides = (top, size[0] - bottom, left, size[1] - right)
+            part = cv2.copyMakeBorder(part, *sides, cv2.BORDER_CONSTANT, value=fill)
+        return np.asarray(cv2.flip(part, 1) if self.mirror else part, dtype=np.uint8)
+
+
+def _whole_pixels(start: float, end: float, length: int, out_length: int) -> tuple[int, int, int, int]:
+    """Along one side: where the image and the output begin and end that belong together.
+
+    A window beside the image shows one pixel of it.
+    """
+    scale = out_length / (end - start)
+    first = min(max(math.floor(start), 0), length - 1)
+    last = max(min(math.ceil(end), length), first + 1)
+    out_first = min(max(round((first - start) * scale), 0), out_length - 1)
+    out_last = max(min(round((last - start) * scale), out_length), out_first + 1)
+    # What cannot be halved evenly is less than a pixel of the output.
+    rest = (last - first) % 2 ** _halvings(last - first, out_last - out_first)
+    return first, last - rest, out_first, out_last
+
+
+def _halvings(length: int, out_length: int) -> int:
+    """How often so many pixels can be halved without becoming fewer than wanted."""
+    return max(1, length // out_length).bit_length() - 1
 
 
 def sample_expansion(height: int, width: int, max_ratio: float, rng: random.Random) -> Box:
@@ -89,17 +121,24 @@ def sample_crop(canvas: Box, boxes: Sequence[Box], rng: random.Random) -> Box:
     a rule that finds no crop gives way to the next one. A crop must hold the centre of an object. Without
     objects, any crop will do.
     """
-    rules: list[float | str | None] = ["whole", *MIN_IOUS] if boxes else [None]
+    if not boxes:
+        return _sample_window(canvas, rng)
+    areas = [_area(box) for box in boxes]
+    smallest_crop = _CROP_SCALES[0] ** 2 * _area(canvas)
+    rules: list[float | str | None] = ["whole", *MIN_IOUS]
     rng.shuffle(rules)
     for rule in rules:
         if rule == "whole":
             return canvas
+        min_iou = 0.0 if rule is None else float(rule)
+        # An IoU is at most the ratio of the areas, which spares the trials where no crop is small enough.
+        if min(areas) < min_iou * max(smallest_crop, min_iou * max(areas)):
+            continue
         for _ in range(_CROP_TRIALS):
             crop = _sample_window(canvas, rng)
-            if not boxes:
-                return crop
-            enough = rule is None or all(_iou(box, crop) >= float(rule) for box in boxes)
-            if enough and any(_has_centre(crop, box) for box in boxes):
+            if all(_iou(box, crop) >= min_iou for box in boxes) and any(
+                _has_centre(crop, box) for box in boxes
+            ):
                 return crop
     return canvas
 
@@ -117,6 +156,10 @@ def _sample_window(canvas: Box, rng: random.Random) -> Box:
     return x, y, x + width, y + height
 
 
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
 def _iou(a: Box, b: Box) -> float:
     # Plain floats: for the two or three boxes of an image this is ten times faster than NumPy.
     width = min(a[2], b[2]) - max(a[0], b[0])
@@ -124,8 +167,7 @@ def _iou(a: Box, b: Box) -> float:
     if width <= 0 or height <= 0:
         return 0.0
     overlap = width * height
-    area_a, area_b = (a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1])
-    return overlap / (area_a + area_b - overlap)
+    return overlap / (_area(a) + _area(b) - overlap)
 
 
 def _has_centre(window: Box, box: Box) -> bool:
@@ -134,7 +176,7 @@ def _has_centre(window: Box, box: Box) -> bool:
 
 
 class SSDGeometry(A.DualTransform):  # type: ignore[misc]
-    """Random expand, IoU-constrained crop, horizontal flip and resize, rendered by one warp.
+    """Random expand, IoU-constrained crop, horizontal flip and resize, rendered by one resize.
 
     Boxes are cut at the border of the output; boxes whose centre falls outside are dropped.
 
@@ -179,14 +221,14 @@ class SSDGeometry(A.DualTransform):  # type: ignore[misc]
             window = sample_expansion(height, width, self.max_expand, rng)
         if self.crop:
             window = sample_crop(window, boxes, rng)
-        view = View(window, mirror=rng.random() < self.flip_probability)
-        return {"view": view, "interpolation": rng.choice(_INTERPOLATIONS)}
+        view = View.of(window, (height, width), self.size, mirror=rng.random() < self.flip_probability)
+        return {"view": view, "interpolation": rng.choice(INTERPOLATIONS)}
 
     def apply(
         self, img: NDArray[np.uint8], view: View, interpolation: int, **params: Any
     ) -> NDArray[np.uint8]:
         """Render the view."""
-        return view.warp(img, self.size, self.fill, interpolation)
+        return view.render(img, self.size, self.fill, interpolation)
 
     def apply_to_bboxes(self, bboxes: NDArray[np.float32], view: View, **params: Any) -> NDArray[np.float32]:
         """Map boxes (and whatever columns travel with them) into the view; drop those centred outside."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from detection.data.annotation import clip_to_image, parse_annotation
-from detection.data.records import AnnotationError, ObjectRecord, read_size, report
+from detection.data.records import AnnotationError, ObjectRecord, read_size, read_text, settle
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 FORMAT = 1  # raise it when an entry or a parsing rule changes: older caches are then ignored
@@ -34,12 +34,14 @@ class Entry(NamedTuple):
     """mtime in ns and size in bytes of the XML and of the image."""
 
 
-def load_index(folder: Path, split: str) -> dict[str, Entry]:
+def load_index(folder: Path, split: str, skipped: list[str] | None = None) -> dict[str, Entry]:
     """Reads the annotations of a split, from the cache where they did not change.
 
     Args:
         folder: a folder with ``Annotations``, ``JPEGImages`` and ``ImageSets/Main``.
         split: a list in ``ImageSets/Main``, without ``.txt``.
+        skipped: leave out images that cannot be used, and append here what is wrong with each; None refuses
+            them.
 
     Returns:
         Entries by image id, in the order of the list.
@@ -67,8 +69,7 @@ def load_index(folder: Path, split: str) -> dict[str, Entry]:
             entries[image_id] = entry
         except (ValueError, OSError) as error:
             problems.append(str(error))
-    if problems:
-        raise ValueError(report(problems, f"the images of {folder.name}/{split}"))
+    settle(problems, f"the images of {folder.name}/{split}", len(ids), skipped)
     if entries != cached:
         _write_cache(cache_file, entries)
     return entries
@@ -81,12 +82,12 @@ def read_image_ids(path: Path) -> list[str]:
 
     Raises:
         FileNotFoundError: the list is missing; the message says which lists exist.
-        ValueError: an id is listed twice, or none is.
+        ValueError: the list is not text, an id is listed twice, or none is.
     """
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.txt"))) or "none"
         raise FileNotFoundError(f"{path} does not exist; the splits in that folder are: {known}")
-    lines = (line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
+    lines = (line.strip() for line in read_text(path).splitlines())
     ids = [SECOND_COLUMN.sub("", line) for line in lines if line]
     if not ids:
         raise ValueError(f"{path} lists no images")
@@ -97,13 +98,18 @@ def read_image_ids(path: Path) -> list[str]:
 
 
 def _read_entry(folder: Path, image_id: str, images: set[str]) -> Entry:
+    if "/" in image_id or "\\" in image_id:
+        raise AnnotationError(
+            f"{folder / 'ImageSets'} lists {image_id!r}: an id is the name of a file in Annotations, without "
+            "a folder and an extension; correct the list"
+        )
     path = folder / "Annotations" / f"{image_id}.xml"
     if not path.is_file():
-        hint = (
-            " (ids are listed without an extension)"
-            if Path(image_id).suffix.lower() in IMAGE_SUFFIXES
-            else ""
-        )
+        hint = ""
+        if Path(image_id).suffix.lower() in IMAGE_SUFFIXES:
+            hint = " (ids are listed without an extension)"
+        elif image_id.startswith("#"):
+            hint = " (lists have no comments: every line is an id)"
         raise AnnotationError(
             f"{path} is missing: an image without objects needs an XML without <object>{hint}"
         )

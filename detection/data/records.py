@@ -1,10 +1,11 @@
 """What every annotation format is read into: images with their objects, and errors that name the remedy."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 Box = tuple[float, float, float, float]
 """``xyxy`` in pixels, 0-based."""
@@ -14,8 +15,16 @@ _EXIF_ORIENTATION = 0x0112
 _TURNED_BY_A_QUARTER = (5, 6, 7, 8)
 
 
+OnError = Literal["raise", "skip"]
+"""What becomes of an image that cannot be used: it stops the run, or it is left out and listed."""
+
+
 class AnnotationError(ValueError):
     """An annotation that cannot be trained on; the message names the file, the object and the remedy."""
+
+
+class ImageError(ValueError):
+    """An image whose pixels cannot be used; the message names the file and the remedy."""
 
 
 class ObjectRecord(NamedTuple):
@@ -56,20 +65,73 @@ def read_size(path: Path, upright: bool = False) -> tuple[int, int]:
         upright: of the image as it is shown, turned as its EXIF orientation asks, instead of as it is stored.
 
     Raises:
-        AnnotationError: the file is not an image.
+        AnnotationError: the file is not an image, or larger than a loader can be trusted to decode.
+        OSError: the file cannot be opened.
     """
     try:
-        with Image.open(path) as image:
-            size = (image.height, image.width)
-    except UnidentifiedImageError as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                size = (image.height, image.width)
+                turned = upright and _orientation(image) in _TURNED_BY_A_QUARTER
+    except Image.DecompressionBombError as error:
+        raise AnnotationError(
+            f"{path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels, too many to "
+            "be decoded again and again: cut it into tiles, shrink it or unlist it"
+        ) from error
+    except Exception as error:  # decoders fail in many ways on damaged files
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the file is missing or closed to us, which its own message says
         raise AnnotationError(f"{path} is not an image that can be read: replace it or unlist it") from error
-    return size[::-1] if upright and read_orientation(path) in _TURNED_BY_A_QUARTER else size
+    return size[::-1] if turned else size
 
 
 def read_orientation(path: Path) -> int:
     """Reads the EXIF orientation of an image: 1 where the pixels are stored upright."""
     with Image.open(path) as image:
-        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+        return _orientation(image)
+
+
+def _orientation(image: Image.Image) -> int:
+    return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+
+
+def read_text(path: Path) -> str:
+    """Reads a text file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        ValueError: it is in another encoding, or no text at all.
+        OSError: the file cannot be opened.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8 ({error.reason}): save it in that encoding") from error
+    if "\0" in text:
+        raise ValueError(f"{path} is not text in UTF-8 (it holds zero bytes): save it in that encoding")
+    return text
+
+
+def settle(problems: Sequence[str], where: str, count: int, skipped: list[str] | None) -> None:
+    """Refuses a set in which images cannot be used, or leaves these out.
+
+    Args:
+        problems: a sentence for each image that cannot be used.
+        where: the set, such as ``the images of VOC2007/train``.
+        count: the number of images in the set.
+        skipped: where to append the problems of a set that is used without these images; None refuses it.
+
+    Raises:
+        ValueError: the set is refused, or no image of it is left.
+    """
+    if skipped is None and problems:
+        raise ValueError(
+            f"{report(problems, where)}\ndata.on_error=skip leaves such images out and lists them in the end"
+        )
+    if problems and len(problems) >= count:
+        raise ValueError(f"data.on_error=skip leaves no image: {report(problems, where)}")
+    if skipped is not None:
+        skipped.extend(problems)
 
 
 def report(problems: Sequence[str], where: str) -> str:

@@ -66,7 +66,9 @@ class VOCDataModule(DetectionDataModule):
             "val": self.val_splits,
             "test": self.test_splits or self.val_splits,
         }
-        return VOCDetection(self.root, splits[split], classes or wanted, transform, self.other_classes)
+        return VOCDetection(
+            self.root, splits[split], classes or wanted, transform, self.other_classes, self.on_error
+        )
 
 
 @dataclass(kw_only=True, eq=False)
@@ -102,7 +104,7 @@ class ShapesDataModule(DetectionDataModule):
         transform: DetectionTransform,
     ) -> VOCDetection:
         """Open one split."""
-        return VOCDetection(self.root, [("Shapes", split)], SHAPE_CLASSES, transform)
+        return VOCDetection(self.root, [("Shapes", split)], SHAPE_CLASSES, transform, on_error=self.on_error)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -150,7 +152,7 @@ class COCODataModule(DetectionDataModule):
         images, annotations = (Path(self.root) / path for path in paths[split])
         wanted = classes or self.classes
         crowd = split != "train"
-        return COCODetection(images, annotations, wanted, transform, self.other_classes, crowd)
+        return COCODetection(images, annotations, wanted, transform, self.other_classes, crowd, self.on_error)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -181,7 +183,8 @@ class YOLODataModule(DetectionDataModule):
     ) -> YOLODetection:
         """Open one split."""
         keys = {"train": self.train_split, "val": self.val_split, "test": self.test_split or self.val_split}
-        return YOLODetection(self.root, keys[split], classes or self.classes, transform, self.other_classes)
+        wanted = classes or self.classes
+        return YOLODetection(self.root, keys[split], wanted, transform, self.other_classes, self.on_error)
 
 
 def _only_one_process(root: str) -> FileLock:

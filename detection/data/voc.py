@@ -7,7 +7,7 @@ from typing import Any
 from detection.data.classes import OtherClasses, found_classes
 from detection.data.dataset import DetectionDataset, SampleTransform
 from detection.data.index import load_index
-from detection.data.records import ImageRecord
+from detection.data.records import ImageRecord, OnError
 
 VOC_CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -47,6 +47,7 @@ class VOCDetection(DetectionDataset):
         classes: names in the order of the labels; None takes the names found in the data, sorted.
         transform: applied to each decoded image and its objects.
         other_classes: what becomes of objects of other classes: ``error`` or ``skip``, which leaves them out.
+        on_error: what becomes of images whose annotation or file is wrong: ``raise`` or ``skip``.
 
     Raises:
         FileNotFoundError: the root, a folder or a list is missing.
@@ -60,16 +61,25 @@ class VOCDetection(DetectionDataset):
         classes: Sequence[str] | None = VOC_CLASSES,
         transform: SampleTransform | None = None,
         other_classes: OtherClasses = "error",
+        on_error: OnError = "raise",
     ) -> None:
-        records = read_voc(root, splits)
-        _check_count(len(records), splits, classes)
-        super().__init__(
-            records, found_classes(records) if classes is None else classes, transform, other_classes
-        )
+        skipped: list[str] = []
+        records = read_voc(root, splits, skipped if on_error == "skip" else None)
+        _check_count(len(records) + len(skipped), splits, classes)
+        wanted = found_classes(records) if classes is None else classes
+        super().__init__(records, wanted, transform, other_classes, problems=skipped)
 
 
-def read_voc(root: Path | str, splits: Sequence[Split]) -> list[ImageRecord]:
+def read_voc(
+    root: Path | str, splits: Sequence[Split], skipped: list[str] | None = None
+) -> list[ImageRecord]:
     """Reads the annotations of VOC-style folders; see `VOCDetection`.
+
+    Args:
+        root: see `VOCDetection`.
+        splits: see `VOCDetection`.
+        skipped: leave out images that cannot be used, and append here what is wrong with each; None refuses
+            them.
 
     Raises:
         FileNotFoundError: the root, a folder or a list is missing.
@@ -79,7 +89,7 @@ def read_voc(root: Path | str, splits: Sequence[Split]) -> list[ImageRecord]:
     for split in splits:
         folder, name = _find_split(Path(root).expanduser(), split)
         set_name = folder.resolve().name
-        for short_id, entry in load_index(folder, name).items():
+        for short_id, entry in load_index(folder, name, skipped).items():
             image_id = f"{set_name}/{short_id}"
             if image_id in records:
                 raise ValueError(

@@ -14,9 +14,11 @@ from detection.data.records import (
     AnnotationError,
     ImageRecord,
     ObjectRecord,
+    OnError,
     cut_at_borders,
     read_size,
-    report,
+    read_text,
+    settle,
 )
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -42,6 +44,7 @@ class YOLODetection(DetectionDataset):
         classes: names in the order of the labels; None takes the names of ``data.yaml``.
         transform: applied to each decoded image and its objects.
         other_classes: what becomes of objects of other classes: ``error`` or ``skip``, which leaves them out.
+        on_error: what becomes of images whose labels or file are wrong: ``raise`` or ``skip``.
 
     Raises:
         FileNotFoundError: the YAML file, a folder or a list is missing.
@@ -55,10 +58,12 @@ class YOLODetection(DetectionDataset):
         classes: Sequence[str] | None = None,
         transform: SampleTransform | None = None,
         other_classes: OtherClasses = "error",
+        on_error: OnError = "raise",
     ) -> None:
-        records, names = read_yolo(root, split)
+        skipped: list[str] = []
+        records, names = read_yolo(root, split, skipped if on_error == "skip" else None)
         wanted = names if classes is None else classes
-        super().__init__(records, wanted, transform, other_classes, upright=True)
+        super().__init__(records, wanted, transform, other_classes, upright=True, problems=skipped)
 
 
 class _Description(NamedTuple):
@@ -69,8 +74,16 @@ class _Description(NamedTuple):
     content: dict[str, Any]
 
 
-def read_yolo(root: Path | str, split: str) -> tuple[list[ImageRecord], list[str]]:
+def read_yolo(
+    root: Path | str, split: str, skipped: list[str] | None = None
+) -> tuple[list[ImageRecord], list[str]]:
     """Reads one split of a YOLO dataset; see `YOLODetection`.
+
+    Args:
+        root: see `YOLODetection`.
+        split: see `YOLODetection`.
+        skipped: leave out images that cannot be used, and append here what is wrong with each; None refuses
+            them.
 
     Returns:
         The images, and the names of the classes in the order of their numbers.
@@ -80,9 +93,12 @@ def read_yolo(root: Path | str, split: str) -> tuple[list[ImageRecord], list[str
         ValueError: the YAML file or a label file is wrong, or an image is missing or listed twice.
     """
     description = _read_description(Path(root).expanduser())
-    images = list(_list_images(description, split))
+    problems: list[str] = []
+    images = list(_list_images(description, split, problems))
+    listed = len(images) + len(problems)
     where = f"the images of {split} in {description.file}"
     if not images:
+        settle(problems, where, listed, skipped)
         raise ValueError(f"{description.file}: {split} has no images ({', '.join(IMAGE_SUFFIXES)}): add some")
     image, count = Counter(images).most_common(1)[0]
     if count > 1:
@@ -92,14 +108,13 @@ def read_yolo(root: Path | str, split: str) -> tuple[list[ImageRecord], list[str
             f"none of the {len(images)} images of {split} has a label file; {_label_file(images[0])} would "
             f"be that of {images[0]}: put the labels there (an image without objects may go without)"
         )
-    records, problems = [], []
+    records = []
     for image in track(images, f"Reading labels: {split}", disable=len(images) < _FEW):
         try:
             records.append(_read_image(image, description))
         except (ValueError, OSError) as error:
             problems.append(str(error))
-    if problems:
-        raise ValueError(report(problems, where))
+    settle(problems, where, listed, skipped)
     return records, description.names
 
 
@@ -112,13 +127,16 @@ def _read_description(root: Path) -> _Description:
             "holds data.yaml, or to a YAML file of another name"
         )
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = yaml.safe_load(read_text(file))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"{file} is not well-formed YAML: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{file} should hold keys and values: train, val and names")
     names = _class_names(content, file)
-    base = file.parent / str(content.get("path") or "")
+    path = content.get("path") or ""
+    if not isinstance(path, str):
+        raise ValueError(f"{file}: 'path' should be a folder, in one word")
+    base = file.parent / path
     if not base.is_dir():
         raise FileNotFoundError(
             f"{file}: the folder {base} of its key 'path' does not exist; correct it, or remove 'path' if "
@@ -131,33 +149,40 @@ def _class_names(content: dict[str, Any], file: Path) -> list[str]:
     names = content.get("names")
     if isinstance(names, dict) and set(names) == set(range(len(names))):
         names = [names[number] for number in range(len(names))]
-    if not isinstance(names, list) or not names or not all(str(name).strip() for name in names):
+    # Other values than words and numbers are not even written out: aliases can make them endless.
+    words = isinstance(names, list) and all(isinstance(name, str | int | float) for name in names)
+    if not isinstance(names, list) or not names or not words or not all(str(name).strip() for name in names):
+        written = names if words or names is None else f"a {type(names).__name__}"
         raise ValueError(
-            f"{file}: 'names' is {names!r}; it should list the class names, or number them from 0 without "
+            f"{file}: 'names' is {written}; it should list the class names, or number them from 0 without "
             "a gap"
         )
-    if content.get("nc", len(names)) != len(names):
+    count = content.get("nc", len(names))
+    if count != len(names):
         raise ValueError(
-            f"{file}: 'nc' is {content['nc']}, but 'names' has {len(names)}: correct one of them"
+            f"{file}: 'nc' is {count if isinstance(count, int) else 'no number'}, but 'names' has "
+            f"{len(names)}: correct one of them"
         )
     return [str(name).strip() for name in names]
 
 
-def _list_images(description: _Description, split: str) -> Iterator[Path]:
-    """Yields the images of a split, folders sorted by name and lists in their order."""
+def _list_images(description: _Description, split: str, problems: list[str]) -> Iterator[Path]:
+    """Yields the images of a split, folders sorted by name and lists in their order; notes missing ones."""
     places = description.content.get(split)
     if not places:
         keys = ("train", "val", "test")
         there = ", ".join(key for key in keys if description.content.get(key)) or "none"
         raise ValueError(f"{description.file} has no split {split!r}; its splits are: {there}")
     for place in places if isinstance(places, list) else [places]:
-        path = _find_place(description, str(place), split)
+        if not isinstance(place, str):
+            raise ValueError(f"{description.file}: {split} should be a folder, a text file, or several")
+        path = _find_place(description, place, split)
         if path.is_dir():
             images = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
-            _refuse_labels_without_image(path, images)
+            problems += _labels_without_image(path, images)
             yield from images
         else:
-            yield from _read_list(path, description.base)
+            yield from _read_list(path, description.base, problems)
 
 
 def _find_place(description: _Description, place: str, split: str) -> Path:
@@ -172,18 +197,19 @@ def _find_place(description: _Description, place: str, split: str) -> Path:
     )
 
 
-def _read_list(path: Path, base: Path) -> Iterator[Path]:
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+def _read_list(path: Path, base: Path, problems: list[str]) -> Iterator[Path]:
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if line.strip():
             name = line.strip()
             candidates = [path.parent / name, base / name]
             found = next((image for image in candidates if image.is_file()), None)
             if found is None:
-                raise ValueError(
+                problems.append(
                     f"{path}: line {number}: there is no image {candidates[0]}; list images by paths "
                     "relative to this file, or remove the line"
                 )
-            yield found
+            else:
+                yield found
 
 
 def _label_file(image: Path) -> Path:
@@ -194,24 +220,20 @@ def _label_file(image: Path) -> Path:
     return Path(*parts).with_suffix(".txt")
 
 
-def _refuse_labels_without_image(folder: Path, images: Sequence[Path]) -> None:
+def _labels_without_image(folder: Path, images: Sequence[Path]) -> list[str]:
     labels = _label_file(folder / "any.jpg").parent
     if labels == folder:
-        return
+        return []
     expected = {_label_file(image) for image in images}
     lonely = [file for file in labels.rglob("*.txt") if file not in expected and file.name != "classes.txt"]
-    if lonely:
-        problems = [
-            f"{file} has no image in {folder}: add it or remove the labels" for file in sorted(lonely)
-        ]
-        raise ValueError(report(problems, f"the label files of {labels}"))
+    return [f"{file} has no image in {folder}: add it or remove the labels" for file in sorted(lonely)]
 
 
 def _read_image(image: Path, description: _Description) -> ImageRecord:
     size, labels = read_size(image, upright=True), _label_file(image)
     objects = []
     if labels.is_file():
-        for number, line in enumerate(labels.read_text(encoding="utf-8-sig").splitlines(), 1):
+        for number, line in enumerate(read_text(labels).splitlines(), 1):
             if line.strip():
                 objects.append(_parse_line(line, size, description.names, f"{labels}: line {number}"))
     base = description.base

@@ -1,0 +1,97 @@
+"""Loading goes on where an image turns out to be unusable (``data.on_error=skip``)."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from torch.utils.data import DataLoader, Dataset
+
+from detection.data.dataset import DetectionDataset
+from detection.data.records import ImageError
+from detection.types import Sample
+
+# So many in a row are no accident: the disk is gone, or the data has been moved.
+_MAX_IN_A_ROW = 20
+
+
+class Replaced(Dataset[Sample]):
+    """For training: the next usable image of the set stands in for an unusable one.
+
+    Which image that is depends on the data alone, so neither the number of workers nor that of processes
+    changes what is trained on, and no step has fewer images. Unusable images are marked in the dataset.
+
+    Args:
+        dataset: the images.
+    """
+
+    def __init__(self, dataset: DetectionDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def seed(self, seed: int) -> None:
+        """Fix the random state of the next sample."""
+        self.dataset.seed(seed)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Decode one image, or else the next that can be.
+
+        Raises:
+            ImageError: so many images in a row are unusable that something else is wrong.
+        """
+        for offset in range(_MAX_IN_A_ROW):
+            try:
+                return self.dataset[(index + offset) % len(self)]
+            except ImageError as error:
+                self.dataset.unusable[(index + offset) % len(self)] = True
+                last = error
+        raise ImageError(f"{_MAX_IN_A_ROW} images in a row cannot be used, which is no accident: {last}")
+
+
+class LeftOut(Dataset[Sample | None]):
+    """For evaluation: None in place of an unusable image, which is marked in the dataset.
+
+    No other image may stand in, for it would be counted twice. The figures are those of the images that are
+    left, without the objects of the others, for nobody knows what would have been found there. So they are
+    not comparable with figures of the whole set, which the list at the end says.
+
+    Args:
+        dataset: the images.
+    """
+
+    def __init__(self, dataset: DetectionDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample | None:
+        """Decode one image, if that can be done."""
+        try:
+            return self.dataset[index]
+        except ImageError:
+            self.dataset.unusable[index] = True
+            return None
+
+
+class CollateUsable:
+    """Collate the samples that are there.
+
+    Args:
+        collate: makes a batch of one sample or more.
+    """
+
+    def __init__(self, collate: Callable[[Sequence[Sample]], Any]) -> None:
+        self.collate = collate
+
+    def __call__(self, samples: Sequence[Sample | None]) -> Any:
+        """A batch, or None where no sample is left."""
+        usable = [sample for sample in samples if sample is not None]
+        return self.collate(usable) if usable else None
+
+
+class UsableLoader(DataLoader[Any]):
+    """A loader that passes over batches of which nothing is left."""
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        return (batch for batch in super().__iter__() if batch is not None)

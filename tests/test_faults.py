@@ -1,0 +1,273 @@
+"""What happens to a run when its data, its numbers or its machine fail."""
+
+import csv
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from detection.data.shapes import write_shapes
+from detection.faults import describe
+
+ROOT = Path(__file__).parent.parent
+SMALL = (
+    "model=ssd",
+    "model/backbone=tiny",
+    "trainer=cpu",
+    "optimizer.lr=0.01",
+    "data.size=128",
+    "data.batch_size=4",
+    "data.num_workers=1",
+    "trainer.max_epochs=3",
+    "trainer.log_every_n_steps=1",
+    "trainer.enable_model_summary=false",
+    "scheduler.warmup_steps=0",
+    "callbacks.progress.seconds=0",
+)
+GENERATED = ("data=shapes", "data.image_size=128", "data.num_train=16", "data.num_val=5", "data.num_test=5")
+TWO = ("trainer=ddp_cpu", "data.batch_size=2", "data.num_workers=0")
+MINUTE = 60
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("shapes")
+    write_shapes(root, 16, 5, 5, size=128, seed=0)
+    return root
+
+
+Start = Callable[..., "subprocess.Popen[str]"]
+Own = tuple[Path, tuple[str, ...]]
+
+
+@pytest.fixture
+def start(tmp_path: Path, shapes: Path) -> Start:
+    """Starts a small training into the folder ``run``, in a process group of its own."""
+
+    def run(*overrides: str, **options: Any) -> "subprocess.Popen[str]":
+        own = "data=voc_custom" in overrides
+        data = () if own else (*GENERATED, f"data.root={shapes}")
+        return subprocess.Popen(
+            [sys.executable, "train.py", *SMALL, *data, f"hydra.run.dir={tmp_path / 'run'}", *overrides],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            start_new_session=True,
+            **options,
+        )
+
+    return run
+
+
+@pytest.fixture
+def own(tmp_path: Path, shapes: Path) -> Own:
+    """A copy of the generated set as a user's own, and the overrides that train on it."""
+    root = tmp_path / "own"
+    shutil.copytree(shapes / "VOCdevkit/Shapes", root)
+    return root, ("data=voc_custom", f"data.root={root}")
+
+
+def cut(image: Path) -> Path:
+    image.write_bytes(image.read_bytes()[:1000])
+    return image
+
+
+def fails(process: "subprocess.Popen[str]") -> str:
+    """Waits for a run that should end with a sentence; returns what it said."""
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1, errors[-3000:]
+    assert "Traceback" not in errors, errors[-3000:]
+    return errors
+
+
+def succeeds(process: "subprocess.Popen[str]") -> str:
+    printed, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors[-3000:]
+    return printed
+
+
+def wait_for(process: "subprocess.Popen[str]", text: str) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if text in line:
+            return
+    raise AssertionError(f"{text} was not printed: {process.communicate()[1][-3000:]}")
+
+
+def children(pid: int) -> list[int]:
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+
+
+def test_a_bad_loss_stops_the_run(start: Start, tmp_path: Path) -> None:
+    errors = fails(start("optimizer.lr=1e20"))
+    assert (
+        "The loss is not a finite number at step 1 (counted from 0; epoch 1, learning rate 1e+20)" in errors
+    )
+    assert "images Shapes/train_000" in errors
+    assert not list(tmp_path.glob("run/checkpoints/*"))
+
+
+def test_an_image_that_breaks_off_stops_the_run(start: Start, own: Own) -> None:
+    root, overrides = own
+    image = cut(root / "JPEGImages/val_00002.jpg")
+    errors = fails(start(*overrides, "trainer.max_epochs=1"))
+    assert errors.rstrip().endswith(f"{image} cannot be decoded: replace the file or take it off the lists")
+
+
+@pytest.mark.slow
+def test_bad_images_are_skipped_and_a_data_set_is_never_written_to(
+    start: Start, own: Own, tmp_path: Path
+) -> None:
+    root, overrides = own
+    cut(root / "JPEGImages/val_00002.jpg")
+    (root / "Annotations/train_00003.xml").write_text("<annotation>")
+    files = [root, *root.rglob("*")]
+    for path in files:
+        path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
+    before = [path.stat().st_mtime_ns for path in files]  # root may write whatever the permissions say
+    options = ("data.on_error=skip", "trainer.max_epochs=1", "data.num_workers=2")
+    printed = succeeds(start(*overrides, *options))
+    assert [root, *root.rglob("*")] == files
+    assert [path.stat().st_mtime_ns for path in files] == before
+    assert "Left out, because they cannot be used: 1 of train, 1 of val, 1 of test." in printed
+    listed = (tmp_path / "run/left_out.txt").read_text()
+    assert "train_00003.xml is not well-formed XML" in listed
+    assert "val_00002.jpg cannot be decoded" in listed
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["test/map"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
+            "A process that loads images",
+        ),
+        (RuntimeError("DataLoader worker (pid(s) 7, 8) exited unexpectedly"), "lower data.num_workers"),
+        (RuntimeError("unable to allocate shared memory(shm) for file </torch_1>"), "enlarge /dev/shm"),
+        (
+            RuntimeError("pair.cc Connection closed by peer [127.0.0.1]:1"),
+            "Another process of this run has died",
+        ),
+        (OSError(28, "No space left on device", "metrics.csv"), "No space left on device: 'metrics.csv'"),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
+        (ValueError("a defect"), None),
+    ],
+)
+def test_faults_have_sentences_and_defects_have_not(error: Exception, sentence: str | None) -> None:
+    found = describe(error)
+    assert found is None if sentence is None else sentence in str(found)
+
+
+@pytest.mark.slow
+def test_a_dead_loader_process_ends_the_run(start: Start) -> None:
+    process = start("trainer.max_epochs=99")
+    wait_for(process, "epoch 2/99")
+    started = time.monotonic()
+    os.kill(children(process.pid)[0], signal.SIGKILL)
+    _, errors = process.communicate(timeout=MINUTE)
+    assert time.monotonic() - started < MINUTE
+    assert process.returncode == 1
+    assert "A process that loads images has died" in errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["first", "second"])
+def test_a_dead_process_takes_the_run_down(start: Start, victim: str) -> None:
+    process = start(*TWO, "trainer.max_epochs=99")
+    wait_for(process, "epoch 2/99")
+    (second,) = children(process.pid)
+    started = time.monotonic()
+    os.kill(process.pid if victim == "first" else second, signal.SIGKILL)
+    process.wait(MINUTE)
+    while Path(f"/proc/{second}").exists() and "State:\tZ" not in Path(f"/proc/{second}/status").read_text():
+        assert time.monotonic() - started < MINUTE, "the other process waits for the dead one"
+        time.sleep(0.1)
+    process.communicate(timeout=MINUTE)
+
+
+@pytest.mark.slow
+def test_a_fault_of_one_process_ends_both_in_a_sentence(start: Start, own: Own) -> None:
+    root, overrides = own
+    cut(root / "JPEGImages/train_00002.jpg")
+    process = start(*overrides, *TWO, "trainer.max_epochs=99")
+    _, errors = process.communicate(timeout=MINUTE)
+    assert process.returncode != 0
+    assert "train_00002.jpg cannot be decoded: replace the file or take it off the lists" in errors
+
+
+def small_files_only() -> None:
+    """As if the disk were full for a file of more than 500 KB."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, resource.RLIM_INFINITY))
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(start: Start, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    succeeds(start("trainer.max_epochs=1"))
+    before = (run / "checkpoints/last.ckpt").read_bytes()
+    errors = fails(start(f"ckpt={run}", preexec_fn=small_files_only))
+    assert ".ckpt cannot be written (File too large): the one before is kept" in errors
+    assert (run / "checkpoints/last.ckpt").read_bytes() == before
+    assert list(run.glob("checkpoints/.*")) == [], "the half file takes no place"
+
+
+@pytest.mark.slow
+def test_twenty_kills_in_a_row_change_nothing(start: Start, tmp_path: Path) -> None:
+    """A run is killed at a random moment, resumed, killed again; in the end it is like the whole one."""
+    epochs = ("trainer.max_epochs=12", "callbacks=[default,ema]")
+    succeeds(start(*epochs, f"hydra.run.dir={tmp_path / 'whole'}"))
+    draw, checkpoint = random.Random(0), tmp_path / "run/checkpoints/last.ckpt"
+
+    def resume() -> "subprocess.Popen[str]":
+        return start(*epochs, *([f"ckpt={tmp_path / 'run'}"] if checkpoint.exists() else []))
+
+    inside = [kill_at_random(resume(), draw, checkpoint.parent) for _ in range(20)]
+    assert sum(inside) >= 3, "hardly a kill was inside of the writing of a checkpoint"
+    succeeds(resume())
+    names = ("whole", "run")
+    expected, found = (
+        torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for name in names
+    )
+    assert all(found[name].equal(expected[name]) for name in expected)
+    figures = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in names]
+    assert figures[0] == figures[1]
+    histories = [(tmp_path / name / "metrics.csv").read_text() for name in names]
+    rows = [list(csv.DictReader(history.splitlines())) for history in histories]
+    assert rows[0] == rows[1]
+
+
+def kill_at_random(process: "subprocess.Popen[str]", draw: random.Random, checkpoints: Path) -> bool:
+    """Kills every second time while a checkpoint is being written, else up to half a second after a step.
+
+    Returns:
+        Whether a half-written checkpoint was left.
+    """
+    for left in checkpoints.glob(".*.new"):
+        left.unlink()
+    wait_for(process, "step")
+    if draw.random() < 0.5:
+        deadline = time.monotonic() + 20
+        while not list(checkpoints.glob(".*.new")) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.0002)
+    else:
+        time.sleep(draw.random() / 2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=MINUTE)
+    return bool(list(checkpoints.glob(".*.new")))
