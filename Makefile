@@ -15,7 +15,7 @@ $(READY): pyproject.toml
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[dev]'
 	@touch $@
 
-.PHONY: demo test test-slow lint format type-check all-checks clean help
+.PHONY: demo test test-slow benchmark lint format type-check all-checks clean help
 
 demo: $(READY) ## Train a small SSD on generated images and test it (a few minutes)
 	$(BIN)/python train.py experiment=quickstart
@@ -25,6 +25,9 @@ test: $(READY) ## Run the tests (about ten minutes on two cores)
 
 test-slow: $(READY) ## Run the tests that take minutes each
 	$(PYTEST) -m slow
+
+benchmark: $(READY) ## Time the work around the convolutions next to its peers; ROWS=1,4 for some of it
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks --rows "$(ROWS)"
 
 lint: $(READY) ## Check style
 	$(BIN)/ruff check .

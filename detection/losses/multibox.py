@@ -5,10 +5,15 @@ Shapes: ``B`` images, ``A`` anchors, ``C`` foreground classes.
 
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from detection.ops import processor
 from detection.ops.sampling import select_hard_negatives
+
+# In place of a label: the anchor is neither positive nor a hard negative.
+_NOT_COUNTED = -1
 
 
 class MultiboxLoss(NamedTuple):
@@ -46,15 +51,39 @@ def multibox_loss(
         ``total = cls + box``, and its two parts, float32.
     """
     positive = gt_labels > 0
-    cross_entropy = F.cross_entropy(logits.flatten(0, 1).float(), gt_labels.flatten(), reduction="none")
-    cross_entropy = cross_entropy.view_as(gt_labels)
-    counted = positive | select_hard_negatives(cross_entropy, positive, neg_pos_ratio)
-    smooth_l1 = F.smooth_l1_loss(deltas.float(), gt_deltas.float(), reduction="none", beta=1.0).sum(dim=-1)
+    counted = positive | select_hard_negatives(_background_loss(logits), positive, neg_pos_ratio)
+    cls_rows, box_rows = _rows(counted), _rows(positive)
+    cls = F.cross_entropy(
+        _pick(logits, cls_rows).float(),
+        _pick(gt_labels.masked_fill(~counted, _NOT_COUNTED), cls_rows),
+        ignore_index=_NOT_COUNTED,
+        reduction="sum",
+    )
+    # Elsewhere prediction and target are made equal, which adds nothing to the loss or to the gradient.
+    own_gt_deltas = _pick(gt_deltas, box_rows).float()
+    own_deltas = _pick(deltas, box_rows).where(_pick(positive.unsqueeze(-1), box_rows), own_gt_deltas)
+    box = F.smooth_l1_loss(own_deltas, own_gt_deltas, reduction="sum", beta=1.0)
 
     if num_positives is None:
         num_positives = positive.sum()
     # A mean over processes may be less than one; only zero, where both sums are zero too, needs replacing.
-    divisor = num_positives.float().masked_fill(num_positives == 0, 1)
-    cls = cross_entropy.where(counted, 0).sum() / divisor
-    box = smooth_l1.where(positive, 0).sum() / divisor
+    divisor = num_positives + (num_positives == 0)
+    cls, box = cls / divisor, box / divisor
     return MultiboxLoss(cls + box, cls, box)
+
+
+@torch.no_grad()
+def _background_loss(logits: Tensor) -> Tensor:
+    """Cross entropy of each anchor if it is background, ``(B, A)``."""
+    return -logits.log_softmax(dim=-1, dtype=torch.float32)[..., 0]
+
+
+def _rows(mask: Tensor) -> Tensor | None:
+    """Which of the ``B * A`` rows to compute: on a CPU those of the mask, a few in a hundred, else all."""
+    return mask.flatten().nonzero().squeeze(1) if processor.on_cpu(mask) else None
+
+
+def _pick(values: Tensor, rows: Tensor | None) -> Tensor:
+    """The rows of ``(B, A, ...)`` values."""
+    flat = values.flatten(0, 1)
+    return flat if rows is None else flat.index_select(0, rows)

@@ -19,6 +19,7 @@ from detection.metrics.tables import (
     FloatArray,
     GroundTruthTable,
     IntArray,
+    best_first,
     best_overlaps,
     check_tables,
 )
@@ -115,8 +116,8 @@ def judge(detections: DetectionTable, ground_truth: GroundTruthTable, iou_thresh
     ignored[matched] = ground_truth.difficult[matches[matched]]
 
     hit = np.zeros(len(matches), dtype=bool)
-    ranked = np.argsort(-detections.scores, kind="stable")
-    candidates = ranked[(matched & ~ignored)[ranked]]
+    candidates = np.flatnonzero(matched & ~ignored)
+    candidates = candidates[best_first(detections.scores[candidates])]
     # The first detection of an object is a hit, every later one a false alarm.
     _, first = np.unique(matches[candidates], return_index=True)
     hit[candidates[first]] = True
@@ -136,7 +137,7 @@ def average_precision(labels: IntArray, scores: FloatArray, hit: BoolArray, num_
     curves = []
     for label, count in enumerate(num_gt):
         rows = np.flatnonzero(labels == label)
-        rows = rows[np.argsort(-scores[rows], kind="stable")]
+        rows = rows[best_first(scores[rows])]
         true_positives = np.cumsum(hit[rows])
         precision = true_positives / np.arange(1, len(rows) + 1)
         recall = true_positives / count if count else np.full(len(rows), np.nan)

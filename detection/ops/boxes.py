@@ -55,15 +55,34 @@ def pairwise_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     Returns:
         float32 ``(..., N, M)`` in ``[0, 1]``. A box of zero or negative side has IoU 0 with everything.
     """
-    # One contiguous plane per coordinate: a CPU vectorises over them, not over every fourth number.
-    left, top, right, bottom = boxes1.float().unsqueeze(-2).movedim(-1, 0).contiguous()
-    left2, top2, right2, bottom2 = boxes2.float().unsqueeze(-3).movedim(-1, 0).contiguous()
-    width = (torch.minimum(right, right2) - torch.maximum(left, left2)).clamp(min=0)
-    height = (torch.minimum(bottom, bottom2) - torch.maximum(top, top2)).clamp(min=0)
-    intersection = width * height
-    area = (right - left).clamp(min=0) * (bottom - top).clamp(min=0)
-    area2 = (right2 - left2).clamp(min=0) * (bottom2 - top2).clamp(min=0)
+    near, far = corners(boxes1.unsqueeze(-2))
+    near2, far2 = corners(boxes2.unsqueeze(-3))
+    # In place, because memory asked for anew costs a CPU as much as the arithmetic.
+    sides = torch.minimum(far, far2).sub_(torch.maximum(near, near2)).clamp_(min=0)
+    intersection = sides[..., 0].mul_(sides[..., 1])
+    area, area2 = _area(near, far), _area(near2, far2)
     # Two boxes without area have an empty union: the floor turns 0 / 0 into 0.
-    union = (area + area2 - intersection).clamp(min=_TINY)
-    iou: Tensor = intersection / union
+    union = (area + area2).sub_(intersection).clamp_(min=_TINY)
+    iou: Tensor = intersection.div_(union)
     return iou
+
+
+def corners(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Split boxes into their near and far corners.
+
+    Both coordinates are then computed in one operation; in memory all x come before all y, since a CPU
+    vectorises over neighbours, not over every fourth number.
+
+    Args:
+        boxes: ``(..., 4)`` xyxy.
+
+    Returns:
+        float32 ``(..., 2)`` each, x before y.
+    """
+    planes = boxes.float().movedim(-1, 0).contiguous().movedim(0, -1)
+    return planes[..., :2], planes[..., 2:]
+
+
+def _area(near: Tensor, far: Tensor) -> Tensor:
+    sides = (far - near).clamp_(min=0)
+    return sides[..., 0] * sides[..., 1]

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from detection.ops.boxes import corners
+
 # A predicted side is at most 1000/16 times the anchor's: an untrained network must not overflow exp.
 _MAX_LOG_RATIO = math.log(1000 / 16)
 # A box clipped to nothing still needs a finite logarithm; no real object is this small (pixels).
@@ -28,18 +30,12 @@ def encode_boxes(boxes: Tensor, anchors: Tensor, stds: Sequence[float]) -> Tenso
     Returns:
         float32 deltas ``(..., 4)``, finite even where a side is zero or negative.
     """
-    x, y, w, h = _centres_and_sides(boxes)
-    anchor_x, anchor_y, anchor_w, anchor_h = _centres_and_sides(anchors)
-    w, h, anchor_w, anchor_h = (side.clamp(min=_MIN_SIDE) for side in (w, h, anchor_w, anchor_h))
-    return torch.stack(
-        (
-            (x - anchor_x) / anchor_w / stds[0],
-            (y - anchor_y) / anchor_h / stds[1],
-            (w / anchor_w).log() / stds[2],
-            (h / anchor_h).log() / stds[3],
-        ),
-        dim=-1,
-    )
+    near, far = corners(boxes)
+    anchor_near, anchor_far = corners(anchors)
+    side, anchor_side = (far - near).clamp(min=_MIN_SIDE), (anchor_far - anchor_near).clamp(min=_MIN_SIDE)
+    shift = ((near + far) / 2 - (anchor_near + anchor_far) / 2) / anchor_side
+    deltas = torch.cat((shift, (side / anchor_side).log()), dim=-1)
+    return deltas / torch.tensor(stds, device=deltas.device)
 
 
 def decode_boxes(deltas: Tensor, anchors: Tensor, stds: Sequence[float]) -> Tensor:

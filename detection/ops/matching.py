@@ -1,11 +1,14 @@
 """Which ground truth does each anchor answer for?
 
 Shapes: ``B`` images, ``G`` ground truths per image (padded), ``A`` anchors. A match is the index of a
-ground truth, or -1.
+ground truth, or -1. A ground truth that overlaps nothing, as padding does, matches nothing.
 
-Nothing here reads a value back to the host, and the number of operations depends on ``G`` only, so a
-GPU runs a whole batch asynchronously.
+Which pairs are best is computed on the device for the whole batch. Who gets what where several ground
+truths want the same anchor is a sequential question about a few numbers, which the host answers: a GPU
+waits for it twice at most, however many images there are.
 """
+
+import heapq
 
 import torch
 from torch import Tensor
@@ -16,7 +19,7 @@ from detection.ops.topk import stable_topk
 _MIN_IOU = 1e-12
 
 
-def match_bipartite(iou: Tensor, valid: Tensor) -> Tensor:
+def match_bipartite(iou: Tensor) -> Tensor:
     """Give each ground truth one anchor of its own, the best pairs first.
 
     Globally greedy: of all pairs left, the one with the highest IoU is matched and both sides leave.
@@ -24,37 +27,57 @@ def match_bipartite(iou: Tensor, valid: Tensor) -> Tensor:
     truths that share a best anchor therefore both get one, which "each takes its best" does not give.
 
     Args:
-        iou: ``(B, G, A)``, in ``[0, 1]``.
-        valid: bool ``(B, G)``, False where the ground truth is padding.
+        iou: ``(B, G, A)``, in ``[0, 1]``; none of them 0.
 
     Returns:
-        int64 ``(B, A)``. At most one anchor per ground truth; a ground truth that is padding or overlaps
-        no anchor has none.
+        int64 ``(3, P)``: image, ground truth and anchor of each pair.
     """
-    batch_size, num_gt, num_anchors = iou.shape
-    # The others can take at most G - 1 of a ground truth's anchors: its G best are candidates enough.
-    num_candidates = min(num_gt, num_anchors)
-    scores, anchors = stable_topk(iou, num_candidates)
-    scores = scores.masked_fill(~valid.unsqueeze(-1) | (scores <= _MIN_IOU), 0).flatten(1)
-    anchors = anchors.flatten(1)
-    owners = torch.arange(num_gt, device=iou.device).repeat_interleave(num_candidates)
+    best_iou, best_anchor = iou.max(dim=2)  # the first of equal maxima, as torch documents
+    taken = [
+        {gt: anchor for gt, anchor in enumerate(anchors) if anchor >= 0}
+        for anchors in best_anchor.masked_fill(best_iou <= _MIN_IOU, -1).tolist()
+    ]
+    contested = [image for image, pairs in enumerate(taken) if len(set(pairs.values())) < len(pairs)]
+    if contested:
+        # The others can take at most G - 1 of a ground truth's anchors: its G best are candidates enough.
+        scores, anchors = stable_topk(iou[contested], min(iou.shape[1:]))
+        for image, candidates in zip(
+            contested, torch.stack((scores, anchors.float()), 1).tolist(), strict=True
+        ):
+            taken[image] = _greedy(*candidates)
+    pairs = [(image, gt, anchor) for image, found in enumerate(taken) for gt, anchor in found.items()]
+    return torch.tensor(pairs, dtype=torch.int64, device=iou.device).view(-1, 3).T
 
-    # One column too many: a round with no pair left writes there.
-    matches = torch.full((batch_size, num_anchors + 1), -1, dtype=torch.int64, device=iou.device)
-    for _ in range(num_candidates):
-        score, pair = scores.max(dim=1, keepdim=True)  # the first of equal maxima, as torch documents
-        gt, anchor = pair // num_candidates, anchors.gather(1, pair)
-        matches.scatter_(1, anchor.where(score > 0, num_anchors), gt)
-        scores = scores.masked_fill((anchors == anchor) | (owners == gt), 0)
-    return matches[:, :num_anchors]
+
+def _greedy(scores: list[list[float]], anchors: list[list[float]]) -> dict[int, int]:
+    """The anchor of each ground truth of one image.
+
+    Args:
+        scores: ``(G, K)`` IoUs of the best anchors of each ground truth, descending.
+        anchors: ``(G, K)`` which anchors these are.
+    """
+    taken: dict[int, int] = {}
+    owned: set[float] = set()
+    # One entry per ground truth without an anchor: the best pair it has not been refused.
+    queue = [(-candidates[0], gt, 0) for gt, candidates in enumerate(scores)]
+    heapq.heapify(queue)
+    while queue:
+        negated, gt, rank = heapq.heappop(queue)
+        if -negated <= _MIN_IOU:
+            break
+        if anchors[gt][rank] not in owned:
+            owned.add(anchors[gt][rank])
+            taken[gt] = int(anchors[gt][rank])
+        elif rank + 1 < len(scores[gt]):
+            heapq.heappush(queue, (-scores[gt][rank + 1], gt, rank + 1))
+    return taken
 
 
-def match_anchors(iou: Tensor, valid: Tensor, iou_threshold: float = 0.5) -> Tensor:
+def match_anchors(iou: Tensor, iou_threshold: float = 0.5) -> Tensor:
     """Match as SSD does (Liu et al. 2016, section 2.2): bipartite, then every anchor that overlaps enough.
 
     Args:
         iou: ``(B, G, A)``, in ``[0, 1]``. ``G`` may be 0.
-        valid: bool ``(B, G)``, False where the ground truth is padding.
         iou_threshold: an anchor without a bipartite match takes its best ground truth (of equals, the
             lowest index) if their IoU is at least this.
 
@@ -66,9 +89,10 @@ def match_anchors(iou: Tensor, valid: Tensor, iou_threshold: float = 0.5) -> Ten
     """
     if not 0 < iou_threshold <= 1:
         raise ValueError(f"iou_threshold must be in (0, 1], got {iou_threshold}")
-    matches = match_bipartite(iou, valid)
-    if iou.shape[1] == 0:
-        return matches
-    best_iou, best_gt = iou.masked_fill(~valid.unsqueeze(-1), 0).max(dim=1)
-    by_threshold = best_gt.where(best_iou >= iou_threshold, -1)
-    return matches.where(matches >= 0, by_threshold)
+    if iou.numel() == 0:  # a maximum over nothing is undefined
+        return torch.full((iou.shape[0], iou.shape[2]), -1, dtype=torch.int64, device=iou.device)
+    best_iou, best_gt = iou.max(dim=1)
+    matches = best_gt.masked_fill(best_iou < iou_threshold, -1)
+    images, gts, anchors = match_bipartite(iou)
+    matches[images, anchors] = gts
+    return matches

@@ -11,6 +11,7 @@ from torchvision.ops import batched_nms
 
 from detection.ops.boxes import clip_boxes
 from detection.ops.coding import decode_boxes
+from detection.ops.suppression import nms_best
 
 RPN_STDS = (1.0, 1.0, 1.0, 1.0)
 """The region proposal network's deltas are not scaled (Ren et al. 2015, equation 2)."""
@@ -58,8 +59,11 @@ def propose(
         boxes = clip_boxes(image_boxes, size)
         large = (boxes[:, 2:] - boxes[:, :2] >= min_size).all(dim=-1)
         boxes = boxes[large]
-        keep = batched_nms(boxes, image_scores[large], levels[large], nms_threshold)
-        proposals.append(boxes[keep[:post_nms_top]])
+        if len(level_sizes) == 1:  # the candidates are in order
+            keep = nms_best(boxes, nms_threshold, post_nms_top)
+        else:
+            keep = batched_nms(boxes, image_scores[large], levels[large], nms_threshold)[:post_nms_top]
+        proposals.append(boxes[keep])
     return proposals
 
 

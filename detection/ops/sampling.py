@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from detection.ops import processor
 from detection.ops.topk import stable_topk
 
 
@@ -23,11 +24,12 @@ def select_hard_negatives(loss: Tensor, positive: Tensor, neg_pos_ratio: float) 
     num_anchors = loss.shape[1]
     num_positives = positive.sum(dim=1, keepdim=True)
     num_kept = (neg_pos_ratio * num_positives).long().minimum(num_anchors - num_positives)
-    # Ranking only as many as will be kept is far cheaper than ranking all, but reading that number
-    # stalls a GPU, which ranks all in less time than it would wait.
-    k = int(num_kept.max()) if loss.device.type == "cpu" else num_anchors
-    _, ranked = stable_topk(loss.detach().masked_fill(positive, -1), k)
-    kept = torch.arange(k, device=loss.device) < num_kept
+    negative_loss = loss.detach().masked_fill(positive, -1)
+    if processor.on_cpu(loss):  # ranking only as many as will be kept is far cheaper than ranking all
+        _, ranked = stable_topk(negative_loss, int(num_kept.max()))
+    else:
+        ranked = negative_loss.sort(dim=1, descending=True, stable=True).indices
+    kept = torch.arange(ranked.shape[1], device=loss.device) < num_kept
     return torch.zeros_like(positive).scatter(1, ranked, kept)
 
 

@@ -6,14 +6,13 @@ Shapes: ``B`` images, ``M`` ground truths per image (padded), ``A`` anchors.
 import torch
 from torch import Tensor
 
+from detection.ops import processor
 from detection.ops.boxes import pairwise_iou
 from detection.ops.coding import encode_boxes
 from detection.ops.matching import match_anchors
 from detection.types import AnchorTargets
 
-# Pairs of anchor and ground truth handled at once. On a CPU the IoU matrix should stay in the cache;
-# elsewhere few large operations are better, and the limit only bounds the memory of crowded batches.
-_MAX_PAIRS_CPU = 2**18
+# Pairs of anchor and ground truth handled at once: bounds the memory of crowded batches.
 _MAX_PAIRS = 2**25
 
 
@@ -41,18 +40,23 @@ def assign_ssd_targets(
     Returns:
         Labels ``(B, A)``, 0 for background and ``k + 1`` for class ``k``, and deltas ``(B, A, 4)``.
     """
-    num_pairs = max(1, boxes.shape[1] * anchors.shape[0])
-    images_at_once = max(1, (_MAX_PAIRS_CPU if boxes.device.type == "cpu" else _MAX_PAIRS) // num_pairs)
     chunks = [
         _assign(anchors, chunk_boxes, chunk_labels, iou_threshold, stds)
-        for chunk_boxes, chunk_labels in zip(
-            torch.split(boxes, images_at_once), torch.split(labels, images_at_once), strict=True
-        )
+        for chunk_boxes, chunk_labels in _chunks(anchors, boxes, labels)
     ]
-    return AnchorTargets(
-        labels=torch.cat([chunk.labels for chunk in chunks]),
-        deltas=torch.cat([chunk.deltas for chunk in chunks]),
-    )
+    if len(chunks) == 1:
+        return chunks[0]
+    labels, deltas = map(torch.cat, zip(*chunks, strict=True))
+    return AnchorTargets(labels, deltas)
+
+
+def _chunks(anchors: Tensor, boxes: Tensor, labels: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """What is handled at once."""
+    if processor.on_cpu(boxes):  # image by image, without the padding
+        real = labels >= 0
+        return [(boxes[i : i + 1, real[i]], labels[i : i + 1, real[i]]) for i in range(len(boxes))]
+    images_at_once = max(1, _MAX_PAIRS // max(1, boxes.shape[1] * anchors.shape[0]))
+    return list(zip(boxes.split(images_at_once), labels.split(images_at_once), strict=True))
 
 
 def _assign(
@@ -65,10 +69,11 @@ def _assign(
     if boxes.shape[1] == 0:  # nothing to gather from
         background = labels.new_zeros(boxes.shape[0], anchors.shape[0])
         return AnchorTargets(background, anchors.new_zeros(*background.shape, 4, dtype=torch.float32))
-    matches = match_anchors(pairwise_iou(boxes, anchors), labels >= 0, iou_threshold)
-    positive = matches >= 0
+    real = boxes.masked_fill((labels < 0).unsqueeze(-1), 0)  # a box without area overlaps nothing
+    matches = match_anchors(pairwise_iou(real, anchors), iou_threshold)
+    background = matches < 0
     gt = matches.clamp(min=0)  # any index will do where the result is masked
-    gt_labels = (labels.gather(1, gt) + 1).where(positive, 0)
+    gt_labels = (labels.gather(1, gt) + 1).masked_fill_(background, 0)
     gt_boxes = boxes.gather(1, gt.unsqueeze(-1).expand(-1, -1, 4))
-    gt_deltas = encode_boxes(gt_boxes, anchors, stds).where(positive.unsqueeze(-1), 0)
+    gt_deltas = encode_boxes(gt_boxes, anchors, stds).masked_fill_(background.unsqueeze(-1), 0)
     return AnchorTargets(gt_labels, gt_deltas)

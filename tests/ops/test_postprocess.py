@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from detection.ops.postprocess import select_detections
+from tests.benchmarks.counting import CountOperations, as_on_a_gpu
+from tests.benchmarks.detector_outputs import raw_predictions, ssd300_anchors, trained_logits
 
 STDS = (0.1, 0.1, 0.2, 0.2)
 SIZE = (120, 160)
@@ -155,3 +157,41 @@ def test_the_best_of_each_class_or_of_all_enter_suppression() -> None:
     nothing = torch.tensor([[[9.0, 0.0, 0.0]]])
     [empty] = select_detections(nothing, torch.zeros(1, 1, 4), anchors[:1], SIZE, STDS, topk_per_class=True)
     assert len(empty["boxes"]) == 0
+
+
+@pytest.mark.parametrize("topk_per_class", [False, True])
+@pytest.mark.parametrize("background", [-2.0, 2.0])
+@pytest.mark.parametrize("max_detections", [1, 3, 100])
+def test_more_candidates_are_taken_where_the_first_do_not_do(
+    max_detections: int, background: float, topk_per_class: bool
+) -> None:
+    # All anchors of one image are the same box, and its first candidates are of one class: one is left.
+    logits, deltas, anchors = random_outputs(4, background)
+    deltas[1], anchors[:] = 0, torch.tensor([10.0, 10, 60, 60])
+    logits[1, :, 1] += 5
+    found = select_detections(
+        logits, deltas, anchors, SIZE, STDS, 0.01, 0.45, 60, max_detections, topk_per_class
+    )
+    for image in range(3):
+        expected = naive_select(logits[image], deltas[image], anchors, 0.01, 0.45, 240, max_detections)
+        if not topk_per_class:
+            expected = naive_select(logits[image], deltas[image], anchors, 0.01, 0.45, 60, max_detections)
+        assert found[image]["labels"].tolist() == [label for _, label, _ in expected]
+        torch.testing.assert_close(found[image]["scores"], torch.tensor([score for score, _, _ in expected]))
+
+
+@pytest.mark.parametrize("topk_per_class", [False, True])
+def test_a_gpu_gets_the_same_in_operations_that_do_not_grow_with_the_batch(topk_per_class: bool) -> None:
+    anchors = ssd300_anchors()
+    counts, found = [], []
+    for batch_size in (2, 32):
+        logits = trained_logits(batch_size, len(anchors))
+        deltas = raw_predictions(batch_size, len(anchors))[1]
+        arguments = logits, deltas, anchors, (300, 300), STDS
+        with as_on_a_gpu(), CountOperations() as count:
+            found = select_detections(*arguments, topk_per_class=topk_per_class)
+        counts.append(count)
+    for gpu, cpu in zip(found, select_detections(*arguments, topk_per_class=topk_per_class), strict=True):
+        assert all(torch.equal(gpu[field], cpu[field]) for field in ("boxes", "scores", "labels"))
+    assert counts[1].kernels == counts[0].kernels <= 100
+    assert counts[1].syncs == counts[0].syncs <= 12, counts[1].reads
