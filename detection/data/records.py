@@ -11,6 +11,8 @@ Box = tuple[float, float, float, float]
 """``xyxy`` in pixels, 0-based."""
 
 MAX_REPORTED = 10
+# Pillow's own limit, which prediction raises: there an image is decoded once.
+_MAX_PIXELS = 178_956_970
 _EXIF_ORIENTATION = 0x0112
 _TURNED_BY_A_QUARTER = (5, 6, 7, 8)
 
@@ -73,11 +75,13 @@ def read_size(path: Path, upright: bool = False) -> tuple[int, int]:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 size = (image.height, image.width)
+                if image.height * image.width > _MAX_PIXELS:
+                    raise Image.DecompressionBombError
                 turned = upright and _orientation(image) in _TURNED_BY_A_QUARTER
     except Image.DecompressionBombError as error:
         raise AnnotationError(
-            f"{path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels, too many to "
-            "be decoded again and again: cut it into tiles, shrink it or unlist it"
+            f"{path} has more than {_MAX_PIXELS // 10**6} million pixels, too many to be decoded again and "
+            "again: cut it into tiles, shrink it or unlist it"
         ) from error
     except Exception as error:  # decoders fail in many ways on damaged files
         if isinstance(error, OSError) and error.errno is not None:
