@@ -1,27 +1,33 @@
 # Needs python3 (3.11 to 3.13) and make. Every target sets up .venv on its own.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+# Which of the versions that pyproject.toml allows: highest or lowest-direct.
+RESOLUTION ?= highest
+BIN := $(VENV)/bin
 # Two tests at a time, each on one core; those of one file share what they prepare.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 # torch and torchvision must come from the same package index, or torchvision's operators do not load.
-READY := .venv/.ready
+READY := $(VENV)/.ready
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 		{ echo "This project needs Python 3.11 to 3.13: make PYTHON=python3.12 <target>"; exit 1; }
-	@$(PYTHON) -m venv .venv || { echo "No venv module: install it (Debian: apt install python3-venv)."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "No venv module: install it (Debian: apt install python3-venv)."; exit 1; }
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[dev]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --resolution $(RESOLUTION) --python $(BIN)/python --editable '.[dev]'
 	@touch $@
 
-.PHONY: demo test test-slow benchmark lint format type-check all-checks clean help
+.PHONY: demo test test-lowest test-slow benchmark lint format type-check all-checks clean help
 
 demo: $(READY) ## Train a small SSD on generated images and test it (a few minutes)
 	$(BIN)/python train.py experiment=quickstart
 
 test: $(READY) ## Run the tests (about ten minutes on two cores)
 	$(PYTEST) -m "not slow"
+
+test-lowest: ## Run the tests with the oldest versions that pyproject.toml allows, in .venv-lowest
+	$(MAKE) test VENV=.venv-lowest RESOLUTION=lowest-direct
 
 test-slow: $(READY) ## Run the tests that take minutes each
 	$(PYTEST) -m slow
@@ -43,7 +49,7 @@ type-check: $(READY) ## Check types
 all-checks: lint type-check test ## Everything a commit must pass
 
 clean: ## Remove the environment and the caches; runs and data stay
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
