@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from detection.models.backbones.base import Backbone
+from detection.models.backbones.folding import fold_batchnorms
 from detection.models.backbones.weights import load_submodule, read_weights
 
 # IMAGENET1K_V1 are the weights that the published detection recipes start from.
@@ -67,6 +68,7 @@ class ResNetBackbone(Backbone):
         if dilated:
             self.layer3[0].conv1.stride = (1, 1)
             self.layer3[0].downsample[0].stride = (1, 1)
+        fold_batchnorms(self)
         self.channels = tuple(64 * 2**tap * expansion for tap in _TAPS[self.strides])
         self.train()
 

@@ -163,14 +163,14 @@ class TorchvisionTask(DetectionTask):
 
     def training_step(self, batch: PaddedBatch | ListBatch, batch_idx: int) -> Tensor:
         """Let torchvision compute its losses; their sum is trained."""
-        losses = self.network(_images(batch), _targets(batch))
+        losses = self.network(images_of(batch), targets_of(batch))
         loss = torch.stack(list(losses.values())).sum()
         self.log_losses({"loss": loss}, batch_size=len(batch.images))
         return loss
 
     def predict_step(self, batch: PaddedBatch | ListBatch, batch_idx: int = 0) -> list[Detections]:
         """Detections of each image, in its original pixels."""
-        images = _images(batch)
+        images = images_of(batch)
         found = self.network(images)
         originals = [target["size"] for target in self._original_targets(batch)]  # type: ignore[arg-type]
         return [
@@ -198,11 +198,11 @@ class TorchvisionTask(DetectionTask):
         raise NotImplementedError("torchvision's detectors assign their targets themselves")
 
 
-def _images(batch: PaddedBatch | ListBatch) -> list[Tensor]:
+def images_of(batch: PaddedBatch | ListBatch) -> list[Tensor]:
     return [image.float() / 255 for image in batch.images]
 
 
-def _targets(batch: PaddedBatch | ListBatch) -> list[dict[str, Tensor]]:
+def targets_of(batch: PaddedBatch | ListBatch) -> list[dict[str, Tensor]]:
     if isinstance(batch, PaddedBatch):
         pairs = [
             (boxes[labels >= 0], labels[labels >= 0])
