@@ -4,18 +4,19 @@ A configuration here is what YAML holds: nested dicts and lists of plain values.
 will become a call of that target; its other keys are the arguments. All mistakes are reported together.
 """
 
-import difflib
 import importlib
 import inspect
 import json
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from inspect import Parameter
 from types import ModuleType
 from typing import Any, NamedTuple, get_args
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import SchemaError
+
+from detection.suggestions import did_you_mean, join
 
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
@@ -59,27 +60,6 @@ def check_config(config: Mapping[str, Any]) -> list[str]:
     return list(_check(config, path="", complete=True))
 
 
-def suggest_keys(unknown: str, config: Mapping[str, Any]) -> list[str]:
-    """Find the keys that a mistyped override may have meant.
-
-    Args:
-        unknown: A dotted key that the configuration does not have, such as ``data.batchsize``.
-        config: The whole configuration.
-
-    Returns:
-        Up to three dotted keys, nearest first.
-    """
-
-    def similarity(key: str) -> float:
-        whole = _ratio(unknown, key)
-        # The last part is what one remembers: "lr" should find "model.optimizer.lr".
-        last = _ratio(unknown.rpartition(".")[2], key.rpartition(".")[2])
-        return max(whole, (whole + last) / 2)
-
-    ranked = sorted(((similarity(key), key) for key in _dotted_keys(config, "")), key=lambda item: -item[0])
-    return [key for score, key in ranked[:3] if score >= 0.6]
-
-
 def _check(value: Any, path: str, complete: bool) -> Iterator[str]:
     """Check what is below ``path``; ``complete`` says whether required arguments must be there."""
     if isinstance(value, Mapping):
@@ -87,10 +67,10 @@ def _check(value: Any, path: str, complete: bool) -> Iterator[str]:
             yield from _check_node(value, path, complete)
         else:
             for key, child in value.items():
-                yield from _check(child, _join(path, key), complete)
+                yield from _check(child, join(path, key), complete)
     elif isinstance(value, list | tuple):
         for index, child in enumerate(value):
-            yield from _check(child, _join(path, index), complete)
+            yield from _check(child, join(path, index), complete)
 
 
 def _check_node(node: Mapping[str, Any], path: str, complete: bool) -> Iterator[str]:
@@ -105,10 +85,10 @@ def _check_node(node: Mapping[str, Any], path: str, complete: bool) -> Iterator[
         if key in _HYDRA_KEYS:
             continue
         if target is not None and key == "_args_":
-            yield from _check_positional(value, target, _join(path, key))
+            yield from _check_positional(value, target, join(path, key))
         elif target is not None:
-            yield from _check_named(key, value, target, _join(path, key))
-        yield from _check(value, _join(path, key), complete and node.get("_recursive_", True))
+            yield from _check_named(key, value, target, join(path, key))
+        yield from _check(value, join(path, key), complete and node.get("_recursive_", True))
     if target is not None:
         must_be_complete = complete and not node.get("_partial_", False)
         yield from _check_binding(node, target, path, must_be_complete)
@@ -118,7 +98,7 @@ def _check_named(key: str, value: Any, target: _Target, path: str) -> Iterator[s
     if key in target.named:
         yield from _check_type(value, target.named[key], path)
     elif not target.accepts(Parameter.VAR_KEYWORD):
-        yield f"{path}: {target.name} has no argument '{key}'{_did_you_mean(key, target.named)}"
+        yield f"{path}: {target.name} has no argument '{key}'{did_you_mean(key, target.named)}"
 
 
 def _check_positional(values: list[Any], target: _Target, path: str) -> Iterator[str]:
@@ -126,7 +106,7 @@ def _check_positional(values: list[Any], target: _Target, path: str) -> Iterator
         expected = len(target.positional)
         yield f"{path}: {target.name} takes {expected} positional arguments, got {len(values)}"
     for index, (value, parameter) in enumerate(zip(values, target.positional, strict=False)):
-        yield from _check_type(value, parameter, _join(path, index))
+        yield from _check_type(value, parameter, join(path, index))
 
 
 def _check_binding(node: Mapping[str, Any], target: _Target, path: str, complete: bool) -> Iterator[str]:
@@ -134,11 +114,11 @@ def _check_binding(node: Mapping[str, Any], target: _Target, path: str, complete
     filled = {parameter.name for parameter in target.positional[: len(node.get("_args_", []))]}
     for parameter in target.parameters:
         if parameter.name in filled and parameter.name in node:
-            yield f"{_join(path, parameter.name)}: given twice, by name and in _args_"
+            yield f"{join(path, parameter.name)}: given twice, by name and in _args_"
         given = parameter.name in filled or parameter.name in node
         optional = parameter.default is not Parameter.empty or parameter.kind in _VARIADIC
         if complete and not given and not optional:
-            yield f"{_join(path, parameter.name)}: missing, {target.name} needs it"
+            yield f"{join(path, parameter.name)}: missing, {target.name} needs it"
 
 
 def _check_type(value: Any, parameter: Parameter, path: str) -> Iterator[str]:
@@ -183,7 +163,7 @@ def _locate(name: str) -> Callable[..., Any]:
         if not hasattr(found, part) and part in submodules:
             importlib.import_module(f"{path}.{part}")
         if not hasattr(found, part):
-            raise ImportError(f"{path} has no '{part}'{_did_you_mean(part, [*dir(found), *submodules])}")
+            raise ImportError(f"{path} has no '{part}'{did_you_mean(part, [*dir(found), *submodules])}")
         found, path = getattr(found, part), f"{path}.{part}"
     if isinstance(found, ModuleType) or not callable(found):
         raise ImportError("it is not a class or a function")
@@ -195,23 +175,3 @@ def _has_target(value: Any) -> bool:
     if isinstance(value, Mapping):
         return "_target_" in value or any(_has_target(child) for child in value.values())
     return isinstance(value, list | tuple) and any(_has_target(child) for child in value)
-
-
-def _dotted_keys(config: Mapping[str, Any], path: str) -> Iterator[str]:
-    for key, value in config.items():
-        yield _join(path, key)
-        if isinstance(value, Mapping):
-            yield from _dotted_keys(value, _join(path, key))
-
-
-def _did_you_mean(word: str, names: Iterable[str]) -> str:
-    nearest = difflib.get_close_matches(word, list(names), n=1)
-    return f"; did you mean '{nearest[0]}'?" if nearest else ""
-
-
-def _ratio(a: str, b: str) -> float:
-    return difflib.SequenceMatcher(None, a, b).ratio()
-
-
-def _join(path: str, key: object) -> str:
-    return f"{path}.{key}" if path else str(key)

@@ -4,7 +4,6 @@ import hydra
 from omegaconf import DictConfig
 
 from detection.cli import CONF, checked_config, errors_in_a_sentence, run_with_hints
-from detection.config import check_config
 
 # Each format, and the choice of conf/data that reads it.
 DATA = {"voc": "voc_custom", "coco": "coco", "yolo": "yolo"}
@@ -21,6 +20,7 @@ def main(cfg: DictConfig) -> None:
     del arguments["from"]
     with errors_in_a_sentence():
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
+        from detection.config import check_config
         from detection.data.conversion import convert
 
         errors = check_config({"_target_": "detection.data.conversion.convert", **arguments})

@@ -10,7 +10,6 @@ from omegaconf import DictConfig
 
 from detection.checkpoints import load_detector, open_split, with_inputs_of
 from detection.cli import CONF, checked_config, errors_in_a_sentence, quieten_lightning, run_with_hints
-from detection.config import check_config
 from detection.exporting.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="export")
 def main(cfg: DictConfig) -> None:
     """Run as configured."""
+    from detection.config import check_config
+
     config = checked_config(cfg)
     own = {field.name: config[field.name] for field in fields(Settings)}
     errors = check_config({"_target_": "detection.exporting.settings.Settings", **own})

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from detection.config import check_config, suggest_keys
+from detection.config import check_config
 
 MODULE = """
 from __future__ import annotations
@@ -265,41 +265,6 @@ def test_optimizer_node() -> None:
     assert errors[0].startswith("optimizer.lr: expected ")
     assert errors[0].endswith(", got 'abc'")
     assert errors[1] == "optimizer.momentun: SGD has no argument 'momentun'; did you mean 'momentum'?"
-
-
-CONFIG = {
-    "data": {"batch_size": 32, "num_workers": 4, "root": "x"},
-    "trainer": {"max_epochs": 3, "devices": 1},
-    "model": {"optimizer": {"lr": 0.1, "momentum": 0.9}},
-    "seed": 233,
-}
-
-
-@pytest.mark.parametrize(
-    ("unknown", "nearest"),
-    [
-        ("data.batchsize", "data.batch_size"),
-        ("trainer.max_epoch", "trainer.max_epochs"),
-        ("trainer.epochs", "trainer.max_epochs"),
-        ("dta.batch_size", "data.batch_size"),
-        ("loader.batch_size", "data.batch_size"),
-        ("batch_size", "data.batch_size"),
-        ("optimizer.lr", "model.optimizer.lr"),
-        ("lr", "model.optimizer.lr"),
-        ("modle.optimizer.momentum", "model.optimizer.momentum"),
-        ("sed", "seed"),
-        ("trainr", "trainer"),
-    ],
-)
-def test_suggest_keys(unknown: str, nearest: str) -> None:
-    suggestions = suggest_keys(unknown, CONFIG)
-    assert suggestions[0] == nearest
-    assert len(suggestions) <= 3
-
-
-def test_no_suggestion_for_something_else() -> None:
-    assert suggest_keys("zzz.qqq", CONFIG) == []
-    assert suggest_keys("seed", {}) == []
 
 
 def test_import_does_not_load_torch() -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from detection.cli import model_config
-from detection.config import check_config, suggest_keys
+from detection.config import check_config
+from detection.suggestions import suggest_keys
 
 CONF = Path(__file__).parent.parent / "conf"
 FUZZ = settings(max_examples=30, derandomize=True, deadline=None, database=None)

@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -44,22 +45,13 @@ def coco_ap(
     engine = import_engine()
     if len(detections) != len(targets):
         raise ValueError(f"{len(detections)} detections for {len(targets)} targets: need one per image")
-    found = [
-        {**annotation, "score": score}
-        for image, prediction in enumerate(detections)
-        for annotation, score in zip(
-            _annotations(image, prediction["boxes"], prediction["labels"]),
-            prediction["scores"].tolist(),
-            strict=True,
-        )
-    ]
-    existing = [
-        {**annotation, "iscrowd": int(crowd and difficult)}
-        for image, target in enumerate(targets)
-        for annotation, difficult in zip(
-            _annotations(image, target["boxes"], target["labels"]), target["difficult"].tolist(), strict=True
-        )
-    ]
+    found = _annotations(detections)
+    for annotation, score in zip(found, _flat([item["scores"] for item in detections]), strict=True):
+        annotation["score"] = score
+    existing = _annotations(targets)
+    if crowd:
+        for annotation, marked in zip(existing, _flat([item["difficult"] for item in targets]), strict=True):
+            annotation["iscrowd"] = int(marked)
     evaluation = engine.COCOeval_faster(
         engine.COCO(_dataset(existing, len(targets), num_classes)),
         engine.COCO(_dataset(found, len(targets), num_classes)),
@@ -85,25 +77,37 @@ def import_engine() -> ModuleType:
     return engine
 
 
-def _annotations(image: int, boxes: Tensor, labels: Tensor) -> list[dict[str, Any]]:
+def _annotations(images: Sequence[Detections] | Sequence[Target]) -> list[dict[str, Any]]:
+    """All boxes as COCO's annotations, made in one go: there may be half a million."""
+    if not images:
+        return []
+    boxes = torch.cat([item["boxes"] for item in images]).double().numpy()
+    boxes[:, 2:] -= boxes[:, :2]
+    columns = (
+        np.repeat(np.arange(len(images)), [len(item["boxes"]) for item in images]).tolist(),
+        _flat([item["labels"] for item in images]),
+        boxes.tolist(),
+        boxes[:, 2:].prod(axis=1).tolist(),
+    )
     return [
-        {
-            "image_id": image,
-            "category_id": label,
-            "bbox": [x1, y1, x2 - x1, y2 - y1],
-            "area": (x2 - x1) * (y2 - y1),
-            "iscrowd": 0,
-        }
-        for (x1, y1, x2, y2), label in zip(boxes.tolist(), labels.tolist(), strict=True)
+        # Ids count from 1: the engine takes 0 for "no match".
+        {"id": i, "image_id": image, "category_id": label, "bbox": box, "area": area, "iscrowd": 0}
+        for i, (image, label, box, area) in enumerate(zip(*columns, strict=True), start=1)
     ]
+
+
+def _flat(columns: Sequence[Tensor]) -> list[Any]:
+    if not columns:
+        return []
+    values: list[Any] = torch.cat(list(columns)).numpy().tolist()  # several times as fast as a tensor's own
+    return values
 
 
 def _dataset(annotations: list[dict[str, Any]], num_images: int, num_classes: int) -> dict[str, Any]:
     return {
         "images": [{"id": image} for image in range(num_images)],
         "categories": [{"id": label, "name": str(label)} for label in range(num_classes)],
-        # Ids count from 1: the engine takes 0 for "no match".
-        "annotations": [{**annotation, "id": i} for i, annotation in enumerate(annotations, start=1)],
+        "annotations": annotations,
     }
 
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from filelock import FileLock, Timeout
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
@@ -69,6 +68,9 @@ class StudySweeper(Sweeper):
         Raises:
             SystemExit: when another process works on the study, or the search space changed.
         """
+        # Hydra imports every sweeper at every start; what it needs waits until it works.
+        from filelock import FileLock, Timeout
+
         assert self.config is not None
         assert self.hydra_context is not None
         folder = Path(self.config.hydra.sweep.dir)

@@ -1,0 +1,48 @@
+"""What somebody who mistyped a name may have meant."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+
+def suggest_keys(unknown: str, config: Mapping[str, Any]) -> list[str]:
+    """Find the keys that a mistyped override may have meant.
+
+    Args:
+        unknown: A dotted key that the configuration does not have, such as ``data.batchsize``.
+        config: The whole configuration.
+
+    Returns:
+        Up to three dotted keys, nearest first.
+    """
+
+    def similarity(key: str) -> float:
+        whole = _ratio(unknown, key)
+        # The last part is what one remembers: "lr" should find "model.optimizer.lr".
+        last = _ratio(unknown.rpartition(".")[2], key.rpartition(".")[2])
+        return max(whole, (whole + last) / 2)
+
+    ranked = sorted(((similarity(key), key) for key in _dotted_keys(config, "")), key=lambda item: -item[0])
+    return [key for score, key in ranked[:3] if score >= 0.6]
+
+
+def did_you_mean(word: str, names: Iterable[str]) -> str:
+    """A question with the nearest name, to be put behind a refusal; empty when none is near."""
+    nearest = difflib.get_close_matches(word, list(names), n=1)
+    return f"; did you mean '{nearest[0]}'?" if nearest else ""
+
+
+def join(path: str, key: object) -> str:
+    """The dotted path of what ``key`` names below ``path``."""
+    return f"{path}.{key}" if path else str(key)
+
+
+def _dotted_keys(config: Mapping[str, Any], path: str) -> Iterator[str]:
+    for key, value in config.items():
+        yield join(path, key)
+        if isinstance(value, Mapping):
+            yield from _dotted_keys(value, join(path, key))
+
+
+def _ratio(a: str, b: str) -> float:
+    return difflib.SequenceMatcher(None, a, b).ratio()
