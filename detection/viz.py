@@ -6,17 +6,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from matplotlib import color_sequences
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from detection.colours import Colour, class_colour, colour_of_letters
 from detection.types import Detections, Target
 
-_COLOURS = color_sequences["tab20"]
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _LABEL_ROOM = 0.06  # of the image's height: what a label above a box takes in most figures
 
 
@@ -67,7 +65,7 @@ def plot_bbox(
         text = " ".join([name] * bool(name) + ([] if score is None else [f"{score:.2f}"]))
         # A label above a box at the top of the image would be cut off: it goes inside.
         room_above = box[1] > _LABEL_ROOM * pixels.shape[0]
-        _draw_box(ax, box, text, _COLOURS[label % len(_COLOURS)], "bottom" if room_above else "top")
+        _draw_box(ax, box, text, class_colour(label), "bottom" if room_above else "top")
     return ax
 
 
@@ -84,7 +82,7 @@ def _draw_box(
     ax: Axes,
     box: NDArray[np.float64],
     text: str,
-    colour: tuple[float, float, float],
+    colour: Colour,
     alignment: Literal["bottom", "top"],
 ) -> None:
     x1, y1, x2, y2 = box
@@ -95,7 +93,7 @@ def _draw_box(
             y1,
             text,
             fontsize=7,
-            color="black" if np.dot(colour, _LUMA) > 0.65 else "white",
+            color=colour_of_letters(colour),
             verticalalignment=alignment,
             bbox={"facecolor": colour, "edgecolor": "none", "pad": 1},
             clip_on=True,

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from detection.colours import class_colour
 from detection.types import Detections, Target
 from detection.viz import plot_bbox, plot_curves, plot_predictions
 
@@ -83,7 +84,8 @@ def test_padding_is_left_out() -> None:
 def test_a_class_has_one_colour() -> None:
     ax = plot_bbox(grey(), BOXES, labels=[0, 1, 0])
     first, second, third = (to_rgb(patch.get_edgecolor()) for patch in ax.patches)
-    assert first == third != second
+    assert first == third == class_colour(0)  # as in the pictures of predict
+    assert second == class_colour(1)
     assert len(drawn(plot_bbox(grey(), BOXES, labels=[19, 20, 500]))) == 3  # more classes than colours
 
 

@@ -6,15 +6,12 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from detection.colours import Colour, class_colour, colour_of_letters
 from detection.types import Detections
 
-# Twenty colours told apart on photos, strong ones first; a class keeps its colour in every image.
-_COLOURS = (*mpl.color_sequences["tab20"][::2], *mpl.color_sequences["tab20"][1::2])
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _FONT = Path(mpl.get_data_path(), "fonts/ttf/DejaVuSans.ttf")
 _SMALLEST_FONT = 10  # pixels: below, letters cannot be told apart
 
@@ -43,11 +40,11 @@ def draw_detections(
     labels = detections["labels"].tolist()
     items = zip(detections["boxes"].tolist(), detections["scores"].tolist(), labels, strict=True)
     for box, score, label in reversed(list(items)):
-        colour = _colour(label)
+        colour = class_colour(label)
         x1, y1, x2, y2 = map(round, box)
         # A box at the border is drawn on the last pixel, not beyond it.
         x2, y2 = max(x1, min(x2, canvas.width - 1)), max(y1, min(y2, canvas.height - 1))
-        draw.rectangle((x1, y1, x2, y2), outline=colour, width=line)
+        draw.rectangle((x1, y1, x2, y2), outline=_in_bytes(colour), width=line)
         _draw_label(draw, canvas.size, (x1, y1), f"{class_names[label]} {score:.2f}", colour, font)
     return np.asarray(canvas)
 
@@ -57,7 +54,7 @@ def _draw_label(
     size: tuple[int, int],
     corner: tuple[int, int],
     text: str,
-    colour: tuple[int, int, int],
+    colour: Colour,
     font: ImageFont.FreeTypeFont,
 ) -> None:
     margin = max(1, round(font.size / 8))
@@ -69,13 +66,12 @@ def _draw_label(
     x = max(0, min(corner[0], size[0] - width))
     y = corner[1] - height if corner[1] >= height else corner[1]
     y = max(0, min(y, size[1] - height))
-    draw.rectangle((x, y, x + width - 1, y + height - 1), fill=colour)
-    light = np.dot(colour, _LUMA) > 0.55 * 255
-    draw.text((x + margin, y), text, fill="black" if light else "white", font=font)
+    draw.rectangle((x, y, x + width - 1, y + height - 1), fill=_in_bytes(colour))
+    draw.text((x + margin, y), text, fill=colour_of_letters(colour), font=font)
 
 
-def _colour(label: int) -> tuple[int, int, int]:
-    red, green, blue = (round(255 * value) for value in to_rgb(_COLOURS[label % len(_COLOURS)]))
+def _in_bytes(colour: Colour) -> tuple[int, int, int]:
+    red, green, blue = (round(255 * value) for value in colour)
     return red, green, blue
 
 

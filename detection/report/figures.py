@@ -93,7 +93,9 @@ def _precision_recall(figure: Figure, theme: Theme, analysis: Analysis, names: l
         ax.set(xlim=(0, 1), ylim=(0, 1.02), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
         ax.grid(True)
         if np.isfinite(ap):
-            recall, precision = curve.recall, curve.precision
+            # The first detection already has a recall; up to there its precision is the best there is.
+            recall = np.concatenate(([0.0], curve.recall))
+            precision = np.concatenate((curve.precision[:1], curve.precision)) if len(curve.recall) else [0.0]
             ax.fill_between(recall, precision, color=theme.main, alpha=0.18, linewidth=0)
             ax.plot(recall, precision, color=theme.main, linewidth=1.4)
             point = analysis.points[label]
