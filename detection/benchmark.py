@@ -12,7 +12,7 @@ from detection.cli import (
     CONF,
     checked_config,
     errors_in_a_sentence,
-    model_config,
+    make_data_and_task,
     quieten_lightning,
     run_with_hints,
 )
@@ -62,12 +62,7 @@ def _measure(config: dict[str, Any]) -> "list[Measurement]":
 
     warmup, batches = config["warmup"], config["batches"]
     pl.seed_everything(config["seed"], workers=True, verbose=False)
-    datamodule = instantiate(config["data"])
-    datamodule.prepare_data()
-    datamodule.setup()
-    task = instantiate(model_config(config, datamodule.class_names, None))
-    if datamodule.targets_in_workers:
-        datamodule.assign = task.assigner(datamodule.size)
+    datamodule, task = make_data_and_task(config)
 
     rows = [measure_loader(datamodule.train_dataloader(), warmup, batches)]
     rows.append(_steps("training", config, lambda trainer: trainer.fit(task, datamodule=datamodule)))

@@ -24,6 +24,9 @@ from detection.suggestions import suggest_keys
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
+    from detection.data.datamodule import DetectionDataModule
+    from detection.tasks.base import DetectionTask
+
 CONF = Path(__file__).parent.parent / "conf"
 
 OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
@@ -210,6 +213,17 @@ def make_trainer(config: dict[str, Any]) -> "pl.Trainer":
     loggers = [instantiate(logger) for logger in config["logger"].values()]
     complete: pl.Trainer = instantiate(config["trainer"], callbacks=callbacks, logger=loggers)
     return complete
+
+
+def make_data_and_task(config: dict[str, Any]) -> "tuple[DetectionDataModule, DetectionTask]":
+    """Make the data, ready to be loaded, and a new task for its classes: what is measured and compared."""
+    datamodule: DetectionDataModule = instantiate(config["data"])
+    datamodule.prepare_data()
+    datamodule.setup()
+    task: DetectionTask = instantiate(model_config(config, datamodule.class_names, None))
+    if datamodule.targets_in_workers:
+        datamodule.assign = task.assigner(datamodule.size)
+    return datamodule, task
 
 
 def checkpoint_to_go_on_from(config: dict[str, Any], model: dict[str, Any]) -> tuple[Path | None, str]:

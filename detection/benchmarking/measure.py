@@ -41,7 +41,7 @@ def measure_loader(loader: DataLoader[Any], warmup: int, batches: int) -> Measur
 
 def measure(
     name: str,
-    run: Callable[[], None],
+    run: Callable[[], object],
     warmup: int,
     batches: int,
     batch_size: Callable[[], int],

@@ -14,9 +14,10 @@ from omegaconf import open_dict
 
 from detection.benchmarking.steps import StepTimes
 from detection.callbacks.progress import progress_bar
-from detection.cli import CONF, checked_config, model_config, quieten_lightning
+from detection.cli import CONF, checked_config, make_data_and_task, quieten_lightning
+from detection.tasks.base import DetectionTask
 
-Replace = Callable[[pl.LightningModule, dict[str, Any]], pl.LightningModule]
+Replace = Callable[[DetectionTask, dict[str, Any]], DetectionTask]
 
 
 def train_one(overrides: Sequence[str], seed: int, replace: Replace | None = None) -> dict[str, float]:
@@ -36,10 +37,7 @@ def train_one(overrides: Sequence[str], seed: int, replace: Replace | None = Non
     config = checked_config(cfg)
     quieten_lightning()
     pl.seed_everything(seed, workers=True, verbose=False)
-    datamodule = instantiate(config["data"])
-    datamodule.prepare_data()
-    datamodule.setup()
-    task = instantiate(model_config(config, datamodule.class_names, None))
+    datamodule, task = make_data_and_task(config)
     if replace:
         task = replace(task, config)
     times = StepTimes()
