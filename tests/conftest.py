@@ -1,11 +1,15 @@
 """What every test needs."""
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 CONF = Path(__file__).parent.parent / "conf"
+
+# A suite in the background (nohup, "&" in a script) ignores Ctrl-C, and so would the processes of its tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

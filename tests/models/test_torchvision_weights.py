@@ -158,7 +158,7 @@ def test_the_published_file_has_older_names_and_batch_norms_without_eps() -> Non
     overwrite_eps(published, 0.0)
     for module in published.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.eps = 0.0
+            module.eps = 1e-30  # nothing beside a variance; torch 2.11 takes no zero
 
     state = as_published(published.state_dict())
     assert {"rpn.head.conv.weight", "backbone.fpn.inner_blocks.0.weight"} <= set(state)
