@@ -85,7 +85,7 @@ def read_size(path: Path, upright: bool = False) -> tuple[int, int]:
         ) from error
     except Exception as error:  # decoders fail in many ways on damaged files
         if isinstance(error, OSError) and error.errno is not None:
-            # It is missing or closed to us. Some decoders name the target of a link, which is not what is listed.
+            # It is missing or closed to us. Some decoders name the target of a link, not what is listed.
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise AnnotationError(f"{path} is not an image that can be read: replace it or unlist it") from error
     return size[::-1] if turned else size
