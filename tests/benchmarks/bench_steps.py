@@ -1,5 +1,6 @@
 """Rows 12 and 13: whole training steps on a CPU, forward, backward and update."""
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -50,6 +51,7 @@ def _against(
 ) -> Iterator[Result]:
     task, _ = make_task(experiment, Way("ours", theirs=False, channels_last=True, compiled=False))
     theirs = partial(_their_step, peer.train(), images_of(batch), targets_of(batch), _sgd(peer))
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     task.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     task.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
     task.train()
