@@ -1,6 +1,7 @@
 """One training of a comparison: fit, validate once at the end, tell the figures."""
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -74,7 +75,8 @@ class Record:
     def __init__(self, name: str, overrides: Sequence[str]) -> None:
         self.overrides = list(overrides)
         self.rows: list[dict[str, Any]] = []
-        self.path = Path("runs", name, f"{time.strftime('%Y-%m-%d_%H-%M-%S')}.json")
+        # Two may start in the same second.
+        self.path = Path("runs", name, f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{os.getpid()}.json")
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
     def add(self, name: str, seed: int, figures: dict[str, float]) -> None:
