@@ -57,7 +57,7 @@ def write_list(problems: Mapping[str, Sequence[str]], path: Path) -> None:
         problems: what is wrong with the images of each split.
         path: the file; it is not made where there is nothing to list.
     """
-    lines = [f"{split}: {problem}" for split, found in problems.items() for problem in found]
+    lines = _lines(problems)
     if lines:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -69,7 +69,7 @@ def beginning(problems: Mapping[str, Sequence[str]], path: Path) -> str:
         problems: what is wrong with the images of each split.
         path: the file with all of them.
     """
-    lines = [f"{split}: {problem}" for split, found in problems.items() for problem in found]
+    lines = _lines(problems)
     if not lines:
         return ""
     counts = ", ".join(f"{len(found)} of {split}" for split, found in problems.items() if found)
@@ -79,3 +79,7 @@ def beginning(problems: Mapping[str, Sequence[str]], path: Path) -> str:
         f"Left out, because they cannot be used: {counts}. Figures are those of the images that are left. "
         f"All are listed in {path}:\n  {shown}{more}"
     )
+
+
+def _lines(problems: Mapping[str, Sequence[str]]) -> list[str]:
+    return [f"{split}: {problem}" for split, found in problems.items() for problem in found]

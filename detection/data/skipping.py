@@ -13,11 +13,8 @@ from detection.types import Sample
 _MAX_IN_A_ROW = 20
 
 
-class Replaced(Dataset[Sample]):
-    """For training: the next usable image of the set stands in for an unusable one.
-
-    Which image that is depends on the data alone, so neither the number of workers nor that of processes
-    changes what is trained on, and no step has fewer images. Unusable images are marked in the dataset.
+class _Marking:
+    """Reads images, and marks in their dataset which of them cannot be used.
 
     Args:
         dataset: the images.
@@ -28,6 +25,24 @@ class Replaced(Dataset[Sample]):
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+    def _read(self, index: int) -> Sample:
+        try:
+            return self.dataset[index]
+        except ImageError:
+            self.dataset.unusable[index] = True
+            raise
+
+
+class Replaced(_Marking, Dataset[Sample]):
+    """For training: the next usable image of the set stands in for an unusable one.
+
+    Which image that is depends on the data alone, so neither the number of workers nor that of processes
+    changes what is trained on, and no step has fewer images. Unusable images are marked in the dataset.
+
+    Args:
+        dataset: the images.
+    """
 
     def seed(self, seed: int) -> None:
         """Fix the random state of the next sample."""
@@ -41,14 +56,13 @@ class Replaced(Dataset[Sample]):
         """
         for offset in range(_MAX_IN_A_ROW):
             try:
-                return self.dataset[(index + offset) % len(self)]
+                return self._read((index + offset) % len(self))
             except ImageError as error:
-                self.dataset.unusable[(index + offset) % len(self)] = True
                 last = error
         raise ImageError(f"{_MAX_IN_A_ROW} images in a row cannot be used, which is no accident: {last}")
 
 
-class LeftOut(Dataset[Sample | None]):
+class LeftOut(_Marking, Dataset[Sample | None]):
     """For evaluation: None in place of an unusable image, which is marked in the dataset.
 
     No other image may stand in, for it would be counted twice. The figures are those of the images that are
@@ -59,18 +73,11 @@ class LeftOut(Dataset[Sample | None]):
         dataset: the images.
     """
 
-    def __init__(self, dataset: DetectionDataset) -> None:
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
     def __getitem__(self, index: int) -> Sample | None:
         """Decode one image, if that can be done."""
         try:
-            return self.dataset[index]
+            return self._read(index)
         except ImageError:
-            self.dataset.unusable[index] = True
             return None
 
 
