@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
 from detection.models.backbones.base import Backbone
+from detection.models.backbones.depthwise import keep_strided_depthwise_in_float32
 from detection.models.backbones.folding import fold_batchnorms
 from detection.models.backbones.weights import load_submodule, read_weights
 
@@ -52,6 +53,7 @@ class MobileNetV2Backbone(Backbone):
             state = read_weights(weights, MobileNet_V2_Weights.IMAGENET1K_V1)
             load_submodule(self.features, state, weights)
         fold_batchnorms(self.features)
+        keep_strided_depthwise_in_float32(self.features)
         self.train()
 
     def blocks(self) -> Sequence[nn.Module]:

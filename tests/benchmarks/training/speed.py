@@ -165,25 +165,24 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def train(
-    task: DetectionTask, batch: Any, precision: Any, device: str, steps: int, measure: Measure
-) -> float:
-    """Images per second of training steps, from the batch on the device to updated weights."""
+def fit(
+    task: DetectionTask, batch: Any, precision: Any, device: str, steps: int, callback: pl.Callback
+) -> None:
+    """Train on one batch that lies on the device already, again and again."""
     trainer = pl.Trainer(
         accelerator="gpu" if device == "cuda" else "cpu",
         devices=1,
         precision=precision,
-        max_steps=measure.warmup + steps,
-        callbacks=[measure],
+        max_steps=steps,
+        callbacks=[callback],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    batches: Any = [batch] * (measure.warmup + steps)
+    batches: Any = [batch] * steps
     trainer.fit(task, DataLoader(batches, batch_size=None))
-    return steps * len(batch.images) / measure.seconds
 
 
 def predict_speed(task: DetectionTask, batch: Any, autocast: Any, warmup: int, steps: int) -> float:
@@ -214,6 +213,12 @@ def matmul_flops(device: torch.device, dtype: torch.dtype, side: int) -> float:
     return 2 * side**3 / best
 
 
+def quiet() -> None:
+    """No notices of Lightning's between the rows."""
+    quieten_lightning()
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+
+
 def measure(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """One row per network, precision and way."""
     device = torch.device(arguments.device)
@@ -230,8 +235,9 @@ def measure(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 autocast = torch.autocast(device.type, dtype) if precision != "32-true" else nullcontext()
                 seen = Measure(arguments.warmup, look=not way.compiled)
                 steps = arguments.steps
+                fit(task, batch, precision, arguments.device, arguments.warmup + steps, seen)
                 figures = {
-                    "training": train(task, batch, precision, arguments.device, steps, seen),
+                    "training": steps * len(batch.images) / seen.seconds,
                     "inference": predict_speed(task.to(device), batch, autocast, arguments.warmup, steps),
                 }
                 flops = seen.flops or flops  # a compiled network computes what it did before
@@ -264,8 +270,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--matmul", type=int, default=8192, help="side of the matrix product to compare with")
     parser.add_argument("--no-compile", dest="compile", action="store_false")
     arguments = parser.parse_args(words)
-    quieten_lightning()
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    quiet()
     on = torch.cuda.get_device_name() if arguments.device == "cuda" else "CPU"
     about = {
         "on": on,
