@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.training import ablation, against_torchvision, speed
+from tests.benchmarks.training import ablation, against_torchvision, gpu
 
 SMALL = (
     "trainer=cpu",
@@ -47,29 +47,43 @@ def test_chosen_parts_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ]
 
 
-def test_both_detectors_are_timed_on_the_same_tensors(
+def test_one_command_measures_all_that_wants_a_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    small = (
-        "--device",
-        "cpu",
-        "--batch",
-        "2",
-        "--warmup",
-        "2",
-        "--steps",
-        "1",
-        "--matmul",
-        "256",
-        "--no-compile",
-    )
-    speed.main([*small, "--experiments", "quickstart"])
-    [path] = (tmp_path / "runs/speed").iterdir()
-    rows = json.loads(path.read_text())["rows"]
+    small = ["--device", "cpu", "--batch", "2", "--warmup", "2", "--steps", "1", "--matmul", "256"]
+    small += ["--no-compile", "--experiments", "quickstart", "--trained", "quickstart", "--workers", "0"]
+    data = ["data.num_train=32", "data.num_val=4", "data.num_test=1"]
+    gpu.main([*small, "--epochs", "1", f"data.root={tmp_path}/data", *data])
+    [path] = (tmp_path / "runs/gpu").iterdir()
+    found = json.loads(path.read_text())
+    rows = found["speed"]["rows"]
     assert len(rows) == 2 * 3 * 2  # precisions, ways, training and inference
     for row in rows:
         assert row["images_per_second"] > 0
         assert (row["way"] == "torchvision") <= (row["ratio"] == 1)
         assert (row["work"] == "inference") == (row["of_matmul"] is None)
-    assert "ours, channels last" in capsys.readouterr().out
+    shares = found["profile"]["quickstart"]
+    assert min(shares[kind] for kind in ("convolutions, backward", "batch norm", "optimizer")) > 0
+    assert found["loader"]["images_per_second"] > 0
+    assert 0 <= found["trained"]["map_07"] <= 1
+    printed = capsys.readouterr().out
+    assert "ours, channels last" in printed
+    assert "waits of the host in a training step" in printed
+
+
+def test_targets_are_judged_by_the_fastest_way() -> None:
+    def row(way: str, precision: str, speed: float, waits: int | None) -> dict[str, object]:
+        about = {"experiment": "x", "work": "training", "way": way, "precision": precision}
+        return {**about, "images_per_second": speed, "waits": waits}
+
+    rows = [
+        row("torchvision", "32-true", 500, 34),
+        row("ours, channels last", "32-true", 900, 0),
+        row("torchvision", "bf16-mixed", 1300, 34),
+        row("ours, channels last", "bf16-mixed", 1400, 1),
+        row("ours, channels last, compiled", "bf16-mixed", 1600, None),
+    ]
+    found = gpu.goals(rows, "x")
+    assert [goal.found for goal in found] == [1600, 3.2, 1600 / 1300, 1]
+    assert [goal.met for goal in found] == [True, True, False, False]

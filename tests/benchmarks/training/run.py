@@ -21,6 +21,17 @@ from detection.tasks.base import DetectionTask
 Replace = Callable[[DetectionTask, dict[str, Any]], DetectionTask]
 
 
+def configuration(overrides: Sequence[str], seed: int) -> dict[str, Any]:
+    """That of a training without loggers, which validates once, at its end."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", overrides=[*overrides, f"seed={seed}", "run_dir=/nowhere", "name=compared"])
+    with open_dict(cfg):
+        cfg.callbacks = {"ema": cfg.callbacks.ema} if "ema" in cfg.callbacks else {}
+        cfg.logger = {}
+        cfg.trainer.check_val_every_n_epoch = cfg.trainer.max_epochs
+    return checked_config(cfg)
+
+
 def train_one(overrides: Sequence[str], seed: int, replace: Replace | None = None) -> dict[str, float]:
     """Train and validate one detector.
 
@@ -29,13 +40,7 @@ def train_one(overrides: Sequence[str], seed: int, replace: Replace | None = Non
         seed: of weights, order and augmentation.
         replace: makes the task to train from ours and the configuration; None trains ours.
     """
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", overrides=[*overrides, f"seed={seed}", "run_dir=/nowhere", "name=compared"])
-    with open_dict(cfg):
-        cfg.callbacks = {"ema": cfg.callbacks.ema} if "ema" in cfg.callbacks else {}
-        cfg.logger = {}
-        cfg.trainer.check_val_every_n_epoch = cfg.trainer.max_epochs
-    config = checked_config(cfg)
+    config = configuration(overrides, seed)
     quieten_lightning()
     pl.seed_everything(seed, workers=True, verbose=False)
     datamodule, task = make_data_and_task(config)

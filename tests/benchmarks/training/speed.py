@@ -257,11 +257,9 @@ def measure(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
                     }
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Measure, print and keep ``runs/speed/<date>.json``."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def options() -> argparse.ArgumentParser:
+    """The words that say what to measure, without --help."""
+    parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--experiments", nargs="+", default=EXPERIMENTS)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--batch", type=int, default=32)
@@ -269,7 +267,15 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--matmul", type=int, default=8192, help="side of the matrix product to compare with")
     parser.add_argument("--no-compile", dest="compile", action="store_false")
-    arguments = parser.parse_args(words)
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure, print and keep ``runs/speed/<date>.json``.
+
+    Returns:
+        What is kept.
+    """
     quiet()
     on = torch.cuda.get_device_name() if arguments.device == "cuda" else "CPU"
     about = {
@@ -281,7 +287,7 @@ def main(words: Sequence[str] | None = None) -> None:
     path = Path("runs/speed") / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     print(*(f"{key} {value}" for key, value in about.items()), sep=", ")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for row in measure(arguments):
         rows.append(row)
         path.write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
@@ -290,7 +296,9 @@ def main(words: Sequence[str] | None = None) -> None:
         print(f"{row['experiment']:34}{row['precision']:12}{row['way']:32}{row['work']:10}", end="")
         print(f"{row['images_per_second']:10.1f}/s{row['ratio']:7.2f} x{share}{waits}", flush=True)
     print(f"Kept in {path}")
+    return {**about, "rows": rows}
 
 
 if __name__ == "__main__":
-    main()
+    style = argparse.RawDescriptionHelpFormatter
+    run(argparse.ArgumentParser(description=__doc__, formatter_class=style, parents=[options()]).parse_args())

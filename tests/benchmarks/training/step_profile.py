@@ -10,14 +10,13 @@ Operations are summed by their own time, on a GPU that of the kernels they start
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from tests.benchmarks.training.speed import Way, fit, make_batch, make_task, quiet
+from tests.benchmarks.training.speed import Way, fit, make_batch, make_task, options, quiet
 
 # The first kind whose words occur in the name of an operation takes its time.
 KINDS: dict[str, tuple[str, ...]] = {
@@ -43,11 +42,13 @@ class Profiled(pl.Callback):
 
     Args:
         warmup: steps that are not looked at.
+        on_gpu: where they run.
     """
 
-    def __init__(self, warmup: int) -> None:
-        self.warmup = warmup
-        self._profiler = profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA], acc_events=True)
+    def __init__(self, warmup: int, on_gpu: bool) -> None:
+        self.warmup, self.on_gpu = warmup, on_gpu
+        kinds = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_gpu
+        self._profiler = profile(activities=kinds, acc_events=True)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -60,9 +61,9 @@ class Profiled(pl.Callback):
         """End."""
         self._profiler.stop()
 
-    def microseconds(self, on_gpu: bool) -> Counter[str]:
+    def microseconds(self) -> Counter[str]:
         """Own time of each operation, all steps together."""
-        time = "self_device_time_total" if on_gpu else "self_cpu_time_total"
+        time = "self_device_time_total" if self.on_gpu else "self_cpu_time_total"
         return Counter({event.key: getattr(event, time) for event in self._profiler.key_averages()})
 
 
@@ -74,27 +75,29 @@ def by_kind(operations: Counter[str]) -> Counter[str]:
     return kinds
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Profile and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--experiments", nargs="+", required=True)
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--precision", default="bf16-mixed")
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--warmup", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=10)
-    arguments = parser.parse_args(words)
+def run(arguments: argparse.Namespace, precision: str) -> dict[str, dict[str, float]]:
+    """Profile and print.
+
+    Args:
+        arguments: as of speed.py.
+        precision: of the steps.
+
+    Returns:
+        For each experiment the milliseconds per image of each kind of work.
+    """
     quiet()
+    found = {}
+    images = arguments.steps * arguments.batch
     for experiment in arguments.experiments:
         task, config = make_task(experiment, Way("ours", theirs=False, channels_last=True, compiled=False))
         device = torch.device(arguments.device)
         batch = make_batch(config["data"]["collate"], config["data"]["size"], arguments.batch, device)
-        seen = Profiled(arguments.warmup)
-        fit(task, batch, arguments.precision, arguments.device, arguments.warmup + arguments.steps, seen)
-        operations = seen.microseconds(on_gpu=arguments.device == "cuda")
-        print_table(experiment, operations, arguments.steps * arguments.batch)
+        seen = Profiled(arguments.warmup, on_gpu=arguments.device == "cuda")
+        fit(task, batch, precision, arguments.device, arguments.warmup + arguments.steps, seen)
+        operations = seen.microseconds()
+        print_table(experiment, operations, images)
+        found[experiment] = {kind: time / images / 1000 for kind, time in by_kind(operations).items()}
+    return found
 
 
 def print_table(experiment: str, operations: Counter[str], images: int) -> None:
@@ -109,4 +112,8 @@ def print_table(experiment: str, operations: Counter[str], images: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    style = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=style, parents=[options()])
+    parser.add_argument("--precision", default="bf16-mixed")
+    words = parser.parse_args()
+    run(words, words.precision)
