@@ -224,6 +224,14 @@ def test_predictors_start_from_xavier_and_zero_bias(vgg300: SSD) -> None:
         assert (predictor.bias == 0).all()
 
 
+def test_lite_heads_start_as_ssdlite_was_published() -> None:
+    model = build_ssd(MobileNetV2Backbone(None), num_classes=20, size=300)
+    for head in [*model.class_heads, *model.box_heads]:
+        for conv in (module for module in head.modules() if isinstance(module, nn.Conv2d)):
+            assert conv.weight.std().item() == pytest.approx(0.03, rel=0.1)
+            assert conv.bias is None or (conv.bias == 0).all()
+
+
 def test_detect_finds_the_one_confident_anchor_and_clips_it() -> None:
     model = toy_ssd().eval()
     with torch.no_grad():
