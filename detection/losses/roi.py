@@ -23,7 +23,6 @@ def roi_loss(
     gt_labels: Tensor,
     gt_deltas: Tensor,
     num_sampled: Tensor | None = None,
-    box_beta: float = 1.0,
 ) -> RoILoss:
     """Cross entropy over the proposals, plus smooth L1 over the box of the true class of the positives.
 
@@ -37,8 +36,6 @@ def roi_loss(
         gt_deltas: ``(R, 4)``; read where ``gt_labels`` is positive.
         num_sampled: the divisor, a scalar; by default ``R``. With several processes pass the mean of
             their counts: the average of the gradients is then that of one process with the whole batch.
-        box_beta: error, in units of the deltas, where the box loss turns from quadratic to linear. 1 is Fast
-            R-CNN's (section 2.3); torchvision's 1/9 weighs small errors more.
 
     Returns:
         The two losses.
@@ -47,12 +44,12 @@ def roi_loss(
     own_class = (gt_labels - 1).clamp(min=0)  # any class will do where the result is masked
     own_deltas = deltas[torch.arange(len(deltas), device=deltas.device), own_class]
     cross_entropy = F.cross_entropy(logits.float(), gt_labels, reduction="none")
-    smooth_l1 = F.smooth_l1_loss(own_deltas.float(), gt_deltas.float(), reduction="none", beta=box_beta)
+    smooth_l1 = F.smooth_l1_loss(own_deltas.float(), gt_deltas.float(), reduction="none", beta=1.0).sum(
+        dim=-1
+    )
 
     if num_sampled is None:
         num_sampled = torch.tensor(len(gt_labels), device=logits.device)
     # A mean over processes may be less than one; only zero, where both sums are zero too, needs replacing.
     divisor = num_sampled.float().masked_fill(num_sampled == 0, 1)
-    return RoILoss(
-        cls=cross_entropy.sum() / divisor, box=smooth_l1.sum(dim=-1).where(positive, 0).sum() / divisor
-    )
+    return RoILoss(cls=cross_entropy.sum() / divisor, box=smooth_l1.where(positive, 0).sum() / divisor)

@@ -53,7 +53,6 @@ class FasterRCNNTask(DetectionTask):
         ignore_cross_boundary: leave anchors that cross the image's border out of training (section 3.3).
         roi_samples: proposals per image in the second stage's losses (Fast R-CNN paper, section 2.3).
         positive_fraction: upper limit on the share of objects among those proposals.
-        roi_box_beta: error where the second stage's box loss turns from quadratic to linear (``roi_loss``).
         score_threshold: detections below this score are dropped before NMS.
         nms_threshold: IoU above which NMS drops the weaker box of a class.
         max_detections: detections kept per image.
@@ -77,7 +76,6 @@ class FasterRCNNTask(DetectionTask):
         ignore_cross_boundary: bool = True,
         roi_samples: int = 128,
         positive_fraction: float = 0.25,
-        roi_box_beta: float = 1.0,
         score_threshold: float = 0.01,
         nms_threshold: float = 0.3,
         max_detections: int = 100,
@@ -100,7 +98,6 @@ class FasterRCNNTask(DetectionTask):
         self.sample_proposals = partial(
             sample_proposals, num_samples=roi_samples, positive_fraction=positive_fraction, stds=BOX_STDS
         )
-        self.roi_loss = partial(roi_loss, box_beta=roi_box_beta)
         self.select = partial(
             self.network.detect,
             score_threshold=score_threshold,
@@ -121,7 +118,7 @@ class FasterRCNNTask(DetectionTask):
         num_anchors = self.mean_over_ranks((rpn_gt.labels >= 0).sum())
         num_regions = self.mean_over_ranks(torch.tensor(len(roi_gt.labels), device=self.device))
         rpn_losses = rpn_loss(rpn.logits, rpn.deltas, rpn_gt.labels, rpn_gt.deltas, num_anchors)
-        roi_losses = self.roi_loss(roi.logits, roi.deltas, roi_gt.labels, roi_gt.deltas, num_regions)
+        roi_losses = roi_loss(roi.logits, roi.deltas, roi_gt.labels, roi_gt.deltas, num_regions)
 
         losses = _named(*rpn_losses, *roi_losses)
         self.log_losses(losses, batch_size=len(batch.images))
@@ -181,8 +178,7 @@ class FasterRCNNTask(DetectionTask):
             roi_gt = self.sample_proposals(stage.proposals, boxes, labels)
         roi = self.network.roi_head(stage.features, roi_gt.proposals)
         rpn_losses = rpn_loss(stage.rpn.logits, stage.rpn.deltas, rpn_gt.labels, rpn_gt.deltas)
-        roi_losses = self.roi_loss(roi.logits, roi.deltas, roi_gt.labels, roi_gt.deltas)
-        return _named(*rpn_losses, *roi_losses)
+        return _named(*rpn_losses, *roi_loss(roi.logits, roi.deltas, roi_gt.labels, roi_gt.deltas))
 
     def original_targets(self, batch: ListBatch) -> list[Target]:
         """The ground truth of each image, in its original pixels."""
