@@ -124,5 +124,6 @@ def build_faster_rcnn_fpn(
         fit_strides,
     )
     body = DenseBody(channels, pooled_size, dense_channels)
-    roi_head = RoIHead(body, num_classes, backbone.strides, pooled_size, canonical_size)
+    # With Fast R-CNN's smaller first weights the mAP after one epoch of a small set was a quarter lower.
+    roi_head = RoIHead(body, num_classes, backbone.strides, pooled_size, canonical_size, predictor_stds=None)
     return FasterRCNN(backbone, neck, rpn, roi_head)

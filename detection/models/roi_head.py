@@ -85,6 +85,8 @@ class RoIHead(nn.Module):
             before; further maps are ignored.
         pooled_size: side in cells of a region after RoIAlign, with 2x2 samples per cell.
         canonical_size: see above.
+        predictor_stds: of the first weights of the class and the box predictor, by default Fast R-CNN's
+            (section 2.3); None for PyTorch's own start.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class RoIHead(nn.Module):
         strides: Sequence[int],
         pooled_size: int,
         canonical_size: int = 224,
+        predictor_stds: tuple[float, float] | None = (0.01, 0.001),
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
@@ -105,8 +108,8 @@ class RoIHead(nn.Module):
             canonical_scale=canonical_size,
         )
         self.body = body
-        self.class_predictor = _predictor(body.channels, num_classes + 1, std=0.01)
-        self.box_predictor = _predictor(body.channels, num_classes * 4, std=0.001)
+        self._predictor_stds = predictor_stds
+        self.class_predictor, self.box_predictor = self._predictors(num_classes)
 
     def forward(self, features: Sequence[Tensor], proposals: Sequence[Tensor]) -> RoIOutput:
         """Predicts for every region.
@@ -126,9 +129,8 @@ class RoIHead(nn.Module):
             num_classes: without background.
             kept: the old label of each new label that is kept.
         """
-        old_class, old_box, channels = self.class_predictor, self.box_predictor, self.body.channels
-        new_class = _predictor(channels, num_classes + 1, std=0.01).to(old_class.weight)
-        new_box = _predictor(channels, num_classes * 4, std=0.001).to(old_box.weight)
+        old_class, old_box = self.class_predictor, self.box_predictor
+        new_class, new_box = (new.to(old_class.weight) for new in self._predictors(num_classes))
         copy_class_rows(old_class, new_class, with_background(kept), 1, self.num_classes + 1)
         copy_class_rows(old_box, new_box, kept, 1, self.num_classes)
         self.class_predictor, self.box_predictor, self.num_classes = new_class, new_box, num_classes
@@ -140,9 +142,11 @@ class RoIHead(nn.Module):
         pooled: Tensor = self.pool(maps, list(proposals), [(height, width)] * len(proposals))
         return pooled.to(features[0].dtype)
 
-
-def _predictor(in_channels: int, out_channels: int, std: float) -> nn.Linear:
-    layer = nn.Linear(in_channels, out_channels)
-    nn.init.normal_(layer.weight, std=std)
-    nn.init.zeros_(layer.bias)
-    return layer
+    def _predictors(self, num_classes: int) -> list[nn.Linear]:
+        """New predictors of class and box."""
+        new = [nn.Linear(self.body.channels, outputs) for outputs in (num_classes + 1, num_classes * 4)]
+        if self._predictor_stds is not None:
+            for layer, std in zip(new, self._predictor_stds, strict=True):
+                nn.init.normal_(layer.weight, std=std)
+                nn.init.zeros_(layer.bias)
+        return new

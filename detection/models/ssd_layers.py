@@ -4,9 +4,9 @@ from torch import nn
 
 from detection.models.presets import ExtraLayer
 
-# Of the weights of a new lite head, as SSDLite was published (TensorFlow's configuration for MobileNetV2). Adam
-# moves all weights alike, so larger ones learn more slowly: PyTorch's usual start of the depthwise convolution
-# and Xavier's of the 1x1 have less than half the mAP after three epochs.
+# Of the weights of a new lite head, as SSDLite was published (TensorFlow's configuration for MobileNetV2).
+# Adam moves all weights alike, so larger ones learn more slowly: with PyTorch's usual start of the depthwise
+# convolution and Xavier's of the 1x1 the mAP after three epochs is less than half.
 _LITE_STD = 0.03
 
 
