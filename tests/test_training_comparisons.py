@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from tests.benchmarks.training import ablation, against_torchvision, gpu
+from tests.benchmarks.training import ablation, against_torchvision, gpu, speed
 
 SMALL = (
     "trainer=cpu",
@@ -70,6 +73,18 @@ def test_one_command_measures_all_that_wants_a_gpu(
     printed = capsys.readouterr().out
     assert "ours, channels last" in printed
     assert "waits of the host in a training step" in printed
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_backward_takes_as_many_operations_as_forward_for_each_gradient(groups: int) -> None:
+    conv = nn.Conv2d(4, 8, 3, groups=groups, bias=False)
+    counts = {torch.ops.aten.convolution_backward: speed.convolution_backward_flops}
+    for image_needs_gradient in (False, True):
+        x = torch.zeros(2, 4, 9, 9, requires_grad=image_needs_gradient)
+        with FlopCounterMode(display=False, custom_mapping=counts) as counter:
+            conv(x).sum().backward()
+        forward = 2 * (2 * 8 * 7 * 7) * (4 // groups * 9)
+        assert counter.get_total_flops() == forward * (2 + image_needs_gradient)
 
 
 def test_targets_are_judged_by_the_fastest_way() -> None:

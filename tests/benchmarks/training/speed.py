@@ -12,6 +12,7 @@ device.
 import argparse
 import json
 import logging
+import math
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -137,7 +138,8 @@ class Measure(pl.Callback):
             _wait(pl_module.device)
             self.start = time.perf_counter()
         if self.look and batch_idx == 0:
-            counter = self._looking.enter_context(FlopCounterMode(display=False))
+            counts = {torch.ops.aten.convolution_backward: convolution_backward_flops}
+            counter = self._looking.enter_context(FlopCounterMode(display=False, custom_mapping=counts))
             self._looking.callback(lambda: setattr(self, "flops", counter.get_total_flops()))
         if self.look and batch_idx == 1 and pl_module.device.type == "cuda":
             caught = self._looking.enter_context(warnings.catch_warnings(record=True))
@@ -154,6 +156,15 @@ class Measure(pl.Callback):
         """Stop the clock."""
         _wait(pl_module.device)
         self.seconds = time.perf_counter() - self.start
+
+
+def convolution_backward_flops(
+    gradient: Sequence[int], image: Sequence[int], weight: Sequence[int], *rest: Any, **_: Any
+) -> int:
+    """Operations of a convolution's backward pass, from shapes; torch counts too many for depthwise ones."""
+    needed: Sequence[bool] = rest[-1]  # the gradients of image, weight and bias
+    forward: int = 2 * math.prod(gradient) * math.prod(weight[1:])
+    return forward * (needed[0] + needed[1])
 
 
 def _waits(caught: Sequence[warnings.WarningMessage]) -> int:
@@ -293,7 +304,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         path.write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
         share = "" if row["of_matmul"] is None else f"{row['of_matmul']:8.1%}"
         waits = "" if row["waits"] is None else f"{row['waits']:6} waits"
-        print(f"{row['experiment']:34}{row['precision']:12}{row['way']:32}{row['work']:10}", end="")
+        print(f"{row['experiment']:36}{row['precision']:12}{row['way']:32}{row['work']:10}", end="")
         print(f"{row['images_per_second']:10.1f}/s{row['ratio']:7.2f} x{share}{waits}", flush=True)
     print(f"Kept in {path}")
     return {**about, "rows": rows}
