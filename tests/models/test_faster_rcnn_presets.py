@@ -151,3 +151,13 @@ def test_anchor_sizes_that_do_not_fit_the_pyramid_are_refused() -> None:
     backbone = MobileNetV2Backbone(None, strides=(4, 16, 32))
     with pytest.raises(ValueError, match="strides double"):
         build_faster_rcnn_fpn(backbone, 2, anchor_sizes=(8, 16, 32, 64))
+
+
+def test_predictors_of_a_pyramid_start_as_pytorchs_layers_do() -> None:
+    torch.manual_seed(0)
+    backbone = ResNetBackbone(18, None, strides=(4, 8, 16, 32))
+    head = build_faster_rcnn_fpn(backbone, num_classes=20).roi_head
+    for layer in (head.class_predictor, head.box_predictor):
+        bound = layer.in_features**-0.5
+        assert layer.weight.abs().max().item() == pytest.approx(bound, rel=0.01)
+        assert 0 < layer.bias.abs().max().item() <= bound

@@ -105,6 +105,9 @@ def test_a_faster_rcnn_keeps_the_logits_and_boxes_of_kept_classes(kind: int) -> 
     same(network(images).roi.logits[:, [0, 2]], before.logits[:, [0, 1]])
     assert not (network.roi_head.class_predictor.weight[1] == known[0]).all(dim=1).any()
     assert not (network.roi_head.box_predictor.weight[0] == known[1]).all(dim=1).any()
+    if kind == 0:  # the pyramid's predictors start with biases
+        assert network.roi_head.class_predictor.bias[1] == 0
+        assert network.roi_head.box_predictor.bias[:4].eq(0).all()
     assert network.num_classes == 2
 
 
