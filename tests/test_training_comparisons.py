@@ -61,7 +61,7 @@ def test_one_command_measures_all_that_wants_a_gpu(
     [path] = (tmp_path / "runs/gpu").iterdir()
     found = json.loads(path.read_text())
     rows = found["speed"]["rows"]
-    assert len(rows) == 2 * 3 * 2  # precisions, ways, training and inference
+    assert len(rows) == 2 * 4 * 2  # precisions, ways, training and inference
     for row in rows:
         assert row["images_per_second"] > 0
         assert (row["way"] == "torchvision") <= (row["ratio"] == 1)
@@ -72,7 +72,7 @@ def test_one_command_measures_all_that_wants_a_gpu(
     assert 0 <= found["trained"]["map_07"] <= 1
     printed = capsys.readouterr().out
     assert "ours, channels last" in printed
-    assert "waits of the host in a training step" in printed
+    assert "waits of a step, targets by the loader" in printed
 
 
 @pytest.mark.parametrize("groups", [1, 4])
@@ -94,11 +94,14 @@ def test_targets_are_judged_by_the_fastest_way() -> None:
 
     rows = [
         row("torchvision", "32-true", 500, 34),
-        row("ours, channels last", "32-true", 900, 0),
+        row("ours, channels last", "32-true", 900, 1),
+        row(speed.ASSIGNED.name, "32-true", 900, 0),
         row("torchvision", "bf16-mixed", 1300, 34),
         row("ours, channels last", "bf16-mixed", 1400, 1),
         row("ours, channels last, compiled", "bf16-mixed", 1600, None),
     ]
     found = gpu.goals(rows, "x")
-    assert [goal.found for goal in found] == [1600, 3.2, 1600 / 1300, 1]
-    assert [goal.met for goal in found] == [True, True, False, False]
+    assert [goal.found for goal in found] == [1600, 3.2, 1600 / 1300, 0]
+    assert [goal.met for goal in found] == [True, True, False, True]
+    waiting = [*rows, row(speed.ASSIGNED.name, "bf16-mixed", 1500, 2)]
+    assert gpu.goals(waiting, "x")[-1] == gpu.Goal(found[-1].what, 2, 0, 0)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from detection.ops.constants import constant
+
 
 def ssd_anchors(
     feature_sizes: Sequence[tuple[int, int]],
@@ -44,7 +46,7 @@ def ssd_anchors(
         )
     per_map = []
     for i, (height, width) in enumerate(feature_sizes):
-        shapes = torch.tensor(_cell_shapes(sizes[i], sizes[i + 1], ratios[i]), device=device)  # (K, 2)
+        shapes = constant(_cell_shapes(sizes[i], sizes[i + 1], ratios[i]), device)  # (K, 2)
         shapes = shapes.clamp(max=max_side)
         x = (torch.arange(width, device=device, dtype=torch.float32) + 0.5) * steps[i]
         y = (torch.arange(height, device=device, dtype=torch.float32) + 0.5) * steps[i]
@@ -54,8 +56,8 @@ def ssd_anchors(
     return torch.cat(per_map)
 
 
-def _cell_shapes(size: float, next_size: float, ratios: Sequence[float]) -> list[tuple[float, float]]:
+def _cell_shapes(size: float, next_size: float, ratios: Sequence[float]) -> tuple[tuple[float, float], ...]:
     """``(width, height)`` of the anchors of one cell, in the order of the predictor's channels."""
     between = math.sqrt(size * next_size)
-    rectangles = [(size * math.sqrt(ratio), size / math.sqrt(ratio)) for ratio in ratios[1:]]
-    return [(float(size), float(size)), (between, between), *rectangles]
+    rectangles = ((size * math.sqrt(ratio), size / math.sqrt(ratio)) for ratio in ratios[1:])
+    return ((float(size), float(size)), (between, between), *rectangles)

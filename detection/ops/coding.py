@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from detection.ops.boxes import corners
+from detection.ops.constants import constant
 
 # A predicted side is at most 1000/16 times the anchor's: an untrained network must not overflow exp.
 _MAX_LOG_RATIO = math.log(1000 / 16)
@@ -35,7 +36,7 @@ def encode_boxes(boxes: Tensor, anchors: Tensor, stds: Sequence[float]) -> Tenso
     side, anchor_side = (far - near).clamp(min=_MIN_SIDE), (anchor_far - anchor_near).clamp(min=_MIN_SIDE)
     shift = ((near + far) / 2 - (anchor_near + anchor_far) / 2) / anchor_side
     deltas = torch.cat((shift, (side / anchor_side).log()), dim=-1)
-    return deltas / torch.tensor(stds, device=deltas.device)
+    return deltas / constant(tuple(stds), deltas.device)
 
 
 def decode_boxes(deltas: Tensor, anchors: Tensor, stds: Sequence[float]) -> Tensor:

@@ -46,7 +46,8 @@ def match_bipartite(iou: Tensor) -> Tensor:
         ):
             taken[image] = _greedy(*candidates)
     pairs = [(image, gt, anchor) for image, found in enumerate(taken) for gt, anchor in found.items()]
-    return torch.tensor(pairs, dtype=torch.int64, device=iou.device).view(-1, 3).T
+    # Nothing waits for this copy but what uses it.
+    return torch.tensor(pairs, dtype=torch.int64).to(iou.device, non_blocking=True).view(-1, 3).T
 
 
 def _greedy(scores: list[list[float]], anchors: list[list[float]]) -> dict[int, int]:

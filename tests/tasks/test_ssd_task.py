@@ -15,6 +15,7 @@ from detection.targets.ssd import assign_ssd_targets
 from detection.tasks.schedules import Cosine
 from detection.tasks.ssd import SSDTask
 from detection.types import PaddedBatch
+from tests.benchmarks.counting import CountOperations, as_on_a_gpu
 
 NAMES = ["cat", "dog", "owl"]
 
@@ -53,6 +54,22 @@ def make_batch(num_objects: tuple[int, ...] = (2, 0, 1)) -> PaddedBatch:
         sizes=torch.tensor([[256, 128]] * batch),
         image_ids=[str(i) for i in range(batch)],
     )
+
+
+def test_a_gpu_is_not_waited_for_where_the_workers_assign_targets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No result is read, and nothing is copied from the host, once the constants are on the device."""
+    task, batch = make_task(), make_batch()
+    batch = batch._replace(targets=task.assign(task(batch.images).anchors, batch.boxes, batch.labels))
+
+    def copied(*_: object, **__: object) -> None:
+        raise AssertionError("a tensor is made of the host's numbers in every step")
+
+    with as_on_a_gpu(), CountOperations() as count:
+        monkeypatch.setattr(torch, "tensor", copied)
+        monkeypatch.setattr(torch, "as_tensor", copied)
+        task.training_step(batch, 0).backward()
+        monkeypatch.undo()
+    assert count.syncs == 0, count.reads
 
 
 def test_training_step_is_the_multibox_loss_of_the_assigned_targets() -> None:

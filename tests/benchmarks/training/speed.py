@@ -3,10 +3,10 @@
     python -m tests.benchmarks.training.speed                     # the published networks, on the GPU
     python -m tests.benchmarks.training.speed --device cpu --experiments quickstart --batch 2 --steps 2
 
-For each network: float32 and bfloat16; ours contiguous, channels last, and compiled; torchvision's as it
-comes. The last columns are the ratio to torchvision's in the same precision, the share of the measured matrix
-product that the convolutions and products of the step reach, and how often a step makes the host wait for the
-device.
+For each network: float32 and bfloat16; ours contiguous, channels last (an SSD also with targets that come
+with the batch), and compiled; torchvision's as it comes. The last columns are the ratio to torchvision's in
+the same precision, the share of the measured matrix product that the convolutions and products of the step
+reach, and how often a step makes the host wait for the device.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from detection.cli import CONF, checked_config, model_config, quieten_lightning
 from detection.tasks.base import DetectionTask
-from detection.types import ListBatch, PaddedBatch, Target
+from detection.types import AnchorTargets, ListBatch, PaddedBatch, Target
 from tests.benchmarks.training.peers import TorchvisionTask, torchvision_of
 
 EXPERIMENTS = (
@@ -48,12 +48,16 @@ class Way(NamedTuple):
     theirs: bool
     channels_last: bool
     compiled: bool
+    assigned: bool = False
+    """Whether the batch brings an SSD's targets along, as with ``data.targets_in_workers=true``."""
 
 
+ASSIGNED = Way("ours, channels last, targets by the loader", False, True, False, assigned=True)
 WAYS = (
     Way("torchvision", True, False, False),
     Way("ours, contiguous", False, False, False),
     Way("ours, channels last", False, True, False),
+    ASSIGNED,
     Way("ours, channels last, compiled", False, True, True),
 )
 
@@ -243,6 +247,11 @@ def measure(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
                     continue
                 task, config = make_task(experiment, way)
                 batch = make_batch(config["data"]["collate"], config["data"]["size"], arguments.batch, device)
+                if way.assigned:
+                    if isinstance(batch, ListBatch):
+                        continue
+                    assigned = task.assigner(config["data"]["size"])(batch.boxes.cpu(), batch.labels.cpu())
+                    batch = batch._replace(targets=AnchorTargets(*(x.to(device) for x in assigned)))
                 autocast = torch.autocast(device.type, dtype) if precision != "32-true" else nullcontext()
                 seen = Measure(arguments.warmup, look=not way.compiled)
                 steps = arguments.steps
@@ -304,7 +313,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         path.write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
         share = "" if row["of_matmul"] is None else f"{row['of_matmul']:8.1%}"
         waits = "" if row["waits"] is None else f"{row['waits']:6} waits"
-        print(f"{row['experiment']:36}{row['precision']:12}{row['way']:32}{row['work']:10}", end="")
+        print(f"{row['experiment']:36}{row['precision']:12}{row['way']:46}{row['work']:10}", end="")
         print(f"{row['images_per_second']:10.1f}/s{row['ratio']:7.2f} x{share}{waits}", flush=True)
     print(f"Kept in {path}")
     return {**about, "rows": rows}
