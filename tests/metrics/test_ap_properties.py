@@ -1,12 +1,17 @@
-"""What holds for the average precision of all detections: it knows no order, no scale and no copies."""
+"""What holds for the average precision of all detections: it knows no order, side, scale or copies."""
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detection.metrics.tables import DetectionTable, GroundTruthTable
+from detection.metrics.coco_ap import coco_ap
+from detection.metrics.tables import DetectionTable, FloatArray, GroundTruthTable
 from detection.metrics.voc_ap import VOCResult, voc_ap
+from detection.types import Detections, Target
 
 ALWAYS = settings(max_examples=60, derandomize=True, deadline=None, database=None)
 CLASSES = 3
@@ -57,6 +62,71 @@ def test_only_the_order_of_scores_matters(given_tables: Tables) -> None:
     found, truth = given_tables
     squeezed = found._replace(scores=np.exp(found.scores * 3) / 100)
     assert_same(voc_ap(squeezed, truth, CLASSES), voc_ap(found, truth, CLASSES))
+
+
+WIDTH = 200
+
+
+def mirrored(boxes: FloatArray) -> FloatArray:
+    """The last pixel of a box, which VOC counts as part of it, becomes its first."""
+    return np.stack((WIDTH - 1 - boxes[:, 2], boxes[:, 1], WIDTH - 1 - boxes[:, 0], boxes[:, 3]), axis=1)
+
+
+def doubled(boxes: FloatArray) -> FloatArray:
+    """Each pixel becomes four."""
+    return boxes * 2 + [0, 0, 1, 1]
+
+
+@given(tables(), st.sampled_from([mirrored, doubled]))
+@ALWAYS
+def test_neither_side_nor_size_of_the_images_matters(
+    given_tables: Tables, change: Callable[[FloatArray], FloatArray]
+) -> None:
+    found, truth = given_tables
+    changed = found._replace(boxes=change(found.boxes)), truth._replace(boxes=change(truth.boxes))
+    assert_same(voc_ap(*changed, CLASSES), voc_ap(found, truth, CLASSES))
+
+
+@given(tables(), st.integers(0, 100))
+@ALWAYS
+def test_the_same_holds_for_cocos(given_tables: Tables, seed: int) -> None:
+    """Sizes matter there, to what is small, medium or large, but not to the mean of all."""
+    found, truth = given_tables
+    rng = np.random.default_rng(seed)
+    expected = by_coco(found, truth)
+    moved = by_coco(found._replace(boxes=mirrored(found.boxes)), truth._replace(boxes=mirrored(truth.boxes)))
+    shuffled = by_coco(
+        found.take(rng.permutation(len(found.scores))), truth.take(rng.permutation(len(truth.labels)))
+    )
+    larger = by_coco(found._replace(boxes=found.boxes * 2), truth._replace(boxes=truth.boxes * 2))
+    for name, value in expected.items():
+        torch.testing.assert_close(moved[name], value, equal_nan=True)
+        torch.testing.assert_close(shuffled[name], value, equal_nan=True)
+        if name not in ("map_small", "map_medium", "map_large"):
+            torch.testing.assert_close(larger[name], value, equal_nan=True)
+
+
+def by_coco(found: DetectionTable, truth: GroundTruthTable) -> dict[str, torch.Tensor]:
+    """COCO's AP of the tables, image by image."""
+    detections = [
+        Detections(
+            boxes=torch.from_numpy(part.boxes).float(),
+            scores=torch.from_numpy(part.scores).float(),
+            labels=torch.from_numpy(part.labels),
+        )
+        for part in (found.take(np.flatnonzero(found.images == image)) for image in range(4))
+    ]
+    targets = [
+        Target(
+            boxes=torch.from_numpy(part.boxes).float(),
+            labels=torch.from_numpy(part.labels),
+            difficult=torch.from_numpy(part.difficult),
+            image_id=str(image),
+            size=(WIDTH, WIDTH),
+        )
+        for image, part in enumerate(truth.take(np.flatnonzero(truth.images == image)) for image in range(4))
+    ]
+    return coco_ap(detections, targets, CLASSES)
 
 
 @given(tables())
