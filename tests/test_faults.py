@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import random
 import resource
@@ -17,9 +18,12 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from detection.data.shapes import write_shapes
 from detection.faults import describe
+from tests.data.small_set import annotation
+from tests.data.test_bad_annotations import BOMB, MANY
 
 ROOT = Path(__file__).parent.parent
 SMALL = (
@@ -37,6 +41,7 @@ SMALL = (
     "callbacks.progress.seconds=0",
 )
 GENERATED = ("data=shapes", "data.image_size=128", "data.num_train=16", "data.num_val=5", "data.num_test=5")
+WANDB = ("logger=[csv,wandb]", "callbacks.wandb.every_n_epochs=1")
 TWO = ("trainer=ddp_cpu", "data.batch_size=2", "data.num_workers=0")
 MINUTE = 60
 
@@ -59,15 +64,16 @@ def start(tmp_path: Path, shapes: Path) -> Start:
     def run(*overrides: str, **options: Any) -> "subprocess.Popen[str]":
         own = "data=voc_custom" in overrides
         data = () if own else (*GENERATED, f"data.root={shapes}")
+        words = {word.partition("=")[0]: word for word in (*SMALL, *data, *overrides)}  # the last one counts
+        words.setdefault("hydra.run.dir", f"hydra.run.dir={tmp_path / 'run'}")
         return subprocess.Popen(
-            [sys.executable, "train.py", *SMALL, *data, f"hydra.run.dir={tmp_path / 'run'}", *overrides],
+            [sys.executable, "train.py", *words.values()],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
             start_new_session=True,
-            **options,
+            **{"env": {**os.environ, "OMP_NUM_THREADS": "1"}, **options},
         )
 
     return run
@@ -127,6 +133,92 @@ def test_an_image_that_breaks_off_stops_the_run(start: Start, own: Own) -> None:
     image = cut(root / "JPEGImages/val_00002.jpg")
     errors = fails(start(*overrides, "trainer.max_epochs=1"))
     assert errors.rstrip().endswith(f"{image} cannot be decoded: replace the file or take it off the lists")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("<annotation>", "is not well-formed XML"),
+        (annotation(("nan", 5, 40, 40)), "<xmin>nan</xmin>, which is not a number: correct it"),
+        (annotation((40, 5, 5, 40)), "empty or inverted box"),
+        (BOMB, "declares XML entities"),
+    ],
+)
+def test_an_annotation_that_is_wrong_stops_the_run(
+    start: Start, own: Own, content: str, message: str
+) -> None:
+    root, overrides = own
+    (root / "Annotations/train_00003.xml").write_text(content)
+    errors = fails(start(*overrides))
+    assert message in errors
+    assert "Annotations/train_00003.xml" in errors
+    assert "data.on_error=skip" in errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["ssd", "faster_rcnn"])
+def test_extreme_images_and_crowds_are_trained_on(start: Start, own: Own, model: str, tmp_path: Path) -> None:
+    root, overrides = own
+    lists = {split: root / f"ImageSets/Main/{split}.txt" for split in ("train", "val")}
+    for width, height in [(1, 1), (1, 60), (20_000, 30), (20_000, 2_000)]:
+        name = f"extreme_{width}x{height}"
+        Image.new("RGB", (width, height), (200, 100, 50)).save(root / f"JPEGImages/{name}.jpg")
+        (root / f"Annotations/{name}.xml").write_text("<annotation/>")
+        for path in lists.values():
+            path.write_text(f"{path.read_text().rstrip()}\n{name}\n")
+    crowd = root / "Annotations/train_00003.xml"
+    crowd.write_text(f"<annotation>{MANY.replace('cat', 'star')}</annotation>")
+    assert MANY.count("<object>") == 9600
+    light = ("model=faster_rcnn_light", "model.backbone.freeze_batchnorm=false", "data.size=[128,200]")
+    network = light if model == "faster_rcnn" else ()
+    printed = succeeds(
+        start(
+            *overrides,
+            *network,
+            "trainer.max_epochs=2",
+            "data.train_transform.crop=false"
+            if model == "ssd"
+            else "data.train_transform.flip_probability=0",
+        )
+    )
+    assert "Left out" not in printed
+    history = list(csv.DictReader((tmp_path / "run/metrics.csv").read_text().splitlines()))
+    losses = [float(row["train/loss"]) for row in history if row["train/loss"]]
+    assert len(losses) == 2 * 5
+    assert all(math.isfinite(loss) for loss in losses)
+
+
+@pytest.mark.slow
+def test_two_processes_skip_bad_images(start: Start, own: Own, tmp_path: Path) -> None:
+    """Though one has fewer images to evaluate than the other, neither waits for ever, and all count once."""
+    root, overrides = own
+    for name in ("train_00001", "train_00004", "val_00000", "val_00002"):
+        cut(root / f"JPEGImages/{name}.jpg")
+    (root / "Annotations/train_00003.xml").write_text("<annotation>")
+    printed = succeeds(start(*overrides, *TWO, "data.on_error=skip", "data.eval_batch_size=1"))
+    assert "Left out, because they cannot be used: 3 of train, 2 of val, 2 of test." in printed
+    listed = (tmp_path / "run/left_out.txt").read_text()
+    for name in ("train_00001", "train_00003", "train_00004"):
+        assert listed.count(name) == 1
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["test/map"] >= 0
+
+
+@pytest.mark.slow
+def test_a_process_of_whose_images_none_is_left_ends_both(start: Start, own: Own) -> None:
+    root, overrides = own
+    for name in ("val_00000", "val_00002", "val_00004"):  # all of the first process
+        cut(root / f"JPEGImages/{name}.jpg")
+    process = start(*overrides, *TWO, "data.on_error=skip", "data.eval_batch_size=1")
+    _, errors = process.communicate(timeout=MINUTE)
+    assert process.returncode == 1
+    assert "None of the 3 images that this process evaluates can be used" in errors
+
+
+def test_more_processes_than_images_to_evaluate_are_refused(start: Start, own: Own) -> None:
+    root, overrides = own
+    (root / "ImageSets/Main/val.txt").write_text("val_00001\n")
+    errors = fails(start(*overrides, *TWO))
+    assert "val has 1 images for 2 devices: each needs one or more, so lower trainer.devices" in errors
 
 
 @pytest.mark.slow
@@ -198,7 +290,9 @@ def test_a_dead_process_takes_the_run_down(start: Start, victim: str) -> None:
     while Path(f"/proc/{second}").exists() and "State:\tZ" not in Path(f"/proc/{second}/status").read_text():
         assert time.monotonic() - started < MINUTE, "the other process waits for the dead one"
         time.sleep(0.1)
-    process.communicate(timeout=MINUTE)
+    _, errors = process.communicate(timeout=MINUTE)
+    assert process.returncode == (-signal.SIGKILL if victim == "first" else 1)
+    assert "Another process of this run has died" in errors
 
 
 @pytest.mark.slow
@@ -209,6 +303,51 @@ def test_a_fault_of_one_process_ends_both_in_a_sentence(start: Start, own: Own) 
     _, errors = process.communicate(timeout=MINUTE)
     assert process.returncode != 0
     assert "train_00002.jpg cannot be decoded: replace the file or take it off the lists" in errors
+
+
+@pytest.mark.slow
+def test_a_training_survives_the_death_of_wandb(start: Start, tmp_path: Path) -> None:
+    process = start("trainer.max_epochs=6", *WANDB, "logger.wandb.mode=offline")
+    wait_for(process, "epoch 2/6")
+    (recorder,) = [child for child in children(process.pid) if "wandb" in command_of(child)]
+    os.kill(recorder, signal.SIGKILL)
+    printed = succeeds(process)
+    assert printed.count("Weights & Biases does not record any more") == 1
+    assert "Upload what it has with: wandb sync" in printed
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["test/map"] >= 0
+
+
+@pytest.mark.slow
+def test_a_training_needs_no_server(start: Start, tmp_path: Path) -> None:
+    unreachable = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("WANDB_")},
+        "WANDB_API_KEY": "0123456789" * 4,
+        "WANDB_BASE_URL": "http://127.0.0.1:9",  # nobody listens at the discard port
+        "OMP_NUM_THREADS": "1",
+    }
+    printed = succeeds(start("trainer.max_epochs=1", *WANDB, env=unreachable))
+    assert "Weights & Biases: offline (no connection:" in printed
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["test/map"] >= 0
+
+
+@pytest.mark.slow
+def test_runs_that_start_together_do_not_meet(start: Start, tmp_path: Path) -> None:
+    name = f"name=together_{tmp_path.name}"
+    folders = ROOT / "runs" / name.partition("=")[2]
+    try:
+        runs = [start("trainer.max_epochs=1", name, "hydra.run.dir=${run_dir}") for _ in range(3)]
+        for run in runs:
+            succeeds(run)
+        assert len(list(folders.iterdir())) == 3
+        for folder in folders.iterdir():
+            assert json.loads((folder / "metrics.json").read_text())["test/map"] >= 0
+            assert (folder / "checkpoints/last.ckpt").is_file()
+    finally:
+        shutil.rmtree(folders, ignore_errors=True)
+
+
+def command_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text()
 
 
 def small_files_only() -> None:
@@ -234,18 +373,23 @@ def test_twenty_kills_in_a_row_change_nothing(start: Start, tmp_path: Path) -> N
     succeeds(start(*epochs, f"hydra.run.dir={tmp_path / 'whole'}"))
     draw, checkpoint = random.Random(0), tmp_path / "run/checkpoints/last.ckpt"
 
+    resumed: list[bool] = []
+
     def resume() -> "subprocess.Popen[str]":
-        return start(*epochs, *([f"ckpt={tmp_path / 'run'}"] if checkpoint.exists() else []))
+        resumed.append(checkpoint.exists())
+        return start(*epochs, *([f"ckpt={tmp_path / 'run'}"] if resumed[-1] else []))
 
     inside = [kill_at_random(resume(), draw, checkpoint.parent) for _ in range(20)]
     assert sum(inside) >= 3, "hardly a kill was inside of the writing of a checkpoint"
     succeeds(resume())
+    print(f"resumed {sum(resumed)} times; {sum(inside)} kills inside of the writing of a checkpoint")
+    assert sum(resumed) >= 15, "hardly a kill was after the first checkpoint"
     names = ("whole", "run")
     expected, found = (
-        torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
-        for name in names
+        torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True) for name in names
     )
-    assert all(found[name].equal(expected[name]) for name in expected)
+    for part in ("state_dict", "optimizer_states", "lr_schedulers"):
+        torch.testing.assert_close(found[part], expected[part], rtol=0, atol=0)
     figures = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in names]
     assert figures[0] == figures[1]
     histories = [(tmp_path / name / "metrics.csv").read_text() for name in names]

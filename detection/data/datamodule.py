@@ -120,11 +120,17 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
             dataset.decode = cache
 
     def share_batch(self, devices: int) -> None:
-        """Divide ``global_batch_size``, where it is given, among the devices.
+        """Divide ``global_batch_size``, where it is given, and the images among the devices.
 
         Raises:
-            ValueError: if it does not divide.
+            ValueError: if the batch does not divide, or a device would have no image to evaluate.
         """
+        for split in ("val", "test"):
+            if len(self.datasets[split]) < devices:
+                raise ValueError(
+                    f"{split} has {len(self.datasets[split])} images for {devices} devices: each needs one "
+                    "or more, so lower trainer.devices or enlarge the split."
+                )
         if self.global_batch_size is None:
             return
         self.batch_size, rest = divmod(self.global_batch_size, devices)
@@ -222,7 +228,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         return sampler
 
     def _loader(self, dataset: Dataset[Any], **options: Any) -> DataLoader[Any]:
-        loader = UsableLoader if self.on_error == "skip" else DataLoader
+        loader = UsableLoader if isinstance(dataset, LeftOut) else DataLoader
         return loader(
             dataset,
             num_workers=self.num_workers,

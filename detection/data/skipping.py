@@ -98,7 +98,24 @@ class CollateUsable:
 
 
 class UsableLoader(DataLoader[Any]):
-    """A loader that passes over batches of which nothing is left."""
+    """A loader of :class:`LeftOut` that passes over batches of which nothing is left."""
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        return (batch for batch in super().__iter__() if batch is not None)
+        """Give what is left.
+
+        Raises:
+            ImageError: nothing is. Of several processes, one without any batch would not meet the others
+                where they exchange what they found, and they would wait for it for ever.
+        """
+        left = False
+        for batch in super().__iter__():
+            if batch is not None:
+                left = True
+                yield batch
+        if not left:
+            assert isinstance(self.dataset, LeftOut)
+            indices = list(self.sampler)
+            raise ImageError(
+                f"None of the {len(indices)} images that this process evaluates can be used. "
+                f"The first of them: {self.dataset.dataset.problem(indices[0])}"
+            )

@@ -266,6 +266,18 @@ def test_a_disk_that_is_gone_is_not_skipped(small_set: SmallSet) -> None:
         list(module.train_dataloader())
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_evaluation_of_nothing_is_refused(small_set: SmallSet, workers: int) -> None:
+    module = small_set.module("skip", workers)
+    for image_id in "abc":
+        damage(small_set.root / f"JPEGImages/{image_id}.jpg", "is emptied")
+    with pytest.raises(
+        ValueError, match=r"None of the 3 images that this process evaluates can be used"
+    ) as error:
+        list(module.val_dataloader())
+    assert "a.jpg is an empty file: replace the file or take it off the lists" in str(error.value)
+
+
 def test_a_set_of_which_nothing_is_left_is_refused(small_set: SmallSet) -> None:
     for path in (small_set.root / "JPEGImages").iterdir():
         path.write_bytes(b"")
