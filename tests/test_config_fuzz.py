@@ -64,6 +64,32 @@ def test_a_wrong_value_is_named_by_its_key(data: st.DataObject, value: Any, expe
         assert changes_the_rules or mistake.startswith(".".join(path)), mistake
 
 
+@pytest.mark.parametrize("experiment", ["quickstart", "quickstart_faster_rcnn"])
+def test_a_word_in_the_place_of_a_number_is_always_refused(experiment: str) -> None:
+    config = configuration(experiment)
+    numbers = [
+        path
+        for path in leaves(config)
+        if isinstance(value_at(config, path), bool | int | float)
+        and "_target_" in value_at(config, path[:-1])  # the others are read where these refer to them
+        and not path[-1].startswith("_")
+    ]
+    assert len(numbers) > 40
+    accepted = []
+    for path in numbers:
+        wrong = copy.deepcopy(config)
+        value_at(wrong, path[:-1])[path[-1]] = "spam"
+        if not any(mistake.startswith(".".join(path)) for mistake in check_config(wrong)):
+            accepted.append(".".join(path))
+    assert accepted == ["trainer.devices"], "which may be a word, such as 0,1"
+
+
+def value_at(config: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        config = config[key]
+    return config
+
+
 def test_a_part_that_is_missing_is_named() -> None:
     config = copy.deepcopy(configuration("quickstart"))
     config["model"]["scheduler"] = None

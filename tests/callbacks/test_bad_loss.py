@@ -83,6 +83,16 @@ def test_a_skipped_step_leaves_weights_and_momentum(
     assert "step 1 (counted from 0; epoch 1, learning rate 0.1), images image2, image3" in told
 
 
+def test_a_gradient_scaler_skips_by_itself_and_the_step_is_counted(tmp_path: Path) -> None:
+    half = pl.plugins.MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))
+    task, callback = BadAt(float("inf"), "image2"), BadLoss("skip")
+    trainer(tmp_path, callback, max_epochs=1, plugins=half).fit(task, loader(), loader())
+    assert callback.num_skipped == 1
+    assert task.weights[0] > task.weights[1] == task.weights[2] > task.weight.item()
+    assert half.scaler is not None
+    assert half.scaler.get_scale() == 2**15, "the scaler has seen it, too"
+
+
 def test_what_was_accumulated_is_dropped_too(tmp_path: Path) -> None:
     task = BadAt(float("inf"), "image3")
     run = trainer(tmp_path, BadLoss("skip"), max_epochs=1, accumulate_grad_batches=2)
