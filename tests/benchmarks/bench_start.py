@@ -32,7 +32,7 @@ def start() -> Iterator[Result]:
         assert checked.returncode == 0, checked.stderr
         yield timed(
             "16",
-            f"train.py: {work}; against Hydra with eager imports",
+            f"train.py: {work}; against importing what a training needs",
             partial(_run, ["train.py", *arguments]),
             partial(_run, ["-c", _EAGER]),
             0.10,

@@ -1,4 +1,4 @@
-"""A folder of generated photographs in VOC's layout: 500x375 JPEGs of some 90 kB with a few objects each."""
+"""A folder of generated photographs in VOC's layout: 500x375 JPEGs of some 80 kB with a few objects each."""
 
 import tempfile
 from collections.abc import Iterator
