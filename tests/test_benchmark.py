@@ -74,9 +74,15 @@ def test_what_cannot_be_measured_is_refused(tmp_path: Path, override: str, messa
         benchmark(cfg)
 
 
-def test_the_clock_counts_the_calls_after_the_warm_up() -> None:
-    durations = iter([0.2, 0.2, 0.01, 0.03, 0.05])
-    row = measure("x", lambda: time.sleep(next(durations)), 2, 3, lambda: 6, torch.device("cpu"))
-    assert 30 <= row.milliseconds < 50
+def test_the_clock_counts_the_calls_after_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    durations, now = iter([0.2, 0.2, 0.01, 0.03, 0.05]), [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+    def work() -> None:
+        now[0] += next(durations)
+
+    row = measure("x", work, 2, 3, lambda: 6, torch.device("cpu"))
+    assert row.milliseconds == pytest.approx(30)
+    assert row.images_per_second == pytest.approx(200)
     assert row.batch_size == 6
     assert row.device_memory is None

@@ -63,6 +63,18 @@ def test_missing_weights_end_in_a_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_start_up_does_not_import_torch() -> None:
-    code = "import sys, train; assert 'torch' not in sys.modules, 'torch'"
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+@pytest.mark.parametrize("argument", ["--help", "trainer.max_epoch=3"])
+def test_questions_and_mistakes_are_answered_without_torch(argument: str) -> None:
+    program = """
+import runpy, sys
+try:
+    runpy.run_path("train.py", run_name="__main__")
+except SystemExit:
+    pass
+assert "torch" not in sys.modules
+"""
+    words = [sys.executable, "-c", program, argument]
+    result = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    answer = result.stdout + result.stderr
+    assert "did you mean" in answer if "=" in argument else "experiment=quickstart" in answer

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -231,3 +232,13 @@ def test_loaders_travel_to_spawned_workers(root: str) -> None:
     loader = shapes(root).train_dataloader()
     copy = pickle.loads(pickle.dumps(loader.dataset))
     assert torch.equal(copy[2, 5].image, loader.dataset[2, 5].image)
+
+
+def test_each_worker_has_one_thread(root: str) -> None:
+    data = shapes(root, num_workers=1)
+
+    def threads(path: Path, upright: bool) -> np.ndarray:
+        return np.full((96, 96, 3), 10 * cv2.getNumThreads() + torch.get_num_threads(), np.uint8)
+
+    data.datasets["val"].decode = threads
+    assert next(iter(data.val_dataloader())).images.unique().tolist() == [11]
