@@ -79,8 +79,9 @@ def test_fifty_epochs_do_not_grow(tmp_path: Path, experiment: str) -> None:
             trimmed.append(resident(process.pid))
     assert process.wait(120) == 0
     assert len(family) == EPOCHS
-    # A picture that is just being drawn makes an epoch dear: the cheapest of a few is what stays.
-    pairs = {"all processes": (min(family[2:7]), min(family[-5:])), "main process, trimmed": trimmed}
+    # A picture that is just being drawn makes an epoch dear: the cheapest of a few is what stays. At the line
+    # of the last epoch the loader's processes may be gone.
+    pairs = {"all processes": (min(family[2:7]), min(family[-6:-1])), "main process, trimmed": trimmed}
     for name, (early, late) in pairs.items():
         print(f"{experiment}, {name}: {early / 1024:.0f} MiB, {late / 1024:.0f} MiB after the last epoch")
         assert late <= GROWTH * early
