@@ -102,6 +102,7 @@ def test_ops_need_torch_alone() -> None:
                 "torch",
                 "torchvision",
                 "collections",
+                "functools",
                 "typing",
                 "math",
                 "itertools",
