@@ -256,10 +256,11 @@ def measure(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 seen = Measure(arguments.warmup, look=not way.compiled)
                 steps = arguments.steps
                 fit(task, batch, precision, arguments.device, arguments.warmup + steps, seen)
-                figures = {
-                    "training": steps * len(batch.images) / seen.seconds,
-                    "inference": predict_speed(task.to(device), batch, autocast, arguments.warmup, steps),
-                }
+                figures = {"training": steps * len(batch.images) / seen.seconds}
+                if not way.assigned:  # a detection asks for no targets
+                    figures["inference"] = predict_speed(
+                        task.to(device), batch, autocast, arguments.warmup, steps
+                    )
                 flops = seen.flops or flops  # a compiled network computes what it did before
                 for what, speed in figures.items():
                     of_peer.setdefault(what, speed)  # torchvision's is the first way
