@@ -173,8 +173,7 @@ def test_suppression_leaves_a_set_that_it_leaves_alone(anchors: Tensor, seed: in
     assert (iou[same & ~torch.eye(len(same), dtype=torch.bool)] <= 0.45 + 1e-5).all()
     order = torch.randperm(len(anchors), generator=torch.Generator().manual_seed(seed))
     (other,) = select_detections(logits[:, order], zeros, anchors[order], SIZE, STDS, max_detections=most)
-    for name, value in found.items():
-        torch.testing.assert_close(other[name], value)
+    torch.testing.assert_close(dict(other), dict(found))
     larger_size = (2 * SIZE[0], 2 * SIZE[1])
     (larger,) = select_detections(logits, zeros, anchors * 2, larger_size, STDS, max_detections=most)
     torch.testing.assert_close(larger["boxes"], found["boxes"] * 2)
@@ -190,5 +189,4 @@ def test_suppression_leaves_a_set_that_it_leaves_alone(anchors: Tensor, seed: in
         STDS,
         max_detections=most,
     )
-    for name, value in found.items():
-        torch.testing.assert_close(twice[name], value)
+    torch.testing.assert_close(dict(twice), dict(found))
