@@ -57,7 +57,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         datamodule = instantiate(config["data"])
         datamodule.prepare_data()
         datamodule.setup()
-        datamodule.share_batch(trainer.world_size)
+        datamodule.divide_among(trainer.world_size)
 
         images_per_step = datamodule.batch_size * trainer.world_size * trainer.accumulate_grad_batches
         model = model_config(config, datamodule.class_names, images_per_step)

@@ -55,19 +55,23 @@ def test_one_command_measures_all_that_wants_a_gpu(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     small = ["--device", "cpu", "--batch", "2", "--warmup", "2", "--steps", "1", "--matmul", "256"]
-    small += ["--no-compile", "--experiments", "quickstart", "--trained", "quickstart", "--workers", "0"]
+    both = ["quickstart", "quickstart_faster_rcnn"]
+    small += ["--no-compile", "--experiments", *both, "--trained", "quickstart", "--workers", "0"]
     data = ["data.num_train=32", "data.num_val=4", "data.num_test=1"]
     gpu.main([*small, "--epochs", "1", f"data.root={tmp_path}/data", *data])
     [path] = (tmp_path / "runs/gpu").iterdir()
     found = json.loads(path.read_text())
     rows = found["speed"]["rows"]
-    assert len(rows) == 2 * (4 + 3)  # precisions; ways of training and of inference
+    ways = {"quickstart": 4 + 3, "quickstart_faster_rcnn": 3 + 3}  # of training and of inference
+    for experiment, count in ways.items():
+        of_network = [row for row in rows if row["experiment"] == experiment]
+        assert len(of_network) == 2 * count  # precisions
     for row in rows:
         assert row["images_per_second"] > 0
         assert (row["way"] == "torchvision") <= (row["ratio"] == 1)
         assert (row["work"] == "inference") == (row["of_matmul"] is None)
-    shares = found["profile"]["quickstart"]
-    assert min(shares[kind] for kind in ("convolutions, backward", "batch norm", "optimizer")) > 0
+    for shares in (found["profile"][experiment] for experiment in both):
+        assert min(shares[kind] for kind in ("convolutions, backward", "batch norm", "optimizer")) > 0
     assert found["loader"]["images_per_second"] > 0
     assert 0 <= found["trained"]["map_07"] <= 1
     printed = capsys.readouterr().out

@@ -119,7 +119,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         for dataset in self.datasets.values():
             dataset.decode = cache
 
-    def share_batch(self, devices: int) -> None:
+    def divide_among(self, devices: int) -> None:
         """Divide ``global_batch_size``, where it is given, and the images among the devices.
 
         Raises:
