@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.bench_start import WITHOUT_TORCH
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -65,15 +67,7 @@ def test_missing_weights_end_in_a_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("argument", ["--help", "trainer.max_epoch=3"])
 def test_questions_and_mistakes_are_answered_without_torch(argument: str) -> None:
-    program = """
-import runpy, sys
-try:
-    runpy.run_path("train.py", run_name="__main__")
-except SystemExit:
-    pass
-assert "torch" not in sys.modules
-"""
-    words = [sys.executable, "-c", program, argument]
+    words = [sys.executable, "-c", WITHOUT_TORCH, argument]
     result = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stderr
     answer = result.stdout + result.stderr

@@ -13,8 +13,8 @@ from tests.benchmarks.harness import Benchmark, Result, timed
 _ROOT = Path(__file__).parents[2]
 # What a training run needs, imported before the first word is read.
 _EAGER = "import hydra, torch, torchvision, pytorch_lightning, torchmetrics, albumentations, cv2, wandb"
-# The same in this process, so that its modules can be looked at.
-_WITHOUT_TORCH = """
+# train.py with this program's words, which fails where that imports torch.
+WITHOUT_TORCH = """
 import runpy, sys
 sys.argv = ["train.py", *sys.argv[1:]]
 try:
@@ -28,7 +28,7 @@ assert "torch" not in sys.modules, "torch was imported"
 def start() -> Iterator[Result]:
     """Row 16."""
     for work, arguments in (("--help", ["--help"]), ("a mistyped key", ["trainer.max_epoch=3"])):
-        checked = _run(["-c", _WITHOUT_TORCH, *arguments])
+        checked = _run(["-c", WITHOUT_TORCH, *arguments])
         assert checked.returncode == 0, checked.stderr
         yield timed(
             "16",
