@@ -15,6 +15,7 @@ from torch import Tensor
 from detection.colours import Colour, class_colour, colour_of_letters
 from detection.types import Detections, Target
 
+_AP_NAMES = {"map_07": "11 points (VOC07)", "map_area": "area (VOC10+)"}
 _LABEL_ROOM = 0.06  # of the image's height: what a label above a box takes in most figures
 
 
@@ -136,26 +137,46 @@ def plot_predictions(
 def plot_curves(metrics_csv: Path, path: Path) -> None:
     """Draw the losses, the mAP and the learning rate of a run over its optimizer steps.
 
+    Each loss is drawn as logged, pale, and as its running mean over a thirtieth of the run; dots are the loss
+    of the validation images.
+
     Args:
         metrics_csv: what the CSV logger wrote: columns by name, ``step`` among them, empty where not logged.
         path: PNG to write.
     """
     with metrics_csv.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    columns = sorted(set(rows[0]) if rows else set())
-    panels = {
-        "loss": [c for c in columns if c.startswith(("train/loss", "val/loss"))],
-        "mAP": [c for c in columns if c.startswith("val/map")],
-        "learning rate": [c for c in columns if c.startswith("lr")],
+    series = {
+        name: np.array([(int(row["step"]), float(row[name])) for row in rows if row[name]]).reshape(-1, 2)
+        for name in (sorted(rows[0]) if rows else ())
+        if name.startswith(("train/loss", "val/loss", "val/map_", "lr"))
     }
     figure = Figure(figsize=(13, 3.6), layout="constrained")
-    for ax, (title, names) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
-        for name in names:
-            points = [(int(row["step"]), float(row[name])) for row in rows if row[name]]
-            ax.plot(*zip(*points, strict=True), label=name, marker="." if len(points) < 50 else None)
+    titles = ("loss (pale: steps, dots: validation)", "mAP", "learning rate")
+    losses, mean_ap, rate = axes = figure.subplots(1, len(titles))
+    for ax, title in zip(axes, titles, strict=True):
         ax.set_title(title)
         ax.set_xlabel("optimizer step")
         ax.grid(alpha=0.3)
-        if names:
+    for name, points in series.items():
+        stage, _, what = name.rpartition("/")
+        if stage == "train":
+            count = max(len(points) // 30, 1)
+            [line] = losses.plot(*_running_mean(points, count).T, label=what.replace("_", " "))
+            losses.plot(*points.T, color=line.get_color(), alpha=0.2, linewidth=0.8, zorder=1)
+            losses.plot(*series.get(f"val/{what}", points[:0]).T, ".", color=line.get_color())
+            losses.set_yscale("log")  # the first steps' are tens of times the last ones', the parts' as well
+            losses.yaxis.set_major_formatter("{x:g}")
+        elif what.startswith("map"):
+            mean_ap.plot(*points.T, marker=".", label=_AP_NAMES[what])
+        elif not stage:
+            rate.plot(*points.T, label=what)
+    for ax in axes:
+        if ax.lines:
             ax.legend(fontsize=7)
     figure.savefig(path, dpi=110)
+
+
+def _running_mean(points: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """The means of each ``count`` neighbours: ``(N, 2)`` to ``(N - count + 1, 2)``."""
+    return np.stack([np.convolve(x, np.full(count, 1 / count), "valid") for x in points.T], axis=1)

@@ -180,7 +180,7 @@ def test_predictions_beside_the_truth(tmp_path: Path) -> None:
 
 def test_curves(tmp_path: Path) -> None:
     table = tmp_path / "metrics.csv"
-    rows = ["epoch,step,lr-SGD,train/loss,train/loss_cls,val/map,val/loss,test/map"]
+    rows = ["epoch,step,lr-SGD,train/loss,train/loss_cls,val/map_07,val/loss,test/map_07"]
     rows += [f"0,{step},0.0{step},{9 - step},{5 - step},,," for step in range(1, 5)]
     rows += ["0,4,,,,0.31,6.5,", "1,9,,,,nan,6.1,", "1,9,,,,,,0.4"]
     table.write_text("\n".join(rows))
