@@ -188,6 +188,25 @@ def test_curves(tmp_path: Path) -> None:
     assert read(tmp_path / "curves.png").shape[1] > 1000
 
 
+def test_losses_are_drawn_as_running_means_with_dots_of_the_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    rows = ["step,train/loss_box,val/loss_box,val/map,val/map_area"]
+    rows += [f"{10 * i},{i * i + 1},,," for i in range(90)]  # a thirtieth of the run is three steps
+    rows += ["900,,7,0.5,0.25"]
+    (tmp_path / "metrics.csv").write_text("\n".join(rows))
+    plot_curves(tmp_path / "metrics.csv", tmp_path / "curves.png")
+    losses, mean_ap, _ = drawn[0].axes
+    mean, raw, validation = (np.asarray(line.get_xydata()) for line in losses.lines)
+    expected = [(10 * i, sum((i + d) ** 2 + 1 for d in (-1, 0, 1)) / 3) for i in range(1, 89)]
+    np.testing.assert_allclose(mean, expected)
+    assert len(raw) == 90
+    assert validation.tolist() == [[900, 7]]
+    assert [np.asarray(line.get_xydata()).tolist() for line in mean_ap.lines] == [[[900, 0.25]]]
+
+
 @pytest.mark.parametrize("text", ["", "epoch,step\n", "epoch,step,train/loss\n0,1,2.5\n"])
 def test_curves_of_a_run_that_logged_little(tmp_path: Path, text: str) -> None:
     (tmp_path / "metrics.csv").write_text(text)
