@@ -45,6 +45,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path} does not describe a detector. Give a checkpoint that train.py wrote, such as "
             "runs/<name>/<date>/checkpoints/best.ckpt."
         )
+    described.setdefault("format", 1)  # 0.1 wrote no number
     _refuse_foreign_calls(described["model"], path)
     _refuse_foreign_calls(described["data"], path)
     return checkpoint

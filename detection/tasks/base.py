@@ -20,6 +20,9 @@ from detection.types import AnchorTargets, Detections, Target
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 
+DESCRIPTION_FORMAT = 2
+"""How a checkpoint describes itself: 1 until 0.1 (boxes of VOC one pixel off, no number), 2 since."""
+
 
 class DetectionTask(pl.LightningModule, ABC):
     """Trains and evaluates a detector.
@@ -61,7 +64,7 @@ class DetectionTask(pl.LightningModule, ABC):
 
     def describe(self, **config: Any) -> None:
         """Keep plain values (dicts, lists, strings, numbers) that describe this task in its checkpoints."""
-        self.save_hyperparameters(config, logger=False)
+        self.save_hyperparameters({"format": DESCRIPTION_FORMAT, **config}, logger=False)
 
     @abstractmethod
     def evaluate_batch(self, batch: Any) -> tuple[list[Detections], list[Target], dict[str, Tensor], Tensor]:
