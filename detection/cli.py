@@ -16,6 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from detection.checkpoints import read_checkpoint
+from detection.old_boxes import old_boxes
 from detection.processes import agree_on_start, end_with_the_first, started_elsewhere
 from detection.quoting import quote_paths
 from detection.runs import changed_keys, check_same_network, find_checkpoint, run_folder
@@ -239,8 +240,11 @@ def checkpoint_to_go_on_from(config: dict[str, Any], model: dict[str, Any]) -> t
     path = find_checkpoint(config["ckpt"], config["run_dir"])
     if path is None:
         return None, ""
-    check_same_network(read_checkpoint(path)["hyper_parameters"]["model"], model, path)
+    described = read_checkpoint(path)["hyper_parameters"]
+    check_same_network(described["model"], model, path)
     lines = [f"Going on from {path}."]
+    if note := old_boxes(described, path, goes_on=True):
+        lines.append(note)
     before = Path(config["run_dir"]) / "config.yaml"
     if before.exists():
         then = _plain(OmegaConf.load(before))

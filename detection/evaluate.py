@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from detection.checkpoints import load_task, open_split, with_inputs_of
 from detection.cli import CONF, checked_config, errors_in_a_sentence, quieten_lightning, run_with_hints
+from detection.old_boxes import old_boxes
 
 if TYPE_CHECKING:
     from detection.callbacks.collect import CollectDetections
@@ -41,12 +42,13 @@ def evaluate(cfg: DictConfig) -> "Analysis":
     with errors_in_a_sentence():
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
         from detection.callbacks.left_out import beginning, write_list
-        from detection.data.sources import COCODataModule
         from detection.metrics.analysis import analyse
         from detection.report.report import Subject, write_report
 
         quieten_lightning()
         task = load_task(config["ckpt"])
+        if note := old_boxes(task.hparams, config["ckpt"]):
+            print(note)
         datamodule = instantiate(with_inputs_of(task, config["data"]))
         datamodule.prepare_data()
         open_split(datamodule, config["split"], task.class_names, config["ckpt"])
@@ -54,9 +56,8 @@ def evaluate(cfg: DictConfig) -> "Analysis":
         problems = datamodule.problems()
         write_list(problems, folder / "left_out.txt")
 
-        crowd = isinstance(datamodule, COCODataModule)
         analysis = analyse(
-            seen.detections, seen.targets, len(task.class_names), config["threshold"], _has_coco(), crowd
+            seen.detections, seen.targets, len(task.class_names), config["threshold"], _has_coco()
         )
         subject = Subject(
             ckpt=config["ckpt"],
@@ -67,7 +68,6 @@ def evaluate(cfg: DictConfig) -> "Analysis":
             dataset=datamodule.datasets[config["split"]],
             detections=seen.detections,
             targets=seen.targets,
-            crowd=crowd,
         )
         write_report(folder, subject, analysis, config["num_images"])
         if any(problems.values()):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.utils import instantiate
 
 from detection.checkpoints import load_task
+from detection.old_boxes import old_boxes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -97,6 +98,8 @@ def take_weights(
         kept = {}
     old, new = origin.network.state_dict(), task.network.state_dict()
     lines = [f"Starting from {source}: {_describe(old_model)}, {len(old_names)} classes"]
+    if note := old_boxes(origin.hparams, source, goes_on=True):
+        lines.append(f"  {note}")
     if _shapes(old) == _shapes(new):
         task.network.load_state_dict(old)
         fresh = [name for name in new_names if name not in kept]

@@ -3,7 +3,8 @@
 Conventions, everywhere in this package:
 
 * Images leave the loader as uint8 RGB ``(3, H, W)``; the network normalises on the device.
-* Boxes are float32 ``xyxy`` in absolute pixels, 0-based, ``(N, 4)``; ``(0, 4)`` is a normal value.
+* Boxes are float32 ``xyxy`` in absolute pixels with continuous edges, ``(N, 4)``: an object in the first
+  three columns reaches from 0 to 3, the whole image is ``0 0 width height``. ``(0, 4)`` is a normal value.
 * Labels outside the networks are int64 ``0..C-1``. Background exists only inside heads, targets and
   losses, where it is index 0 and foreground class ``k`` is index ``k + 1``.
 * A size is ``(height, width)``.

@@ -56,7 +56,8 @@ def plot_bbox(
 
         ax = plt.figure(figsize=(8, 8), layout="constrained").add_subplot()
     pixels = _channels_last(_array(image))
-    ax.imshow(pixels)
+    # Edges of pixels are whole numbers, as in boxes; by default their centres are.
+    ax.imshow(pixels, extent=(0, pixels.shape[1], pixels.shape[0], 0))
     ax.set_axis_off()
     for i, (box, label) in enumerate(zip(boxes, given_labels, strict=True)):
         score = None if given_scores is None else float(given_scores[i])

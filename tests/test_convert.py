@@ -16,11 +16,12 @@ from pycocotools.coco import COCO
 
 from detection.data.coco import COCODetection
 from detection.data.conversion import convert
+from detection.data.corners import from_voc_corners, whole_voc_corners
 from detection.data.dataset import DetectionDataset
 from detection.data.shapes import SHAPE_CLASSES, write_shapes
 from detection.data.voc import VOCDetection
 from detection.data.writers.coco_writer import COCOWriter
-from detection.data.writers.voc_writer import from_voc_corners, voc_corners, write_voc
+from detection.data.writers.voc_writer import write_voc
 from detection.data.writers.yolo_writer import write_yolo_labels
 from detection.data.yolo import YOLODetection
 
@@ -131,25 +132,25 @@ def test_fractions_are_rounded_in_voc_and_said(tmp_path: Path) -> None:
         "coco", "voc", str(tmp_path), str(tmp_path / "voc"), ["all"],
         coco_images=".", coco_annotations="{split}.json",
     )  # fmt: skip
-    assert notes[1].startswith("2 of 3 boxes moved by up to 1.00 pixels: VOC's corners are whole pixels")
+    assert notes[1] == "1 of 3 boxes moved by up to 0.40 pixels: VOC's corners are whole pixels"
     boxes = VOCDetection(tmp_path / "voc", ["all"], classes=None)[0].target["boxes"]
-    assert boxes.tolist() == [[0, 0, 39, 29], [5, 6, 9, 10], [1, 2, 3, 4]]
+    assert boxes.tolist() == [[0, 0, 40, 30], [5, 6, 9, 10], [1, 2, 3, 4]]
 
 
 @pytest.mark.parametrize(
     ("box", "corners"),
     [
-        ((0, 0, 39, 29), (1, 1, 40, 30)),
+        ((0, 0, 39, 29), (1, 1, 39, 29)),
         ((0, 0, 40, 30), (1, 1, 40, 30)),
-        ((10.4, 5.6, 20.4, 9.6), (11, 7, 21, 11)),
-        ((10.1, 5, 10.3, 9), (11, 6, 12, 10)),
-        ((39.2, 29.5, 40, 30), (39, 29, 40, 30)),
+        ((10.4, 5.6, 20.4, 9.6), (11, 7, 20, 10)),
+        ((10.1, 5, 10.3, 9), (11, 6, 11, 9)),
+        ((39.2, 29.7, 40, 30), (40, 30, 40, 30)),
     ],
 )
 def test_voc_corners_stay_in_the_image_and_are_never_empty(
     box: tuple[float, ...], corners: tuple[int, int, int, int]
 ) -> None:
-    assert voc_corners(box, (30, 40)) == corners
+    assert whole_voc_corners(box, (30, 40)) == corners
     x1, y1, x2, y2 = from_voc_corners(corners)
     assert x2 > x1
     assert y2 > y1

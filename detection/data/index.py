@@ -17,7 +17,7 @@ from detection.data.annotation import clip_to_image, parse_annotation
 from detection.data.records import AnnotationError, ObjectRecord, read_size, read_text, settle
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-FORMAT = 1  # raise it when an entry or a parsing rule changes: older caches are then ignored
+FORMAT = 2  # raise it when an entry or a parsing rule changes: older caches are then ignored
 SECOND_COLUMN = re.compile(r"\s+(-1|0|1)$")
 
 

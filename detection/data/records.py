@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from PIL import Image
 
 Box = tuple[float, float, float, float]
-"""``xyxy`` in pixels, 0-based."""
+"""``xyxy`` in pixels, continuous edges: an object in the first three columns reaches from 0 to 3."""
 
 MAX_REPORTED = 10
 # Pillow's own limit, which prediction raises: there an image is decoded once.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
+from detection.data.corners import to_voc_corners
 from detection.data.shape_drawing import SHAPE_CLASSES, Drawing, draw_image
 
 __all__ = ["SHAPE_CLASSES", "write_shapes"]
@@ -104,7 +105,7 @@ def _to_xml(image_id: str, drawing: Drawing) -> str:
         f"  <size><width>{width}</width><height>{height}</height><depth>3</depth></size>",
     ]
     for item in drawing.objects:
-        xmin, ymin, xmax, ymax = (value + 1 for value in item.box)  # VOC counts from 1
+        xmin, ymin, xmax, ymax = to_voc_corners(item.box)
         lines += [
             "  <object>",
             f"    <name>{item.name}</name>",

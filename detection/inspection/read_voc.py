@@ -2,17 +2,17 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import parse
 
-from detection.data.annotation import CORNERS
+from detection.data.corners import CORNERS, are_fractions, from_voc_corners
 from detection.data.index import IMAGE_SUFFIXES, SECOND_COLUMN
 from detection.inspection.findings import Finding
-from detection.inspection.records import Box, ImageRecord, ObjectRecord, Reading, shown
+from detection.inspection.records import ImageRecord, ObjectRecord, Reading, shown
 
 VOCList = tuple[Path, str]
 """A VOC-style folder, and the name of a list in its ``ImageSets/Main``."""
@@ -199,14 +199,20 @@ class _Reader:
                     message += "correct it or remove the object"
                     self.reading.add("bad-coordinate", shown(path, self.root), message, image_id, number)
         written = ", ".join(f"{corner}={text}" for corner, text in texts.items())
-        return ObjectRecord(number, name, _box(texts), written, _text(element, "difficult") == "1")
+        corners = _numbers(texts.values())
+        if corners is not None and are_fractions(corners):
+            message = f"object {number} has the box {written}, in fractions of the image's sides: VOC's "
+            message += "corners are pixels, counted from 1; multiply them by the image's width and height"
+            self.reading.add("bad-coordinate", shown(path, self.root), message, image_id, number)
+            corners = None
+        box = None if corners is None else from_voc_corners(corners)
+        return ObjectRecord(number, name, box, written, _text(element, "difficult") == "1")
 
 
-def _box(texts: dict[str, str]) -> Box | None:
-    corners = [_number(texts[corner]) for corner in CORNERS]
-    # VOC counts pixels from 1.
-    x1, y1, x2, y2 = (math.nan if value is None else value - 1 for value in corners)
-    return None if math.isnan(x1 + y1 + x2 + y2) else (x1, y1, x2, y2)
+def _numbers(texts: Iterable[str]) -> list[float] | None:
+    """What the texts say; None where one of them is no number."""
+    values = [_number(text) for text in texts]
+    return None if None in values else [value for value in values if value is not None]
 
 
 def _number(text: str) -> float | None:

@@ -1,6 +1,5 @@
 """What detection metrics share: they keep what was found and what was there, over all processes."""
 
-import hashlib
 from abc import ABC
 from typing import Any
 
@@ -10,7 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from detection.metrics.tables import DetectionTable, GroundTruthTable, IntArray
+from detection.metrics.tables import DetectionTable, GroundTruthTable, IntArray, image_key
 from detection.types import Detections, Target
 
 
@@ -81,7 +80,7 @@ class ImageMetric(Metric, ABC):
             raise ValueError(f"{len(detections)} detections for {len(targets)} targets: need one per image")
         if not targets:
             return
-        self._extend("image_hashes", torch.tensor([_hash(target["image_id"]) for target in targets]))
+        self._extend("image_hashes", torch.tensor([image_key(target["image_id"]) for target in targets]))
         self._extend("detection_counts", torch.tensor([len(image["labels"]) for image in detections]))
         self._extend("detection_labels", torch.cat([image["labels"] for image in detections]))
         self._extend("detection_scores", torch.cat([image["scores"] for image in detections]))
@@ -115,11 +114,6 @@ class ImageMetric(Metric, ABC):
             states["gt_difficult"][gt_rows],
         )
         return found, existing
-
-
-def _hash(image_id: str) -> int:
-    """Return a 64-bit number that is the same in every process; Python's own hash is salted."""
-    return int.from_bytes(hashlib.blake2b(image_id.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def _images_and_rows(hashes: IntArray, counts: IntArray) -> tuple[IntArray, IntArray]:

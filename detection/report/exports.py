@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from detection.data.corners import to_voc_corners
 from detection.types import Detections, Target
 
 
@@ -13,7 +14,7 @@ def write_devkit_results(
 ) -> None:
     """Write ``comp4_det_test_<class>.txt`` for each class, as the VOC devkit reads them.
 
-    A line holds the image's id without its folder, the score, and the box as 1-based inclusive corners.
+    A line holds the image's id without its folder, the score, and the box as VOC's corners.
     Numbers keep all their digits, so that evaluators rank and overlap them exactly as they were found.
 
     Args:
@@ -36,7 +37,7 @@ def write_devkit_results(
     lines: list[list[str]] = [[] for _ in class_names]
     for name, found in zip(names, detections, strict=True):
         for box, score, label in _rows(found):
-            corners = " ".join(repr(corner + 1) for corner in box)
+            corners = " ".join(map(repr, to_voc_corners(box)))
             lines[label].append(f"{name} {score!r} {corners}\n")
     folder.mkdir(parents=True, exist_ok=True)
     for class_name, of_class in zip(class_names, lines, strict=True):
@@ -48,19 +49,18 @@ def write_coco_results(
     detections: Sequence[Detections],
     targets: Sequence[Target],
     class_names: Sequence[str],
-    crowd: bool = False,
 ) -> None:
     """Write ``results.json`` and, with the same ids, ``ground_truth.json``, as COCO's evaluators read them.
 
     Categories are numbered from 1 in label order. An image's id is the number that its name is, where all
-    images have one of their own (``VOC2007/000005`` is 5); else images are numbered from 1.
+    images have one of their own (``VOC2007/000005`` is 5); else images are numbered from 1. Difficult objects
+    are crowd regions, as in ``coco_ap``.
 
     Args:
         folder: where to write; made if it is not there.
         detections: of each image.
         targets: of each image.
         class_names: by label.
-        crowd: whether difficult objects are COCO's crowd regions.
     """
     ids = coco_image_ids([target["image_id"] for target in targets])
     results = [
@@ -78,9 +78,7 @@ def write_coco_results(
             left, top, wide, high = _xywh(box)
             annotation = {"id": len(annotations) + 1, "image_id": image_id, "category_id": label + 1}
             annotation |= {"bbox": [left, top, wide, high], "area": wide * high}
-            annotations.append(
-                {**annotation, "iscrowd": int(crowd and difficult), "difficult": int(difficult)}
-            )
+            annotations.append({**annotation, "iscrowd": int(difficult), "difficult": int(difficult)})
     categories = [{"id": label + 1, "name": name} for label, name in enumerate(class_names)]
     document = {"info": {}, "images": images, "categories": categories, "annotations": annotations}
     folder.mkdir(parents=True, exist_ok=True)

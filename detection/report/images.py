@@ -67,7 +67,8 @@ def draw_outcome(
     height, width = image.shape[:2]
     figure = Figure(figsize=(_WIDTH, _WIDTH * height / width))
     ax = figure.add_axes((0, 0, 1, 1))
-    ax.imshow(image)
+    # Edges of pixels are whole numbers, as in boxes; by default their centres are.
+    ax.imshow(image, extent=(0, width, height, 0))
     ax.set_axis_off()
     for row, (box, label) in enumerate(zip(existing.boxes, existing.labels, strict=True)):
         missed = row not in hit_objects and not existing.difficult[row]
@@ -75,7 +76,7 @@ def draw_outcome(
     for row, (box, label) in enumerate(zip(found.boxes, found.labels, strict=True)):
         colour = HIT if verdicts.hit[row] else TRUE_BOX if verdicts.ignored[row] else FALSE_ALARM
         _draw(ax, box, f"{class_names[label]} {found.scores[row]:.2f}", colour, width=1.6)
-    ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+    ax.set(xlim=(0, width), ylim=(height, 0))
     jpeg = io.BytesIO()
     figure.savefig(jpeg, format="jpg", dpi=_DPI, pil_kwargs={"quality": 82})
     return jpeg.getvalue()

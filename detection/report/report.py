@@ -44,8 +44,6 @@ class Subject(NamedTuple):
     """Of each image."""
     targets: Sequence[Target]
     """Of each image."""
-    crowd: bool
-    """Whether difficult objects are COCO's crowd regions."""
 
 
 def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images: int) -> None:
@@ -65,7 +63,7 @@ def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images:
     folder.mkdir(parents=True, exist_ok=True)
     inputs = (subject.detections, subject.targets, subject.class_names)
     write_devkit_results(folder / "voc", *inputs)
-    write_coco_results(folder / "coco", *inputs, crowd=subject.crowd)
+    write_coco_results(folder / "coco", *inputs)
     print("Drawing the report ...", flush=True)
     pictures = _draw_figures(folder / "figures", analysis, subject.class_names)
     worst, best = worst_and_best(analysis.images, num_images)

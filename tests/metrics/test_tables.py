@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from detection.metrics.tables import DetectionTable, GroundTruthTable, best_overlaps, make_tables, pixel_iou
+from detection.metrics.tables import DetectionTable, GroundTruthTable, best_overlaps, make_tables, paired_iou
 from detection.types import Detections, Target
 
 
@@ -53,7 +53,7 @@ def test_lists_of_different_lengths_are_refused() -> None:
 def test_both_edge_pixels_count() -> None:
     a = np.array([[0, 0, 9, 9], [0, 0, 9, 9], [0, 0, 9, 9]])
     b = np.array([[0, 0, 4, 9], [9, 9, 18, 18], [10, 0, 19, 9]])
-    np.testing.assert_allclose(pixel_iou(a, b), [0.5, 1 / 199, 0.0])
+    np.testing.assert_allclose(paired_iou(a, b), [0.5, 1 / 199, 0.0])
 
 
 @pytest.mark.parametrize("same_class", [True, False])
@@ -80,7 +80,7 @@ def test_the_best_overlap_is_that_of_a_loop_over_all_pairs(same_class: bool) -> 
             for gt in range(num_gts):
                 in_image = gts.images[gt] == dets.images[row]
                 compared = (gts.labels[gt] == dets.labels[row]) == same_class
-                iou = float(pixel_iou(dets.boxes[row : row + 1], gts.boxes[gt : gt + 1])[0])
+                iou = float(paired_iou(dets.boxes[row : row + 1], gts.boxes[gt : gt + 1])[0])
                 if in_image and compared and iou > best:
                     best, best_gt = iou, gt
             assert result.iou[row] == best
