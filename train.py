@@ -57,16 +57,14 @@ def train(cfg: DictConfig) -> dict[str, float]:
         datamodule = instantiate(config["data"])
         datamodule.prepare_data()
         datamodule.setup()
-        datamodule.divide_among(trainer.world_size)
-
-        images_per_step = datamodule.batch_size * trainer.world_size * trainer.accumulate_grad_batches
-        model = model_config(config, datamodule.class_names, images_per_step)
+        step = datamodule.divide_among(trainer.world_size, trainer.accumulate_grad_batches)
+        model = model_config(config, datamodule.class_names, datamodule.images_per_step)
         task, origin = make_task(model, config)
         task.describe(model=model, data=inference_config(config["data"]))
         if datamodule.targets_in_workers:
             datamodule.assign = task.assigner(datamodule.size)
         checkpoint, changes = checkpoint_to_go_on_from(config, model)
-        for told in (origin, changes):
+        for told in (origin, changes, step):
             if told and trainer.is_global_zero:
                 print(told)
         if cfg.find:

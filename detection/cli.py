@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -20,7 +21,7 @@ from detection.old_boxes import old_boxes
 from detection.processes import agree_on_start, end_with_the_first, started_elsewhere
 from detection.quoting import quote_paths
 from detection.runs import changed_keys, check_same_network, find_checkpoint, run_folder
-from detection.suggestions import suggest_keys
+from detection.suggestions import successor, suggest_keys
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -84,12 +85,16 @@ def _override_hints(config_name: str) -> list[str]:
             return []
     config = _plain(cfg)
     keys = [word.split("=")[0] for word in words if word not in groups]
-    unknown = [key for key in keys if not _has_key(config, key)]
-    return [
-        f"{key}: no such key; did you mean {' or '.join(near)}?"
-        for key in unknown
-        if (near := suggest_keys(key, config))
-    ]
+    hints = []
+    for key in keys:
+        if _has_key(config, key):
+            continue
+        near = suggest_keys(key, config)
+        if now := successor(key):
+            hints.append(f"{key}: no such key; {now}")
+        elif near:
+            hints.append(f"{key}: no such key; did you mean {' or '.join(near)}?")
+    return hints
 
 
 def _has_key(config: Any, dotted: str) -> bool:
@@ -127,6 +132,7 @@ def checked_config(cfg: DictConfig) -> dict[str, Any]:
             errors += started_elsewhere(config["trainer"])
         if not errors and "trainer" in config:
             errors += _never_validated(config["trainer"])
+        errors += _one_batch_size(config.get("data", {}))
     if errors:
         raise SystemExit("\n".join(["The configuration has errors; nothing was run.", *errors]))
     return config
@@ -140,6 +146,21 @@ def _never_validated(trainer: dict[str, Any]) -> list[str]:
         f"trainer.check_val_every_n_epoch={every} with trainer.max_epochs={epochs}: nothing would be "
         "validated, so there would be no best checkpoint to test"
     ]
+
+
+def _one_batch_size(data: dict[str, Any]) -> list[str]:
+    """Refuse two sizes of a step; where one was chosen, forget the other, which was only a default."""
+    total, each = data.get("batch_size"), data.get("batch_size_per_device")
+    if total is None or each is None:
+        return []
+    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    if any(word.lstrip("+").startswith("data.batch_size=") for word in typed):
+        return [
+            f"data.batch_size={total} and data.batch_size_per_device={each}: give one of them; "
+            "data.batch_size_per_device=null leaves the first"
+        ]
+    data["batch_size"] = None
+    return []
 
 
 def model_config(config: dict[str, Any], class_names: list[str], batch_size: int | None) -> dict[str, Any]:
@@ -247,7 +268,11 @@ def checkpoint_to_go_on_from(config: dict[str, Any], model: dict[str, Any]) -> t
         lines.append(note)
     before = Path(config["run_dir"]) / "config.yaml"
     if before.exists():
+        from detection.data.step_size import step_of_the_first_release
+
         then = _plain(OmegaConf.load(before))
+        lines += filter(None, [step_of_the_first_release(then)])
+        then.get("data", {}).pop("global_batch_size", None)
         ignored = ("run_dir", "ckpt")
         changes = [line for line in changed_keys(then, config) if not line.startswith(ignored)]
         if changes:

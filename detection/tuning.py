@@ -25,7 +25,7 @@ def find(
 
     Args:
         what: ``lr`` tries a hundred rising learning rates and takes the one where the loss falls fastest;
-            ``batch_size`` doubles the batch until memory runs out.
+            ``batch_size`` doubles the images that the device takes at once until memory runs out.
         trainer: without callbacks and loggers.
         task: to train.
         datamodule: to train on.
@@ -71,10 +71,18 @@ def _find_learning_rate(
 def _find_batch_size(
     trainer: pl.Trainer, task: DetectionTask, datamodule: DetectionDataModule
 ) -> dict[str, float]:
+    # Memory knows parts of a step only; so many of them make it as large.
+    parts, trainer.accumulate_grad_batches = trainer.accumulate_grad_batches, 1
     found = Tuner(trainer).scale_batch_size(
-        task, datamodule=datamodule, steps_per_trial=3, init_val=2, max_trials=10
+        task,
+        datamodule=datamodule,
+        steps_per_trial=3,
+        init_val=2,
+        max_trials=10,
+        batch_arg_name="batch_size_per_device",
     )
     if found is None:
         raise ValueError("No batch size was found.")
-    print(f"The largest batch that fits: data.batch_size={found}")
-    return {"data.batch_size": float(found)}
+    of_parts = f", in {parts} parts" if parts > 1 else ""
+    print(f"The largest batch that fits on a device: data.batch_size_per_device={found * parts}{of_parts}")
+    return {"data.batch_size_per_device": float(found * parts)}

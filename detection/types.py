@@ -10,7 +10,7 @@ Conventions, everywhere in this package:
 * A size is ``(height, width)``.
 """
 
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 from torch import Tensor
 
@@ -27,6 +27,8 @@ class Target(TypedDict):
     image_id: str
     size: tuple[int, int]
     """``(height, width)`` of the original image on disk."""
+    seed: NotRequired[int]
+    """In training, the seed of all that is drawn at random for this image in this epoch."""
 
 
 class Detections(TypedDict):

@@ -33,6 +33,7 @@ def test_help_names_groups_and_keys() -> None:
         (["data=vok07"], "voc07"),
         (["data.batch_size=abc"], "data.batch_size"),
         (["data=shapes", "+trainer.max_epoch=3"], "did you mean 'max_epochs'"),
+        (["data.global_batch_size=8"], "data.global_batch_size: no such key; it is data.batch_size now"),
         (["data=voc_custom"], "data.root: needs a value"),
     ],
 )

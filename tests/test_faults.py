@@ -43,7 +43,7 @@ SMALL = (
 )
 GENERATED = ("data=shapes", "data.image_size=128", "data.num_train=16", "data.num_val=5", "data.num_test=5")
 WANDB = ("logger=[csv,wandb]", "callbacks.wandb.every_n_epochs=1")
-TWO = ("trainer=ddp_cpu", "data.batch_size=2", "data.num_workers=0")
+TWO = ("trainer=ddp_cpu", "data.batch_size=4", "data.num_workers=0")
 MINUTE = 60
 
 

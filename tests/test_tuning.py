@@ -81,10 +81,10 @@ class SmallMemory(pl.LightningModule):
 
 
 class Numbers(pl.LightningDataModule):
-    batch_size = 1
+    batch_size_per_device = 1
 
     def train_dataloader(self) -> Any:
-        return torch.utils.data.DataLoader(torch.zeros(64, 1), batch_size=self.batch_size)  # type: ignore[arg-type]
+        return torch.utils.data.DataLoader(torch.zeros(64, 1), batch_size=self.batch_size_per_device)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -103,8 +103,17 @@ def test_the_largest_batch_that_fits_is_found(
     trainer: pl.Trainer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = find("batch_size", trainer, SmallMemory(), Numbers(), str(tmp_path))  # type: ignore[arg-type]
-    assert found == {"data.batch_size": 8}
-    assert "data.batch_size=8" in capsys.readouterr().out
+    assert found == {"data.batch_size_per_device": 8}
+    assert "fits on a device: data.batch_size_per_device=8\n" in capsys.readouterr().out
+
+
+def test_what_fits_is_a_part_of_a_step(
+    trainer: pl.Trainer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer.accumulate_grad_batches = 3
+    found = find("batch_size", trainer, SmallMemory(), Numbers(), str(tmp_path))  # type: ignore[arg-type]
+    assert found == {"data.batch_size_per_device": 24}
+    assert "data.batch_size_per_device=24, in 3 parts\n" in capsys.readouterr().out
 
 
 def test_several_devices_are_refused(tmp_path: Path) -> None:

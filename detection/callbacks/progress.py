@@ -1,5 +1,6 @@
 """Progress for people: a live bar on a terminal, plain lines in a log file."""
 
+import math
 import sys
 import time
 from typing import Any
@@ -59,9 +60,10 @@ class PlainProgress(ProgressBar):
         )
         losses = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("train/loss")}
         shown = "  ".join(f"{k.removeprefix('train/')} {v:.3f}" for k, v in losses.items())
+        parts = trainer.accumulate_grad_batches  # of a step
         self._line(
-            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  step {batch_idx + 1}/"
-            f"{self.total_train_batches}  {shown}  about {_duration(left)} left",
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  step {batch_idx // parts + 1}/"
+            f"{math.ceil(self.total_train_batches / parts)}  {shown}  about {_duration(left)} left",
         )
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

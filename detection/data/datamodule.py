@@ -15,10 +15,11 @@ from torch.utils.data import DataLoader, Dataset
 from detection.data.cache import Cache, open_cache
 from detection.data.collate import CollateList, CollatePadded
 from detection.data.dataset import DetectionDataset
-from detection.data.grouping import GroupedBatchSampler, aspect_group
+from detection.data.grouping import StepSampler, aspect_group
 from detection.data.records import OnError
 from detection.data.sampling import EvalSampler, SeededDataset, TrainSampler
 from detection.data.skipping import CollateUsable, LeftOut, Replaced, UsableLoader
+from detection.data.step_size import divide_step, step_line
 from detection.data.transforms import DetectionTransform
 from detection.types import AnchorTargets
 
@@ -35,9 +36,10 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         eval_transform: makes the evaluation transform from ``size``.
         collate: ``padded`` stacks equal sizes (SSD); ``list`` keeps sizes apart and makes training batches of
             images of like shape (Faster R-CNN).
-        batch_size: images per device and training step.
-        global_batch_size: images per training step over all devices, instead of ``batch_size``.
-        eval_batch_size: images per device and evaluation step; ``batch_size`` when None.
+        batch_size: images of one optimizer step over all devices and nodes.
+        batch_size_per_device: images of one optimizer step on each device, instead of ``batch_size``. Either
+            is cut into ``trainer.accumulate_grad_batches`` parts, which changes memory, not the step.
+        eval_batch_size: images that a device evaluates at once; as many as in training when None.
         num_workers: loader processes per device.
         targets_in_workers: assign training targets in the loader's workers instead of on the device.
         overfit_images: train, validate and test on so many first images of the training split, without
@@ -55,8 +57,8 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
     train_transform: MakeTransform
     eval_transform: MakeTransform
     collate: Literal["padded", "list"] = "padded"
-    batch_size: int = 32
-    global_batch_size: int | None = None
+    batch_size: int | None = 32
+    batch_size_per_device: int | None = None
     eval_batch_size: int | None = None
     num_workers: int = 4
     targets_in_workers: bool = False
@@ -68,10 +70,8 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
 
     def __post_init__(self) -> None:
         super().__init__()
-        if self.batch_size < 1:
-            raise ValueError(
-                f"data.batch_size={self.batch_size}: it counts images per device, so it must be 1 or more."
-            )
+        self.images_per_step = divide_step(self.batch_size, self.batch_size_per_device, 1, 1).images
+        """Images of one optimizer step over all devices, known once it is divided (:meth:`divide_among`)."""
         self.class_names: list[str] = []
         """Known after :meth:`setup`."""
         self.datasets: dict[str, DetectionDataset] = {}
@@ -119,32 +119,38 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         for dataset in self.datasets.values():
             dataset.decode = cache
 
-    def divide_among(self, devices: int) -> None:
-        """Divide ``global_batch_size``, where it is given, and the images among the devices.
+    def divide_among(self, devices: int, parts: int = 1) -> str:
+        """Divide a training step among the devices, and what each of them takes into parts.
+
+        Args:
+            devices: processes, over all nodes.
+            parts: ``trainer.accumulate_grad_batches``.
+
+        Returns:
+            A line that says what a step is made of.
 
         Raises:
-            ValueError: if the batch does not divide, or a device would have no image to evaluate.
+            ValueError: if the step does not divide, or a device would have no image.
         """
-        for split in ("val", "test"):
+        for split in ("train", "val", "test"):
             if len(self.datasets[split]) < devices:
                 raise ValueError(
                     f"{split} has {len(self.datasets[split])} images for {devices} devices: each needs one "
                     "or more, so lower trainer.devices or enlarge the split."
                 )
-        if self.global_batch_size is None:
-            return
-        self.batch_size, rest = divmod(self.global_batch_size, devices)
-        if rest or self.batch_size < 1:
-            raise ValueError(
-                f"data.global_batch_size={self.global_batch_size} does not divide among {devices} devices: "
-                "take a multiple."
-            )
+        step = divide_step(self.batch_size, self.batch_size_per_device, devices, parts)
+        self.images_per_step = min(step.images, len(self.datasets["train"]))
+        return step_line(step, self.images_per_step)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Shuffled, augmented batches; the last, smaller one is dropped.
+        """Shuffled, augmented batches: each is this process's part of an optimizer step.
+
+        What does not fill a step is left out, other images in each epoch: batch statistics of a tiny last
+        batch are noise. A set smaller than a step is kept whole.
 
         Raises:
-            ValueError: if the workers should assign targets, but nobody said how.
+            ValueError: if the step does not divide among devices and parts, or the workers should assign
+                targets, but nobody said how.
         """
         if self.targets_in_workers and self.assign is None:
             raise ValueError(
@@ -155,20 +161,14 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         images = self.datasets["train"]
         dataset = SeededDataset(Replaced(images) if self.on_error == "skip" else images)
         rank, world_size = self._place()
-        if self.collate == "list":
-            groups = [aspect_group(size) for size in self.datasets["train"].sizes]
-            sampler = self._train_sampler(rank=0, world_size=1)
-            batches = GroupedBatchSampler(sampler, groups, self.batch_size, rank, world_size)
-            return self._loader(dataset, batch_sampler=batches, collate_fn=CollateList(assign))
-        sampler = self._train_sampler(rank, world_size)
-        return self._loader(
-            dataset,
-            sampler=sampler,
-            batch_size=self.batch_size,
-            # Batch statistics of a tiny last batch are noise; but a set smaller than a batch is kept whole.
-            drop_last=len(sampler) >= self.batch_size,
-            collate_fn=CollatePadded(assign),
-        )
+        self.divide_among(world_size, self._parts())
+        sampler = TrainSampler(len(images), self.seed, self.images_per_step)
+        sampler.set_epoch(self._first_epoch)
+        padded = self.collate == "padded"
+        groups = None if padded else [aspect_group(size) for size in images.sizes]
+        batches = StepSampler(sampler, groups, rank, world_size, self._parts())
+        collate = CollatePadded(assign) if padded else CollateList(assign)
+        return self._loader(dataset, batch_sampler=batches, collate_fn=collate)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Every validation image once, over all processes."""
@@ -186,7 +186,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         return self._loader(
             LeftOut(dataset) if skip else dataset,
             sampler=EvalSampler(len(dataset), *self._place()),
-            batch_size=self.eval_batch_size or self.batch_size,
+            batch_size=self.eval_batch_size or self._images_at_once(),
             collate_fn=CollateUsable(collate) if skip else collate,
         )
 
@@ -222,11 +222,6 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         """
         self._first_epoch = state_dict["epoch"]
 
-    def _train_sampler(self, rank: int, world_size: int) -> TrainSampler:
-        sampler = TrainSampler(len(self.datasets["train"]), self.seed, rank, world_size)
-        sampler.set_epoch(self._first_epoch)
-        return sampler
-
     def _loader(self, dataset: Dataset[Any], **options: Any) -> DataLoader[Any]:
         loader = UsableLoader if isinstance(dataset, LeftOut) else DataLoader
         return loader(
@@ -244,6 +239,14 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
     def _place(self) -> tuple[int, int]:
         trainer = self.trainer
         return (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+
+    def _parts(self) -> int:
+        return self.trainer.accumulate_grad_batches if self.trainer else 1
+
+    def _images_at_once(self) -> int:
+        """What a device holds in training, roughly: evaluation does not mind if nothing divides."""
+        each = self.batch_size_per_device or (self.batch_size or 1) // self._place()[1]
+        return max(1, each // self._parts())
 
 
 def _one_thread(worker: int) -> None:

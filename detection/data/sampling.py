@@ -5,17 +5,17 @@ worker that happens to load the sample only consumes the pair, so neither the nu
 number of processes changes what a sample looks like, and a resumed run sees what it would have seen.
 """
 
-import math
 from collections.abc import Iterator
 from typing import Protocol
 
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from detection.types import Sample
 
 Key = tuple[int, int]
-"""Index of a sample, and the seed of its augmentation."""
+"""Index of a sample, and the seed of all that is drawn at random for it."""
 
 
 class SeedableDataset(Protocol):
@@ -30,7 +30,10 @@ class SeedableDataset(Protocol):
 
 
 class SeededDataset(Dataset[Sample]):
-    """Serves ``(index, seed)`` keys: seeds the augmentation, then draws the sample."""
+    """Serves ``(index, seed)`` keys: seeds the augmentation, then draws the sample.
+
+    The seed goes on with the sample, for what training draws at random later (``Target["seed"]``).
+    """
 
     def __init__(self, dataset: SeedableDataset) -> None:
         self.dataset = dataset
@@ -41,25 +44,29 @@ class SeededDataset(Dataset[Sample]):
     def __getitem__(self, key: Key) -> Sample:
         index, seed = key
         self.dataset.seed(seed)
-        return self.dataset[index]
+        image, target = self.dataset[index]
+        return Sample(image, {**target, "seed": seed})
 
 
 class TrainSampler(Sampler[Key]):
-    """Shuffled keys of this process's share of the training set.
+    """Shuffled keys of as many samples as whole steps take; what is left out moves on from epoch to epoch.
 
-    The shares of all processes have equal length (the first few samples are repeated where the set does not
-    divide), and step ``k`` of ``n`` processes with batch size ``b`` holds the same samples as step ``k`` of
-    one process with batch size ``n * b``.
+    Of ``N`` samples in steps of ``B``, an epoch leaves out the ``r = N mod B`` that come next on a shuffled
+    circle of all samples. So in any ``E`` epochs in a row, each sample is left out ``E r / N`` times, rounded
+    down or up: no two samples differ by more than one. That needs the number of the epoch only, so it holds
+    for a resumed run too, and sampling knows nothing of processes, so for any number of them.
+
+    A set smaller than one step is taken whole.
 
     Args:
-        length: number of samples in the set.
-        seed: seed of the order and of the augmentation.
-        rank: this process.
-        world_size: number of processes.
+        length: number of samples in the set, ``N``.
+        seed: seed of the order and of all that is drawn for a sample.
+        images_per_step: samples in one step over all processes, ``B``.
     """
 
-    def __init__(self, length: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
-        self.length, self.seed, self.rank, self.world_size = length, seed, rank, world_size
+    def __init__(self, length: int, seed: int, images_per_step: int = 1) -> None:
+        self.length, self.seed = length, seed
+        self.images_per_step = max(1, min(images_per_step, length))
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -67,15 +74,25 @@ class TrainSampler(Sampler[Key]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return math.ceil(self.length / self.world_size)
+        return self.length - self.length % self.images_per_step
 
     def __iter__(self) -> Iterator[Key]:
         # Seeds of neighbouring epochs must not collide with those of neighbouring runs: 1,000,003 is prime.
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(self.length, generator=generator)
         seeds = torch.randint(2**31, (self.length,), generator=generator)
-        positions = torch.arange(self.rank, len(self) * self.world_size, self.world_size) % self.length
-        yield from zip(order[positions].tolist(), seeds[positions].tolist(), strict=True)
+        kept = torch.ones(self.length, dtype=torch.bool)
+        kept[self._left_out()] = False
+        taken = kept[order]
+        yield from zip(order[taken].tolist(), seeds[taken].tolist(), strict=True)
+
+    def _left_out(self) -> Tensor:
+        """Indices of the samples that this epoch does without."""
+        count = self.length - len(self)
+        # The circle is that of an epoch which no run reaches, the same in all epochs of a seed.
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + 1_000_002)
+        circle = torch.randperm(self.length, generator=generator)
+        return circle[torch.arange(self.epoch * count, (self.epoch + 1) * count) % max(1, self.length)]
 
 
 class EvalSampler(Sampler[int]):

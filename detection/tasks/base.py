@@ -16,6 +16,7 @@ from detection.metrics.voc_map import Interpolation, VOCMeanAP
 from detection.models.faster_rcnn import FasterRCNN
 from detection.models.ssd import SSD
 from detection.tasks.schedules import Schedule
+from detection.tasks.steps import StepMean
 from detection.types import AnchorTargets, Detections, Target
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -61,6 +62,7 @@ class DetectionTask(pl.LightningModule, ABC):
         self._coco = COCOMeanAP(len(self.class_names)) if coco_ap else None
         # One per loss, also on a process without a single batch: all processes must meet in compute().
         self._losses = {name: MeanMetric() for name in self.loss_names}
+        self._step = StepMean()
 
     def describe(self, **config: Any) -> None:
         """Keep plain values (dicts, lists, strings, numbers) that describe this task in its checkpoints."""
@@ -102,15 +104,27 @@ class DetectionTask(pl.LightningModule, ABC):
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule(step, total))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def mean_over_ranks(self, count: Tensor) -> Tensor:
-        """Average a count over all processes.
+    def share_of_step(
+        self, losses: Mapping[str, Tensor], weight: Tensor, batch_idx: int, num_images: int
+    ) -> Tensor:
+        """What this batch adds to the loss of its optimizer step, to be returned by ``training_step``.
 
-        A loss divided by this mean, its gradient averaged over processes as DDP does, is divided by the
-        total: training does not depend on the number of processes.
+        A step is the weighted mean over all its images, however they are divided among processes and parts
+        (:class:`~detection.tasks.steps.StepMean`); that mean is logged.
+
+        Args:
+            losses: scalars, means over this batch; ``loss`` is the one to minimise.
+            weight: of this batch in the mean over the step, a scalar.
+            batch_idx: as Lightning counts it.
+            num_images: in this batch.
         """
-        mean = self.trainer.strategy.reduce(count.float(), reduce_op="mean")
-        assert isinstance(mean, Tensor)
-        return mean
+        trainer = self.trainer
+        if batch_idx % trainer.accumulate_grad_batches == 0:
+            self._step.begin()
+        share, means = self._step.add(losses, weight, self.parameters(), trainer.strategy.reduce)
+        self.log_losses(means, num_images)
+        # Lightning divides by the number of parts, and gradients are averaged over processes.
+        return losses["loss"] * share * (trainer.accumulate_grad_batches * trainer.world_size)
 
     def log_losses(self, losses: Mapping[str, Tensor], batch_size: int) -> None:
         """Log training losses, ``train/loss`` on the progress bar."""

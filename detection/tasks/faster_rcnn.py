@@ -110,19 +110,18 @@ class FasterRCNNTask(DetectionTask):
         features, rpn, proposals, sizes = self.propose(batch.images)
         boxes = [target["boxes"] for target in batch.targets]
         labels = [target["labels"] for target in batch.targets]
+        seeds = _seeds(batch.targets)
 
-        rpn_gt = batch.rpn_targets or self.assign_anchors(rpn.anchors, boxes, sizes)
-        roi_gt = self.sample_proposals(proposals, boxes, labels)
+        rpn_gt = batch.rpn_targets or self.assign_anchors(rpn.anchors, boxes, sizes, seeds=seeds)
+        roi_gt = self.sample_proposals(proposals, boxes, labels, seeds=seeds)
         roi = self.network.roi_head(features, roi_gt.proposals)
 
-        num_anchors = self.mean_over_ranks((rpn_gt.labels >= 0).sum())
-        num_regions = self.mean_over_ranks(torch.tensor(len(roi_gt.labels), device=self.device))
-        rpn_losses = rpn_loss(rpn.logits, rpn.deltas, rpn_gt.labels, rpn_gt.deltas, num_anchors)
+        num_regions = [len(regions) for regions in roi_gt.proposals]
+        rpn_losses = rpn_loss(rpn.logits, rpn.deltas, rpn_gt.labels, rpn_gt.deltas)
         roi_losses = roi_loss(roi.logits, roi.deltas, roi_gt.labels, roi_gt.deltas, num_regions)
-
         losses = _named(*rpn_losses, *roi_losses)
-        self.log_losses(losses, batch_size=len(batch.images))
-        return losses["loss"]
+        num_images = losses["loss"].new_full((), len(batch.images))
+        return self.share_of_step(losses, num_images, batch_idx, len(batch.images))
 
     def propose(self, images: Sequence[Tensor]) -> FirstStage:
         """Run the first stage on uint8 images ``(3, H_i, W_i)``."""
@@ -172,10 +171,8 @@ class FasterRCNNTask(DetectionTask):
     def _evaluation_losses(self, stage: FirstStage, target: Target) -> dict[str, Tensor]:
         """The losses of one image as in training, from samples that are the same at each evaluation."""
         boxes, labels = [target["boxes"]], [target["labels"]]
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(0)
-            rpn_gt = self.assign_anchors(stage.rpn.anchors, boxes, stage.sizes)
-            roi_gt = self.sample_proposals(stage.proposals, boxes, labels)
+        rpn_gt = self.assign_anchors(stage.rpn.anchors, boxes, stage.sizes, seeds=[0])
+        roi_gt = self.sample_proposals(stage.proposals, boxes, labels, seeds=[0])
         roi = self.network.roi_head(stage.features, roi_gt.proposals)
         rpn_losses = rpn_loss(stage.rpn.logits, stage.rpn.deltas, rpn_gt.labels, rpn_gt.deltas)
         return _named(*rpn_losses, *roi_loss(roi.logits, roi.deltas, roi_gt.labels, roi_gt.deltas))
@@ -215,7 +212,13 @@ def _assign_without_network(
     fit_strides: bool,
 ) -> AnchorTargets:
     anchors = rpn_anchors(base_anchors, strides, padded_size(sizes, multiple), fit_strides)
-    return assign_anchors(anchors, [target["boxes"] for target in targets], sizes)
+    return assign_anchors(anchors, [target["boxes"] for target in targets], sizes, seeds=_seeds(targets))
+
+
+def _seeds(targets: Sequence[Target]) -> list[int] | None:
+    """The seeds of the images, None where the loader gave them none."""
+    seeds = [target["seed"] for target in targets if "seed" in target]
+    return seeds if len(seeds) == len(targets) else None
 
 
 def _named(rpn_cls: Tensor, rpn_box: Tensor, roi_cls: Tensor, roi_box: Tensor) -> dict[str, Tensor]:

@@ -87,17 +87,16 @@ class SSDTask(DetectionTask):
         """Predict, assign, compare."""
         out = self(batch.images)
         gt = batch.targets or self.assign(out.anchors, batch.boxes, batch.labels)
-        losses = self.loss(out, gt, self.mean_over_ranks((gt.labels > 0).sum()))
-        self.log_losses(_named(losses), batch_size=len(batch.images))
-        return losses.total
+        losses, num_positives = _named(self.loss(out, gt)), (gt.labels > 0).sum()
+        return self.share_of_step(losses, num_positives, batch_idx, len(batch.images))
 
     def assign(self, anchors: Tensor, boxes: Tensor, labels: Tensor) -> AnchorTargets:
         """Assign padded ground truth to anchors."""
         return assign_ssd_targets(anchors, boxes, labels, self.iou_threshold, BOX_STDS)
 
-    def loss(self, out: SSDOutput, gt: AnchorTargets, num_positives: Tensor) -> MultiboxLoss:
-        """Compare predictions with their targets."""
-        return multibox_loss(out.logits, out.deltas, gt.labels, gt.deltas, self.neg_pos_ratio, num_positives)
+    def loss(self, out: SSDOutput, gt: AnchorTargets) -> MultiboxLoss:
+        """Compare predictions with their targets; the mean over the positives."""
+        return multibox_loss(out.logits, out.deltas, gt.labels, gt.deltas, self.neg_pos_ratio)
 
     def evaluate_batch(
         self, batch: PaddedBatch
@@ -106,7 +105,7 @@ class SSDTask(DetectionTask):
         out = self(batch.images)
         gt = self.assign(out.anchors, batch.boxes, batch.labels)
         num_positives = (gt.labels > 0).sum()
-        losses = _named(self.loss(out, gt, num_positives))
+        losses = _named(self.loss(out, gt))
         return self.detect(out, batch), self.original_targets(batch), losses, num_positives
 
     def predict_step(self, batch: PaddedBatch, batch_idx: int = 0) -> list[Detections]:
