@@ -1,6 +1,8 @@
 """What detection metrics share: they keep what was found and what was there, over all processes."""
 
 from abc import ABC
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -57,6 +59,28 @@ class ImageMetric(Metric, ABC):
         for name in self._empty_states:
             self.add_state(name, default=[], dist_reduce_fx="cat")
         self.reset()
+
+    def _wrap_compute(self, compute: Callable[..., dict[str, Tensor]]) -> Callable[..., dict[str, Tensor]]:
+        """Keep the shapes of what ``compute`` returns, by name.
+
+        torchmetrics makes a scalar of every tensor that has one element, and so of every vector over classes
+        where there is one class.
+        """
+        shapes: dict[str, torch.Size] = {}
+
+        @wraps(compute)
+        def noted(*args: Any, **kwargs: Any) -> dict[str, Tensor]:
+            result = compute(*args, **kwargs)
+            shapes.update({name: value.shape for name, value in result.items()})
+            return result
+
+        computed = super()._wrap_compute(noted)
+
+        @wraps(compute)
+        def restored(*args: Any, **kwargs: Any) -> dict[str, Tensor]:
+            return {name: value.reshape(shapes[name]) for name, value in computed(*args, **kwargs).items()}
+
+        return restored
 
     def reset(self) -> None:
         """Forget all images."""
