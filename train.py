@@ -6,7 +6,6 @@ from omegaconf import DictConfig
 
 from detection.cli import (
     checked_config,
-    checkpoint_to_go_on_from,
     errors_in_a_sentence,
     inference_config,
     make_trainer,
@@ -17,6 +16,7 @@ from detection.cli import (
 )
 from detection.faults import faults_in_a_sentence
 from detection.init_from import make_task
+from detection.resume import checkpoint_to_go_on_from, describe_training
 from detection.sweeps.job import error_noted, in_sweep, run_job
 
 
@@ -60,10 +60,11 @@ def train(cfg: DictConfig) -> dict[str, float]:
         step = datamodule.divide_among(trainer.world_size, trainer.accumulate_grad_batches)
         model = model_config(config, datamodule.class_names, datamodule.images_per_step)
         task, origin = make_task(model, config)
-        task.describe(model=model, data=inference_config(config["data"]))
+        training = describe_training(config, datamodule)
+        task.describe(model=model, data=inference_config(config["data"]), training=training)
         if datamodule.targets_in_workers:
             datamodule.assign = task.assigner(datamodule.size)
-        checkpoint, changes = checkpoint_to_go_on_from(config, model)
+        checkpoint, changes = checkpoint_to_go_on_from(config, model, training)
         for told in (origin, changes, step):
             if told and trainer.is_global_zero:
                 print(told)

@@ -16,11 +16,9 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from detection.checkpoints import read_checkpoint
-from detection.old_boxes import old_boxes
 from detection.processes import agree_on_start, end_with_the_first, started_elsewhere
 from detection.quoting import quote_paths
-from detection.runs import changed_keys, check_same_network, find_checkpoint, run_folder
+from detection.runs import run_folder
 from detection.suggestions import successor, suggest_keys
 
 if TYPE_CHECKING:
@@ -246,38 +244,6 @@ def make_data_and_task(config: dict[str, Any]) -> "tuple[DetectionDataModule, De
     if datamodule.targets_in_workers:
         datamodule.assign = task.assigner(datamodule.size)
     return datamodule, task
-
-
-def checkpoint_to_go_on_from(config: dict[str, Any], model: dict[str, Any]) -> tuple[Path | None, str]:
-    """Find the checkpoint that ``ckpt`` names.
-
-    Returns:
-        Its path, None for a new run; and what to tell the user: what has changed since it was written.
-
-    Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is of another network.
-    """
-    path = find_checkpoint(config["ckpt"], config["run_dir"])
-    if path is None:
-        return None, ""
-    described = read_checkpoint(path)["hyper_parameters"]
-    check_same_network(described["model"], model, path)
-    lines = [f"Going on from {path}."]
-    if note := old_boxes(described, path, goes_on=True):
-        lines.append(note)
-    before = Path(config["run_dir"]) / "config.yaml"
-    if before.exists():
-        from detection.data.step_size import step_of_the_first_release
-
-        then = _plain(OmegaConf.load(before))
-        lines += filter(None, [step_of_the_first_release(then)])
-        then.get("data", {}).pop("global_batch_size", None)
-        ignored = ("run_dir", "ckpt")
-        changes = [line for line in changed_keys(then, config) if not line.startswith(ignored)]
-        if changes:
-            lines.append(f"Changed since: {'; '.join(changes)}")
-    return path, "\n".join(lines)
 
 
 def inference_config(data: dict[str, Any]) -> dict[str, Any]:

@@ -118,6 +118,7 @@ def command_to_go_on(arguments: Sequence[str], checkpoint: str) -> str:
 
 def _network_keys(model: Mapping[str, Any]) -> dict[str, Any]:
     keys = {key: model[key] for key in _NETWORK if key in model}
-    # Where the backbone's first weights came from is history.
-    backbone = {key: value for key, value in keys.get("backbone", {}).items() if key != "weights"}
+    # Where the backbone's first weights came from is history, and what of it learns may change.
+    others = ("weights", "frozen_blocks", "freeze_batchnorm")
+    backbone = {key: value for key, value in keys.get("backbone", {}).items() if key not in others}
     return {**keys, "backbone": backbone}

@@ -39,7 +39,7 @@ ALLOWED = {
 VERBS = {"evaluate", "predict", "export", "convert", "check", "benchmark"}
 LIBRARIES = {
     "hydra": VERBS | {"cli", "init_from", "published", "sweeps", "checkpoints", "quoting"},
-    "omegaconf": VERBS | {"cli", "published", "sweeps"},
+    "omegaconf": VERBS | {"cli", "published", "resume", "sweeps"},
     "pytorch_lightning": {
         "tasks",
         "callbacks",
@@ -71,7 +71,7 @@ def part(path: Path) -> str:
 
 def test_every_file_belongs_to_a_known_floor() -> None:
 
-    entry_points = {"__init__", "cli", "checkpoints", "init_from", "published"} | VERBS
+    entry_points = {"__init__", "cli", "checkpoints", "init_from", "published", "resume"} | VERBS
     assert {part(path) for path in FILES} - set(ALLOWED) == entry_points
 
 

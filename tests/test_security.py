@@ -17,10 +17,11 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from detection.checkpoints import load_detector, load_task, read_checkpoint
-from detection.cli import checked_config, checkpoint_to_go_on_from, model_config
+from detection.cli import checked_config, model_config
 from detection.data.download import Archive, download_voc
 from detection.init_from import make_task
 from detection.models.backbones.weights import read_file
+from detection.resume import checkpoint_to_go_on_from
 from tests.data.small_set import jpeg
 
 ROOT = Path(__file__).parent.parent
@@ -70,7 +71,7 @@ def settings(*overrides: str) -> dict[str, Any]:
 
 def go_on(path: Path) -> object:
     config = settings(f"ckpt='{path}'")
-    return checkpoint_to_go_on_from(config, model_config(config, ["cat"], None))
+    return checkpoint_to_go_on_from(config, model_config(config, ["cat"], None), {})
 
 
 def start_from(path: Path) -> object:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -15,6 +16,14 @@ from detection.metrics.coco_map import COCOMeanAP
 from detection.metrics.voc_map import Interpolation, VOCMeanAP
 from detection.models.faster_rcnn import FasterRCNN
 from detection.models.ssd import SSD
+from detection.tasks.resuming import (
+    TrainingState,
+    name_parameters,
+    restore_optimizer,
+    restore_schedule,
+    steps_of_run,
+    take_training_state,
+)
 from detection.tasks.schedules import Schedule
 from detection.tasks.steps import StepMean
 from detection.types import AnchorTargets, Detections, Target
@@ -54,6 +63,7 @@ class DetectionTask(pl.LightningModule, ABC):
         self.class_names = list(class_names)
         self.make_optimizer = optimizer
         self.schedule = scheduler
+        self._resumed: TrainingState | None = None
         metrics = {
             stage: VOCMeanAP(len(self.class_names), interpolation=interpolation) for stage in ("val", "test")
         }
@@ -97,11 +107,28 @@ class DetectionTask(pl.LightningModule, ABC):
             size: the datamodule's ``size``.
         """
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what a training that goes on needs; its optimizer and schedule are those configured now."""
+        if self.trainer.state.fn == "fit":
+            averaging = any(isinstance(callback, WeightAveraging) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
+            self._resumed = take_training_state(checkpoint, averaging)
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """One group of all trainable parameters; the schedule is followed step by step."""
-        optimizer = self.make_optimizer(p for p in self.parameters() if p.requires_grad)
-        total = int(self.trainer.estimated_stepping_batches)
+        trained = {parameter: name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        optimizer = self.make_optimizer(list(trained))
+        name_parameters(optimizer, trained)
+        total = steps_of_run(self.trainer)
+        described = self.hparams.get("training", {})
+        described |= {"total_steps": total, "batches_per_epoch": int(self.trainer.num_training_batches)}
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule(step, total))
+        if self._resumed is not None:
+            kind = self.hparams.get("model", {}).get("optimizer", {}).get("_target_")
+            told = [restore_optimizer(optimizer, self.make_optimizer, self._resumed, kind)]
+            told.append(restore_schedule(scheduler, self._resumed, self.trainer, total))
+            self._resumed = None
+            if self.trainer.is_global_zero:
+                print("\n".join(line for line in told if line), flush=True)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def share_of_step(
