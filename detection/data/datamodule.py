@@ -39,6 +39,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         global_batch_size: images per training step over all devices, instead of ``batch_size``.
         eval_batch_size: images per device and evaluation step; ``batch_size`` when None.
         num_workers: loader processes per device.
+        timeout: seconds without a batch from them after which the run ends; 0 waits for ever.
         targets_in_workers: assign training targets in the loader's workers instead of on the device.
         overfit_images: train, validate and test on so many first images of the training split, without
             augmentation; None for the real splits.
@@ -59,6 +60,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
     global_batch_size: int | None = None
     eval_batch_size: int | None = None
     num_workers: int = 4
+    timeout: float = 300
     targets_in_workers: bool = False
     overfit_images: int | None = None
     on_error: OnError = "raise"
@@ -233,6 +235,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
             dataset,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+            timeout=self.timeout if self.num_workers else 0,
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_one_thread,
             # A loader draws a seed from torch's global generator, unless it has its own: the numbers that
