@@ -44,12 +44,13 @@ def train(cfg: DictConfig) -> dict[str, float]:
         The final figures, ``test/map`` among them; the run's folder holds them as ``metrics.json``.
     """
     config = checked_config(cfg)
-    with errors_in_a_sentence():
+    with faults_in_a_sentence(cfg.run_dir), errors_in_a_sentence():
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
         import pytorch_lightning as pl
 
         from detection.callbacks.summary import best_checkpoint, final_figures
         from detection.callbacks.wandb import closing_wandb
+        from detection.shared_memory import check_shared_memory
 
         quieten_lightning()
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -58,6 +59,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         datamodule.prepare_data()
         datamodule.setup()
         step = datamodule.divide_among(trainer.world_size, trainer.accumulate_grad_batches)
+        check_shared_memory(datamodule, trainer.world_size // trainer.num_nodes)
         model = model_config(config, datamodule.class_names, datamodule.images_per_step)
         task, origin = make_task(model, config)
         training = describe_training(config, datamodule)
@@ -76,7 +78,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     with closing_wandb(trainer.loggers):
         with errors_in_a_sentence():
             save_config(config, cfg.run_dir, trainer)
-        with faults_in_a_sentence():
+        with faults_in_a_sentence(cfg.run_dir):
             trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
             best = best_checkpoint(trainer)
             trainer.test(task, datamodule=datamodule, ckpt_path=best, verbose=False, weights_only=True)

@@ -16,6 +16,7 @@ from detection.cli import (
     quieten_lightning,
     run_with_hints,
 )
+from detection.faults import faults_in_a_sentence
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -40,7 +41,7 @@ def benchmark(cfg: DictConfig) -> "list[Measurement]":
     for key in ("warmup", "batches"):
         if not isinstance(config[key], int) or config[key] < 1:
             raise SystemExit(f"{key}={config[key]}: give a number of batches, 1 or more.")
-    with errors_in_a_sentence():
+    with faults_in_a_sentence(config["run_dir"]), errors_in_a_sentence():
         from detection.benchmarking.report import print_table, surroundings
 
         quieten_lightning()

@@ -16,9 +16,11 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from detection.endings import end_if_told, hear_signals, told_to_end
 from detection.processes import agree_on_start, end_with_the_first, started_elsewhere
-from detection.quoting import quote_paths
+from detection.quoting import quote_paths, refuse_dashes, take_run_dir
 from detection.runs import run_folder
+from detection.streams import make_output_last
 from detection.suggestions import successor, suggest_keys
 
 if TYPE_CHECKING:
@@ -29,30 +31,40 @@ if TYPE_CHECKING:
 
 CONF = Path(__file__).parent.parent / "conf"
 
+_HAVE_RUN_DIR = ("train", "evaluate", "check", "benchmark")
+
 OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
 
 
 def run_with_hints(main: Callable[[], Any], config_name: str = "train") -> None:
     """Run a ``@hydra.main`` command; when Hydra refuses an override, name the key that was likely meant.
 
-    Paths need no quotes of Hydra's.
+    Paths need no quotes of Hydra's. The command outlives the readers of its output, and ends by Ctrl-C or
+    SIGTERM with a sentence (:mod:`detection.endings`).
 
     Args:
         main: the command.
         config_name: its primary configuration.
     """
-    quote_paths()
-    _share_registry()
-    agree_on_start()
+    make_output_last()
+    hear_signals()
     end_with_the_first()
-    _offer_sweepers()
     try:
+        refuse_dashes()
+        if config_name in _HAVE_RUN_DIR:
+            take_run_dir()
+        quote_paths()
+        _share_registry()
+        agree_on_start()
+        _offer_sweepers()
         main()
     except SystemExit as stop:
-        if stop.code == 1:
+        if stop.code == 1 and not told_to_end():
             for hint in _override_hints(config_name):
                 print(hint, file=sys.stderr)
         raise
+    finally:
+        end_if_told()
 
 
 def _share_registry() -> None:
@@ -224,14 +236,18 @@ def quieten_lightning() -> None:
 
 def make_trainer(config: dict[str, Any]) -> "pl.Trainer":
     """Make the trainer with its callbacks and loggers; alone, without either, to look for settings."""
+    from detection.callbacks.own_signals import keep_own_signals
+
     if config["find"]:
         trainer: pl.Trainer = instantiate(
             config["trainer"], callbacks=[], logger=False, enable_checkpointing=False
         )
+        keep_own_signals(trainer)
         return trainer
     callbacks = [instantiate(callback) for callback in config["callbacks"].values()]
     loggers = [instantiate(logger) for logger in config["logger"].values()]
     complete: pl.Trainer = instantiate(config["trainer"], callbacks=callbacks, logger=loggers)
+    keep_own_signals(complete)
     return complete
 
 

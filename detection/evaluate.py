@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from detection.checkpoints import load_task, open_split, with_inputs_of
 from detection.cli import CONF, checked_config, errors_in_a_sentence, quieten_lightning, run_with_hints
+from detection.faults import faults_in_a_sentence
 from detection.old_boxes import old_boxes
 
 if TYPE_CHECKING:
@@ -39,11 +40,12 @@ def evaluate(cfg: DictConfig) -> "Analysis":
     config = checked_config(cfg)
     folder = Path(config["run_dir"])
     _refuse_mistakes(config, folder)
-    with errors_in_a_sentence():
+    with faults_in_a_sentence(folder), errors_in_a_sentence():
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
         from detection.callbacks.left_out import beginning, write_list
         from detection.metrics.analysis import analyse
         from detection.report.report import Subject, write_report
+        from detection.shared_memory import check_shared_memory
 
         quieten_lightning()
         task = load_task(config["ckpt"])
@@ -52,6 +54,7 @@ def evaluate(cfg: DictConfig) -> "Analysis":
         datamodule = instantiate(with_inputs_of(task, config["data"]))
         datamodule.prepare_data()
         open_split(datamodule, config["split"], task.class_names, config["ckpt"])
+        check_shared_memory(datamodule, devices=1)
         seen, figures = _test(config, task, datamodule)
         problems = datamodule.problems()
         write_list(problems, folder / "left_out.txt")
@@ -80,12 +83,14 @@ def _test(
 ) -> tuple["CollectDetections", dict[str, float]]:
     """Run the detector over the split, once."""
     from detection.callbacks.collect import CollectDetections
+    from detection.callbacks.own_signals import keep_own_signals
     from detection.callbacks.progress import progress_bar
 
     seen = CollectDetections()
     trainer = instantiate(
         config["trainer"], callbacks=[seen, progress_bar()], logger=False, enable_checkpointing=False
     )
+    keep_own_signals(trainer)
     if trainer.world_size > 1:
         raise ValueError("A report is made on one device: set trainer.devices=1.")
     trainer.test(task, dataloaders=datamodule.eval_dataloader(config["split"]), verbose=False)

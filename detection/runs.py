@@ -105,15 +105,17 @@ def changed_keys(then: Mapping[str, Any], now: Mapping[str, Any], path: str = ""
     return changes
 
 
-def command_to_go_on(arguments: Sequence[str], checkpoint: str) -> str:
-    """The command that resumes a run.
+def command_to_go_on(arguments: Sequence[str], checkpoint: str, key: str = "ckpt") -> str:
+    """The command that resumes a run, or starts another one from its weights.
 
     Args:
         arguments: ``sys.argv`` of the stopped command.
         checkpoint: the checkpoint to go on from.
+        key: ``ckpt`` to resume, ``init_from`` to start anew.
     """
-    kept = [word for word in arguments[1:] if not word.startswith(("ckpt=", "init_from=", "hydra.run.dir="))]
-    return shlex.join(["python", arguments[0], *kept, f"ckpt={checkpoint}"])
+    left_out = ("ckpt=", "init_from=", "hydra.run.dir=", "run_dir=")
+    kept = [word for word in arguments[1:] if not word.startswith(left_out)]
+    return shlex.join(["python", arguments[0], *kept, f"{key}={checkpoint}"])
 
 
 def _network_keys(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
             is cut into ``trainer.accumulate_grad_batches`` parts, which changes memory, not the step.
         eval_batch_size: images that a device evaluates at once; as many as in training when None.
         num_workers: loader processes per device.
+        timeout: seconds without a batch from them after which the run ends; 0 waits for ever.
         targets_in_workers: assign training targets in the loader's workers instead of on the device.
         overfit_images: train, validate and test on so many first images of the training split, without
             augmentation; None for the real splits.
@@ -61,6 +62,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
     batch_size_per_device: int | None = None
     eval_batch_size: int | None = None
     num_workers: int = 4
+    timeout: float = 300
     targets_in_workers: bool = False
     overfit_images: int | None = None
     on_error: OnError = "raise"
@@ -72,6 +74,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         super().__init__()
         self.images_per_step = divide_step(self.batch_size, self.batch_size_per_device, 1, 1).images
         """Images of one optimizer step over all devices, known once it is divided (:meth:`divide_among`)."""
+        self._divided: tuple[int, int] | None = None  # devices and parts
         self.class_names: list[str] = []
         """Known after :meth:`setup`."""
         self.datasets: dict[str, DetectionDataset] = {}
@@ -139,6 +142,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
                     "or more, so lower trainer.devices or enlarge the split."
                 )
         step = divide_step(self.batch_size, self.batch_size_per_device, devices, parts)
+        self._divided = devices, parts
         self.images_per_step = min(step.images, len(self.datasets["train"]))
         return step_line(step, self.images_per_step)
 
@@ -170,6 +174,13 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         collate = CollatePadded(assign) if padded else CollateList(assign)
         return self._loader(dataset, batch_sampler=batches, collate_fn=collate)
 
+    @property
+    def images_at_once(self) -> int:
+        """What a device holds in training, roughly: evaluation does not mind if nothing divides."""
+        devices, parts = self._divided or (self._place()[1], self._parts())
+        each = self.batch_size_per_device or (self.batch_size or 1) // devices
+        return max(1, each // parts)
+
     def val_dataloader(self) -> DataLoader[Any]:
         """Every validation image once, over all processes."""
         return self.eval_dataloader("val")
@@ -186,7 +197,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         return self._loader(
             LeftOut(dataset) if skip else dataset,
             sampler=EvalSampler(len(dataset), *self._place()),
-            batch_size=self.eval_batch_size or self._images_at_once(),
+            batch_size=self.eval_batch_size or self.images_at_once,
             collate_fn=CollateUsable(collate) if skip else collate,
         )
 
@@ -228,6 +239,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
             dataset,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+            timeout=self.timeout if self.num_workers else 0,
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_one_thread,
             # A loader draws a seed from torch's global generator, unless it has its own: the numbers that
@@ -242,11 +254,6 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
 
     def _parts(self) -> int:
         return self.trainer.accumulate_grad_batches if self.trainer else 1
-
-    def _images_at_once(self) -> int:
-        """What a device holds in training, roughly: evaluation does not mind if nothing divides."""
-        each = self.batch_size_per_device or (self.batch_size or 1) // self._place()[1]
-        return max(1, each // self._parts())
 
 
 def _one_thread(worker: int) -> None:
