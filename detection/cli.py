@@ -18,6 +18,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from detection.checkpoints import read_checkpoint
 from detection.processes import agree_on_start, end_with_the_first, started_elsewhere
 from detection.quoting import quote_paths
+from detection.registry import load_plugins
 from detection.runs import changed_keys, check_same_network, find_checkpoint, run_folder
 from detection.suggestions import suggest_keys
 
@@ -111,6 +112,10 @@ def checked_config(cfg: DictConfig) -> dict[str, Any]:
     missing = OmegaConf.missing_keys(cfg)
     errors = [f"{key}: needs a value ({key}=...)" for key in sorted(missing)]
     config = _plain(cfg, resolve=not errors)
+    try:
+        load_plugins(config.get("plugins") or ())
+    except ValueError as error:
+        errors.append(str(error))
     if not errors:
         checked = dict(config)
         if "model" in config:

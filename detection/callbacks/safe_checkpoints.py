@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
+from detection.archive import seal
+
 
 class SafeCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside its place, and puts it there only when every byte is on the disk.
@@ -34,6 +36,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
         written = path.with_name(f".{path.name}.new")  # one that a killed run left is overwritten
         content = io.BytesIO()
         torch.save(checkpoint, content)
+        seal(content)
         try:
             with written.open("wb") as file:
                 file.write(content.getbuffer())

@@ -9,6 +9,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import parse
 
 from detection.data.records import AnnotationError, ObjectRecord, cut_at_borders
+from detection.files import MAX_TEXT, open_file
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -38,7 +39,8 @@ def parse_annotation(path: Path | str) -> Annotation:
     """
     path = Path(path)
     try:
-        root: Element = parse(path).getroot()
+        with open_file(path, MAX_TEXT) as file:
+            root: Element = parse(file).getroot()
     except DefusedXmlException as error:  # a ValueError, which the next clause would take
         raise AnnotationError(
             f"{path} declares XML entities, which VOC annotations never do and which can exhaust the memory: "
