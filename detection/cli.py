@@ -19,6 +19,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from detection.endings import end_if_told, hear_signals, told_to_end
 from detection.processes import agree_on_start, end_with_the_first, started_elsewhere
 from detection.quoting import quote_paths, refuse_dashes, take_run_dir
+from detection.registry import load_plugins
 from detection.runs import run_folder
 from detection.streams import make_output_last
 from detection.suggestions import successor, suggest_keys
@@ -127,6 +128,10 @@ def checked_config(cfg: DictConfig) -> dict[str, Any]:
     missing = OmegaConf.missing_keys(cfg)
     errors = [f"{key}: needs a value ({key}=...)" for key in sorted(missing)]
     config = _plain(cfg, resolve=not errors)
+    try:
+        load_plugins(config.get("plugins") or ())
+    except ValueError as error:
+        errors.append(str(error))
     if not errors:
         checked = dict(config)
         if "model" in config:

@@ -4,10 +4,10 @@ import difflib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hydra.utils import instantiate
-
 from detection.checkpoints import load_task
+from detection.description import DATA_KEYS, DescriptionError, check_description
 from detection.old_boxes import old_boxes
+from detection.registry import build, without_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,20 +29,27 @@ def make_task(model: dict[str, Any], config: Mapping[str, Any]) -> "tuple[Detect
 
     Raises:
         FileNotFoundError: there is no such checkpoint.
-        ValueError: it does not fit, or ``init_reuse`` names a class that there is not.
+        ValueError: it does not fit, or ``init_reuse`` names a class that there is not; or the checkpoints of
+            this training could not be opened.
     """
+    _check_that_it_can_be_opened(model, config["data"])
     source, reuse = config["init_from"], config["init_reuse"]
     if source is None:
         if reuse:
             raise ValueError("init_reuse says which classes to take from a checkpoint: give init_from too.")
-        return instantiate(model), "" if config["ckpt"] else frozen_noise(model["backbone"])
+        return build(model), "" if config["ckpt"] else frozen_noise(model["backbone"])
     if config["ckpt"] is not None:
-        return instantiate(
-            model
-        ), f"init_from={source} is not read: ckpt={config['ckpt']} brings its own weights."
-    # The backbone's weights are in the checkpoint too.
-    task: DetectionTask = instantiate({**model, "backbone": {**model["backbone"], "weights": None}})
+        return build(model), f"init_from={source} is not read: ckpt={config['ckpt']} brings its own weights."
+    task: DetectionTask = build(without_weights(model))  # the backbone's are in the checkpoint too
     return task, take_weights(task, model, source, reuse)
+
+
+def _check_that_it_can_be_opened(model: dict[str, Any], data: Mapping[str, Any]) -> None:
+    """Refuse a training whose checkpoints nobody could open: it would be in vain."""
+    try:
+        check_description({"model": model, "data": {key: data[key] for key in DATA_KEYS}})
+    except DescriptionError as error:
+        raise ValueError(f"A checkpoint of this training could not be opened: {error}.") from error
 
 
 def frozen_noise(backbone: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
+from detection.archive import seal
 from detection.files import written_whole
 
 
@@ -35,6 +36,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
         path.parent.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()
         torch.save(checkpoint, content)
+        seal(content)
         try:
             with written_whole(path) as written, written.open("wb") as file:
                 file.write(content.getbuffer())

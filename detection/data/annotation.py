@@ -10,6 +10,7 @@ from defusedxml.ElementTree import parse
 
 from detection.data.corners import CORNERS, are_fractions, from_voc_corners, to_voc_corners
 from detection.data.records import AnnotationError, ObjectRecord, cut_at_borders
+from detection.file_reading import MAX_TEXT, open_file
 
 
 class Annotation(NamedTuple):
@@ -37,7 +38,8 @@ def parse_annotation(path: Path | str) -> Annotation:
     """
     path = Path(path)
     try:
-        root: Element = parse(path).getroot()
+        with open_file(path, MAX_TEXT) as file:
+            root: Element = parse(file).getroot()
     except DefusedXmlException as error:  # a ValueError, which the next clause would take
         raise AnnotationError(
             f"{path} declares XML entities, which VOC annotations never do and which can exhaust the memory: "

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from detection.file_reading import MAX_IMAGE, open_file
 from detection.prediction.sources import UNREADABLE_SUFFIXES
 
 MAX_PIXELS = 2**28
@@ -41,7 +42,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     try:
         if path.stat().st_size == 0:
             raise UnreadableImageError("the file is empty")
-        with Image.open(path) as image:
+        with open_file(path, MAX_IMAGE) as file, Image.open(file) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UnreadableImageError(
                     f"{image.width} x {image.height} pixels are more than the limit of "
