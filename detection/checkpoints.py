@@ -8,6 +8,7 @@ from detection.archive import is_archive, verify
 from detection.description import DATA_KEYS, DescriptionError, check_description
 from detection.file_reading import MAX_CHECKPOINT, open_file
 from detection.registry import build, without_weights
+from detection.synonyms import in_words_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +25,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     see ``check_description``.
 
     Args:
-        path: the checkpoint, or the name of a detector that torchvision publishes; see ``read_published``.
+        path: the checkpoint, or the name of a published detector; see ``read_published``.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -33,7 +34,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path).expanduser()
     if not path.exists():
-        if str(path).startswith("torchvision/"):
+        if str(path).startswith(("torchvision/", "tensorflow/")):
             from detection.published import read_published
 
             return _checked(read_published(str(path)), path)
@@ -110,6 +111,8 @@ def open_split(
 ) -> None:
     """Read one split alone, with the classes of a checkpoint; it is then among the datamodule's datasets.
 
+    The data may have other words for the classes: aeroplane for airplane, see ``find_same``.
+
     Args:
         datamodule: where the images come from.
         split: what to read.
@@ -121,8 +124,8 @@ def open_split(
     """
     transform = datamodule.eval_transform(datamodule.size)
     dataset = datamodule.make_dataset(split, None, transform)
-    known = {name.casefold() for name in class_names}
-    unknown = [name for name in dataset.classes if name.casefold() not in known]
+    wanted = in_words_of(dataset.classes, class_names)
+    unknown = [name for name in dataset.classes if name not in wanted]
     skipping = getattr(datamodule, "other_classes", None) == "skip"
     if unknown and not skipping:
         raise ValueError(
@@ -130,13 +133,14 @@ def open_split(
             "Choose the data that belongs to the checkpoint (data=..., data.root=...), or leave out objects "
             "of other classes (data.other_classes=skip)."
         )
-    if list(dataset.classes) != list(class_names):
-        dataset = datamodule.make_dataset(split, class_names, transform)
-    if list(dataset.classes) != list(class_names):  # a source whose classes are fixed
+    if list(dataset.classes) != wanted:
+        dataset = datamodule.make_dataset(split, wanted, transform)
+    if list(dataset.classes) != wanted:  # a source whose classes are fixed
         raise ValueError(
             f"{ckpt} knows the classes {', '.join(class_names)}; those of the data are fixed, and others or "
             f"in another order: {', '.join(dataset.classes)}."
         )
+    dataset.classes = tuple(class_names)
     datamodule.class_names = list(class_names)
     datamodule.datasets[split] = dataset
 

@@ -1,6 +1,5 @@
-"""Detectors that torchvision publishes, as if ``train.py`` had written their checkpoints."""
+"""Detectors that others published, as if ``train.py`` had written their checkpoints."""
 
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -9,20 +8,24 @@ from omegaconf import OmegaConf
 
 from detection.cli import CONF, inference_config, model_config
 
-PREFIX = "torchvision/"
 # The recipe that describes the network, input and post-processing which the weights were trained for.
 _EXPERIMENTS = {
-    "ssd300_vgg16": "ssd_300_vgg16_torchvision",
-    "fasterrcnn_resnet50_fpn": "faster_rcnn_fpn_resnet50_torchvision",
+    "torchvision/ssd300_vgg16": "ssd_300_vgg16_torchvision",
+    "torchvision/fasterrcnn_resnet50_fpn": "faster_rcnn_fpn_resnet50_torchvision",
+    "torchvision/ssdlite320_mobilenet_v3_large": "ssdlite_320_mobilenet_v3_torchvision",
+    "torchvision/fasterrcnn_mobilenet_v3_large_320_fpn": "faster_rcnn_mobilenet_v3_320_torchvision",
+    "torchvision/fasterrcnn_mobilenet_v3_large_fpn": "faster_rcnn_mobilenet_v3_torchvision",
+    "torchvision/fasterrcnn_resnet50_fpn_v2": "faster_rcnn_resnet50_v2_torchvision",
+    "tensorflow/ssd_mobilenet_v2_coco": "ssd_300_mobilenet_v2_tensorflow",
 }
 
 
 def read_published(name: str) -> dict[str, Any]:
-    """Get weights that torchvision trained on COCO, and describe their detector.
+    """Get weights that torchvision or TensorFlow trained on COCO, and describe their detector.
 
     Args:
-        name: ``torchvision/ssd300_vgg16`` or ``torchvision/fasterrcnn_resnet50_fpn``; the weights are
-            downloaded, unless they are in torch hub's folder, or read from a file: ``<name>:/path.pth``.
+        name: such as ``torchvision/ssd300_vgg16``; the weights are downloaded, unless they are in torch hub's
+            folder, or read from a file: ``<name>:/path.pth``.
 
     Returns:
         ``hyper_parameters`` and ``state_dict``, as a checkpoint has them.
@@ -30,27 +33,14 @@ def read_published(name: str) -> dict[str, Any]:
     Raises:
         ValueError: there is no such detector, or its weights cannot be had or do not fit.
     """
-    from detection.models.backbones.weights import download, read_file
-    from detection.models.torchvision_weights import COCO_CLASSES, PUBLISHED
+    from detection.models.published_weights import published_weights
+    from detection.models.torchvision_weights import COCO_CLASSES
 
-    detector, _, file = name.removeprefix(PREFIX).partition(":")
-    if detector not in PUBLISHED:
-        known = " and ".join(PREFIX + known for known in PUBLISHED)
-        raise ValueError(f"There are no weights {PREFIX}{detector}; there are {known}.")
-    published = PUBLISHED[detector]
-    if file:
-        state = read_file(Path(file).expanduser(), f"give {PREFIX}{detector}:/path/to/the/weights.pth")
-    else:
-        state = download(
-            published.url, f"give {PREFIX}{detector}:/path/to/{published.url.rsplit('/', 1)[-1]}"
-        )
-    try:
-        converted = published.convert(state)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+    detector, _, file = name.partition(":")
+    state = published_weights(detector, file or None)
     return {
         "hyper_parameters": _description(_EXPERIMENTS[detector], list(COCO_CLASSES)),
-        "state_dict": {f"network.{key}": value for key, value in converted.items()},
+        "state_dict": {f"network.{key}": value for key, value in state.items()},
     }
 
 

@@ -97,6 +97,7 @@ class FasterRCNNProgram(nn.Module):
             level_boxes = clip_boxes(decode_boxes(level_deltas, anchors[order], RPN_STDS), size)
             sides = level_boxes[..., 2:] - level_boxes[..., :2]
             candidate = (sides >= rpn.min_size).all(dim=-1) & (ranked > -torch.inf)
+            candidate = candidate & (ranked.sigmoid() >= rpn.score_threshold)
             level_scores = torch.where(candidate, ranked.sigmoid(), -1.0)
             boxes.append(level_boxes)
             scores.append(level_scores)

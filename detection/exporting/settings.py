@@ -42,7 +42,8 @@ class Settings:
         if self.output is not None:
             return Path(self.output).expanduser()
         ckpt = Path(self.ckpt).expanduser()
-        return (ckpt if ckpt.is_file() else Path(ckpt.name)).with_suffix(SUFFIXES[self.format])
+        published = Path(self.ckpt.partition(":")[0]).name  # <publisher>/<name>:<its file>
+        return (ckpt if ckpt.is_file() else Path(published)).with_suffix(SUFFIXES[self.format])
 
     @property
     def int8_path(self) -> Path:

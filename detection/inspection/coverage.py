@@ -80,7 +80,13 @@ def anchors_for(network: SSD | FasterRCNN, inside_only: bool = False) -> Callabl
         def ssd(size: Size) -> Tensor:
             maps = ghost.feature_maps(torch.empty(1, 3, *size, device="meta"))
             sizes = [(x.shape[2], x.shape[3]) for x in maps]
-            return ssd_anchors(sizes, network.anchor_steps, network.anchor_sizes, network.anchor_ratios)
+            return ssd_anchors(
+                sizes,
+                network.anchor_steps,
+                network.anchor_sizes,
+                network.anchor_ratios,
+                reduced_finest=network.reduced_finest,
+            )
 
         return ssd
 

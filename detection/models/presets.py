@@ -25,6 +25,9 @@ class SSDPreset:
     anchor_steps: tuple[float, ...]
     extras_batchnorm: bool = True
     lite_heads: bool = False
+    separable_extras: bool = False
+    same_padding: bool = False
+    reduced_finest: bool = False
 
 
 _R3 = (1, 2, 1 / 2)
@@ -112,6 +115,37 @@ PRESETS: dict[tuple[str, int], SSDPreset] = {
         anchor_sizes=_SIZES_512,
         anchor_ratios=_RATIOS_512,
         anchor_steps=_STEPS_512,
+    ),
+    # TensorFlow's ssd_mobilenet_v2_coco: from 20% of the input at the finest map to 95% in equal steps.
+    ("mobilenet_v2_tensorflow", 300): SSDPreset(
+        strides=(16, 32),
+        extras=(
+            ExtraLayer(256, 512, 3, 2, 1),
+            ExtraLayer(128, 256, 3, 2, 1),
+            ExtraLayer(128, 256, 3, 2, 1),
+            ExtraLayer(64, 128, 3, 2, 1),
+        ),
+        separable_extras=True,
+        same_padding=True,
+        reduced_finest=True,
+        anchor_sizes=(60, 105, 150, 195, 240, 285, 300),
+        anchor_ratios=(_R3, *[(1, 2, 1 / 2, 3, 0.3333)] * 5),
+        anchor_steps=(300 / 19, 30, 60, 100, 150, 300),
+    ),
+    # torchvision's ssdlite320_mobilenet_v3_large.
+    ("mobilenet_v3", 320): SSDPreset(
+        strides=(16, 32),
+        extras=(
+            ExtraLayer(256, 512, 3, 2, 1),
+            ExtraLayer(128, 256, 3, 2, 1),
+            ExtraLayer(128, 256, 3, 2, 1),
+            ExtraLayer(64, 128, 3, 2, 1),
+        ),
+        lite_heads=True,
+        separable_extras=True,
+        anchor_sizes=(64, 112, 160, 208, 256, 304, 320),
+        anchor_ratios=(_R5,) * 6,
+        anchor_steps=(16, 32, 64, 320 / 3, 160, 320),
     ),
     ("tiny", 128): SSDPreset(
         strides=(8, 16, 32),

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
-from torchvision.ops import MultiScaleRoIAlign
+from torchvision.ops import Conv2dNormActivation, MultiScaleRoIAlign
 
 from detection.models.backbones.base import freeze_batchnorm
 from detection.models.transfer import copy_class_rows, with_background
@@ -71,6 +71,39 @@ class DenseBody(nn.Sequential):
         self.channels = channels
 
 
+class ConvDenseBody(nn.Sequential):
+    """Four 3x3 convolutions and a dense layer on each region, as in torchvision's second Faster R-CNN.
+
+    Its batch norms are always frozen, see ``Layer4Body``.
+
+    Args:
+        in_channels: of the pooled maps, and of the convolutions.
+        pooled_size: side of the pooled maps in cells.
+        channels: of the dense layer.
+    """
+
+    def __init__(self, in_channels: int, pooled_size: int, channels: int) -> None:
+        convolutions = [
+            Conv2dNormActivation(in_channels, in_channels, norm_layer=nn.BatchNorm2d) for _ in range(4)
+        ]
+        for conv, *_ in convolutions:
+            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+        super().__init__(
+            *convolutions,
+            nn.Flatten(),
+            nn.Linear(in_channels * pooled_size**2, channels),
+            nn.ReLU(inplace=True),
+        )
+        self.channels = channels
+        self.train()
+
+    def train(self, mode: bool = True) -> "ConvDenseBody":
+        """Switches the mode of everything but batch norm."""
+        super().train(mode)
+        freeze_batchnorm(self)
+        return self
+
+
 class RoIHead(nn.Module):
     """Cuts each region out of the feature maps, computes a vector of it, predicts class and box.
 
@@ -91,7 +124,7 @@ class RoIHead(nn.Module):
 
     def __init__(
         self,
-        body: Layer4Body | DenseBody,
+        body: Layer4Body | DenseBody | ConvDenseBody,
         num_classes: int,
         strides: Sequence[int],
         pooled_size: int,

@@ -41,6 +41,8 @@ class RPN(nn.Module):
         nms_threshold: of two proposals that overlap more, the weaker is dropped.
         min_size: proposals with a smaller side, in pixels, are dropped.
         fit_strides: whether anchors are ``fitted_stride`` apart, as torchvision's are, and not the stride.
+        score_threshold: proposals with a lower score are dropped.
+        conv_depth: how many hidden convolutions there are.
 
     Raises:
         ValueError: if there are not as many strides as base anchors, or the maps differ in K.
@@ -57,6 +59,8 @@ class RPN(nn.Module):
         nms_threshold: float = 0.7,
         min_size: float = 16,
         fit_strides: bool = False,
+        score_threshold: float = 0.0,
+        conv_depth: int = 1,
     ) -> None:
         super().__init__()
         if len(base_anchors) != len(strides) or len({len(anchors) for anchors in base_anchors}) != 1:
@@ -72,11 +76,14 @@ class RPN(nn.Module):
         self.nms_threshold = nms_threshold
         self.min_size = min_size
         self.fit_strides = fit_strides
+        self.score_threshold = score_threshold
         num_anchors = len(base_anchors[0])
         self.conv = nn.Conv2d(in_channels, channels, 3, padding=1)
+        others = [nn.Conv2d(channels, channels, 3, padding=1) for _ in range(conv_depth - 1)]
+        self.deeper = nn.Sequential(*(layer for conv in others for layer in (nn.ReLU(inplace=True), conv)))
         self.score = nn.Conv2d(channels, num_anchors, 1)
         self.box = nn.Conv2d(channels, num_anchors * 4, 1)
-        for layer in (self.conv, self.score, self.box):
+        for layer in (self.conv, *others, self.score, self.box):
             nn.init.normal_(layer.weight, std=0.01)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
@@ -90,7 +97,7 @@ class RPN(nn.Module):
         padded_size = (height * self.strides[0], width * self.strides[0])
         logits, deltas, anchors = [], [], []
         for x, base, stride in zip(features, self.base_anchors, self.strides, strict=True):
-            hidden = F.relu(self.conv(x))
+            hidden = F.relu(self.deeper(self.conv(x)))
             logits.append(_flatten(self.score(hidden), 1).squeeze(-1))
             deltas.append(_flatten(self.box(hidden), 4))
             cells = (x.shape[2], x.shape[3])
@@ -123,6 +130,7 @@ class RPN(nn.Module):
             nms_threshold=self.nms_threshold,
             min_size=self.min_size,
             level_sizes=output.level_sizes,
+            score_threshold=self.score_threshold,
         )
 
 

@@ -14,7 +14,13 @@ from torch import Tensor, nn
 
 from detection.models.backbones import Backbone
 from detection.models.presets import PRESETS, ExtraLayer
-from detection.models.ssd_layers import extra_layer, prediction_head, predictor
+from detection.models.ssd_layers import (
+    LiteBatchNorm2d,
+    extra_layer,
+    prediction_head,
+    predictor,
+    separable_extra_layer,
+)
 from detection.models.transfer import check_names, copy_class_rows, match_classes, with_background
 from detection.ops.anchors import ssd_anchors
 from detection.ops.postprocess import select_detections
@@ -50,6 +56,10 @@ class SSD(nn.Module):
         max_anchor_side: in pixels; longer sides of anchors are cut to it.
         lite_heads: predict with a depthwise and a 1x1 convolution in place of a full 3x3 (SSDLite,
             MobileNetV2 paper, section 6.2).
+        separable_extras: build extra layers, and batch norms of lite heads, as SSDLite was published; see
+            ``separable_extra_layer``.
+        same_padding: of separable extras, as TensorFlow pads.
+        reduced_finest: the finest map has one anchor less; see ``ssd_anchors``.
 
     Raises:
         ValueError: if the numbers of maps, sizes, ratios and steps disagree, or the backbone has no map
@@ -72,12 +82,17 @@ class SSD(nn.Module):
         max_anchor_side: float = math.inf,
         extras_batchnorm: bool = True,
         lite_heads: bool = False,
+        separable_extras: bool = False,
+        same_padding: bool = False,
+        reduced_finest: bool = False,
     ) -> None:
         super().__init__()
         _check_arguments(backbone, strides, extras, anchor_sizes, anchor_ratios, anchor_steps)
         self.num_classes = num_classes
         self.anchor_sizes, self.anchor_ratios, self.anchor_steps = anchor_sizes, anchor_ratios, anchor_steps
-        self.max_anchor_side = max_anchor_side
+        self.max_anchor_side, self.reduced_finest = max_anchor_side, reduced_finest
+        self._num_anchors = [len(ratios) + 1 for ratios in anchor_ratios]  # of a cell of each map
+        self._num_anchors[0] -= reduced_finest
         self.backbone = backbone
         self._taps = [backbone.strides.index(stride) for stride in strides]
         self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1))
@@ -90,18 +105,18 @@ class SSD(nn.Module):
             last = i == len(extras) - 1
             layer = ExtraLayer(*spec)
             self.extras.append(
-                extra_layer(channels[-1], layer, extras_batchnorm, extras_batchnorm and not last)
+                separable_extra_layer(channels[-1], layer, same_padding)
+                if separable_extras
+                else extra_layer(channels[-1], layer, extras_batchnorm, extras_batchnorm and not last)
             )
             channels.append(layer.out_channels)
 
         self.class_heads, self.box_heads = nn.ModuleList(), nn.ModuleList()
-        for i, (in_channels, ratios) in enumerate(zip(channels, anchor_ratios, strict=True)):
-            num_anchors = len(ratios) + 1
-            batchnorm = i < len(channels) - 1
-            self.class_heads.append(
-                prediction_head(in_channels, num_anchors * (num_classes + 1), lite_heads, batchnorm)
-            )
-            self.box_heads.append(prediction_head(in_channels, num_anchors * 4, lite_heads, batchnorm))
+        norms = [LiteBatchNorm2d if separable_extras else nn.BatchNorm2d] * (len(channels) - 1)
+        last_norm = LiteBatchNorm2d if separable_extras else None
+        for in_channels, num, norm in zip(channels, self._num_anchors, [*norms, last_norm], strict=True):
+            self.class_heads.append(prediction_head(in_channels, num * (num_classes + 1), lite_heads, norm))
+            self.box_heads.append(prediction_head(in_channels, num * 4, lite_heads, norm))
 
     def forward(self, images: Tensor) -> SSDOutput:
         """Predicts classes and boxes for every anchor.
@@ -125,6 +140,7 @@ class SSD(nn.Module):
             self.anchor_ratios,
             images.device,
             self.max_anchor_side,
+            self.reduced_finest,
         )
         return SSDOutput(torch.cat(logits, dim=1), torch.cat(deltas, dim=1), anchors)
 
@@ -198,9 +214,9 @@ class SSD(nn.Module):
         """
         check_names(old_names, new_names, self.num_classes)
         kept = match_classes(old_names, new_names, reuse)
-        for head, ratios in zip(self.class_heads, self.anchor_ratios, strict=True):
+        for head, num_anchors in zip(self.class_heads, self._num_anchors, strict=True):
             assert isinstance(head, nn.Sequential)
-            num_anchors, old = len(ratios) + 1, head[-1]
+            old = head[-1]
             assert isinstance(old, nn.Conv2d)
             new = predictor(old.in_channels, num_anchors * (len(new_names) + 1), old.kernel_size[0])
             copy_class_rows(old, new.to(old.weight), with_background(kept), num_anchors, len(old_names) + 1)

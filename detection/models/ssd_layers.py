@@ -1,13 +1,37 @@
 """The layers that SSD adds to its backbone, with the initialisation of the published trainings."""
 
-from torch import nn
+from collections.abc import Callable
 
+from torch import Tensor, nn
+
+from detection.models.backbones.same_padding import pad_as_tensorflow
 from detection.models.presets import ExtraLayer
 
 # Of the weights of a new lite head, as SSDLite was published (TensorFlow's configuration for MobileNetV2).
 # Adam moves all weights alike, so larger ones learn more slowly: with PyTorch's usual start of the depthwise
 # convolution and Xavier's of the 1x1 the mAP after three epochs is less than half.
 _LITE_STD = 0.03
+
+
+class LiteBatchNorm2d(nn.BatchNorm2d):
+    """The batch norm of SSDLite's own layers, also behind the last map.
+
+    That map may be a single cell: a batch of one image then has no variance, and the stored one is used.
+
+    Args:
+        channels: of the map.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-3, momentum=0.03)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps ``(B, C, H, W)`` to the same shape."""
+        if self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1:
+            return nn.functional.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        return super().forward(x)
 
 
 class Extra(nn.Sequential):
@@ -33,6 +57,30 @@ def extra_layer(in_channels: int, layer: ExtraLayer, mid_batchnorm: bool, out_ba
     return extra
 
 
+def separable_extra_layer(in_channels: int, layer: ExtraLayer, same_padding: bool) -> Extra:
+    """Builds a 1x1, a larger depthwise and another 1x1 convolution, each with batch norm and ReLU6 (SSDLite).
+
+    Args:
+        in_channels: of the map before.
+        layer: what to build.
+        same_padding: pad as TensorFlow does, in place of the layer's padding.
+    """
+    mid, out = layer.mid_channels, layer.out_channels
+    convolutions = (
+        nn.Conv2d(in_channels, mid, 1, bias=False),
+        nn.Conv2d(mid, mid, layer.kernel, layer.stride, layer.padding, groups=mid, bias=False),
+        nn.Conv2d(mid, out, 1, bias=False),
+    )
+    for conv in convolutions:
+        nn.init.normal_(conv.weight, std=_LITE_STD)
+    triples = [(conv, LiteBatchNorm2d(conv.out_channels), nn.ReLU6(inplace=True)) for conv in convolutions]
+    extra = Extra(*(module for triple in triples for module in triple))
+    extra.min_size = 1 if same_padding else layer.kernel - 2 * layer.padding
+    if same_padding:
+        pad_as_tensorflow(extra)
+    return extra
+
+
 def _conv_relu(
     in_channels: int, out_channels: int, kernel: int, stride: int, padding: int, batchnorm: bool
 ) -> list[nn.Module]:
@@ -45,25 +93,27 @@ def _conv_relu(
     return [conv, *norm, nn.ReLU(inplace=True)]
 
 
-def prediction_head(in_channels: int, out_channels: int, lite: bool, lite_batchnorm: bool) -> nn.Sequential:
+def prediction_head(
+    in_channels: int, out_channels: int, lite: bool, lite_norm: Callable[[int], nn.Module] | None
+) -> nn.Sequential:
     """Builds a predictor for one map.
 
     Args:
         in_channels: of the map.
         out_channels: predictions per cell.
         lite: a 3x3 depthwise convolution with ReLU6, then a 1x1, in place of one 3x3 convolution.
-        lite_batchnorm: whether batch norm follows the depthwise convolution.
+        lite_norm: makes the batch norm that follows the depthwise convolution; None for none.
     """
     layers: list[nn.Module] = []
     if lite:
         depthwise = nn.Conv2d(
-            in_channels, in_channels, 3, padding=1, groups=in_channels, bias=not lite_batchnorm
+            in_channels, in_channels, 3, padding=1, groups=in_channels, bias=lite_norm is None
         )
         nn.init.normal_(depthwise.weight, std=_LITE_STD)
         if depthwise.bias is not None:
             nn.init.zeros_(depthwise.bias)
         layers.append(depthwise)
-        layers += [nn.BatchNorm2d(in_channels)] if lite_batchnorm else []
+        layers += [lite_norm(in_channels)] if lite_norm else []
         layers.append(nn.ReLU6(inplace=True))
     return nn.Sequential(*layers, predictor(in_channels, out_channels, kernel=1 if lite else 3))
 

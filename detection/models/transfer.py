@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
+from detection.synonyms import find_same
+
 
 def match_classes(
     old_names: Sequence[str], new_names: Sequence[str], reuse: Mapping[str, str] | None = None
@@ -16,7 +18,7 @@ def match_classes(
         old_names: of the classes that it predicts, in label order.
         new_names: of the classes to predict, in label order.
         reuse: ``{new name: old name}`` for classes to take from one of another name; all others are taken
-            from the class of the same name, regardless of case and surrounding space.
+            from the class whose name means the same, see ``find_same``.
 
     Returns:
         The old label of each new label that has one.
@@ -34,20 +36,9 @@ def match_classes(
                     f"There is no {side} class {name!r} to start from or with (new: old).{hint} "
                     f"The {side} classes are {', '.join(known)}."
                 )
-    by_name = {fold(name): label for label, name in reversed(list(enumerate(old_names)))}
-    exact = {name: label for label, name in enumerate(old_names)}
-    kept = {}
-    for label, name in enumerate(new_names):
-        origin = origins.get(name, name)
-        old_label = exact.get(origin, by_name.get(fold(origin)))
-        if old_label is not None:
-            kept[label] = old_label
-    return kept
-
-
-def fold(name: str) -> str:
-    """The form in which names of classes are compared."""
-    return name.strip().casefold()
+    same = find_same(new_names, old_names) | origins
+    labels = {name: label for label, name in reversed(list(enumerate(old_names)))}
+    return {label: labels[same[name]] for label, name in enumerate(new_names) if name in same}
 
 
 def check_names(old_names: Sequence[str], new_names: Sequence[str], num_classes: int) -> None:

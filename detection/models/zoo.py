@@ -5,10 +5,19 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from detection.models.backbones import Backbone, MobileNetV2Backbone, ResNetBackbone, VGG16AtrousBackbone
+from detection.models.backbones import (
+    Backbone,
+    MobileNetV2Backbone,
+    MobileNetV2TensorFlowBackbone,
+    MobileNetV3LargeBackbone,
+    ResNetBackbone,
+    VGG16AtrousBackbone,
+)
 from detection.models.faster_rcnn import FasterRCNN
 from detection.models.faster_rcnn_presets import build_faster_rcnn_c4, build_faster_rcnn_fpn
+from detection.models.faster_rcnn_torchvision import build_faster_rcnn_fpn_v2, build_faster_rcnn_mobilenet_v3
 from detection.models.presets import PRESETS
+from detection.models.published_weights import published_weights
 from detection.models.ssd import SSD
 
 # The names, sizes and anchors are GluonCV's; four of its backbones have no counterpart in torchvision:
@@ -56,7 +65,29 @@ _FASTER_RCNNS: dict[str, tuple[Callable[..., FasterRCNN], Callable[[str | None],
         partial(MobileNetV2Backbone, freeze_batchnorm=True, frozen_blocks=4),
     ),
 }
-MODEL_NAMES = tuple(f"{name}_{dataset}" for name in (*_SSDS, *_FASTER_RCNNS) for dataset in ("voc", "custom"))
+_build_mobilenet_v3 = partial(
+    MobileNetV3LargeBackbone, freeze_batchnorm=True, frozen_blocks=7, strides=(32, 32)
+)
+# Those of COCO, by the names of torchvision's and TensorFlow's weights.
+_COCO_SSDS: dict[str, tuple[int, Callable[[str | None], Backbone]]] = {
+    "ssd_300_mobilenet_v2": (300, MobileNetV2TensorFlowBackbone),
+    "ssdlite320_mobilenet_v3_large": (320, partial(MobileNetV3LargeBackbone, reduced_tail=True)),
+}
+_COCO_FASTER_RCNNS: dict[str, tuple[Callable[..., FasterRCNN], Callable[[str | None], Backbone]]] = {
+    "fasterrcnn_mobilenet_v3_large_320_fpn": (
+        partial(build_faster_rcnn_mobilenet_v3, pre_nms_top=(2000, 150), post_nms_top=(2000, 150)),
+        _build_mobilenet_v3,
+    ),
+    "fasterrcnn_mobilenet_v3_large_fpn": (build_faster_rcnn_mobilenet_v3, _build_mobilenet_v3),
+    "fasterrcnn_resnet50_fpn_v2": (build_faster_rcnn_fpn_v2, _frozen_resnet(50, (4, 8, 16, 32))),
+}
+_WEIGHTS = {name: f"torchvision/{name}" for name in (*_COCO_SSDS, *_COCO_FASTER_RCNNS)} | {
+    "ssd_300_mobilenet_v2": "tensorflow/ssd_mobilenet_v2_coco"
+}
+MODEL_NAMES = (
+    *(f"{name}_{dataset}" for name in (*_SSDS, *_FASTER_RCNNS) for dataset in ("voc", "custom")),
+    *(f"{name}_{dataset}" for name in _WEIGHTS for dataset in ("coco", "custom")),
+)
 
 
 def get_model(
@@ -66,18 +97,19 @@ def get_model(
     pretrained_backbone: bool | str = True,
     **overrides: Any,
 ) -> SSD | FasterRCNN:
-    """Builds a detector by name. Its anchors and layers are those published for VOC.
+    """Builds a detector by name. Its anchors and layers are those published for VOC or COCO.
 
     Args:
         name: one of ``MODEL_NAMES``, in any case. ``..._custom`` is the same network for other classes.
-        num_classes: without background; 20 for ``..._voc`` unless given.
+        num_classes: without background; 20 for ``..._voc`` and 80 for ``..._coco`` unless given.
         classes: the names of the classes, in place of their number.
-        pretrained_backbone: True for ImageNet weights, False for random ones, or the path of a file.
+        pretrained_backbone: True for ImageNet weights, and those trained on COCO for the names that are
+            published for it; False for random ones; or the path of a file.
         **overrides: arguments of ``SSD``, or of the function that builds the Faster R-CNN, which replace
             the published ones, such as ``anchor_sizes``.
 
     Raises:
-        ValueError: for an unknown name, or missing or contradictory classes.
+        ValueError: for an unknown name, missing or contradictory classes, or weights that cannot be had.
     """
     known = name.lower()
     if known not in MODEL_NAMES:
@@ -85,16 +117,20 @@ def get_model(
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"There is no model {name!r}.{hint} The models are: {', '.join(MODEL_NAMES)}.")
     base, _, dataset = known.rpartition("_")
-    num_classes = _count_classes(num_classes, classes, default=20 if dataset == "voc" else None)
+    num_classes = _count_classes(num_classes, classes, default={"voc": 20, "coco": 80}.get(dataset))
     if isinstance(pretrained_backbone, str):
         weights: str | None = pretrained_backbone
     else:
-        weights = "imagenet" if pretrained_backbone else None
-    if base in _FASTER_RCNNS:
-        build, build_backbone = _FASTER_RCNNS[base]
-        return build(build_backbone(weights), num_classes, **overrides)
-    size, build_backbone = _SSDS[base]
-    backbone = build_backbone(weights)
+        weights = "imagenet" if pretrained_backbone and base not in _WEIGHTS else None
+    detectors, ssds = _FASTER_RCNNS | _COCO_FASTER_RCNNS, _SSDS | _COCO_SSDS
+    backbone = (detectors[base] if base in detectors else ssds[base])[1](weights)
+    if pretrained_backbone is True and base in _WEIGHTS:
+        state = published_weights(_WEIGHTS[base]).items()
+        part = {key.removeprefix("backbone."): value for key, value in state if key.startswith("backbone.")}
+        backbone.load_state_dict(part)
+    if base in detectors:
+        return detectors[base][0](backbone, num_classes, **overrides)
+    size = ssds[base][0]
     return SSD(backbone, num_classes, **(vars(PRESETS[backbone.family, size]) | overrides))
 
 

@@ -16,6 +16,7 @@ def ssd_anchors(
     ratios: Sequence[Sequence[float]],
     device: torch.device | str | None = None,
     max_side: float = math.inf,
+    reduced_finest: bool = False,
 ) -> Tensor:
     """Lays SSD's anchors over the cells of every feature map (SSD paper, section 2.2).
 
@@ -31,6 +32,8 @@ def ssd_anchors(
             squares; every further ``r`` adds one box of ``(s * sqrt(r), s / sqrt(r))``.
         device: where the anchors are made.
         max_side: longer sides are cut to this, in pixels.
+        reduced_finest: the first map has a single square instead, of half of ``sizes[0]``, as in TensorFlow's
+            detectors (``reduce_boxes_in_lowest_layer``).
 
     Returns:
         ``(A, 4)`` float32 xyxy in pixels, ordered by map, row, column, shape.
@@ -46,7 +49,10 @@ def ssd_anchors(
         )
     per_map = []
     for i, (height, width) in enumerate(feature_sizes):
-        shapes = constant(_cell_shapes(sizes[i], sizes[i + 1], ratios[i]), device)  # (K, 2)
+        cell = _cell_shapes(sizes[i], sizes[i + 1], ratios[i])
+        if reduced_finest and i == 0:
+            cell = ((sizes[0] / 2, sizes[0] / 2), *cell[2:])
+        shapes = constant(cell, device)  # (K, 2)
         shapes = shapes.clamp(max=max_side)
         x = (torch.arange(width, device=device, dtype=torch.float32) + 0.5) * steps[i]
         y = (torch.arange(height, device=device, dtype=torch.float32) + 0.5) * steps[i]

@@ -28,6 +28,7 @@ def propose(
     nms_threshold: float = 0.7,
     min_size: float = 16.0,
     level_sizes: Sequence[int] | None = None,
+    score_threshold: float = 0.0,
 ) -> list[Tensor]:
     """Take the best anchors, move them to the objects and suppress duplicates (Ren et al. 2015, section 3.3).
 
@@ -44,6 +45,7 @@ def propose(
         nms_threshold: a proposal is dropped if its IoU with a better one of its level is above this.
         min_size: a proposal is dropped if, once clipped, a side is shorter than this, in pixels.
         level_sizes: anchors of each level, ``A`` in all; by default there is one level.
+        score_threshold: a proposal is dropped if its score is below this.
 
     Returns:
         ``(P_i, 4)`` float32 for each image, best first, possibly empty.
@@ -57,7 +59,7 @@ def propose(
     proposals = []
     for image_boxes, image_scores, size in zip(decoded, scores, image_sizes, strict=True):
         boxes = clip_boxes(image_boxes, size)
-        large = (boxes[:, 2:] - boxes[:, :2] >= min_size).all(dim=-1)
+        large = (boxes[:, 2:] - boxes[:, :2] >= min_size).all(dim=-1) & (image_scores >= score_threshold)
         boxes = boxes[large]
         if len(level_sizes) == 1:  # the candidates are in order
             keep = nms_best(boxes, nms_threshold, post_nms_top)

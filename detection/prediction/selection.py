@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from detection.synonyms import find_same
 from detection.types import Detections
 
 
@@ -31,7 +32,7 @@ class Selection:
 
 
 def find_labels(classes: Sequence[str] | None, class_names: Sequence[str]) -> frozenset[int] | None:
-    """Look up the labels of the classes that a user asks for; upper and lower case are the same.
+    """Look up the labels of the classes that a user asks for, by any name that means the same.
 
     Args:
         classes: names; None asks for all.
@@ -42,12 +43,13 @@ def find_labels(classes: Sequence[str] | None, class_names: Sequence[str]) -> fr
     """
     if classes is None:
         return None
+    same = find_same(classes, class_names)
     known = {name.casefold(): label for label, name in enumerate(class_names)}
     for name in classes:
-        if name.casefold() not in known:
+        if name not in same:
             near = difflib.get_close_matches(name.casefold(), known, n=1)
             hint = f" Did you mean {class_names[known[near[0]]]}?" if near else ""
             raise ValueError(
                 f"classes: this detector does not know {name!r}.{hint} It knows: {', '.join(class_names)}."
             )
-    return frozenset(known[name.casefold()] for name in classes)
+    return frozenset(class_names.index(name) for name in same.values())

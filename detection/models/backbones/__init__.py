@@ -2,8 +2,18 @@
 
 from detection.models.backbones.base import Backbone
 from detection.models.backbones.mobilenet import MobileNetV2Backbone
+from detection.models.backbones.mobilenet_tensorflow import MobileNetV2TensorFlowBackbone
+from detection.models.backbones.mobilenet_v3 import MobileNetV3LargeBackbone
 from detection.models.backbones.resnet import ResNetBackbone
 from detection.models.backbones.tiny import TinyBackbone
 from detection.models.backbones.vgg import VGG16AtrousBackbone
 
-__all__ = ["Backbone", "MobileNetV2Backbone", "ResNetBackbone", "TinyBackbone", "VGG16AtrousBackbone"]
+__all__ = [
+    "Backbone",
+    "MobileNetV2Backbone",
+    "MobileNetV2TensorFlowBackbone",
+    "MobileNetV3LargeBackbone",
+    "ResNetBackbone",
+    "TinyBackbone",
+    "VGG16AtrousBackbone",
+]
