@@ -2,14 +2,25 @@
 
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+from tests import warm_python
 
 CONF = Path(__file__).parent.parent / "conf"
 
 # A suite in the background (nohup, "&" in a script) ignores Ctrl-C, and so would the processes of its tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One warm Python serves this process and those of pytest-xdist."""
+    if not hasattr(config, "workerinput"):
+        serving = ExitStack()
+        serving.enter_context(warm_python.server())
+        config.add_cleanup(serving.close)
 
 
 @pytest.fixture(autouse=True, scope="session")

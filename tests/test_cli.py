@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.bench_start import WITHOUT_TORCH
+from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "train.py", *arguments]
+    command = [*warm_python(), "train.py", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
 

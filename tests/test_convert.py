@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +23,7 @@ from detection.data.writers.coco_writer import COCOWriter
 from detection.data.writers.voc_writer import write_voc
 from detection.data.writers.yolo_writer import write_yolo_labels
 from detection.data.yolo import YOLODetection
+from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
 FORMATS: tuple[Literal["voc", "coco", "yolo"], ...] = ("voc", "coco", "yolo")
@@ -32,7 +32,7 @@ COUNTS = {"train": 12, "val": 5}
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", *arguments],
+        [*warm_python(), "-m", *arguments],
         cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip

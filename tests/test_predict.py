@@ -19,22 +19,25 @@ from PIL import Image
 
 from detection.predict import predict
 from detection.prediction.settings import Settings
+from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
 CLASSES = ["circle", "square", "star"]
 THRESHOLD = 0.3  # an untrained detector believes a little in everything
 
 
-def start(*arguments: str, cwd: Path = ROOT) -> "subprocess.Popen[str]":
+def start(
+    *arguments: str, cwd: Path = ROOT, python: tuple[str, ...] = (sys.executable,)
+) -> "subprocess.Popen[str]":
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "detection.predict", *arguments]
+    command = [*python, "-m", "detection.predict", *arguments]
     return subprocess.Popen(
         command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 
 
 def run(*arguments: str, cwd: Path = ROOT) -> tuple[int, str, str]:
-    with start(*arguments, cwd=cwd) as process:
+    with start(*arguments, cwd=cwd, python=warm_python()) as process:
         out, err = process.communicate(timeout=240)
         return process.returncode, out, err
 

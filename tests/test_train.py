@@ -4,13 +4,14 @@ import csv
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import pytest
 import torch
 from omegaconf import OmegaConf
+
+from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
 SMALL = (
@@ -37,7 +38,7 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(data_root: Path, run: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
     command = [
-        sys.executable,
+        *warm_python(),
         "train.py",
         *SMALL,
         f"data.root={data_root}",

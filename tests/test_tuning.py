@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from detection.tuning import find
+from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
 
@@ -35,7 +35,7 @@ def command(tmp_path: Path, *overrides: str) -> "subprocess.CompletedProcess[str
         "data.num_workers=0",
     )
     return subprocess.run(
-        [sys.executable, "train.py", *small, *quick, *places, *overrides],
+        [*warm_python(), "train.py", *small, *quick, *places, *overrides],
         cwd=ROOT,
         capture_output=True,
         text=True,
