@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.utils import instantiate
 
 from detection.checkpoints import load_task
+from detection.runs import find_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,6 +40,7 @@ def make_task(model: dict[str, Any], config: Mapping[str, Any]) -> "tuple[Detect
         return instantiate(
             model
         ), f"init_from={source} is not read: ckpt={config['ckpt']} brings its own weights."
+    source = find_weights(source, config["name"])
     # The backbone's weights are in the checkpoint too.
     task: DetectionTask = instantiate({**model, "backbone": {**model["backbone"], "weights": None}})
     return task, take_weights(task, model, source, reuse)

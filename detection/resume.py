@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from detection.checkpoints import read_checkpoint
+from detection.precision import full_name
 from detection.runs import changed_keys, check_same_network, find_checkpoint
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def describe_training(
     """
     images = {f"{split}_images": len(datamodule.datasets[split]) for split in ("train", "val")}
     trainer = {key: config["trainer"].get(key) for key in _TRAINER}
+    trainer["precision"] = full_name(trainer["precision"])
     return {**trainer, "images_per_step": images_per_step, **images}
 
 

@@ -33,6 +33,7 @@ ALLOWED = {
     "prediction": {"data", "types", "colours"},
     "quoting": set(),
     "faults": set(),
+    "precision": set(),
     "inspection": {"data", "models", "ops", "types"},
     "exporting": {"data", "metrics", "models", "ops", "prediction", "tasks", "types"},
 }

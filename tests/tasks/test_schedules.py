@@ -78,7 +78,7 @@ def test_a_share_of_the_run_for_the_warm_up() -> None:
 )
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
 def test_a_share_is_between_0_and_1(make: Callable[[float], Schedule], share: float) -> None:
-    with pytest.raises(ValueError, match="scheduler.max_warmup"):
+    with pytest.raises(ValueError, match=r"scheduler\.max_warmup"):
         make(share)
 
 
