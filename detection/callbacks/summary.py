@@ -33,9 +33,7 @@ def best_checkpoint(trainer: pl.Trainer) -> str | None:
 
     None where ``trainer.max_steps`` ended the run before a validation.
     """
-    kept = [
-        checkpoint for checkpoint in trainer.checkpoint_callbacks if isinstance(checkpoint, ModelCheckpoint)
-    ]
+    kept = [found for found in trainer.checkpoint_callbacks if isinstance(found, ModelCheckpoint)]
     if kept and kept[0].best_model_score is not None and not math.isfinite(kept[0].best_model_score):
         kept = [found for found in kept if found.monitor is None] or kept
     return (kept[0].best_model_path or None) if kept else None

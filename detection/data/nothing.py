@@ -36,7 +36,7 @@ def nothing_to_find(datasets: Mapping[str, DetectionDataset]) -> list[str]:
         A line for each such split.
     """
     return [
-        f"Warning: {split} holds nothing to find, no object that counts in its {len(datasets[split])} images; "
+        f"Warning: {split} holds nothing to find (no object that counts in {len(datasets[split])} images); "
         f"{meaning}."
         for split, meaning in _MEANING.items()
         if split in datasets and not datasets[split].num_objects(difficult=False)
