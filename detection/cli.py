@@ -230,6 +230,11 @@ def quieten_lightning() -> None:
     """Drop what Lightning says that is not about the user's run."""
     # The best checkpoint is that of the first callback, as conf/callbacks/default.yaml says.
     warnings.filterwarnings("ignore", ".*configured with multiple `ModelCheckpoint` callbacks")
+    # What goes on in another way is told in our words, by detection.resume.
+    warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`")
+    warnings.filterwarnings("ignore", "The dirpath has changed from")
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+    warnings.filterwarnings("ignore", "The checkpoint was not created with WeightAveraging")
     # Frozen batch norms are in evaluation mode on purpose.
     warnings.filterwarnings("ignore", "Found .* in eval mode at the start of training")
     warnings.filterwarnings("ignore", "Precision .* is not supported by the model summary")

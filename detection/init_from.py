@@ -8,6 +8,7 @@ from detection.checkpoints import load_task
 from detection.description import DATA_KEYS, DescriptionError, check_description
 from detection.old_boxes import old_boxes
 from detection.registry import build, without_weights
+from detection.runs import find_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +41,7 @@ def make_task(model: dict[str, Any], config: Mapping[str, Any]) -> "tuple[Detect
         return build(model), "" if config["ckpt"] else frozen_noise(model["backbone"])
     if config["ckpt"] is not None:
         return build(model), f"init_from={source} is not read: ckpt={config['ckpt']} brings its own weights."
+    source = find_weights(source, config["name"])
     task: DetectionTask = build(without_weights(model))  # the backbone's are in the checkpoint too
     return task, take_weights(task, model, source, reuse)
 

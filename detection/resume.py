@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from detection.checkpoints import read_checkpoint
 from detection.data.step_size import step_of_the_first_release
 from detection.old_boxes import old_boxes
+from detection.precision import full_name
 from detection.runs import changed_keys, check_same_network, find_checkpoint
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def describe_training(config: Mapping[str, Any], datamodule: "DetectionDataModul
     """
     images = {f"{split}_images": len(datamodule.datasets[split]) for split in ("train", "val")}
     trainer = {key: config["trainer"].get(key) for key in _TRAINER}
+    trainer["precision"] = full_name(trainer["precision"])
     return {**trainer, "images_per_step": datamodule.images_per_step, **images}
 
 

@@ -71,6 +71,38 @@ def find_checkpoint(ckpt: str | None, folder: str) -> Path | None:
     return path
 
 
+def find_weights(source: str, name: str) -> str:
+    """The checkpoint that ``init_from`` names: of a run its best one, or its last where it has no best.
+
+    Args:
+        source: a checkpoint, a run's folder, ``best`` or ``last`` (of the newest run of this name), or the
+            name of published weights.
+        name: of the new run.
+
+    Raises:
+        FileNotFoundError: a run has no checkpoint.
+    """
+    if source in ("last", "best"):
+        found = sorted(
+            Path("runs", name).glob(f"*/checkpoints/{source}.ckpt"), key=lambda path: path.stat().st_mtime
+        )
+        if not found and not Path(source).exists():
+            raise FileNotFoundError(
+                f"init_from={source}: no run in runs/{name} has a {source}.ckpt; give a checkpoint's path."
+            )
+        return str(found[-1]) if found else source
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        return source
+    places = [folder / part / f"{which}.ckpt" for part in ("checkpoints", ".") for which in ("best", "last")]
+    for path in places:
+        if path.is_file():
+            return str(path)
+    raise FileNotFoundError(
+        f"init_from={source}: this folder has no checkpoints/best.ckpt; give a checkpoint's path."
+    )
+
+
 def check_same_network(described: Mapping[str, Any], model: Mapping[str, Any], path: Path) -> None:
     """Compare the network in a checkpoint with the configured one.
 

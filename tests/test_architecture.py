@@ -39,6 +39,7 @@ ALLOWED = {
     "prediction": {"data", "types", "colours", "synonyms"},
     "quoting": set(),
     "faults": {"endings", "files"},
+    "precision": set(),
     "inspection": {"data", "models", "ops", "types"},
     "exporting": {"data", "metrics", "models", "ops", "prediction", "tasks", "types"},
 }

@@ -55,9 +55,10 @@ class PlainProgress(ProgressBar):
             return
         self._printed = now
         done = trainer.global_step - self._steps_before
-        left = (
-            (trainer.estimated_stepping_batches - trainer.global_step) * (now - self._started) / max(done, 1)
-        )
+        # The schedule knows which share is done where earlier steps had another batch.
+        schedule = trainer.lr_scheduler_configs[0].scheduler if trainer.lr_scheduler_configs else None
+        place = schedule.last_epoch if schedule else trainer.global_step
+        left = (trainer.estimated_stepping_batches - place) * (now - self._started) / max(done, 1)
         losses = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("train/loss")}
         shown = "  ".join(f"{k.removeprefix('train/')} {v:.3f}" for k, v in losses.items())
         parts = trainer.accumulate_grad_batches  # of a step

@@ -16,6 +16,7 @@ from detection.data.cache import Cache, open_cache
 from detection.data.collate import CollateList, CollatePadded
 from detection.data.dataset import DetectionDataset
 from detection.data.grouping import StepSampler, aspect_group
+from detection.data.nothing import nothing_to_find, refuse_nothing_to_learn
 from detection.data.records import OnError
 from detection.data.sampling import EvalSampler, SeededDataset, TrainSampler
 from detection.data.skipping import CollateUsable, LeftOut, Replaced, UsableLoader
@@ -97,10 +98,12 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
             return
         eval_transform = self.eval_transform(self.size)
         train = self.make_dataset("train", None, self.train_transform(self.size))
+        refuse_nothing_to_learn(train)
         train.check_training_classes()
         self.class_names = list(train.classes)
         if self.overfit_images is not None:
             few = self.make_dataset("train", self.class_names, eval_transform).first(self.overfit_images)
+            refuse_nothing_to_learn(few)
             self.datasets = {"train": few, "val": few, "test": few}
             self._keep_decoded()
             return
@@ -112,7 +115,23 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         for split, dataset in self.datasets.items():
             for note in dataset.notes:
                 rank_zero_info(f"{split}: {note}")
+        for line in nothing_to_find(self.datasets):
+            rank_zero_info(line)
         self._keep_decoded()
+
+    @property
+    def test_is_val(self) -> bool:
+        """Whether the test is made on the validation images, since there are no others."""
+        return False
+
+    def describe_split(self, split: str) -> str:
+        """What a split really is and how many images it has: ``test = val, 80 images; no test list``."""
+        count = f"{len(self.datasets[split])} images"
+        if self.overfit_images is not None and split != "train":
+            return f"{split} = train, {count}; data.overfit_images={self.overfit_images}"
+        if split == "test" and self.test_is_val:
+            return f"test = val, {count}; no test list"
+        return f"{split}, {count}"
 
     def _keep_decoded(self) -> None:
         if self.cache == "none":

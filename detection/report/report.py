@@ -60,6 +60,7 @@ def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images:
     """
     console = Console()
     console.print(class_table(analysis, subject.class_names))
+    console.print(f"Evaluated on {subject.data}.", highlight=False, markup=False, soft_wrap=True)
     folder.mkdir(parents=True, exist_ok=True)
     inputs = (subject.detections, subject.targets, subject.class_names)
     write_devkit_results(folder / "voc", *inputs)

@@ -27,6 +27,7 @@ class Run:
         figures: its final figures; empty where it did not finish.
         status: finished, pruned, failed, or unfinished (still running, or broken off with its sweep).
         error: why it failed.
+        tested_on: which images its test figures are of.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Run:
     figures: dict[str, float]
     status: str
     error: str = ""
+    tested_on: str = ""
 
 
 def collect_runs(folder: Path, metric: str, maximize: bool) -> list[Run]:
@@ -60,7 +62,7 @@ def collect_runs(folder: Path, metric: str, maximize: bool) -> list[Run]:
 def _read_run(folder: Path, sweep: Path) -> Run:
     overrides = [str(line) for line in OmegaConf.load(folder / ".hydra/overrides.yaml")]
     pairs = dict(line.lstrip("+").split("=", 1) for line in overrides if "=" in line)
-    figures: dict[str, float | None] = {}
+    figures: dict[str, float | str | None] = {}
     if (folder / FIGURES).exists():
         figures = json.loads((folder / FIGURES).read_text())
     error = (folder / ERROR).read_text().strip() if (folder / ERROR).exists() else ""
@@ -69,8 +71,9 @@ def _read_run(folder: Path, sweep: Path) -> Run:
         status = "pruned"
     if error:
         status = "failed"
-    defined = {name: value for name, value in figures.items() if value is not None and not error}
-    return Run(str(folder.relative_to(sweep)), pairs, defined, status, error)
+    defined = {name: value for name, value in figures.items() if isinstance(value, int | float) and not error}
+    tested_on = str(figures.get("tested_on", ""))
+    return Run(str(folder.relative_to(sweep)), pairs, defined, status, error, tested_on)
 
 
 def swept_keys(runs: list[Run]) -> list[str]:
@@ -122,6 +125,9 @@ def report(folder: Path) -> list[Run]:
         table.add_row(run.name, *(run.overrides.get(key, "") for key in swept), figure, run.status)
     console = Console()
     console.print(table)
+    if metric.startswith("test/"):
+        for tested_on in sorted({run.tested_on for run in runs if run.tested_on}):
+            console.print(f"Tested on {tested_on}.", highlight=False, soft_wrap=True)
     console.print(f"Kept in {folder / 'sweep.csv'}", highlight=False, soft_wrap=True)
     return runs
 
