@@ -19,7 +19,7 @@ ALLOWED = {
     "metrics": {"ops", "types"},
     "colours": set(),
     "viz": {"types", "colours"},
-    "report": {"metrics", "types"},
+    "report": {"data", "metrics", "types"},
     "suggestions": set(),
     "config": {"suggestions"},
     "processes": set(),
@@ -33,6 +33,7 @@ ALLOWED = {
     "prediction": {"data", "types", "colours"},
     "quoting": set(),
     "faults": set(),
+    "old_boxes": set(),
     "inspection": {"data", "models", "ops", "types"},
     "exporting": {"data", "metrics", "models", "ops", "prediction", "tasks", "types"},
 }
