@@ -42,7 +42,7 @@ def are_fractions(corners: Sequence[float]) -> bool:
 
     The smallest object in pixels, the first of all, has the corners 1, 1, 1, 1.
     """
-    return 0 <= min(corners) < 1 and max(corners) <= 1
+    return 0 <= min(corners) < 1 and 0 < max(corners) <= 1
 
 
 def _ends(low: float, high: float, length: int) -> tuple[int, int]:
