@@ -176,7 +176,8 @@ def _checked(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
     if written > DESCRIPTION_FORMAT:
         raise ValueError(
             f"{path} was written by a newer version of this package: its description has format {written}, "
-            f"this version reads up to {DESCRIPTION_FORMAT}. Update it: pip install --upgrade lightning-detection."
+            f"this version reads up to {DESCRIPTION_FORMAT}. Update it: pip install --upgrade "
+            "lightning-detection."
         )
     try:
         checkpoint["hyper_parameters"] = check_description({**described, "format": written})

@@ -22,8 +22,12 @@ _PARTS: dict[str, registry.Kind] = {
     "scheduler": "schedule",
     "eval_transform": "transform",
 }
-# Those that are called later, with what is known then.
-_COMPLETED_LATER = ("network", "optimizer", "transform")
+# Those that are called later, and with what.
+_COMPLETED_LATER = {
+    "network": ("backbone", "num_classes"),
+    "optimizer": ("params",),
+    "transform": ("size",),
+}
 
 _MAX_DEPTH, _MAX_VALUES, _MAX_LENGTH, _MAX_STRING = 20, 200_000, 1_000, 1_000
 _MAX_CLASSES = 100_000
@@ -95,7 +99,7 @@ def _problem(value: Any, path: str) -> str | None:
     if type(value) in (int, float):
         name = next((name for name in reversed(path.split(".")) if name.isidentifier()), "")
         limit = _LIMITS.get(name, _MAX_INTEGER) if type(value) is int else _MAX_NUMBER
-        endless = math.isinf(value) and value > 0 and name == "max_anchor_side"
+        endless = value == math.inf and name == "max_anchor_side"
         if not endless and not abs(value) <= limit:  # nan is no number that compares
             return f"{_brief(value)} is beyond the limit, {limit:g}"
         return None
@@ -144,6 +148,8 @@ def _mistakes_of_node(node: Any, path: str, kind: registry.Kind | None) -> Itera
     for key, value in node.items():
         if key.startswith("_") and key not in ("_target_", "_partial_"):
             yield f"{path}: {_brief(key)} is no argument"
+        elif entry.kind is not None and key in _COMPLETED_LATER.get(entry.kind, ()):
+            yield f"{path}.{key}: is given when {entry.name} is called, not in a description"
         elif entry.kind == "task" and key in _PARTS:
             yield from _mistakes_of_node(value, join(path, key), _PARTS[key])
         elif entry.kind is None:

@@ -116,8 +116,8 @@ def unquoted_outside(path: Path, root: Path) -> Iterator[None]:
 def outside(path: Path, root: Path) -> str:
     """Say that a file lies outside of the data set in ``root``, and why it is not quoted."""
     return (
-        f"It lies outside of the data set ({path.resolve()}), so nothing that it holds is shown: correct what "
-        f"leads there, or put the file below {root}"
+        f"It lies outside of the data set ({path.resolve()}), so nothing that it holds is shown: correct "
+        f"what leads there, or put the file below {root}"
     )
 
 

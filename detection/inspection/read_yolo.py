@@ -27,7 +27,7 @@ def read_yolo(root: Path, split: str, key: str) -> Reading:
     content = _load(file, reading)
     if content is None:
         return reading
-    reading.classes = _read_names(content, reading)
+    reading.classes = _read_names(content, file, reading)
     base = root / str(content.get("path") or "")
     images = list(dict.fromkeys(_list_images(content.get(key), key, base, root, reading)))
     if images and not any(_label_file(image).is_file() for image in images):
@@ -57,12 +57,13 @@ def _load(file: Path, reading: Reading) -> dict[str, Any] | None:
     return content
 
 
-def _read_names(content: dict[str, Any], reading: Reading) -> tuple[str, ...]:
+def _read_names(content: dict[str, Any], file: Path, reading: Reading) -> tuple[str, ...]:
     names = content.get("names")
     if isinstance(names, dict) and set(names) == set(range(len(names))):
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list) or not names:
-        message = f"has {names!r} under 'names': list the class names, or number them from 0 without a gap"
+        written = repr(names) if is_inside(file, file.parent) else f"no list ({outside(file, file.parent)})"
+        message = f"has {written} under 'names': list the class names, or number them from 0 without a gap"
         reading.add("missing-tag", reading.file, message)
         return ()
     if content.get("nc", len(names)) != len(names):
@@ -108,7 +109,7 @@ def _read_list(path: Path, base: Path, root: Path, reading: Reading) -> Iterator
         image = next((file for file in candidates if file.is_file()), None)
         if image is None and not quoting:
             message = f"line {number} is no path of an image. {outside(path, root)}"
-            reading.add("missing-image", shown(path, root), message, None, number)
+            reading.add("missing-image", shown(path, root), message, "", number)
         elif image is None:
             message = (
                 f"line {number}: there is no image {candidates[0]}: list images by paths relative to this "
