@@ -117,3 +117,32 @@ def test_a_run_that_would_never_validate_is_refused() -> None:
         checked_config(resolved(*overrides, "trainer.max_epochs=4"))
     checked_config(resolved(*overrides, "trainer.max_epochs=5"))
     checked_config(resolved(*overrides, "trainer.max_epochs=-1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "images"),
+    [
+        ("quickstart", 16),
+        ("quickstart_faster_rcnn", 16),
+        ("ssd_300_mobilenet_v2_voc07", 16),
+        ("faster_rcnn_fpn_mobilenet_v2_voc07", 8),
+        ("faster_rcnn_resnet50_v1b_voc", 4),
+        ("ssd_512_resnet50_v1_voc", 32),
+    ],
+)
+def test_a_recipe_has_one_step_on_any_number_of_devices(name: str, images: int) -> None:
+    for devices in (1, 2, 4):
+        config = checked_config(resolved(f"experiment={name}", f"trainer.devices={devices}"))
+        assert (config["data"]["batch_size"], config["data"]["batch_size_per_device"]) == (images, None)
+
+
+def test_one_size_of_a_step_is_kept() -> None:
+    config = checked_config(resolved("data.batch_size_per_device=4"))
+    assert (config["data"]["batch_size"], config["data"]["batch_size_per_device"]) == (None, 4)
+    with pytest.raises(SystemExit, match="data.batch_size=8 and data.batch_size_per_device=4: give one of"):
+        checked_config(resolved("data.batch_size=8", "data.batch_size_per_device=4"))
+
+
+def test_a_key_of_an_old_configuration_names_its_successor() -> None:
+    with pytest.raises(SystemExit, match=r"data\.global_batch_size: .*; it is data\.batch_size now"):
+        checked_config(resolved("+data.global_batch_size=null"))

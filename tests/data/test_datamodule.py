@@ -145,6 +145,22 @@ def test_lists_of_images(root: str) -> None:
         ] * 2
 
 
+def test_a_step_is_divided_among_devices_and_parts(root: str) -> None:
+    data = shapes(root, batch_size=12)
+    assert data.divide_among(2, 3) == "A step: 12 images = 2 devices x 3 parts x 2 images"
+    assert data.images_per_step == 12
+    per_device = shapes(root, batch_size=None, batch_size_per_device=6)
+    assert per_device.divide_among(2, 3) == "A step: 12 images = 2 devices x 3 parts x 2 images"
+    assert per_device.images_per_step == 12
+    few = shapes(root, batch_size=32)
+    assert few.divide_among(2) == "A step: 13 images, all there are to train on (of 32 configured)"
+    assert few.images_per_step == 13
+    with pytest.raises(ValueError, match="data.batch_size=12 does not divide among 8 devices"):
+        shapes(root, batch_size=12, num_val=8, num_test=8).divide_among(8)
+    with pytest.raises(ValueError, match="train has 13 images for 14 devices"):
+        shapes(root, num_val=14, num_test=14).divide_among(14)
+
+
 @pytest.mark.parametrize("batch_size", [0, -4])
 def test_batch_size_must_be_positive(batch_size: int) -> None:
     with pytest.raises(ValueError, match=rf"data.batch_size={batch_size}: .* 1 or more"):

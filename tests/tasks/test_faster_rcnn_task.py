@@ -272,6 +272,19 @@ def test_targets_from_the_workers_give_the_same_loss(kind: str) -> None:
     torch.testing.assert_close(task.training_step(loaded, 0), on_device)
 
 
+def test_an_image_draws_the_same_samples_in_any_company() -> None:
+    task, batch = make_task(), make_batch([random_boxes(9), random_boxes(2), random_boxes(4)], [(64, 64)] * 3)
+    targets = [{**target, "seed": 40 + i} for i, target in enumerate(batch.targets)]
+    assign = task.assigner([64, 64])
+    together = assign([(64, 64)] * 3, targets)  # type: ignore[arg-type]
+    for i, target in enumerate(targets):
+        torch.manual_seed(i)
+        alone = assign([(64, 64)], [target])  # type: ignore[list-item]
+        assert torch.equal(alone.labels[0], together.labels[i])
+    other = assign([(64, 64)], [{**targets[0], "seed": 7}])  # type: ignore[list-item]
+    assert not torch.equal(other.labels[0], together.labels[0])
+
+
 def test_the_published_numbers_of_targets_from_the_workers() -> None:
     backbone = ResNetBackbone(18, None, (16,))
     task = FasterRCNNTask(backbone, build_faster_rcnn_c4, NAMES, make_optimizer, Cosine())
