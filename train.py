@@ -16,7 +16,7 @@ from detection.cli import (
     save_config,
 )
 from detection.faults import faults_in_a_sentence
-from detection.init_from import make_task
+from detection.init_from import keep_anchors, make_task
 from detection.sweeps.job import error_noted, in_sweep, run_job
 
 
@@ -61,12 +61,13 @@ def train(cfg: DictConfig) -> dict[str, float]:
 
         images_per_step = datamodule.batch_size * trainer.world_size * trainer.accumulate_grad_batches
         model = model_config(config, datamodule.class_names, images_per_step)
+        model, anchors = keep_anchors(model, config)
         task, origin = make_task(model, config)
         task.describe(model=model, data=inference_config(config["data"]))
         if datamodule.targets_in_workers:
             datamodule.assign = task.assigner(datamodule.size)
         checkpoint, changes = checkpoint_to_go_on_from(config, model)
-        for told in (origin, changes):
+        for told in (origin, changes, anchors):
             if told and trainer.is_global_zero:
                 print(told)
         if cfg.find:

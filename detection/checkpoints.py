@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hydra.utils import get_object, instantiate
 
+from detection.models.described_anchors import with_anchors_of_format_1
+
 if TYPE_CHECKING:
     from detection.data.datamodule import DetectionDataModule
     from detection.inference import Detector
@@ -46,6 +48,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "runs/<name>/<date>/checkpoints/best.ckpt."
         )
     described.setdefault("format", 1)  # 0.1 wrote no number
+    if described["format"] == 1:
+        described["model"] = with_anchors_of_format_1(described["model"])
     _refuse_foreign_calls(described["model"], path)
     _refuse_foreign_calls(described["data"], path)
     return checkpoint
