@@ -15,7 +15,7 @@ from detection.cli import (
     save_config,
 )
 from detection.faults import faults_in_a_sentence
-from detection.init_from import make_task
+from detection.init_from import keep_anchors, make_task
 from detection.resume import checkpoint_to_go_on_from, describe_training
 from detection.sweeps.job import error_noted, in_sweep, run_job
 
@@ -61,13 +61,14 @@ def train(cfg: DictConfig) -> dict[str, float]:
         step = datamodule.divide_among(trainer.world_size, trainer.accumulate_grad_batches)
         check_shared_memory(datamodule, trainer.world_size // trainer.num_nodes)
         model = model_config(config, datamodule.class_names, datamodule.images_per_step)
+        model, anchors = keep_anchors(model, config)
         task, origin = make_task(model, config)
         training = describe_training(config, datamodule)
         task.describe(model=model, data=inference_config(config["data"]), training=training)
         if datamodule.targets_in_workers:
             datamodule.assign = task.assigner(datamodule.size)
         checkpoint, changes = checkpoint_to_go_on_from(config, model, training)
-        for told in (origin, changes, step):
+        for told in (origin, changes, anchors, step):
             if told and trainer.is_global_zero:
                 print(told)
         if cfg.find:

@@ -8,6 +8,7 @@ from detection.archive import is_archive, verify
 from detection.description import DATA_KEYS, DescriptionError, check_description
 from detection.file_reading import MAX_CHECKPOINT, open_file
 from detection.registry import build, without_weights
+from detection.models.described_anchors import with_anchors_of_format_1
 from detection.synonyms import in_words_of
 
 if TYPE_CHECKING:
@@ -183,6 +184,9 @@ def _checked(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
         checkpoint["hyper_parameters"] = check_description({**described, "format": written})
     except DescriptionError as error:
         raise ValueError(f"{path} cannot be opened safely: {error}.") from error
+    if written == 1:
+        model = checkpoint["hyper_parameters"]["model"]
+        checkpoint["hyper_parameters"]["model"] = with_anchors_of_format_1(model)
     if not isinstance(state, dict) or not all(type(key) is str for key in state):
         raise ValueError(f"{path} has no weights by name under state_dict.")
     for problem in _refuse(checkpoint):

@@ -24,6 +24,7 @@ def roi_loss(
     gt_labels: Tensor,
     gt_deltas: Tensor,
     num_sampled: Sequence[int] | None = None,
+    beta: float = 1.0,
 ) -> RoILoss:
     """Cross entropy over the proposals, plus smooth L1 over the box of the true class of the positives.
 
@@ -37,6 +38,8 @@ def roi_loss(
         gt_labels: int64 ``(R,)``, 0 for background, ``k + 1`` for class ``k``.
         gt_deltas: ``(R, 4)``; read where ``gt_labels`` is positive.
         num_sampled: how many of the ``R`` proposals are of each image, in order; all of one, if None.
+        beta: where the box loss turns from quadratic to linear, in encoded deltas: 1 in the paper (equation
+            3); 1/9 in torchvision (``fastrcnn_loss``), which sums and divides alike.
 
     Returns:
         The two losses.
@@ -45,9 +48,8 @@ def roi_loss(
     own_class = (gt_labels - 1).clamp(min=0)  # any class will do where the result is masked
     own_deltas = deltas[torch.arange(len(deltas), device=deltas.device), own_class]
     cross_entropy = F.cross_entropy(logits.float(), gt_labels, reduction="none")
-    smooth_l1 = F.smooth_l1_loss(own_deltas.float(), gt_deltas.float(), reduction="none", beta=1.0).sum(
-        dim=-1
-    )
+    box_losses = F.smooth_l1_loss(own_deltas.float(), gt_deltas.float(), reduction="none", beta=beta)
+    smooth_l1 = box_losses.sum(dim=-1)
 
     counts = [len(gt_labels)] if num_sampled is None else list(num_sampled)
     return RoILoss(

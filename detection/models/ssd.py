@@ -4,25 +4,26 @@ Shapes: B images, C classes without background, A anchors over all feature maps,
 one map. Logits have C + 1 channels; channel 0 is background.
 """
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from detection.models.backbones import Backbone
-from detection.models.presets import PRESETS, ExtraLayer
+from detection.models.presets import ExtraLayer, nearest_preset
 from detection.models.ssd_layers import (
     LiteBatchNorm2d,
+    check_arguments,
     extra_layer,
     prediction_head,
     predictor,
     separable_extra_layer,
 )
 from detection.models.transfer import check_names, copy_class_rows, match_classes, with_background
-from detection.ops.anchors import ssd_anchors
+from detection.ops.anchors import Step, fitted_steps, ssd_anchors
 from detection.ops.postprocess import select_detections
 from detection.types import Detections
 
@@ -51,7 +52,8 @@ class SSD(nn.Module):
         extras: ``(mid_channels, out_channels, kernel, stride, padding)`` of each extra layer.
         anchor_sizes: in pixels, one more than there are maps; see ``ssd_anchors``.
         anchor_ratios: one list per map.
-        anchor_steps: pixels per cell, one per map. They stay as given for inputs of any size.
+        anchor_steps: pixels per cell, one number or (down, right) per map. Sizes and steps stay as given for
+            inputs of any size; ``build_ssd`` fits them to one.
         extras_batchnorm: whether the extra layers have batch norm, as fits the backbone.
         max_anchor_side: in pixels; longer sides of anchors are cut to it.
         lite_heads: predict with a depthwise and a 1x1 convolution in place of a full 3x3 (SSDLite,
@@ -78,7 +80,7 @@ class SSD(nn.Module):
         extras: Sequence[Sequence[int]],
         anchor_sizes: Sequence[float],
         anchor_ratios: Sequence[Sequence[float]],
-        anchor_steps: Sequence[float],
+        anchor_steps: Sequence[Step],
         max_anchor_side: float = math.inf,
         extras_batchnorm: bool = True,
         lite_heads: bool = False,
@@ -87,7 +89,7 @@ class SSD(nn.Module):
         reduced_finest: bool = False,
     ) -> None:
         super().__init__()
-        _check_arguments(backbone, strides, extras, anchor_sizes, anchor_ratios, anchor_steps)
+        check_arguments(backbone, strides, extras, anchor_sizes, anchor_ratios, anchor_steps)
         self.num_classes = num_classes
         self.anchor_sizes, self.anchor_ratios, self.anchor_steps = anchor_sizes, anchor_ratios, anchor_steps
         self.max_anchor_side, self.reduced_finest = max_anchor_side, reduced_finest
@@ -132,17 +134,41 @@ class SSD(nn.Module):
             _flatten(head(x), self.num_classes + 1) for head, x in zip(self.class_heads, maps, strict=True)
         ]
         deltas = [_flatten(head(x), 4) for head, x in zip(self.box_heads, maps, strict=True)]
-        sizes = [(x.shape[2], x.shape[3]) for x in maps]
-        anchors = ssd_anchors(
-            sizes,
+        anchors = self._anchors([(x.shape[2], x.shape[3]) for x in maps], images.device)
+        return SSDOutput(torch.cat(logits, dim=1), torch.cat(deltas, dim=1), anchors)
+
+    def anchors_over(self, image_size: tuple[int, int]) -> Tensor:
+        """Lays the anchors over an input, without running the network.
+
+        Args:
+            image_size: ``(height, width)`` in pixels.
+
+        Returns:
+            float32 ``(A, 4)`` xyxy on the CPU, as ``forward`` gives them.
+
+        Raises:
+            ValueError: if the input is too small for the last extra layers.
+        """
+        return self._anchors(self.feature_sizes(image_size), None)
+
+    @torch.no_grad()
+    def feature_sizes(self, image_size: tuple[int, int]) -> list[tuple[int, int]]:
+        """``(height, width)`` in cells of each map over an input; see ``anchors_over``."""
+        # On the meta device shapes are computed, values are not.
+        ghost = copy.deepcopy(self).to("meta").eval()
+        maps = ghost.feature_maps(torch.empty(1, 3, *image_size, device="meta"))
+        return [(x.shape[2], x.shape[3]) for x in maps]
+
+    def _anchors(self, feature_sizes: Sequence[tuple[int, int]], device: torch.device | None) -> Tensor:
+        return ssd_anchors(
+            feature_sizes,
             self.anchor_steps,
             self.anchor_sizes,
             self.anchor_ratios,
-            images.device,
+            device,
             self.max_anchor_side,
             self.reduced_finest,
         )
-        return SSDOutput(torch.cat(logits, dim=1), torch.cat(deltas, dim=1), anchors)
 
     def feature_maps(self, images: Tensor) -> list[Tensor]:
         """Returns the maps that are predicted from, finest first, for normalised images."""
@@ -231,58 +257,47 @@ def build_ssd(
     size: int | Sequence[int],
     anchor_sizes: Sequence[float] | None = None,
     max_anchor_side: float = math.inf,
+    anchor_steps: Sequence[Step] | None = None,
+    anchors_for: int | Sequence[int] | None = None,
 ) -> SSD:
     """Builds the published SSD for a backbone and an input size.
+
+    The extra layers are those published for the nearest size with maps that the backbone has. Its anchors are
+    those for that size itself; for any other they grow with the input: their sizes by the ratio of the square
+    roots of the areas, and their steps so that the cells of every map cover the input evenly.
 
     Args:
         backbone: one of ``detection.models.backbones``.
         num_classes: without background.
-        size: side, or height and width, of the inputs in pixels. Anchors and extra layers are those
-            published for the nearest size with maps that the backbone has; the number of cells, and with it
-            of anchors, follows the input.
-        anchor_sizes: in place of the published ones; see ``SSD``.
-        max_anchor_side: see ``SSD``.
+        size: side, or height and width, of the inputs in pixels.
+        anchor_sizes: in place of the published ones, in pixels of ``anchors_for``; see ``SSD``.
+        max_anchor_side: in pixels of ``anchors_for``; see ``SSD``.
+        anchor_steps: in place of those that follow from ``size``; see ``SSD``.
+        anchors_for: side, or height and width, of the inputs that the anchors are meant for, from which
+            they grow; by default the size they were published for, and ``size`` for given ``anchor_sizes``.
 
     Raises:
-        ValueError: if nothing was published for maps of the backbone's strides.
+        ValueError: if nothing was published for maps of the backbone's strides, or the inputs are too small.
     """
-    side = size if isinstance(size, int) else max(size)
-    fitting = {
-        native: preset
-        for (family, native), preset in PRESETS.items()
-        if family == backbone.family and set(preset.strides) <= set(backbone.strides)
+    image_size = _height_and_width(size)
+    native, preset = nearest_preset(backbone.family, backbone.strides, max(image_size))
+    steps_for = native if anchors_for is None else anchors_for
+    sizes_for = size if anchors_for is None and anchor_sizes is not None else steps_for
+    growth = math.sqrt(math.prod(image_size) / math.prod(_height_and_width(sizes_for)))
+    published: dict[str, Any] = vars(preset) | {
+        "anchor_sizes": [
+            growth * side for side in (preset.anchor_sizes if anchor_sizes is None else anchor_sizes)
+        ],
+        "anchor_steps": preset.anchor_steps if anchor_steps is None else anchor_steps,
     }
-    if not fitting:
-        raise ValueError(
-            f"No SSD is published for a {backbone.family} with maps of strides {backbone.strides}."
-        )
-    nearest = min(fitting, key=lambda native: abs(native - side))
-    preset = fitting[nearest]
-    if anchor_sizes is not None:
-        preset = replace(preset, anchor_sizes=tuple(anchor_sizes))
-    return SSD(backbone, num_classes, **vars(preset), max_anchor_side=max_anchor_side)
+    network = SSD(backbone, num_classes, **published, max_anchor_side=growth * max_anchor_side)
+    if anchor_steps is None and image_size != _height_and_width(steps_for):
+        network.anchor_steps = fitted_steps(network.feature_sizes(image_size), image_size)
+    return network
 
 
-def _check_arguments(
-    backbone: Backbone,
-    strides: Sequence[int],
-    extras: Sequence[Sequence[int]],
-    anchor_sizes: Sequence[float],
-    anchor_ratios: Sequence[Sequence[float]],
-    anchor_steps: Sequence[float],
-) -> None:
-    num_maps = len(strides) + len(extras)
-    if not num_maps == len(anchor_steps) == len(anchor_ratios) == len(anchor_sizes) - 1:
-        raise ValueError(
-            f"{len(strides)} backbone maps and {len(extras)} extras need {num_maps} anchor_steps and "
-            f"anchor_ratios and {num_maps + 1} anchor_sizes; got {len(anchor_steps)}, "
-            f"{len(anchor_ratios)} and {len(anchor_sizes)}."
-        )
-    if not set(strides) <= set(backbone.strides):
-        raise ValueError(
-            f"This SSD needs maps of strides {tuple(strides)}, but {type(backbone).__name__} has "
-            f"{backbone.strides}; set the backbone's strides, or choose another size."
-        )
+def _height_and_width(size: int | Sequence[int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
 def _flatten(predictions: Tensor, channels: int) -> Tensor:

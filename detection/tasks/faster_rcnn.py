@@ -51,8 +51,10 @@ class FasterRCNNTask(DetectionTask):
         scheduler: the learning-rate schedule.
         rpn_samples: anchors per image in the RPN's losses (Faster R-CNN paper, section 3.1.3).
         ignore_cross_boundary: leave anchors that cross the image's border out of training (section 3.3).
-        roi_samples: proposals per image in the second stage's losses (Fast R-CNN paper, section 2.3).
+        roi_samples: proposals per image in the second stage's losses: 128 in the Fast R-CNN paper (section
+            2.3), 512 in torchvision.
         positive_fraction: upper limit on the share of objects among those proposals.
+        roi_beta: where the second stage's box loss turns from quadratic to linear; see ``roi_loss``.
         score_threshold: detections below this score are dropped before NMS.
         nms_threshold: IoU above which NMS drops the weaker box of a class.
         max_detections: detections kept per image.
@@ -83,6 +85,7 @@ class FasterRCNNTask(DetectionTask):
         coco_ap: bool = False,
         channels_last: bool = True,
         compile: bool = False,
+        roi_beta: float = 1.0,
     ) -> None:
         super().__init__(class_names, optimizer, scheduler, interpolation, coco_ap)
         self.network = network(backbone=backbone, num_classes=len(class_names))
@@ -98,6 +101,9 @@ class FasterRCNNTask(DetectionTask):
         self.sample_proposals = partial(
             sample_proposals, num_samples=roi_samples, positive_fraction=positive_fraction, stds=BOX_STDS
         )
+        if roi_beta < 0:
+            raise ValueError(f"model.roi_beta={roi_beta}: give 0 or more; 0 is plain L1.")
+        self.roi_loss = partial(roi_loss, beta=roi_beta)
         self.select = partial(
             self.network.detect,
             score_threshold=score_threshold,
@@ -118,7 +124,7 @@ class FasterRCNNTask(DetectionTask):
 
         num_regions = [len(regions) for regions in roi_gt.proposals]
         rpn_losses = rpn_loss(rpn.logits, rpn.deltas, rpn_gt.labels, rpn_gt.deltas)
-        roi_losses = roi_loss(roi.logits, roi.deltas, roi_gt.labels, roi_gt.deltas, num_regions)
+        roi_losses = self.roi_loss(roi.logits, roi.deltas, roi_gt.labels, roi_gt.deltas, num_regions)
         losses = _named(*rpn_losses, *roi_losses)
         num_images = losses["loss"].new_full((), len(batch.images))
         return self.share_of_step(losses, num_images, batch_idx, len(batch.images))
@@ -175,7 +181,7 @@ class FasterRCNNTask(DetectionTask):
         roi_gt = self.sample_proposals(stage.proposals, boxes, labels, seeds=[0])
         roi = self.network.roi_head(stage.features, roi_gt.proposals)
         rpn_losses = rpn_loss(stage.rpn.logits, stage.rpn.deltas, rpn_gt.labels, rpn_gt.deltas)
-        return _named(*rpn_losses, *roi_loss(roi.logits, roi.deltas, roi_gt.labels, roi_gt.deltas))
+        return _named(*rpn_losses, *self.roi_loss(roi.logits, roi.deltas, roi_gt.labels, roi_gt.deltas))
 
     def original_targets(self, batch: ListBatch) -> list[Target]:
         """The ground truth of each image, in its original pixels."""

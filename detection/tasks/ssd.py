@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from detection.data.collate import AssignTargets
 from detection.losses.multibox import MultiboxLoss, multibox_loss
 from detection.metrics.voc_map import Interpolation
+from detection.models.described_anchors import anchors_in_numbers, with_anchor_arguments
 from detection.models.ssd import BOX_STDS, SSD, SSDOutput
 from detection.ops.boxes import scale_boxes
 from detection.targets.ssd import assign_ssd_targets
@@ -78,6 +80,11 @@ class SSDTask(DetectionTask):
             topk_per_class=topk_per_class,
         )
 
+    def describe(self, **config: Any) -> None:
+        """Keep plain values that describe this task in its checkpoints, its anchors in numbers among them."""
+        model = with_anchor_arguments(config["model"], anchors_in_numbers(self.network))
+        super().describe(**{**config, "model": model})
+
     def forward(self, images: Tensor) -> SSDOutput:
         """Predict from uint8 images ``(B, 3, H, W)``."""
         out: SSDOutput = self.network(images.contiguous(memory_format=self.memory_format))
@@ -142,12 +149,7 @@ class SSDTask(DetectionTask):
         Args:
             size: side, or ``(height, width)``, of the images that the workers will serve.
         """
-        height, width = (size, size) if isinstance(size, int) else size
-        training = self.network.training
-        self.network.eval()  # so that the empty image leaves no trace in batch statistics
-        with torch.no_grad():
-            anchors = self(torch.zeros(1, 3, height, width, dtype=torch.uint8)).anchors
-        self.network.train(training)
+        anchors = self.network.anchors_over((size, size) if isinstance(size, int) else (size[0], size[1]))
         return partial(assign_ssd_targets, anchors, iou_threshold=self.iou_threshold, stds=BOX_STDS)
 
 

@@ -51,6 +51,18 @@ def test_equals_a_naive_loop(seed: int) -> None:
     assert loss.box.item() == pytest.approx(box, rel=1e-5)
 
 
+def test_with_a_ninth_it_is_torchvisions() -> None:
+    from torchvision.models.detection.roi_heads import fastrcnn_loss
+
+    logits, deltas, gt_labels, gt_deltas = random_case(2)
+    with_background = torch.cat((torch.zeros(len(deltas), 1, 4), deltas), dim=1).flatten(1)
+    cls, box = fastrcnn_loss(logits, with_background, [gt_labels], [gt_deltas])
+    ours = roi_loss(logits, deltas, gt_labels, gt_deltas, beta=1 / 9)
+    torch.testing.assert_close(ours.cls, cls)
+    torch.testing.assert_close(ours.box, box)
+    assert ours.box > roi_loss(logits, deltas, gt_labels, gt_deltas).box
+
+
 @pytest.mark.parametrize("num_proposals", [0, 7])
 def test_without_positives_every_input_still_has_a_gradient(num_proposals: int) -> None:
     logits = torch.randn(num_proposals, 4, requires_grad=True)

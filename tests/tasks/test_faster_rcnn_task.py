@@ -40,7 +40,7 @@ make_c4 = partial(
 )
 
 
-def make_task(kind: str = "fpn") -> FasterRCNNTask:
+def make_task(kind: str = "fpn", **options: float) -> FasterRCNNTask:
     torch.manual_seed(0)
     backbone = TinyBackbone() if kind == "fpn" else ResNetBackbone(18, None, (16,), True, 2)
     task = FasterRCNNTask(
@@ -52,6 +52,7 @@ def make_task(kind: str = "fpn") -> FasterRCNNTask:
         rpn_samples=32,
         ignore_cross_boundary=kind == "c4",
         roi_samples=16,
+        **options,  # type: ignore[arg-type]
     )
     task.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     task.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
@@ -95,8 +96,9 @@ def spread_predictions(network: FasterRCNN) -> None:
         network.roi_head.box_predictor.weight.normal_(std=0.2)
 
 
-def test_training_step_is_the_sum_of_the_four_losses() -> None:
-    task, batch = make_task(), mixed_batch()
+@pytest.mark.parametrize("beta", [1.0, 1 / 9])
+def test_training_step_is_the_sum_of_the_four_losses(beta: float) -> None:
+    task, batch = make_task(roi_beta=beta), mixed_batch()
     logged: dict[str, Tensor] = {}
     task.log = lambda name, value, **kwargs: logged.update({name: value})  # type: ignore[method-assign]
     torch.manual_seed(3)
@@ -130,7 +132,9 @@ def test_training_step_is_the_sum_of_the_four_losses() -> None:
         )
         / sampled.sum(),
         "train/loss_roi_cls": F.cross_entropy(roi.logits, roi_gt.labels),
-        "train/loss_roi_box": F.smooth_l1_loss(own_class, roi_gt.deltas[foreground], reduction="sum")
+        "train/loss_roi_box": F.smooth_l1_loss(
+            own_class, roi_gt.deltas[foreground], beta=beta, reduction="sum"
+        )
         / len(roi_gt.labels),
     }
     expected["train/loss"] = sum(expected.values(), torch.tensor(0.0))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from detection.archive import is_archive, verify
-from detection.files import MAX_CHECKPOINT, open_file
+from detection.file_reading import MAX_CHECKPOINT, open_file
 
 State = Mapping[str, Tensor]
 

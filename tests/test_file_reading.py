@@ -16,7 +16,7 @@ from detection.data.index import read_image_ids
 from detection.data.records import read_orientation, read_size
 from detection.data.voc import read_voc
 from detection.data.yolo import read_yolo
-from detection.files import UnfitFileError, read_file_bytes, read_text
+from detection.file_reading import UnfitFileError, read_file_bytes, read_text
 from detection.inspection import read_voc as inspect_voc
 from detection.inspection.read_yolo import read_yolo as inspect_yolo
 from detection.models.backbones.weights import read_file
