@@ -2,12 +2,13 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
+
+from tests.warm_python import warm_python
 
 SCRIPT = Path(__file__).with_name("first_step.py")
 Gradients = dict[str, dict[str, Tensor | None]]
@@ -15,7 +16,7 @@ Gradients = dict[str, dict[str, Tensor | None]]
 
 def gradients(folder: Path, processes: int) -> Gradients:
     output = folder / f"{processes}.pt"
-    launcher = [sys.executable]
+    launcher = [*warm_python()]
     if processes > 1:
         launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     subprocess.run(
