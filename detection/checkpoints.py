@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from detection.archive import is_archive, verify
 from detection.description import DATA_KEYS, DescriptionError, check_description
 from detection.file_reading import MAX_CHECKPOINT, open_file
-from detection.registry import build, without_weights
 from detection.models.described_anchors import with_anchors_of_format_1
+from detection.registry import build, without_weights
 from detection.synonyms import in_words_of
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from tests.every import for_every
 
 PACKAGE = Path(__file__).parent.parent / "detection"
 FILES_FROM_ANYWHERE = {"file_reading", "archive"}
@@ -88,7 +88,7 @@ def test_every_file_belongs_to_a_known_floor() -> None:
     assert {part(path) for path in FILES} - set(ALLOWED) == entry_points
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+@for_every(FILES)
 def test_imports_stay_on_their_floor(path: Path) -> None:
     here = part(path)
     for name in imported(path):
@@ -101,7 +101,7 @@ def test_imports_stay_on_their_floor(path: Path) -> None:
             assert here in allowed or dotted in allowed, f"{path} must not import {top}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+@for_every(FILES)
 def test_files_stay_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 300
 

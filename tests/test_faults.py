@@ -25,6 +25,7 @@ from detection.data.shapes import write_shapes
 from detection.faults import describe
 from tests.data.small_set import annotation
 from tests.data.test_bad_annotations import BOMB, MANY
+from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
 SMALL = (
@@ -62,13 +63,15 @@ Own = tuple[Path, tuple[str, ...]]
 def start(tmp_path: Path, shapes: Path) -> Start:
     """Starts a small training into the folder ``run``, in a process group of its own."""
 
-    def run(*overrides: str, **options: Any) -> "subprocess.Popen[str]":
+    def run(
+        *overrides: str, python: tuple[str, ...] = (sys.executable,), **options: Any
+    ) -> "subprocess.Popen[str]":
         own = "data=voc_custom" in overrides
         data = () if own else (*GENERATED, f"data.root={shapes}")
         words = {word.partition("=")[0]: word for word in (*SMALL, *data, *overrides)}  # the last one counts
         words.setdefault("hydra.run.dir", f"hydra.run.dir={tmp_path / 'run'}")
         return subprocess.Popen(
-            [sys.executable, "train.py", *words.values()],
+            [*python, "train.py", *words.values()],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -121,7 +124,7 @@ def children(pid: int) -> list[int]:
 
 
 def test_a_bad_loss_stops_the_run(start: Start, tmp_path: Path) -> None:
-    errors = fails(start("optimizer.lr=1e20"))
+    errors = fails(start("optimizer.lr=1e20", python=warm_python()))
     assert (
         "The loss is not a finite number at step 1 (counted from 0; epoch 1, learning rate 1e+20)" in errors
     )
@@ -132,7 +135,7 @@ def test_a_bad_loss_stops_the_run(start: Start, tmp_path: Path) -> None:
 def test_an_image_that_breaks_off_stops_the_run(start: Start, own: Own) -> None:
     root, overrides = own
     image = cut(root / "JPEGImages/val_00002.jpg")
-    errors = fails(start(*overrides, "trainer.max_epochs=1"))
+    errors = fails(start(*overrides, "trainer.max_epochs=1", python=warm_python()))
     assert errors.rstrip().endswith(f"{image} cannot be decoded: replace the file or take it off the lists")
 
 
@@ -150,7 +153,7 @@ def test_an_annotation_that_is_wrong_stops_the_run(
 ) -> None:
     root, overrides = own
     (root / "Annotations/train_00003.xml").write_text(content)
-    errors = fails(start(*overrides))
+    errors = fails(start(*overrides, python=warm_python()))
     assert message in errors
     assert "Annotations/train_00003.xml" in errors
     assert "data.on_error=skip" in errors
@@ -209,7 +212,7 @@ def test_a_process_of_whose_images_none_is_left_ends_both(start: Start, own: Own
 def test_more_processes_than_images_to_evaluate_are_refused(start: Start, own: Own) -> None:
     root, overrides = own
     (root / "ImageSets/Main/val.txt").write_text("val_00001\n")
-    errors = fails(start(*overrides, *TWO))
+    errors = fails(start(*overrides, *TWO, python=warm_python()))
     assert "val has 1 images for 2 devices: each needs one or more, so lower trainer.devices" in errors
 
 

@@ -23,6 +23,7 @@ from detection.init_from import make_task
 from detection.models.backbones.weights import read_file
 from detection.resume import checkpoint_to_go_on_from
 from tests.data.small_set import jpeg
+from tests.every import for_every
 
 ROOT = Path(__file__).parent.parent
 SOURCES = [ROOT / "train.py", *sorted((ROOT / "detection").rglob("*.py"))]
@@ -216,7 +217,7 @@ def calls(path: Path) -> list[tuple[str, ast.Call]]:
     return [(ast.unparse(node.func), node) for node in nodes]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+@for_every(SOURCES)
 def test_no_code_executes_what_it_reads(path: Path) -> None:
     for name, node in calls(path):
         options = {option.arg: ast.unparse(option.value) for option in node.keywords}

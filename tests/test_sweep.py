@@ -15,6 +15,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
+from tests.warm_python import warm_python
+
 ROOT = Path(__file__).parent.parent
 TRAIN = (sys.executable, str(ROOT / "train.py"))
 SMALL = (
@@ -115,7 +117,8 @@ def test_torchrun_gives_all_processes_one_folder(data_root: Path, tmp_path: Path
 
 def test_torchrun_with_other_devices_is_refused(data_root: Path, tmp_path: Path) -> None:
     environment = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2"}
-    process = start(data_root, f"hydra.run.dir={tmp_path}", environment=environment)
+    program = (*warm_python(), str(ROOT / "train.py"))
+    process = start(data_root, f"hydra.run.dir={tmp_path}", program=program, environment=environment)
     printed = finish(process)
     assert process.returncode == 1
     assert (

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import torch
 
 from tests.tasks.first_step import Gradients
 from tests.tasks.test_steps import assert_close, whole_step
+from tests.warm_python import warm_python
 
 SCRIPT = Path(__file__).with_name("first_step.py")
 
@@ -17,7 +17,7 @@ SCRIPT = Path(__file__).with_name("first_step.py")
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Gradients]:
     output = tmp_path_factory.mktemp("gradients") / "two.pt"
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    launcher = [*warm_python(), "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     root = SCRIPT.parents[2]
     subprocess.run(
         [*launcher, str(SCRIPT), str(output)],
