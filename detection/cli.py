@@ -5,7 +5,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,12 @@ from hydra.core.config_store import ConfigStore
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from detection.checkpoints import read_checkpoint
-from detection.endings import end_if_told, hear_signals, told_to_end
+from detection.endings import end_if_told, hear_signals, stopped_by
+from detection.files import write_text
 from detection.processes import agree_on_start, end_with_the_first, started_elsewhere
 from detection.quoting import quote_paths, refuse_dashes, take_run_dir
 from detection.runs import changed_keys, check_same_network, find_checkpoint, run_folder
@@ -59,7 +62,7 @@ def run_with_hints(main: Callable[[], Any], config_name: str = "train") -> None:
         _offer_sweepers()
         main()
     except SystemExit as stop:
-        if stop.code == 1 and not told_to_end():
+        if stop.code == 1 and not stopped_by():
             for hint in _override_hints(config_name):
                 print(hint, file=sys.stderr)
         raise
@@ -207,6 +210,8 @@ def quieten_lightning() -> None:
     warnings.filterwarnings("ignore", ".*configured with multiple `ModelCheckpoint` callbacks")
     # Frozen batch norms are in evaluation mode on purpose.
     warnings.filterwarnings("ignore", "Found .* in eval mode at the start of training")
+    # On a login node of Slurm's: this run may well be none of its jobs.
+    warnings.filterwarnings("ignore", "The `srun` command is available")
     warnings.filterwarnings("ignore", "Precision .* is not supported by the model summary")
     warnings.filterwarnings("ignore", ".*is deprecated", module="pytorch_lightning.utilities._pytree")
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
@@ -257,14 +262,20 @@ def checkpoint_to_go_on_from(config: dict[str, Any], model: dict[str, Any]) -> t
         return None, ""
     check_same_network(read_checkpoint(path)["hyper_parameters"]["model"], model, path)
     lines = [f"Going on from {path}."]
-    before = Path(config["run_dir"]) / "config.yaml"
-    if before.exists():
-        then = _plain(OmegaConf.load(before))
+    then = _config_before(Path(config["run_dir"]))
+    if then is not None:
         ignored = ("run_dir", "ckpt")
         changes = [line for line in changed_keys(then, config) if not line.startswith(ignored)]
         if changes:
             lines.append(f"Changed since: {'; '.join(changes)}")
     return path, "\n".join(lines)
+
+
+def _config_before(folder: Path) -> dict[str, Any] | None:
+    """What an earlier start of a run was configured with; None where it cannot be read: nothing needs it."""
+    with suppress(OSError, ValueError, AssertionError, YAMLError, OmegaConfBaseException):
+        return _plain(OmegaConf.load(folder / "config.yaml"))
+    return None
 
 
 def inference_config(data: dict[str, Any]) -> dict[str, Any]:
@@ -277,7 +288,7 @@ def save_config(config: dict[str, Any], folder: str, trainer: "pl.Trainer") -> N
     from pytorch_lightning.loggers import CSVLogger
 
     if trainer.is_global_zero:
-        OmegaConf.save(OmegaConf.create(config), Path(folder) / "config.yaml")
+        write_text(Path(folder) / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
     for logger in trainer.loggers:
         if not isinstance(logger, CSVLogger):
             logger.log_hyperparams(config)

@@ -1,6 +1,8 @@
 """Files that are there whole or not at all, in UTF-8 whatever the locale, and names that any disk takes."""
 
+import csv
 import hashlib
+import io
 import os
 import re
 import secrets
@@ -44,6 +46,19 @@ def write_text(path: Path, text: str) -> None:
     """
     with written_whole(path) as written:
         written.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def read_history(path: Path) -> list[dict[str, str]]:
+    """Read the rows of ``metrics.csv``, without what is no row of it: half a line of a killed run, or worse.
+
+    Args:
+        path: the file; missing is empty.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace").replace("\0", "")
+        return [row for row in csv.DictReader(io.StringIO(text)) if (row.get("step") or "").isdecimal()]
+    except (OSError, csv.Error):
+        return []
 
 
 def is_alive(process: int) -> bool:

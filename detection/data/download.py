@@ -87,7 +87,7 @@ def _is_complete(base: Path, archive: Archive) -> bool:
     image_list = folder / "ImageSets" / "Main" / f"{archive.split}.txt"
     if not image_list.is_file():
         return False
-    ids = set(image_list.read_text().split())
+    ids = set(image_list.read_text(encoding="utf-8").split())
     parts = (folder / "JPEGImages", folder / "Annotations")
     return all(part.is_dir() and ids <= {file.stem for file in part.iterdir()} for part in parts)
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omegaconf import OmegaConf
-from rich.console import Console
 from rich.table import Table
 
+from detection.console import plain_console
 from detection.sweeps.job import ERROR, FIGURES, PRUNED
 
 
@@ -62,8 +62,9 @@ def _read_run(folder: Path, sweep: Path) -> Run:
     pairs = dict(line.lstrip("+").split("=", 1) for line in overrides if "=" in line)
     figures: dict[str, float | None] = {}
     if (folder / FIGURES).exists():
-        figures = json.loads((folder / FIGURES).read_text())
-    error = (folder / ERROR).read_text().strip() if (folder / ERROR).exists() else ""
+        figures = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
+    noted = folder / ERROR
+    error = noted.read_text(encoding="utf-8", errors="replace").strip() if noted.exists() else ""
     status = "finished" if figures else "unfinished"
     if (folder / PRUNED).exists() and figures:
         status = "pruned"
@@ -90,7 +91,7 @@ def write_csv(runs: list[Run], metric: str, path: Path) -> None:
     swept = swept_keys(runs)
     others = {name for run in runs for name in run.figures} - {metric}
     figures = [metric, *sorted(others)]
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(["run", "status", *swept, *figures, "error"])
         for run in runs:
@@ -120,7 +121,7 @@ def report(folder: Path) -> list[Run]:
     for run in runs:
         figure = f"{run.figures[metric]:.4f}" if metric in run.figures else ""
         table.add_row(run.name, *(run.overrides.get(key, "") for key in swept), figure, run.status)
-    console = Console()
+    console = plain_console()
     console.print(table)
     console.print(f"Kept in {folder / 'sweep.csv'}", highlight=False, soft_wrap=True)
     return runs
