@@ -49,7 +49,7 @@ def benchmark(cfg: DictConfig) -> "list[Measurement]":
         about = surroundings(config)
     found = {**about, "measurements": [row._asdict() for row in rows]}
     path = Path(config["run_dir"]) / "benchmark.json"
-    path.write_text(json.dumps(found, indent=2) + "\n")
+    path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     print_table(rows, about)
     print(f"Kept in {path}")
     return rows

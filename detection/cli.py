@@ -16,7 +16,8 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from detection.endings import end_if_told, hear_signals, told_to_end
+from detection.endings import end_if_told, hear_signals, stopped_by
+from detection.files import write_text
 from detection.processes import agree_on_start, end_with_the_first, started_elsewhere
 from detection.quoting import quote_paths, refuse_dashes, take_run_dir
 from detection.registry import load_plugins
@@ -60,7 +61,7 @@ def run_with_hints(main: Callable[[], Any], config_name: str = "train") -> None:
         _offer_sweepers()
         main()
     except SystemExit as stop:
-        if stop.code == 1 and not told_to_end():
+        if stop.code == 1 and not stopped_by():
             for hint in _override_hints(config_name):
                 print(hint, file=sys.stderr)
         raise
@@ -237,6 +238,8 @@ def quieten_lightning() -> None:
     warnings.filterwarnings("ignore", "The checkpoint was not created with WeightAveraging")
     # Frozen batch norms are in evaluation mode on purpose.
     warnings.filterwarnings("ignore", "Found .* in eval mode at the start of training")
+    # On a login node of Slurm's: this run may well be none of its jobs.
+    warnings.filterwarnings("ignore", "The `srun` command is available")
     warnings.filterwarnings("ignore", "Precision .* is not supported by the model summary")
     warnings.filterwarnings("ignore", ".*is deprecated", module="pytorch_lightning.utilities._pytree")
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
@@ -282,7 +285,7 @@ def save_config(config: dict[str, Any], folder: str, trainer: "pl.Trainer") -> N
     from pytorch_lightning.loggers import CSVLogger
 
     if trainer.is_global_zero:
-        OmegaConf.save(OmegaConf.create(config), Path(folder) / "config.yaml")
+        write_text(Path(folder) / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
     for logger in trainer.loggers:
         if not isinstance(logger, CSVLogger):
             logger.log_hyperparams(config)

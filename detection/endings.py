@@ -41,7 +41,7 @@ class ToldToEnd(SystemExit):
     """SIGTERM has come: the process ends with exit status 143."""
 
     def __str__(self) -> str:
-        return "It was told to end, by SIGTERM."
+        return stopped_by()
 
 
 def hear_signals() -> None:
@@ -77,18 +77,15 @@ def say() -> None:
     if _state.has_said or is_child():
         return
     _state.has_said = True
-    by = (
-        f"Stopped by {'Ctrl-C' if _state.told_by == signal.SIGINT else _state.told_by.name}."
-        if _state.told_by
-        else ""
-    )
     with suppress(Exception):  # nobody may be there to read it
-        print("", *filter(None, [by, _state.tell()]), sep="\n", file=sys.stderr, flush=True)
+        print("", *filter(None, [stopped_by(), _state.tell()]), sep="\n", file=sys.stderr, flush=True)
 
 
-def told_to_end() -> bool:
-    """Whether a signal has come."""
-    return _state.told_by is not None
+def stopped_by() -> str:
+    """Which signal has come, as a sentence; empty where none has."""
+    if _state.told_by is None:
+        return ""
+    return f"Stopped by {'Ctrl-C' if _state.told_by == signal.SIGINT else _state.told_by.name}."
 
 
 def raise_if_told() -> None:

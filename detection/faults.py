@@ -95,8 +95,8 @@ def describe(error: Exception) -> str | None:
     if message.startswith("DataLoader timed out"):
         return (
             f"No batch has come for {message.split()[-2]} seconds (data.timeout). Mostly the shared memory "
-            "is full (what the loading processes said is above: enlarge /dev/shm, docker run --shm-size=8g, or "
-            "lower data.num_workers) or the disk does not answer; where a batch takes that long, raise "
+            "is full (what the loading processes said is above: enlarge /dev/shm, docker run --shm-size=8g, "
+            "or lower data.num_workers) or the disk does not answer; where a batch takes that long, raise "
             "data.timeout, 0 waits for ever"
         )
     if isinstance(error, MemoryError) or any(sign in message for sign in _FULL_MEMORY):

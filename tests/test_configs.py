@@ -112,7 +112,7 @@ def test_an_experiment_trains_the_network_of_its_name(name: str) -> None:
 
 
 def test_only_the_fine_tune_from_torchvision_has_its_second_stage() -> None:
-    """The numbers of ``torchvision.models.detection.faster_rcnn``; ours were measured to be better elsewhere."""
+    """The numbers of ``torchvision.models.detection.faster_rcnn``; ours were better elsewhere."""
     theirs = resolved("experiment=faster_rcnn_fpn_resnet50_torchvision").model
     assert (theirs.roi_samples, theirs.roi_beta) == (512, pytest.approx(1 / 9))
     for model in ("faster_rcnn", "faster_rcnn_fpn", "faster_rcnn_light"):
@@ -148,7 +148,7 @@ def test_a_recipe_has_one_step_on_any_number_of_devices(name: str, images: int) 
 def test_one_size_of_a_step_is_kept() -> None:
     config = checked_config(resolved("data.batch_size_per_device=4"))
     assert (config["data"]["batch_size"], config["data"]["batch_size_per_device"]) == (None, 4)
-    with pytest.raises(SystemExit, match="data.batch_size=8 and data.batch_size_per_device=4: give one of"):
+    with pytest.raises(SystemExit, match=r"data\.batch_size=8 and data.batch_size_per_device=4: give one of"):
         checked_config(resolved("data.batch_size=8", "data.batch_size_per_device=4"))
 
 

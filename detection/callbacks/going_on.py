@@ -1,6 +1,7 @@
 """What to do when a run stops early."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -77,8 +78,8 @@ class HowToGoOn(pl.Callback):
 
 def _epochs_of(checkpoint: Path) -> str:
     """Up to where a checkpoint goes; what it tells itself is true whenever the run was stopped."""
-    try:
-        epoch = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["epoch"]
-    except Exception:  # of a checkpoint that cannot be read, resuming will tell
-        return ""
-    return f", up to the end of epoch {epoch + 1}"
+    for _ in range(3):  # a process that loaded images and is gone may raise an error here, by its signal
+        with suppress(Exception):
+            epoch = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["epoch"]
+            return f", up to the end of epoch {epoch + 1}"
+    return ""  # it cannot be read, which resuming will tell

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_only
-from rich.console import Console
 from rich.table import Table
 
+from detection.console import plain_console
 from detection.data.datamodule import DetectionDataModule
+from detection.files import write_text
 from detection.tasks.base import DetectionTask
 from detection.viz import plot_curves
 
@@ -74,7 +75,7 @@ class RunSummary(pl.Callback):
         tested = tested_on(trainer)
         if tested:
             defined["tested_on"] = tested
-        (self.folder / "metrics.json").write_text(json.dumps(defined, indent=2) + "\n")
+        write_text(self.folder / "metrics.json", json.dumps(defined, indent=2) + "\n")
         title = "average precision at IoU 0.5" + (f"\n{tested}" if tested else "")
         table = Table(title=title, show_footer=True)
         table.add_column("class", footer="mean, 11 points (VOC07)\nmean, area (VOC10+)")
@@ -82,11 +83,11 @@ class RunSummary(pl.Callback):
         table.add_column("AP", justify="right", footer=means)
         for name in pl_module.class_names:
             table.add_row(name, f"{figures[f'test/ap/{name}']:.4f}")
-        console = Console()
+        console = plain_console()
         console.print(table)
         if tested:
-            console.print(f"Tested on {tested}.", highlight=False, soft_wrap=True)
-        console.print(f"Kept in {self.folder}:", highlight=False, soft_wrap=True)
+            console.print(f"Tested on {tested}.", soft_wrap=True)
+        console.print(f"Kept in {self.folder}:", soft_wrap=True)
         for path in sorted([*self.folder.glob("*.*"), *self.folder.glob("checkpoints/*.ckpt")]):
             if path.suffix in _SHOWN:
-                console.print(f"  {path.relative_to(self.folder)}", highlight=False)
+                console.print(f"  {path.relative_to(self.folder)}", soft_wrap=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.progress import track
 
 from detection.data.classes import OtherClasses
@@ -112,7 +113,7 @@ def read_coco(
     wrong: set[int | str | None] = set()
     problems = []
     written = document["annotations"]
-    for annotation in track(written, f"Reading {path.name}", disable=len(written) < _FEW):
+    for annotation in track(written, f"Reading {escape(path.name)}", disable=len(written) < _FEW):
         image_id = _id(annotation, "image_id")
         if image_id in gone:
             continue

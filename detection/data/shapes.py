@@ -61,7 +61,9 @@ def write_shapes(
         raise FileExistsError(
             f"{folder} was not written by write_shapes: move it away or choose another data.root"
         )
-    if folder.exists() and (folder / "manifest.json").read_text() == json.dumps(manifest._asdict()):
+    if folder.exists() and (folder / "manifest.json").read_text(encoding="utf-8") == json.dumps(
+        manifest._asdict()
+    ):
         return devkit
     devkit.mkdir(parents=True, exist_ok=True)
     # Written aside and renamed when whole: an interrupted run leaves nothing that looks complete.
@@ -84,11 +86,13 @@ def _write_folder(folder: Path, manifest: _Manifest) -> None:
             rng = np.random.default_rng((manifest.seed, split_number, number))
             drawing = draw_image(rng, manifest.size)
             _write_image(folder / "JPEGImages" / f"{image_id}.jpg", drawing.image)
-            (folder / "Annotations" / f"{image_id}.xml").write_text(_to_xml(image_id, drawing))
+            (folder / "Annotations" / f"{image_id}.xml").write_text(
+                _to_xml(image_id, drawing), encoding="utf-8"
+            )
         (folder / "ImageSets" / "Main" / f"{split}.txt").write_text(
-            "".join(f"{image_id}\n" for image_id in ids)
+            "".join(f"{image_id}\n" for image_id in ids), encoding="utf-8"
         )
-    (folder / "manifest.json").write_text(json.dumps(manifest._asdict()))
+    (folder / "manifest.json").write_text(json.dumps(manifest._asdict()), encoding="utf-8")
 
 
 def _write_image(path: Path, image: NDArray[np.uint8]) -> None:

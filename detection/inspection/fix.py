@@ -59,7 +59,9 @@ def write_fixed_copy(inspection: Inspection, output: Path) -> list[str]:
             )
             changes += _object_changes(group[0])
         for split, ids in lists.items():
-            (folder / "ImageSets" / "Main" / f"{split}.txt").write_text("".join(f"{name}\n" for name in ids))
+            (folder / "ImageSets" / "Main" / f"{split}.txt").write_text(
+                "".join(f"{name}\n" for name in ids), encoding="utf-8"
+            )
         (folder / CHANGES).write_text("".join(f"{line}\n" for line in changes), encoding="utf-8")
         folder.rename(output)
     return changes

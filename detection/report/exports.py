@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from detection.data.corners import to_voc_corners
+from detection.files import file_names, write_text
 from detection.types import Detections, Target
 
 
@@ -23,25 +24,21 @@ def write_devkit_results(
         targets: of each image; their ids are used.
         class_names: by label.
 
-    Raises:
-        ValueError: two images have the same id but for the folder, or a class cannot name a file.
+    Where two images have the same id but for the folder, ids keep their folder. The letters of a class that a
+    file's name cannot have are written as in addresses: ``Bowl%2FBasin``.
     """
     names = [Path(target["image_id"]).name for target in targets]
     if len(set(names)) < len(names):
-        raise ValueError(
-            "two images of different folders have the same name: the devkit cannot tell them apart"
-        )
-    for name in class_names:
-        if Path(name).name != name:
-            raise ValueError(f"the class {name!r} cannot be part of a file's name")
+        print("Images of different folders have one name: the devkit's files name images with their folders.")
+        names = [target["image_id"].replace(" ", "%20") for target in targets]
     lines: list[list[str]] = [[] for _ in class_names]
     for name, found in zip(names, detections, strict=True):
         for box, score, label in _rows(found):
             corners = " ".join(map(repr, to_voc_corners(box)))
             lines[label].append(f"{name} {score!r} {corners}\n")
     folder.mkdir(parents=True, exist_ok=True)
-    for class_name, of_class in zip(class_names, lines, strict=True):
-        (folder / f"comp4_det_test_{class_name}.txt").write_text("".join(of_class))
+    for name, of_class in zip(file_names(class_names), lines, strict=True):
+        write_text(folder / f"comp4_det_test_{name}.txt", "".join(of_class))
 
 
 def write_coco_results(
@@ -82,8 +79,8 @@ def write_coco_results(
     categories = [{"id": label + 1, "name": name} for label, name in enumerate(class_names)]
     document = {"info": {}, "images": images, "categories": categories, "annotations": annotations}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(results))
-    (folder / "ground_truth.json").write_text(json.dumps(document))
+    write_text(folder / "results.json", json.dumps(results))
+    write_text(folder / "ground_truth.json", json.dumps(document))
 
 
 def coco_image_ids(image_ids: Sequence[str]) -> list[int]:

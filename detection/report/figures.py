@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from detection.console import drawn
 from detection.metrics.analysis import SIZE_EDGES, Analysis
 from detection.metrics.errors import ERROR_KINDS
 from detection.metrics.tables import FloatArray
@@ -42,7 +43,7 @@ def make_figures(analysis: Analysis, class_names: Sequence[str]) -> dict[str, Pi
     Returns:
         The figures by name.
     """
-    names = list(class_names)
+    names = [drawn(name) for name in class_names]
     rows = math.ceil(len(names) / _COLUMNS)
     side = min(max(4.6, 0.29 * (len(names) + 1) + 1.5), 20.0)
     pictures = [

@@ -10,6 +10,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
+from detection.console import drawn
 from detection.metrics.operating_point import ImageCounts
 from detection.metrics.tables import make_tables
 from detection.metrics.voc_ap import judge
@@ -100,6 +101,6 @@ def _draw(
         above = y1 - top > 0.06 * abs(ax.get_ylim()[0] - top)
         label = {"facecolor": colour, "edgecolor": "none", "pad": 1.2}
         ax.text(
-            x1, y1, text, fontsize=7, color="#000000", verticalalignment="bottom" if above else "top",
+            x1, y1, drawn(text), fontsize=7, color="#000000", verticalalignment="bottom" if above else "top",
             bbox=label, clip_on=True,
         )  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from detection.console import plain_console
 from detection.metrics.analysis import Analysis
 from detection.report.exports import write_coco_results, write_devkit_results
 from detection.report.figures import make_figures
@@ -58,7 +59,7 @@ def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images:
     Raises:
         ValueError: the names of images or classes do not fit the devkit's files.
     """
-    console = Console()
+    console = plain_console()
     console.print(class_table(analysis, subject.class_names))
     console.print(f"Evaluated on {subject.data}.", highlight=False, markup=False, soft_wrap=True)
     folder.mkdir(parents=True, exist_ok=True)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omegaconf import OmegaConf
-from rich.console import Console
 from rich.table import Table
 
+from detection.console import plain_console
 from detection.sweeps.job import ERROR, FIGURES, PRUNED
 
 
@@ -64,8 +64,9 @@ def _read_run(folder: Path, sweep: Path) -> Run:
     pairs = dict(line.lstrip("+").split("=", 1) for line in overrides if "=" in line)
     figures: dict[str, float | str | None] = {}
     if (folder / FIGURES).exists():
-        figures = json.loads((folder / FIGURES).read_text())
-    error = (folder / ERROR).read_text().strip() if (folder / ERROR).exists() else ""
+        figures = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
+    noted = folder / ERROR
+    error = noted.read_text(encoding="utf-8", errors="replace").strip() if noted.exists() else ""
     status = "finished" if figures else "unfinished"
     if (folder / PRUNED).exists() and figures:
         status = "pruned"
@@ -93,7 +94,7 @@ def write_csv(runs: list[Run], metric: str, path: Path) -> None:
     swept = swept_keys(runs)
     others = {name for run in runs for name in run.figures} - {metric}
     figures = [metric, *sorted(others)]
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(["run", "status", *swept, *figures, "error"])
         for run in runs:
@@ -123,7 +124,7 @@ def report(folder: Path) -> list[Run]:
     for run in runs:
         figure = f"{run.figures[metric]:.4f}" if metric in run.figures else ""
         table.add_row(run.name, *(run.overrides.get(key, "") for key in swept), figure, run.status)
-    console = Console()
+    console = plain_console()
     console.print(table)
     if metric.startswith("test/"):
         for tested_on in sorted({run.tested_on for run in runs if run.tested_on}):

@@ -93,18 +93,22 @@ def test_every_class_has_a_file_and_corners_count_from_one(
     assert [float(value) for value in corners] == [x1 + 1, y1 + 1, x2, y2]
 
 
-def test_images_that_the_devkit_would_mix_up_are_refused(
-    tmp_path: Path, small_evaluation: Evaluation
+def test_images_that_the_devkit_would_mix_up_keep_their_folders(
+    tmp_path: Path, small_evaluation: Evaluation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     detections, targets = small_evaluation
-    twin = {**targets[1], "image_id": "VOC2012/000005"}
-    with pytest.raises(ValueError, match="cannot tell them apart"):
-        write_devkit_results(tmp_path, detections[:2], [targets[0], twin], CLASSES)  # type: ignore[list-item]
+    twin = {**targets[1], "image_id": "VOC2012/" + Path(targets[0]["image_id"]).name}
+    write_devkit_results(tmp_path, detections[:2], [targets[0], twin], CLASSES)  # type: ignore[list-item]
+    assert "Images of different folders have one name" in capsys.readouterr().out
+    ids = {line.split()[0] for path in tmp_path.iterdir() for line in path.read_text().splitlines()}
+    assert ids == {"VOC2012/000005"}
 
 
-def test_a_class_that_is_no_file_name_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"'\.\./a' cannot be part of a file's name"):
-        write_devkit_results(tmp_path, [], [], ["../a"])
+def test_a_class_that_is_no_file_name_has_a_file_nevertheless(tmp_path: Path) -> None:
+    write_devkit_results(tmp_path / "voc", [], [], ["../a", "Bowl/Basin", "..", "cat", "Cat"])
+    assert {path.name.removeprefix("comp4_det_test_") for path in tmp_path.rglob("*.txt")} == {
+        "%2E%2E%2Fa.txt", "Bowl%2FBasin.txt", "%2E%2E.txt", "cat.txt", "Cat_2.txt",
+    }  # fmt: skip
 
 
 def test_pycocotools_finds_the_same_average_precision(small_evaluation: Evaluation, tmp_path: Path) -> None:
