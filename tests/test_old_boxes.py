@@ -12,11 +12,12 @@ import detection.evaluate
 import detection.export
 import detection.predict
 from detection.checkpoints import load_task
-from detection.cli import CONF, checked_config, checkpoint_to_go_on_from, inference_config
+from detection.cli import CONF, checked_config, inference_config
 from detection.exporting.settings import Settings as ExportSettings
 from detection.init_from import take_weights
 from detection.old_boxes import old_boxes
 from detection.prediction.settings import Settings
+from detection.resume import checkpoint_to_go_on_from
 
 OFF = "with edges one pixel off"
 
@@ -37,10 +38,14 @@ def checkpoints(config: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
     task = instantiate(model)
     task.describe(model=model, data=inference_config(config["data"]))
     described = dict(task.hparams)
+    progress = {"started": 1, "processed": 1}
+    loop = {"epoch_progress": {"current": progress}, "epoch_loop.batch_progress": {"is_last_batch": True}}
+    training = {"optimizer_states": [], "loops": {"fit_loop": loop}, "global_step": 1}
+    weights = {"state_dict": task.state_dict(), **training}
     paths = {"now": folder / "now.ckpt", "old": folder / "old.ckpt"}
-    torch.save({"state_dict": task.state_dict(), "hyper_parameters": dict(described)}, paths["now"])
+    torch.save({**weights, "hyper_parameters": dict(described)}, paths["now"])
     del described["format"]
-    torch.save({"state_dict": task.state_dict(), "hyper_parameters": described}, paths["old"])
+    torch.save({**weights, "hyper_parameters": described}, paths["old"])
     return paths
 
 
@@ -63,7 +68,8 @@ def test_a_training_that_goes_on_from_it_says_so(
     model = task.hparams["model"]
     lines = take_weights(task, model, str(path))
     assert (OFF in lines) == (age == "old")
-    _, lines = checkpoint_to_go_on_from({**config, "ckpt": str(path), "run_dir": str(path.parent)}, model)
+    resumed = {**config, "ckpt": str(path), "run_dir": str(path.parent)}
+    _, lines = checkpoint_to_go_on_from(resumed, model, training={})
     assert (OFF in lines) == (age == "old")
 
 

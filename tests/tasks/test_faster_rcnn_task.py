@@ -285,7 +285,7 @@ def test_an_image_draws_the_same_samples_in_any_company() -> None:
         torch.manual_seed(i)
         alone = assign([(64, 64)], [target])  # type: ignore[list-item]
         assert torch.equal(alone.labels[0], together.labels[i])
-    other = assign([(64, 64)], [{**targets[0], "seed": 7}])  # type: ignore[list-item]
+    other = assign([(64, 64)], [{**batch.targets[0], "seed": 7}])
     assert not torch.equal(other.labels[0], together.labels[0])
 
 
