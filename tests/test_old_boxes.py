@@ -12,7 +12,7 @@ import detection.evaluate
 import detection.export
 import detection.predict
 from detection.checkpoints import load_task
-from detection.cli import CONF, checked_config, inference_config
+from detection.cli import CONF, checked_config, inference_config, model_config
 from detection.exporting.settings import Settings as ExportSettings
 from detection.init_from import take_weights
 from detection.old_boxes import old_boxes
@@ -34,7 +34,7 @@ def config() -> dict[str, Any]:
 def checkpoints(config: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The same detector as 0.1 wrote it, without a format, and as it is written now."""
     folder = tmp_path_factory.mktemp("checkpoints")
-    model = {**config["model"], "class_names": ["circle", "star"]}
+    model = model_config(config, ["circle", "star"], None)
     task = instantiate(model)
     task.describe(model=model, data=inference_config(config["data"]))
     described = dict(task.hparams)
