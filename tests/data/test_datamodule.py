@@ -155,7 +155,7 @@ def test_a_step_is_divided_among_devices_and_parts(root: str) -> None:
     few = shapes(root, batch_size=32)
     assert few.divide_among(2) == "A step: 13 images, all there are to train on (of 32 configured)"
     assert few.images_per_step == 13
-    with pytest.raises(ValueError, match="data.batch_size=12 does not divide among 8 devices"):
+    with pytest.raises(ValueError, match=r"data\.batch_size=12 does not divide among 8 devices"):
         shapes(root, batch_size=12, num_val=8, num_test=8).divide_among(8)
     with pytest.raises(ValueError, match="train has 13 images for 14 devices"):
         shapes(root, num_val=14, num_test=14).divide_among(14)
