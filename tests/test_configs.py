@@ -148,7 +148,9 @@ def test_a_recipe_has_one_step_on_any_number_of_devices(name: str, images: int) 
 def test_one_size_of_a_step_is_kept() -> None:
     config = checked_config(resolved("data.batch_size_per_device=4"))
     assert (config["data"]["batch_size"], config["data"]["batch_size_per_device"]) == (None, 4)
-    with pytest.raises(SystemExit, match=r"data\.batch_size=8 and data.batch_size_per_device=4: give one of"):
+    with pytest.raises(
+        SystemExit, match=r"data\.batch_size=8 and data\.batch_size_per_device=4: give one of"
+    ):
         checked_config(resolved("data.batch_size=8", "data.batch_size_per_device=4"))
 
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from detection.data.cache import Cache, open_cache
 from detection.data.collate import CollateList, CollatePadded
 from detection.data.dataset import DetectionDataset
-from detection.data.grouping import StepSampler, aspect_group
+from detection.data.grouping import GroupedBatchSampler, aspect_group
 from detection.data.nothing import nothing_to_find, refuse_nothing_to_learn
 from detection.data.records import OnError
 from detection.data.sampling import EvalSampler, SeededDataset, TrainSampler
@@ -185,13 +185,15 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         dataset = SeededDataset(Replaced(images) if self.on_error == "skip" else images)
         rank, world_size = self._place()
         self.divide_among(world_size, self._parts())
-        sampler = TrainSampler(len(images), self.seed, self.images_per_step)
+        sampler = TrainSampler(len(images), self.seed)
         sampler.set_epoch(self._first_epoch)
         padded = self.collate == "padded"
         groups = None if padded else [aspect_group(size) for size in images.sizes]
-        batches = StepSampler(sampler, groups, rank, world_size, self._parts())
+        step = (self.images_per_step, rank, world_size, self._parts())
         collate = CollatePadded(assign) if padded else CollateList(assign)
-        return self._loader(dataset, batch_sampler=batches, collate_fn=collate)
+        return self._loader(
+            dataset, batch_sampler=GroupedBatchSampler(sampler, groups, *step), collate_fn=collate
+        )
 
     @property
     def images_at_once(self) -> int:

@@ -20,22 +20,24 @@ def aspect_group(size: tuple[int, int]) -> int:
     return round(math.log(width / height) / _GROUP_WIDTH)
 
 
-class StepSampler(Sampler[list[Key]]):
+class GroupedBatchSampler(Sampler[list[Key]]):
     """Cuts an epoch into optimizer steps, and each of them into the batches of this process.
 
     Which images make a step depends neither on the number of processes nor on that of parts: a step is formed
     first, then each process takes its share of it, in so many parts. With groups, a step holds images of one
-    group, so that padding them to one size wastes little. What is left in the groups at the end makes mixed
-    steps, of groups as near to each other as may be; which images an epoch leaves out altogether has been
-    decided before (:class:`~detection.data.sampling.TrainSampler`), without regard to groups. The steps of an
-    epoch come in random order, the mixed ones too: a run that takes only some of them favours no group.
+    group, so that padding them to one size wastes little; what is left in the groups makes mixed steps, of
+    groups as near to each other as may be. The steps of an epoch come in random order, the mixed ones too: a
+    run that takes only some of them favours no group.
 
-    A set smaller than one step makes one step of all its images. Shares of it differ by one image at most,
-    and there are fewer parts where there is not an image for each.
+    Of ``N`` images in steps of ``B``, an epoch leaves out ``r = N mod B``, whatever their groups, and others
+    in each epoch (:meth:`TrainSampler.left_out`): in any ``E`` epochs, each image is trained ``E - E r / N``
+    times, rounded down or up. A set smaller than one step makes one step of all its images; the shares of
+    processes then differ by one image at most, and there are fewer parts where there is not an image for each.
 
     Args:
-        sampler: the epoch's keys, over all processes; it knows how many make a step.
+        sampler: the epoch's keys, over all processes.
         groups: the group of each sample; None to take the keys as they come.
+        images_per_step: over all processes.
         rank: this process.
         world_size: number of processes.
         parts: batches that a process makes of its share of a step.
@@ -47,42 +49,45 @@ class StepSampler(Sampler[list[Key]]):
     def __init__(
         self,
         sampler: TrainSampler,
-        groups: Sequence[int] | None = None,
+        groups: Sequence[int] | None,
+        images_per_step: int,
         rank: int = 0,
         world_size: int = 1,
         parts: int = 1,
     ) -> None:
         self.sampler = sampler  # the trainer finds it by this name and sets its epoch
         self.groups = groups
+        self.images_per_step = max(1, min(images_per_step, len(sampler)))
         self.rank, self.world_size = rank, world_size
-        each = sampler.images_per_step // world_size
+        each = self.images_per_step // world_size
         if each < 1:
             raise ValueError(f"{len(sampler)} training images do not give each of {world_size} devices one.")
         self.parts = min(parts, each)
 
     def __len__(self) -> int:
-        return len(self.sampler) // self.sampler.images_per_step * self.parts
+        return len(self.sampler) // self.images_per_step * self.parts
 
     def __iter__(self) -> Iterator[list[Key]]:
-        for step in self._grouped() if self.groups else self._steps(list(self.sampler)):
+        left_out = self.sampler.left_out(len(self.sampler) % self.images_per_step)
+        keys = [key for key in self.sampler if key[0] not in left_out]
+        for step in self._steps(keys) if self.groups is None else self._grouped(keys, self.groups):
             share = _cut(step, self.world_size)[self.rank]
             yield from _cut(share, self.parts)
 
     def _steps(self, keys: list[Key]) -> list[list[Key]]:
-        size = self.sampler.images_per_step
+        size = self.images_per_step
         return [keys[start : start + size] for start in range(0, len(keys) - size + 1, size)]
 
-    def _grouped(self) -> list[list[Key]]:
-        assert self.groups is not None
+    def _grouped(self, keys: list[Key], groups: Sequence[int]) -> list[list[Key]]:
         members: dict[int, list[Key]] = defaultdict(list)
-        for key in self.sampler:
-            members[self.groups[key[0]]].append(key)
+        for key in keys:
+            members[groups[key[0]]].append(key)
         steps: list[list[Key]] = []
         left: list[Key] = []
-        for _, keys in sorted(members.items()):
-            whole = self._steps(keys)
+        for _, like in sorted(members.items()):
+            whole = self._steps(like)
             steps += whole
-            left += keys[sum(map(len, whole)) :]
+            left += like[sum(map(len, whole)) :]
         steps += self._steps(left)
         random.Random(f"order of steps: {self.sampler.seed}, {self.sampler.epoch}").shuffle(steps)
         return steps

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Protocol
 
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from detection.types import Sample
@@ -49,24 +48,15 @@ class SeededDataset(Dataset[Sample]):
 
 
 class TrainSampler(Sampler[Key]):
-    """Shuffled keys of as many samples as whole steps take; what is left out moves on from epoch to epoch.
-
-    Of ``N`` samples in steps of ``B``, an epoch leaves out the ``r = N mod B`` that come next on a shuffled
-    circle of all samples. So in any ``E`` epochs in a row, each sample is left out ``E r / N`` times, rounded
-    down or up: no two samples differ by more than one. That needs the number of the epoch only, so it holds
-    for a resumed run too, and sampling knows nothing of processes, so for any number of them.
-
-    A set smaller than one step is taken whole.
+    """Shuffled keys of all samples, over all processes, and which of them an epoch can do without.
 
     Args:
-        length: number of samples in the set, ``N``.
+        length: number of samples in the set.
         seed: seed of the order and of all that is drawn for a sample.
-        images_per_step: samples in one step over all processes, ``B``.
     """
 
-    def __init__(self, length: int, seed: int, images_per_step: int = 1) -> None:
+    def __init__(self, length: int, seed: int) -> None:
         self.length, self.seed = length, seed
-        self.images_per_step = max(1, min(images_per_step, length))
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -74,25 +64,27 @@ class TrainSampler(Sampler[Key]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.length - self.length % self.images_per_step
+        return self.length
 
     def __iter__(self) -> Iterator[Key]:
         # Seeds of neighbouring epochs must not collide with those of neighbouring runs: 1,000,003 is prime.
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(self.length, generator=generator)
         seeds = torch.randint(2**31, (self.length,), generator=generator)
-        kept = torch.ones(self.length, dtype=torch.bool)
-        kept[self._left_out()] = False
-        taken = kept[order]
-        yield from zip(order[taken].tolist(), seeds[taken].tolist(), strict=True)
+        yield from zip(order.tolist(), seeds.tolist(), strict=True)
 
-    def _left_out(self) -> Tensor:
-        """Indices of the samples that this epoch does without."""
-        count = self.length - len(self)
+    def left_out(self, count: int) -> set[int]:
+        """The samples that this epoch does without: the next ``count`` on a shuffled circle of all samples.
+
+        So in any ``E`` epochs in a row, each of ``N`` samples is left out ``E count / N`` times, rounded down
+        or up: no two samples differ by more than one. That takes the number of the epoch only, so it holds
+        for a resumed run too.
+        """
         # The circle is that of an epoch which no run reaches, the same in all epochs of a seed.
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + 1_000_002)
         circle = torch.randperm(self.length, generator=generator)
-        return circle[torch.arange(self.epoch * count, (self.epoch + 1) * count) % max(1, self.length)]
+        places = torch.arange(self.epoch * count, (self.epoch + 1) * count) % max(1, self.length)
+        return set(circle[places].tolist())
 
 
 class EvalSampler(Sampler[int]):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from detection.data.grouping import StepSampler, aspect_group
+from detection.data.grouping import GroupedBatchSampler, aspect_group
 from detection.data.sampling import TrainSampler
 from detection.data.transforms import short_side_size
 from detection.ops.padding import padded_size
@@ -19,10 +19,10 @@ _SIZES = (((375, 500), 43), ((333, 500), 22), ((500, 375), 8), ((500, 333), 5), 
 def padding() -> Iterator[Result]:
     """Row 14."""
     sizes = [short_side_size(size, 600, 1000) for size in _voc_like_sizes(4000)]
-    sampler = TrainSampler(len(sizes), seed=0, images_per_step=_BATCH)
+    sampler = TrainSampler(len(sizes), seed=0)
     shuffled = [key[0] for key in sampler]
     random = [shuffled[i : i + _BATCH] for i in range(0, len(shuffled), _BATCH)]
-    grouped = StepSampler(sampler, [aspect_group(size) for size in sizes])
+    grouped = GroupedBatchSampler(sampler, [aspect_group(size) for size in sizes], _BATCH)
     ours = _waste(sizes, [[key[0] for key in batch] for batch in grouped])
     yield counted(
         "14",

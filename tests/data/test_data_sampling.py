@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from detection.data.collate import CollatePadded
-from detection.data.grouping import StepSampler
+from detection.data.grouping import GroupedBatchSampler
 from detection.data.sampling import EvalSampler, Key, SeededDataset, TrainSampler
 from detection.data.shapes import SHAPE_CLASSES, write_shapes
 from detection.data.transforms import ssd_train_transform
@@ -37,24 +37,24 @@ def test_no_sample_is_left_out_more_often_than_its_turn(
     length: int, images_per_step: int, first: int
 ) -> None:
     """From any epoch on, as after a resume, and however many epochs there are."""
-    sampler = TrainSampler(length, 3, images_per_step)
+    sampler = TrainSampler(length, 3)
+    batches = GroupedBatchSampler(sampler, None, images_per_step)
     left_out = length % images_per_step if length >= images_per_step else 0
     seen: Counter[int] = Counter()
     for epochs in range(1, 30):
-        drawn = keys(sampler, first + epochs - 1)
-        assert len(drawn) == len(sampler) == length - left_out
-        assert len({index for index, _ in drawn}) == len(drawn)
-        seen.update(index for index, _ in drawn)
+        sampler.set_epoch(first + epochs - 1)
+        drawn = [index for batch in batches for index, _ in batch]
+        assert len(drawn) == len(set(drawn)) == length - left_out
+        seen.update(drawn)
         missed = [epochs - seen[index] for index in range(length)]
         assert max(missed) <= math.ceil(epochs * left_out / length)
         assert min(missed) >= math.floor(epochs * left_out / length)
 
 
 def test_what_is_left_out_is_shuffled_by_the_seed() -> None:
-    without = {
-        seed: {*range(20)} - {index for index, _ in keys(TrainSampler(20, seed, 8), 1)} for seed in range(4)
-    }
-    assert len({frozenset(indices) for indices in without.values()}) == 4
+    without = {frozenset(TrainSampler(20, seed).left_out(4)) for seed in range(4)}
+    assert len(without) == 4
+    assert all(len(indices) == 4 for indices in without)
 
 
 def test_epochs_and_seeds_differ_and_repeat() -> None:
@@ -94,10 +94,10 @@ def batches(
     dataset: SeededDataset, workers: int, epochs: range = range(1), rank: int = 0, world_size: int = 1,
     batch_size: int = 4,
 ) -> Iterator[PaddedBatch]:  # fmt: skip
-    sampler = TrainSampler(len(dataset), 7, batch_size * world_size)
+    sampler = TrainSampler(len(dataset), 7)
     loader: DataLoader[Any] = DataLoader(
         dataset,
-        batch_sampler=StepSampler(sampler, None, rank, world_size),
+        batch_sampler=GroupedBatchSampler(sampler, None, batch_size * world_size, rank, world_size),
         num_workers=workers,
         collate_fn=CollatePadded(),
         persistent_workers=workers > 0,

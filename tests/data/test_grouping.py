@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from detection.data.grouping import StepSampler, aspect_group
+from detection.data.grouping import GroupedBatchSampler, aspect_group
 from detection.data.sampling import Key, TrainSampler
 from detection.data.sources import ShapesDataModule
 from detection.data.transforms import (
@@ -42,9 +42,10 @@ def batches(
 ) -> list[list[Key]]:
     """What a process takes at once in an epoch; ``groups`` is a number of samples where there are none."""
     length = groups if isinstance(groups, int) else len(groups)
-    sampler = TrainSampler(length, 3, images_per_step)
+    sampler = TrainSampler(length, 3)
     sampler.set_epoch(epoch)
-    grouped = StepSampler(sampler, None if isinstance(groups, int) else groups, rank, world_size, parts)
+    known = None if isinstance(groups, int) else groups
+    grouped = GroupedBatchSampler(sampler, known, images_per_step, rank, world_size, parts)
     drawn = list(grouped)
     assert len(drawn) == len(grouped)
     return drawn

@@ -278,14 +278,17 @@ def test_targets_from_the_workers_give_the_same_loss(kind: str) -> None:
 
 def test_an_image_draws_the_same_samples_in_any_company() -> None:
     task, batch = make_task(), make_batch([random_boxes(9), random_boxes(2), random_boxes(4)], [(64, 64)] * 3)
-    targets = [{**target, "seed": 40 + i} for i, target in enumerate(batch.targets)]
+    targets = [target.copy() for target in batch.targets]
+    for i, target in enumerate(targets):
+        target["seed"] = 40 + i
     assign = task.assigner([64, 64])
-    together = assign([(64, 64)] * 3, targets)  # type: ignore[arg-type]
+    together = assign([(64, 64)] * 3, targets)
     for i, target in enumerate(targets):
         torch.manual_seed(i)
-        alone = assign([(64, 64)], [target])  # type: ignore[list-item]
+        alone = assign([(64, 64)], [target])
         assert torch.equal(alone.labels[0], together.labels[i])
-    other = assign([(64, 64)], [{**batch.targets[0], "seed": 7}])
+    targets[0]["seed"] = 7
+    other = assign([(64, 64)], targets[:1])
     assert not torch.equal(other.labels[0], together.labels[0])
 
 

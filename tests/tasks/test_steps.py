@@ -34,7 +34,7 @@ def assert_close(ours: Gradients, expected: Gradients) -> None:
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 @pytest.mark.parametrize("objects", ["on both", "on the first"])
-@pytest.mark.parametrize("parts", [(2, 2), (1, 1, 1, 1), (1, 3)])
+@pytest.mark.parametrize("parts", [(1, 1, 1, 1), (1, 3)])
 def test_parts_have_the_gradient_and_the_losses_of_the_whole(
     experiment: str, objects: str, parts: tuple[int, ...]
 ) -> None:
@@ -56,7 +56,7 @@ def test_a_group_that_the_epoch_cuts_short_is_a_step_of_its_own(experiment: str)
 def half_precision() -> pl.plugins.MixedPrecision:
     """A gradient scaler as on a GPU, over the arithmetic of float32."""
     plugin = pl.plugins.MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=1024.0))
-    plugin.autocast_context_manager = lambda: torch.autocast("cpu", enabled=False)
+    plugin.autocast_context_manager = lambda: torch.autocast("cpu", enabled=False)  # type: ignore[method-assign]
     return plugin
 
 
@@ -82,7 +82,7 @@ def test_what_was_dropped_between_parts_does_not_count() -> None:
     def part(value: float, count: float) -> dict[str, Tensor]:
         loss = weight * value
         share, means = step.add({"loss": loss}, torch.tensor(count), [weight], lambda x, reduce_op: x)
-        (loss * share).backward()  # type: ignore[no-untyped-call]
+        (loss * share).backward()
         return means
 
     step.begin()
