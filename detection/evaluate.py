@@ -51,7 +51,7 @@ def evaluate(cfg: DictConfig) -> "Analysis":
 
         quieten_lightning()
         task = load_task(config["ckpt"])
-        overrides = HydraConfig.get().overrides.task
+        overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
         precision, line = evaluation_precision(config["trainer"], task.hparams, overrides)
         config["trainer"]["precision"] = precision
         for told in filter(None, (line, old_boxes(task.hparams, config["ckpt"]))):

@@ -14,7 +14,7 @@ import detection.predict
 from detection.checkpoints import load_task
 from detection.cli import CONF, checked_config, inference_config, model_config
 from detection.exporting.settings import Settings as ExportSettings
-from detection.init_from import take_weights
+from detection.init_from import keep_anchors, take_weights
 from detection.old_boxes import old_boxes
 from detection.prediction.settings import Settings
 from detection.resume import checkpoint_to_go_on_from
@@ -69,11 +69,11 @@ def test_a_training_that_goes_on_from_it_says_so(
     lines = take_weights(task, model, str(path))
     assert (OFF in lines) == (age == "old")
     resumed = {**config, "ckpt": str(path), "run_dir": str(path.parent)}
-    _, lines = checkpoint_to_go_on_from(resumed, model, training={})
+    _, lines = checkpoint_to_go_on_from(resumed, keep_anchors(model, resumed)[0], training={})
     assert (OFF in lines) == (age == "old")
 
 
-class _FarEnoughError(Exception):
+class _FarEnoughError(BaseException):
     """What comes after the line is not wanted."""
 
 
@@ -93,7 +93,7 @@ def test_commands_say_so(
 ) -> None:
     ckpt = str(checkpoints[age])
     if command == "evaluate":
-        asked: Any = {"ckpt": ckpt, "run_dir": str(tmp_path), "data": {}}
+        asked: Any = {"ckpt": ckpt, "run_dir": str(tmp_path), "data": {}, "trainer": {"precision": 32}}
         monkeypatch.setattr(detection.evaluate, "checked_config", lambda cfg: cfg)
         monkeypatch.setattr(detection.evaluate, "_refuse_mistakes", lambda *_: None)
         monkeypatch.setattr(detection.evaluate, "with_inputs_of", _stop)

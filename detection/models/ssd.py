@@ -262,9 +262,8 @@ def build_ssd(
 ) -> SSD:
     """Builds the published SSD for a backbone and an input size.
 
-    The extra layers are those published for the nearest size with maps that the backbone has. Its anchors are
-    those for that size itself; for any other they grow with the input: their sizes by the ratio of the square
-    roots of the areas, and their steps so that the cells of every map cover the input evenly.
+    Extra layers and anchors are those published for the nearest size with maps that the backbone has. For any
+    other size anchors grow with the root of the input's area, and the cells of each map cover it evenly.
 
     Args:
         backbone: one of ``detection.models.backbones``.
@@ -284,13 +283,9 @@ def build_ssd(
     steps_for = native if anchors_for is None else anchors_for
     sizes_for = size if anchors_for is None and anchor_sizes is not None else steps_for
     growth = math.sqrt(math.prod(image_size) / math.prod(_height_and_width(sizes_for)))
-    published: dict[str, Any] = vars(preset) | {
-        "anchor_sizes": [
-            growth * side for side in (preset.anchor_sizes if anchor_sizes is None else anchor_sizes)
-        ],
-        "anchor_steps": preset.anchor_steps if anchor_steps is None else anchor_steps,
-    }
-    network = SSD(backbone, num_classes, **published, max_anchor_side=growth * max_anchor_side)
+    sides = [growth * side for side in anchor_sizes or preset.anchor_sizes]
+    anchors: dict[str, Any] = {"anchor_sizes": sides, "anchor_steps": anchor_steps or preset.anchor_steps}
+    network = SSD(backbone, num_classes, **vars(preset) | anchors, max_anchor_side=growth * max_anchor_side)
     if anchor_steps is None and image_size != _height_and_width(steps_for):
         network.anchor_steps = fitted_steps(network.feature_sizes(image_size), image_size)
     return network
