@@ -76,9 +76,11 @@ def say() -> None:
     """Say it, once."""
     if _state.has_said or is_child():
         return
-    _state.has_said = True
     with suppress(Exception):  # nobody may be there to read it
-        print("", *filter(None, [stopped_by(), _state.tell()]), sep="\n", file=sys.stderr, flush=True)
+        text = "\n".join(["", *filter(None, [stopped_by(), _state.tell()]), ""])
+        _state.has_said = True  # not before: another signal may come while the text is made
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def stopped_by() -> str:
@@ -102,14 +104,7 @@ def raise_if_told() -> None:
 
 
 def end_if_told() -> None:
-    """End the process with 128 and the number of the signal, where one came.
-
-    Raises:
-        SystemExit: after Ctrl-C.
-    """
-    if _state.told_by == signal.SIGINT:
-        say()
-        raise SystemExit(128 + signal.SIGINT)
+    """End the process with 128 and the number of the signal, where one came."""
     if _state.told_by is not None:
         with suppress(Exception):
             atexit._run_exitfuncs()
@@ -133,6 +128,8 @@ def _say_and_flush() -> None:
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
+    if number == signal.SIGTERM and os.name == "posix" and not is_first():
+        return  # the thread ends the others at once, for there is nothing of theirs to close
     if _state.told_by is None:
         _state.told_by = signal.Signals(number)
         raise_if_told()

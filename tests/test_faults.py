@@ -19,10 +19,11 @@ from typing import Any
 
 import pytest
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from PIL import Image
 
 from detection.data.shapes import write_shapes
-from detection.faults import describe
+from detection.faults import describe, faults_in_a_sentence
 from tests.data.small_set import annotation
 from tests.data.test_bad_annotations import BOMB, MANY
 from tests.warm_python import warm_python
@@ -252,6 +253,14 @@ def test_bad_images_are_skipped_and_a_data_set_is_never_written_to(
             "Another process of this run has died",
         ),
         (OSError(28, "No space left on device", "metrics.csv"), "No space left on device: 'metrics.csv'"),
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated. "),
+            "told to end, by SIGTERM",
+        ),
+        (RuntimeError("DataLoader timed out after 300.0 seconds"), "No batch has come for 300.0 seconds"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "lower data.batch_size"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "lower data.batch_size"),
+        (MisconfigurationException("`max_epochs` is wrong"), "`max_epochs` is wrong"),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
         (ValueError("a defect"), None),
     ],
@@ -259,6 +268,33 @@ def test_bad_images_are_skipped_and_a_data_set_is_never_written_to(
 def test_faults_have_sentences_and_defects_have_not(error: Exception, sentence: str | None) -> None:
     found = describe(error)
     assert found is None if sentence is None else sentence in str(found)
+
+
+def test_a_defect_ends_in_a_sentence_and_leaves_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        pytest.raises(SystemExit, match=r"KeyError: 'BETAS'. .*traceback\.txt"),
+        faults_in_a_sentence(tmp_path),
+    ):
+        os.environ["BETAS"]
+    assert "test_a_defect_ends" in (tmp_path / "traceback.txt").read_text(encoding="utf-8")
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(KeyError), faults_in_a_sentence(tmp_path):
+        os.environ["BETAS"]
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.RMSprop, torch.optim.AdamW])
+def test_the_state_of_another_optimizer_is_said_to_be_one(tmp_path: Path, kind: Any) -> None:
+    weight = torch.nn.Parameter(torch.ones(2))
+    other = torch.optim.Adagrad([weight], lr=0.1)
+    weight.grad = torch.ones(2)
+    other.step()
+    optimizer = kind([weight], lr=0.1)
+    message = r"The checkpoint does not fit what is configured \(KeyError.*init_from"
+    optimizer.load_state_dict(other.state_dict())
+    with pytest.raises(SystemExit, match=message), faults_in_a_sentence(tmp_path):
+        optimizer.step()
 
 
 @pytest.mark.slow
