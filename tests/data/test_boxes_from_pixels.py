@@ -1,13 +1,12 @@
-"""Boxes against the pixels: rectangles drawn by corners of VOC, read, transformed and measured again."""
+"""Boxes against the pixels: rectangles from first to last pixel, as VOC has them, drawn and measured."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from detection.data.annotation import parse_annotation
+from detection.data.corners import from_voc_corners
 from detection.data.transforms import (
     DetectionTransform,
     faster_rcnn_eval_transform,
@@ -22,25 +21,13 @@ LEFT_HALF = 2  # channel in which the left half of the rectangle alone is painte
 MARGIN = 4  # an edge nearer to the border may be cut
 
 
-def read_as_voc(corners: tuple[int, int, int, int], folder: Path) -> Floats:
-    tags = zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True)
-    bndbox = "".join(f"<{tag}>{value}</{tag}>" for tag, value in tags)
-    path = folder / "a.xml"
-    path.write_text(
-        f"<annotation><object><name>a</name><bndbox>{bndbox}</bndbox></object></annotation>", encoding="utf-8"
-    )
-    return np.array([parse_annotation(path).objects[0].box])
-
-
 def measured(plane: Floats, box: Floats) -> Floats:
     """Edges of the rectangle in one channel, to fractions of a pixel; nan where an edge may be cut."""
     x1, y1, x2, y2 = box
-    inside = (
-        ((plane - GROUND) / (OBJECT - GROUND))[int((y1 + y2) / 2), :],
-        ((plane - GROUND) / (OBJECT - GROUND))[:, int((x1 + x2) / 2)],
-    )
+    share = (plane - GROUND) / (OBJECT - GROUND)
+    lines = share[int((y1 + y2) / 2)], share[:, int((x1 + x2) / 2)]
     edges = np.full(4, np.nan)
-    for axis, line in enumerate(inside):
+    for axis, line in enumerate(lines):
         middle = int((box[axis] + box[axis + 2]) / 2)
         if box[axis] > MARGIN:
             edges[axis] = middle - line[:middle].sum()
@@ -49,7 +36,7 @@ def measured(plane: Floats, box: Floats) -> Floats:
     return edges
 
 
-def errors(transform: DetectionTransform, folder: Path, count: int) -> dict[bool, Floats]:
+def errors(transform: DetectionTransform, count: int) -> dict[bool, Floats]:
     """Transformed box minus measured edges, ``(N, 4)``, by whether the image was mirrored."""
     rng = np.random.default_rng(0)
     found: dict[bool, list[Floats]] = {False: [], True: []}
@@ -60,7 +47,7 @@ def errors(transform: DetectionTransform, folder: Path, count: int) -> dict[bool
         image = np.full((height, width, 3), GROUND, np.uint8)
         image[ymin - 1 : ymax, xmin - 1 : xmax] = OBJECT
         image[ymin - 1 : ymax, (xmin + xmax) // 2 : xmax, LEFT_HALF] = GROUND
-        box = read_as_voc((xmin, ymin, xmax, ymax), folder).astype(np.float32)
+        box = np.array([from_voc_corners((xmin, ymin, xmax, ymax))], np.float32)
         transform.seed(seed)
         out = transform(image, box, np.zeros(1, np.int64), np.zeros(1, np.bool_))
         if len(out.boxes) == 0 or (out.boxes[0, 2:] - out.boxes[0, :2]).min() < 12:
@@ -88,9 +75,9 @@ FILL = (GROUND, GROUND, GROUND)
     ids=["ssd", "faster_rcnn", "ssd evaluated", "ssd evaluated as torchvision's", "faster_rcnn evaluated"],
 )
 def test_boxes_lie_on_the_edges_in_the_pixels(
-    make: Callable[[], DetectionTransform], count: int, mirrored: bool, tmp_path: Path
+    make: Callable[[], DetectionTransform], count: int, mirrored: bool
 ) -> None:
-    by_side = errors(make(), tmp_path, count)
+    by_side = errors(make(), count)
     assert set(by_side) == ({False, True} if mirrored else {False})
     for rows in by_side.values():
         assert (np.isfinite(rows).sum(axis=0) > count / 5).all()
