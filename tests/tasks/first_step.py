@@ -7,6 +7,7 @@ images and with objects on the first half only, in one part and in two.
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,18 @@ class KeepGradients(pl.Callback):
         self.losses = {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
+@cache
+def configuration(experiment: str) -> dict[str, Any]:
+    overrides = [f"experiment={experiment}", "run_dir=/nowhere", "name=x"]
+    overrides += ["model.backbone.freeze_batchnorm=true"]  # batch statistics are those of a part
+    if "faster_rcnn" in experiment:
+        overrides += ["model.rpn_samples=16", "model.roi_samples=16"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return checked_config(compose("train", overrides=overrides))
+
+
 def first_step(
-    experiment: str, objects: str, parts: Sequence[int] = (4,), all_samples: bool = False, **options: Any
+    experiment: str, objects: str, parts: Sequence[int] = (4,), **options: Any
 ) -> tuple[KeepGradients, pl.LightningModule]:
     """Take the step.
 
@@ -66,19 +77,12 @@ def first_step(
         experiment: of ``conf``.
         objects: ``on both`` halves of the images or ``on the first``.
         parts: images in each part, over all processes.
-        all_samples: whether the losses take every anchor and every proposal.
         options: of the trainer.
 
     Returns:
         The gradients as the optimizer's hook saw them, with the losses; and the task after the step.
     """
-    overrides = [f"experiment={experiment}", "run_dir=/nowhere", "name=x"]
-    overrides += ["model.backbone.freeze_batchnorm=true"]
-    if "faster_rcnn" in experiment:
-        number = 100_000 if all_samples else 16
-        overrides += [f"model.rpn_samples={number}", f"model.roi_samples={number}"]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = checked_config(compose("train", overrides=overrides))
+    config = configuration(experiment)
     pl.seed_everything(0)
     task = instantiate(model_config(config, [str(i) for i in range(8)], None))
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
