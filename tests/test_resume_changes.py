@@ -47,7 +47,7 @@ def written(folder: Path, epochs: int = 3, name: str = "last", **changes: Any) -
 
 
 def told(path: Path, *overrides: str, training: Mapping[str, Any] = TRAINING) -> str:
-    config = settings(f"ckpt='{path}'", "trainer.max_epochs=6", *overrides)
+    config = {**settings("trainer.max_epochs=6", *overrides), "ckpt": str(path)}
     found, lines = checkpoint_to_go_on_from(config, model_config(config, ["cat"], 16), training)
     assert found == path
     return lines
@@ -111,7 +111,8 @@ def test_what_cannot_be_done_is_refused_with_the_way(
 
 @pytest.mark.parametrize("part", ["optimizer_states", "loops"])
 def test_weights_alone_cannot_go_on(tmp_path: Path, part: str) -> None:
-    path = written(tmp_path, **{part: None})
+    lacking: dict[str, Any] = {part: None}
+    path = written(tmp_path, **lacking)
     with pytest.raises(ValueError, match=f"holds weights, but .* init_from={path}"):
         told(path)
 
