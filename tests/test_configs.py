@@ -112,7 +112,7 @@ def test_an_experiment_trains_the_network_of_its_name(name: str) -> None:
 
 
 def test_only_the_fine_tune_from_torchvision_has_its_second_stage() -> None:
-    """The numbers of ``torchvision.models.detection.faster_rcnn``; ours were better elsewhere."""
+    """The numbers of torchvision's detector; ours were measured to be better elsewhere."""
     theirs = resolved("experiment=faster_rcnn_fpn_resnet50_torchvision").model
     assert (theirs.roi_samples, theirs.roi_beta) == (512, pytest.approx(1 / 9))
     for model in ("faster_rcnn", "faster_rcnn_fpn", "faster_rcnn_light"):

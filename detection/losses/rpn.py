@@ -8,8 +8,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
-# Where the box loss turns from quadratic to linear: 1 / sigma^2 with the authors' sigma of 3; torchvision's
-# too.
+# Where the box loss turns from quadratic to linear: 1 / sigma^2 with the authors' sigma of 3; torchvision's.
 _BETA = 1 / 9
 
 

@@ -63,6 +63,10 @@ def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images:
     console.print(class_table(analysis, subject.class_names))
     console.print(f"Evaluated on {subject.data}.", highlight=False, markup=False, soft_wrap=True)
     folder.mkdir(parents=True, exist_ok=True)
+    about = {"ckpt": subject.ckpt, "command": subject.command, "data": subject.data, "losses": subject.losses}
+    figures = {**about, **plain_figures(analysis, subject.class_names)}
+    # First: the figures are there whatever becomes of the pictures.
+    (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     inputs = (subject.detections, subject.targets, subject.class_names)
     write_devkit_results(folder / "voc", *inputs)
     write_coco_results(folder / "coco", *inputs)
@@ -81,10 +85,6 @@ def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images:
         best=_draw_images(folder / "figures/best", best, subject, analysis),
     )
     (folder / "report.html").write_text(render_page(page), encoding="utf-8")
-    about = {"ckpt": subject.ckpt, "command": subject.command, "data": subject.data, "losses": subject.losses}
-    figures = {**about, **plain_figures(analysis, subject.class_names)}
-    # Last: where it is, the report is complete.
-    (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     _say_what_there_is(console, folder)
 
 
