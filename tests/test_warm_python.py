@@ -32,6 +32,7 @@ def test_what_a_command_gets_and_gives_is_its_own(tmp_path: Path) -> None:
     program = """
 import atexit, os, sys
 import neighbour
+assert sys.orig_argv == [sys.executable, *sys.argv]
 assert "torch" in sys.modules and "detection" not in sys.modules and "tests" not in sys.modules
 atexit.register(print, "over")
 print(sys.argv, os.getcwd(), os.environ["COLOUR"], __name__, __file__, input())

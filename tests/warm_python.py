@@ -133,6 +133,7 @@ def _become(files: list[int], words: list[str], folder: str, environment: dict[s
 def _run(words: list[str]) -> None:
     import runpy
 
+    sys.orig_argv = [sys.executable, *words]
     if words[0] == "-m":
         sys.path.insert(0, os.getcwd())
         sys.argv = words[1:]
