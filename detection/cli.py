@@ -17,6 +17,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from detection.checkpoints import read_checkpoint
+from detection.data.step_size import keep_one_size, step_of_the_first_release
 from detection.processes import agree_on_start, end_with_the_first, started_elsewhere
 from detection.quoting import quote_paths
 from detection.runs import changed_keys, check_same_network, find_checkpoint, run_folder
@@ -131,7 +132,8 @@ def checked_config(cfg: DictConfig) -> dict[str, Any]:
             errors += started_elsewhere(config["trainer"])
         if not errors and "trainer" in config:
             errors += _never_validated(config["trainer"])
-        errors += _one_batch_size(config.get("data", {}))
+        typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+        errors += keep_one_size(config.get("data", {}), typed)
     if errors:
         raise SystemExit("\n".join(["The configuration has errors; nothing was run.", *errors]))
     return config
@@ -145,21 +147,6 @@ def _never_validated(trainer: dict[str, Any]) -> list[str]:
         f"trainer.check_val_every_n_epoch={every} with trainer.max_epochs={epochs}: nothing would be "
         "validated, so there would be no best checkpoint to test"
     ]
-
-
-def _one_batch_size(data: dict[str, Any]) -> list[str]:
-    """Refuse two sizes of a step; where one was chosen, forget the other, which was only a default."""
-    total, each = data.get("batch_size"), data.get("batch_size_per_device")
-    if total is None or each is None:
-        return []
-    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    if any(word.lstrip("+").startswith("data.batch_size=") for word in typed):
-        return [
-            f"data.batch_size={total} and data.batch_size_per_device={each}: give one of them; "
-            "data.batch_size_per_device=null leaves the first"
-        ]
-    data["batch_size"] = None
-    return []
 
 
 def model_config(config: dict[str, Any], class_names: list[str], batch_size: int | None) -> dict[str, Any]:
@@ -264,8 +251,6 @@ def checkpoint_to_go_on_from(config: dict[str, Any], model: dict[str, Any]) -> t
     lines = [f"Going on from {path}."]
     before = Path(config["run_dir"]) / "config.yaml"
     if before.exists():
-        from detection.data.step_size import step_of_the_first_release
-
         then = _plain(OmegaConf.load(before))
         lines += filter(None, [step_of_the_first_release(then)])
         then.get("data", {}).pop("global_batch_size", None)
