@@ -16,6 +16,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from detection.data.step_size import keep_one_size
 from detection.endings import end_if_told, hear_signals, stopped_by
 from detection.files import write_text
 from detection.processes import agree_on_start, end_with_the_first, started_elsewhere
@@ -148,7 +149,8 @@ def checked_config(cfg: DictConfig) -> dict[str, Any]:
             errors += started_elsewhere(config["trainer"])
         if not errors and "trainer" in config:
             errors += _never_validated(config["trainer"])
-        errors += _one_batch_size(config.get("data", {}))
+        typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+        errors += keep_one_size(config.get("data", {}), typed)
     if errors:
         raise SystemExit("\n".join(["The configuration has errors; nothing was run.", *errors]))
     return config
@@ -162,21 +164,6 @@ def _never_validated(trainer: dict[str, Any]) -> list[str]:
         f"trainer.check_val_every_n_epoch={every} with trainer.max_epochs={epochs}: nothing would be "
         "validated, so there would be no best checkpoint to test"
     ]
-
-
-def _one_batch_size(data: dict[str, Any]) -> list[str]:
-    """Refuse two sizes of a step; where one was chosen, forget the other, which was only a default."""
-    total, each = data.get("batch_size"), data.get("batch_size_per_device")
-    if total is None or each is None:
-        return []
-    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    if any(word.lstrip("+").startswith("data.batch_size=") for word in typed):
-        return [
-            f"data.batch_size={total} and data.batch_size_per_device={each}: give one of them; "
-            "data.batch_size_per_device=null leaves the first"
-        ]
-    data["batch_size"] = None
-    return []
 
 
 def model_config(config: dict[str, Any], class_names: list[str], batch_size: int | None) -> dict[str, Any]:

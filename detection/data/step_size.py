@@ -1,6 +1,6 @@
 """How many images an optimizer step has, and how they are divided."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 
@@ -61,6 +61,28 @@ def step_line(step: StepSize, images: int) -> str:
         f"A step: {_count(step.images, 'image')} = {_count(step.devices, 'device')} x "
         f"{_count(step.parts, 'part')} x {_count(step.images_per_part, 'image')}"
     )
+
+
+def keep_one_size(data: dict[str, Any], typed: Iterable[str]) -> list[str]:
+    """Refuse two sizes of a step; where one was chosen, forget the other, which was only a default.
+
+    Args:
+        data: the data's configuration, which is changed.
+        typed: the words of the command line.
+
+    Returns:
+        What is wrong, if anything.
+    """
+    total, each = data.get("batch_size"), data.get("batch_size_per_device")
+    if total is None or each is None:
+        return []
+    if any(word.lstrip("+").startswith("data.batch_size=") for word in typed):
+        return [
+            f"data.batch_size={total} and data.batch_size_per_device={each}: give one of them; "
+            "data.batch_size_per_device=null leaves the first"
+        ]
+    data["batch_size"] = None
+    return []
 
 
 def step_of_the_first_release(then: Mapping[str, Any]) -> str:
