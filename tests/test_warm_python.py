@@ -92,7 +92,7 @@ except KeyboardInterrupt:
 
 
 def test_it_and_its_children_die_with_the_process_that_was_started(tmp_path: Path) -> None:
-    program = "import os, time; os.fork(); print(os.getpid(), flush=True); time.sleep(60)"
+    program = "import os, time; os.fork(); os.write(1, b'%d\\n' % os.getpid()); time.sleep(60)"
     process = start(tmp_path, program)
     assert process.stdout is not None
     pids = [int(process.stdout.readline()) for _ in range(2)]
