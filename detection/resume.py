@@ -115,6 +115,8 @@ def _config_before(checkpoint: Path) -> dict[str, Any]:
 def _changes_of_config(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
     """What changed since the run's ``config.yaml``, where that could be read."""
     lines = changed_keys(then, now) if then else []
+    if "global_batch_size" in then.get("data", {}):  # of 0.1: keys that it did not know are no changes
+        lines = [line for line in lines if "(none)" not in line]
     return dict(line.split(": ", 1) for line in lines if not line.startswith(_NOT_COMPARED))
 
 
