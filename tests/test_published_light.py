@@ -1,4 +1,4 @@
-"""torchvision's light detectors and its second ResNet-50: with the same random weights ours finds the same."""
+"""torchvision's light detectors and its second ResNet-50: with the same weights ours finds the same."""
 
 from pathlib import Path
 from typing import Any
