@@ -190,6 +190,20 @@ def test_a_split_takes_the_classes_of_the_checkpoint() -> None:
     assert source.class_names == ["cat", "dog"]
 
 
+def test_a_split_has_the_words_of_its_data_for_the_classes_of_the_checkpoint() -> None:
+    source: Any = _Source(["aeroplane", "tvmonitor"])
+    asked: list[list[str] | None] = []
+    make = source.make_dataset
+    source.make_dataset = lambda split, classes, transform: (
+        asked.append(classes),
+        make(split, classes, transform),
+    )[1]
+    open_split(source, "val", ["airplane", "dog", "tv"], "a.ckpt")
+    assert asked == [None, ["aeroplane", "dog", "tvmonitor"]]  # as they stand in the annotations
+    assert source.datasets["val"].classes == ("airplane", "dog", "tv")
+    assert source.class_names == ["airplane", "dog", "tv"]
+
+
 def test_other_classes_are_refused_unless_they_are_skipped() -> None:
     source: Any = _Source(["cat", "dog", "cow"])
     with pytest.raises(ValueError, match=r"a\.ckpt knows the classes cat, dog; the data also has cow\."):

@@ -1,5 +1,6 @@
 """Every published name exports, and the file finds what the network finds: at its size, random weights."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -29,7 +30,7 @@ Spread = Callable[[SSD | FasterRCNN, Tensor, float], None]
 
 def size_of(name: str) -> int | list[int]:
     if name.startswith("ssd"):
-        return int(name.split("_")[1])
+        return int(re.findall(r"\d+", name)[0])
     return [300, 500] if "mobilenet" in name else [600, 1000]
 
 

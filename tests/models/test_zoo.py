@@ -25,7 +25,7 @@ from detection.models.zoo import MODEL_NAMES, get_model
 )
 def test_every_name_builds_its_network(name: str, backbone: type, num_anchors: int) -> None:
     assert f"{name}_custom" in MODEL_NAMES
-    assert len(MODEL_NAMES) == 24
+    assert len(MODEL_NAMES) == 34
     size = int(name.split("_")[1])
     with torch.device("meta"):  # shapes only
         for model, channels in (
