@@ -194,10 +194,12 @@ def test_a_split_has_the_words_of_its_data_for_the_classes_of_the_checkpoint() -
     source: Any = _Source(["aeroplane", "tvmonitor"])
     asked: list[list[str] | None] = []
     make = source.make_dataset
-    source.make_dataset = lambda split, classes, transform: (
-        asked.append(classes),
-        make(split, classes, transform),
-    )[1]
+
+    def record(split: str, classes: list[str] | None, transform: object) -> object:
+        asked.append(classes)
+        return make(split, classes, transform)
+
+    source.make_dataset = record
     open_split(source, "val", ["airplane", "dog", "tv"], "a.ckpt")
     assert asked == [None, ["aeroplane", "dog", "tvmonitor"]]  # as they stand in the annotations
     assert source.datasets["val"].classes == ("airplane", "dog", "tv")

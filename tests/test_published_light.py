@@ -46,10 +46,11 @@ def theirs(name: str, size: tuple[int, int]) -> Any:
 
 
 @torch.no_grad()
-def rescale(layer: nn.Module, outputs: Tensor, std: float, bias: float = 0.0) -> None:
+def rescale(layer: nn.Conv2d | nn.Linear, outputs: Tensor, std: float, bias: float = 0.0) -> None:
     """Let a predictor whose outputs ``(N, C)`` are these have others: of a mean of ``bias``, and this std."""
     factor = std / outputs.std(dim=0)
     layer.weight *= factor.reshape(-1, *[1] * (layer.weight.ndim - 1))
+    assert layer.bias is not None
     layer.bias.copy_((layer.bias - outputs.mean(dim=0)) * factor + bias)
 
 
