@@ -5,6 +5,7 @@ registry; arguments are compared with the signatures of what is called only afte
 """
 
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -31,7 +32,7 @@ _COMPLETED_LATER = {
 
 _MAX_DEPTH, _MAX_VALUES, _MAX_LENGTH, _MAX_STRING = 20, 200_000, 1_000, 1_000
 _MAX_CLASSES = 100_000
-_MAX_INTEGER, _MAX_NUMBER = 1_000_000, 1e9
+_MAX_INTEGER, _MAX_NUMBER = 1_000_000, sys.float_info.max
 # Of these the memory depends, and the weights do not tell them.
 _LIMITS = {"size": 10_000, "pooled_size": 64, "post_nms_top": 10_000}
 # Joiners are a part of words in some scripts.

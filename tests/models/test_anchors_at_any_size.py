@@ -7,7 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from detection.models.backbones import MobileNetV2Backbone, TinyBackbone, VGG16AtrousBackbone
+from detection.models.backbones import (
+    MobileNetV2Backbone,
+    MobileNetV2TensorFlowBackbone,
+    MobileNetV3LargeBackbone,
+    TinyBackbone,
+    VGG16AtrousBackbone,
+)
 from detection.models.presets import PRESETS
 from detection.models.ssd import SSD, build_ssd
 from detection.ops.anchors import ssd_anchors
@@ -16,7 +22,13 @@ from detection.tasks.schedules import Cosine
 from detection.tasks.ssd import SSDTask
 
 Size = int | tuple[int, int]
-BACKBONES = {"vgg16_atrous": VGG16AtrousBackbone, "mobilenet_v2": MobileNetV2Backbone, "tiny": TinyBackbone}
+BACKBONES = {
+    "vgg16_atrous": VGG16AtrousBackbone,
+    "mobilenet_v2": MobileNetV2Backbone,
+    "mobilenet_v2_tensorflow": MobileNetV2TensorFlowBackbone,
+    "mobilenet_v3": MobileNetV3LargeBackbone,
+    "tiny": TinyBackbone,
+}
 
 
 def sides(size: Size) -> tuple[int, int]:
@@ -47,7 +59,13 @@ def test_published_sizes_have_the_published_anchors_bit_for_bit(family: str, siz
         pytest.skip("its backbone has the maps of one of its two sizes")
     network, preset = made(family, size), PRESETS[family, size]
     cells = network.feature_sizes((size, size))
-    published = ssd_anchors(cells, preset.anchor_steps, preset.anchor_sizes, preset.anchor_ratios)
+    published = ssd_anchors(
+        cells,
+        preset.anchor_steps,
+        preset.anchor_sizes,
+        preset.anchor_ratios,
+        reduced_finest=preset.reduced_finest,
+    )
     assert torch.equal(network.anchors_over((size, size)), published)
     assert torch.equal(made(family, (size, size)).anchors_over((size, size)), published)
 
