@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import NoReturn
 
 from detection.processes import is_child, is_first
@@ -152,8 +152,17 @@ def _watch(reader: socket.socket, writer: socket.socket, parent: int) -> None:
     _end()
 
 
+def _tell_all_but_silence(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Pass over that the process which is loaded for has gone in the middle of a batch."""
+    if not issubclass(kind, EOFError | ConnectionError):
+        sys.__excepthook__(kind, error, trace)
+
+
 def _forget_in_child() -> None:
     """Processes that load images end with the one that they load for, which may write to the terminal."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    sys.excepthook = _tell_all_but_silence
