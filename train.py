@@ -74,7 +74,9 @@ def train(cfg: DictConfig) -> dict[str, float]:
         if cfg.find:
             from detection.tuning import find
 
-            return find(cfg.find, trainer, task, datamodule, cfg.run_dir)
+            scaled, base = config["optimizer"]["scale_lr"], config["optimizer"]["base_batch_size"]
+            lr_scale = images_per_step / base if scaled else 1.0
+            return find(cfg.find, trainer, task, datamodule, cfg.run_dir, lr_scale)
 
     with closing_wandb(trainer.loggers):
         with errors_in_a_sentence():

@@ -20,6 +20,7 @@ def find(
     task: DetectionTask,
     datamodule: DetectionDataModule,
     folder: str,
+    lr_scale: float = 1.0,
 ) -> dict[str, float]:
     """Find a setting, print it, and the override that uses it.
 
@@ -30,6 +31,7 @@ def find(
         task: to train.
         datamodule: to train on.
         folder: where ``lr_finder.png`` goes.
+        lr_scale: the rate that is used is ``optimizer.lr`` times this (``optimizer.scale_lr``).
 
     Returns:
         The setting by the name of its key.
@@ -43,11 +45,11 @@ def find(
         raise ValueError(f"find={what} looks on one device: add trainer.devices=1.")
     if what == "batch_size":
         return _find_batch_size(trainer, task, datamodule)
-    return _find_learning_rate(trainer, task, datamodule, Path(folder))
+    return _find_learning_rate(trainer, task, datamodule, Path(folder), lr_scale)
 
 
 def _find_learning_rate(
-    trainer: pl.Trainer, task: DetectionTask, datamodule: DetectionDataModule, folder: Path
+    trainer: pl.Trainer, task: DetectionTask, datamodule: DetectionDataModule, folder: Path, lr_scale: float
 ) -> dict[str, float]:
     finder = Tuner(trainer).lr_find(
         task,
@@ -63,9 +65,10 @@ def _find_learning_rate(
     figure = finder.plot(suggest=True)
     if figure is not None:
         figure.savefig(folder / "lr_finder.png", dpi=120)
-    print(f"The loss falls fastest at a learning rate of {found:.2g}: optimizer.lr={found:.2g}")
+    asked = found / lr_scale
+    print(f"The loss falls fastest at a learning rate of {found:.2g}: optimizer.lr={asked:.2g}")
     print(f"The curve is {folder / 'lr_finder.png'}.")
-    return {"optimizer.lr": found}
+    return {"optimizer.lr": asked}
 
 
 def _find_batch_size(

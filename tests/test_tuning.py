@@ -46,10 +46,13 @@ def command(tmp_path: Path, *overrides: str) -> "subprocess.CompletedProcess[str
 
 
 def test_a_learning_rate_is_found_and_drawn(tmp_path: Path) -> None:
-    result = command(tmp_path, "find=lr")
+    batch = ("optimizer.scale_lr=true", "data.batch_size=8", "optimizer.base_batch_size=32")
+    result = command(tmp_path, "find=lr", *batch)
     assert result.returncode == 0, result.stderr[-2000:]
     line = next(line for line in result.stdout.splitlines() if "optimizer.lr=" in line)
-    assert 1e-6 < float(line.rpartition("=")[2]) < 0.5
+    used, asked = line.removeprefix("The loss falls fastest at a learning rate of ").split(": optimizer.lr=")
+    assert 1e-6 < float(used) < 0.5
+    assert float(asked) == pytest.approx(4 * float(used), rel=0.1), "the rate for 32 images, used with 8"
     picture = cv2.imread(str(tmp_path / "run/lr_finder.png"))
     assert picture is not None
     assert picture.std() > 5
