@@ -75,7 +75,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
             from detection.tuning import find
 
             scaled, base = config["optimizer"]["scale_lr"], config["optimizer"]["base_batch_size"]
-            lr_scale = images_per_step / base if scaled else 1.0
+            lr_scale = datamodule.images_per_step / base if scaled else 1.0
             return find(cfg.find, trainer, task, datamodule, cfg.run_dir, lr_scale)
 
     with closing_wandb(trainer.loggers):
