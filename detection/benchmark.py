@@ -114,6 +114,8 @@ def _steps(name: str, config: dict[str, Any], run: Any) -> "Measurement":
 
 
 def _trainer(config: dict[str, Any], callbacks: "list[pl.Callback]") -> "pl.Trainer":
+    from detection.callbacks.own_signals import keep_own_signals
+
     count = config["warmup"] + config["batches"]
     if str(config["trainer"]["devices"]) != "1" or config["trainer"]["num_nodes"] != 1:
         raise ValueError("The benchmark measures one device: add trainer.devices=1 trainer.strategy=auto.")
@@ -128,6 +130,7 @@ def _trainer(config: dict[str, Any], callbacks: "list[pl.Callback]") -> "pl.Trai
         check_val_every_n_epoch=None,
         val_check_interval=10**9,
     )
+    keep_own_signals(limited)
     return limited
 
 

@@ -1,11 +1,15 @@
 """The command line as its user meets it: in processes of its own."""
 
+import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 
+from detection.cli import quieten_lightning
 from tests.benchmarks.bench_start import WITHOUT_TORCH
 from tests.warm_python import warm_python
 
@@ -74,3 +78,23 @@ def test_questions_and_mistakes_are_answered_without_torch(argument: str) -> Non
     assert result.returncode == 0, result.stderr
     answer = result.stdout + result.stderr
     assert "did you mean" in answer if "=" in argument else "experiment=quickstart" in answer
+
+
+def test_on_a_login_node_of_slurm_a_run_is_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    srun = tmp_path / "srun"
+    srun.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+    def told(quieten: bool) -> bool:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            if quieten:
+                quieten_lightning()
+            pl.Trainer(accelerator="cpu", devices=1, logger=False, enable_checkpointing=False)
+        return any("srun" in str(warning.message) for warning in caught)
+
+    assert told(quieten=False)  # Lightning's own
+    assert not told(quieten=True)
