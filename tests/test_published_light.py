@@ -46,12 +46,12 @@ def theirs(name: str, size: tuple[int, int]) -> Any:
 
 
 @torch.no_grad()
-def rescale(layer: nn.Conv2d | nn.Linear, outputs: Tensor, std: float, bias: float = 0.0) -> None:
-    """Let a predictor whose outputs ``(N, C)`` are these have others: of a mean of ``bias``, and this std."""
+def rescale(layer: nn.Conv2d | nn.Linear, outputs: Tensor, std: float) -> None:
+    """Let a predictor whose outputs ``(N, C)`` are these have others: of mean 0 and this std."""
+    assert layer.bias is not None
     factor = std / outputs.std(dim=0)
     layer.weight *= factor.reshape(-1, *[1] * (layer.weight.ndim - 1))
-    assert layer.bias is not None
-    layer.bias.copy_((layer.bias - outputs.mean(dim=0)) * factor + bias)
+    layer.bias.copy_((layer.bias - outputs.mean(dim=0)) * factor)
 
 
 def without_unused(weight: Tensor, bias: Tensor) -> None:
@@ -75,8 +75,13 @@ def assert_same_detections(name: str, model: Any, images: list[Tensor], folder: 
         assert len(expected["boxes"]) >= 50
         assert len(set(expected["labels"].tolist())) > 3
         torch.testing.assert_close(found["scores"], expected["scores"], atol=1e-4, rtol=0)
-        assert torch.equal(USED[found["labels"]], expected["labels"])
-        torch.testing.assert_close(found["boxes"], expected["boxes"], atol=0.05, rtol=0)
+        # Of scores that differ in the last bits either may come first.
+        same = (USED[found["labels"]][:, None] == expected["labels"]) & (
+            (found["scores"][:, None] - expected["scores"]).abs() < 1e-4
+        )
+        same &= ((found["boxes"][:, None] - expected["boxes"]).abs() < 0.05).all(dim=-1)
+        assert same.any(dim=0).all()
+        assert same.any(dim=1).all()
 
 
 @torch.no_grad()
@@ -120,14 +125,13 @@ def test_faster_rcnn(name: str, sizes: list[tuple[int, int]], tmp_path: Path) ->
     model = theirs(name, sizes[0])
     batch, _ = model.transform([images[0] / 255])
     features = model.backbone(batch.tensors)
-    for layer, std, bias in ((model.rpn.head.cls_logits, 2.0, 0.0), (model.rpn.head.bbox_pred, 0.2, 0.0)):
-        hidden = torch.cat([rows(layer(model.rpn.head.conv(x))) for x in features.values()])
-        rescale(layer, hidden, std, bias)
+    for layer, std in ((model.rpn.head.cls_logits, 2.0), (model.rpn.head.bbox_pred, 0.2)):
+        rescale(layer, torch.cat([rows(layer(model.rpn.head.conv(x))) for x in features.values()]), std)
     proposals, _ = model.rpn(batch, features)
     heads = model.roi_heads
     vectors = heads.box_head(heads.box_roi_pool(features, proposals, batch.image_sizes))
-    rescale(heads.box_predictor.cls_score, heads.box_predictor.cls_score(vectors), 2.0)
-    rescale(heads.box_predictor.bbox_pred, heads.box_predictor.bbox_pred(vectors), 0.5)
+    rescale(heads.box_predictor.cls_score, heads.box_predictor.cls_score(vectors), 1.2)
+    rescale(heads.box_predictor.bbox_pred, heads.box_predictor.bbox_pred(vectors), 0.3)
     without_unused(heads.box_predictor.cls_score.weight, heads.box_predictor.cls_score.bias)
     logits, deltas = heads.box_predictor(vectors)
 
