@@ -16,8 +16,8 @@ from detection import endings
 endings.GRACE_SECONDS = 1
 endings.hear_signals()
 endings.say_at_the_end(lambda: "Kept: everything.")
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     {wait}
 except BaseException:
     endings.say()

@@ -97,11 +97,12 @@ def assert_complete(run: Path, checkpoint: Path, root: Path, split: str) -> None
     figures = json.loads((run / "metrics.json").read_text())
     expected, num_detections = expected_map(checkpoint, root, split)
     assert figures["voc"]["map_07"] == pytest.approx(expected, abs=1e-3)
-    assert figures["counts"]["images"] == {"test": 5, "train": 3}[split]
+    images = {"test": 5, "train": 3}[split]
+    assert figures["counts"]["images"] == images
     assert figures["counts"]["detections"] == pytest.approx(num_detections, abs=3)
     assert num_detections > 20
     assert figures["ckpt"] == str(checkpoint)
-    assert figures["data"] == f"shapes, split {split}"
+    assert figures["data"] == f"shapes, {split}, {images} images"
     assert figures["losses"]["loss"] > 0
     assert f"Shapes/{split}_00" in (run / "report.html").read_text()
     lines = [line.split() for path in (run / "voc").glob("*.txt") for line in path.read_text().splitlines()]

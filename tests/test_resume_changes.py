@@ -10,7 +10,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from detection.cli import checked_config, model_config
+from detection.cli import checked_config, inference_config, model_config
 from detection.precision import evaluation_precision
 from detection.resume import checkpoint_to_go_on_from
 from detection.runs import find_weights
@@ -35,7 +35,11 @@ def written(folder: Path, epochs: int = 3, name: str = "last", **changes: Any) -
     progress = {"current": {"ready": epochs, "started": epochs, "processed": epochs, "completed": epochs - 1}}
     batches = {"current": dict.fromkeys(("ready", "started", "processed", "completed"), 4)}
     fit_loop = {"epoch_progress": progress, "epoch_loop.batch_progress": {**batches, "is_last_batch": True}}
-    described = {"model": model_config(settings(), ["cat"], None), "data": {}, "training": TRAINING}
+    described = {
+        "model": model_config(settings(), ["cat"], None),
+        "data": inference_config(settings()["data"]),
+        "training": TRAINING,
+    }
     checkpoint = {
         "global_step": 4 * epochs, "hyper_parameters": described, "loops": {"fit_loop": fit_loop},
         "optimizer_states": [], "state_dict": {}, **changes,
@@ -85,7 +89,10 @@ def test_without_changes_nothing_is_told(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_0_1_is_not_compared_where_it_says_nothing(tmp_path: Path) -> None:
-    described = {"model": model_config(settings(), ["cat"], None), "data": {}}
+    described = {
+        "model": model_config(settings(), ["cat"], None),
+        "data": inference_config(settings()["data"]),
+    }
     assert "Changed" not in told(written(tmp_path, hyper_parameters=described))
 
 
