@@ -6,7 +6,6 @@ from omegaconf import DictConfig
 
 from detection.cli import (
     checked_config,
-    checkpoint_to_go_on_from,
     errors_in_a_sentence,
     inference_config,
     make_trainer,
@@ -16,7 +15,8 @@ from detection.cli import (
     save_config,
 )
 from detection.faults import faults_in_a_sentence
-from detection.init_from import make_task
+from detection.init_from import keep_anchors, make_task
+from detection.resume import checkpoint_to_go_on_from, describe_training
 from detection.sweeps.job import error_noted, in_sweep, run_job
 
 
@@ -44,12 +44,13 @@ def train(cfg: DictConfig) -> dict[str, float]:
         The final figures, ``test/map`` among them; the run's folder holds them as ``metrics.json``.
     """
     config = checked_config(cfg)
-    with errors_in_a_sentence():
+    with faults_in_a_sentence(cfg.run_dir), errors_in_a_sentence():
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
         import pytorch_lightning as pl
 
         from detection.callbacks.summary import best_checkpoint, final_figures
         from detection.callbacks.wandb import closing_wandb
+        from detection.shared_memory import check_shared_memory
 
         quieten_lightning()
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -57,27 +58,30 @@ def train(cfg: DictConfig) -> dict[str, float]:
         datamodule = instantiate(config["data"])
         datamodule.prepare_data()
         datamodule.setup()
-        datamodule.divide_among(trainer.world_size)
-
-        images_per_step = datamodule.batch_size * trainer.world_size * trainer.accumulate_grad_batches
-        model = model_config(config, datamodule.class_names, images_per_step)
+        step = datamodule.divide_among(trainer.world_size, trainer.accumulate_grad_batches)
+        check_shared_memory(datamodule, trainer.world_size // trainer.num_nodes)
+        model = model_config(config, datamodule.class_names, datamodule.images_per_step)
+        model, anchors = keep_anchors(model, config)
         task, origin = make_task(model, config)
-        task.describe(model=model, data=inference_config(config["data"]))
+        training = describe_training(config, datamodule)
+        task.describe(model=model, data=inference_config(config["data"]), training=training)
         if datamodule.targets_in_workers:
             datamodule.assign = task.assigner(datamodule.size)
-        checkpoint, changes = checkpoint_to_go_on_from(config, model)
-        for told in (origin, changes):
+        checkpoint, changes = checkpoint_to_go_on_from(config, model, training)
+        for told in (origin, changes, anchors, step):
             if told and trainer.is_global_zero:
                 print(told)
         if cfg.find:
             from detection.tuning import find
 
-            return find(cfg.find, trainer, task, datamodule, cfg.run_dir)
+            scaled, base = config["optimizer"]["scale_lr"], config["optimizer"]["base_batch_size"]
+            lr_scale = datamodule.images_per_step / base if scaled else 1.0
+            return find(cfg.find, trainer, task, datamodule, cfg.run_dir, lr_scale)
 
     with closing_wandb(trainer.loggers):
         with errors_in_a_sentence():
             save_config(config, cfg.run_dir, trainer)
-        with faults_in_a_sentence():
+        with faults_in_a_sentence(cfg.run_dir):
             trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
             best = best_checkpoint(trainer)
             trainer.test(task, datamodule=datamodule, ckpt_path=best, verbose=False, weights_only=True)

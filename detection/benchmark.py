@@ -16,6 +16,7 @@ from detection.cli import (
     quieten_lightning,
     run_with_hints,
 )
+from detection.faults import faults_in_a_sentence
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -40,7 +41,7 @@ def benchmark(cfg: DictConfig) -> "list[Measurement]":
     for key in ("warmup", "batches"):
         if not isinstance(config[key], int) or config[key] < 1:
             raise SystemExit(f"{key}={config[key]}: give a number of batches, 1 or more.")
-    with errors_in_a_sentence():
+    with faults_in_a_sentence(config["run_dir"]), errors_in_a_sentence():
         from detection.benchmarking.report import print_table, surroundings
 
         quieten_lightning()
@@ -48,7 +49,7 @@ def benchmark(cfg: DictConfig) -> "list[Measurement]":
         about = surroundings(config)
     found = {**about, "measurements": [row._asdict() for row in rows]}
     path = Path(config["run_dir"]) / "benchmark.json"
-    path.write_text(json.dumps(found, indent=2) + "\n")
+    path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     print_table(rows, about)
     print(f"Kept in {path}")
     return rows
@@ -113,6 +114,8 @@ def _steps(name: str, config: dict[str, Any], run: Any) -> "Measurement":
 
 
 def _trainer(config: dict[str, Any], callbacks: "list[pl.Callback]") -> "pl.Trainer":
+    from detection.callbacks.own_signals import keep_own_signals
+
     count = config["warmup"] + config["batches"]
     if str(config["trainer"]["devices"]) != "1" or config["trainer"]["num_nodes"] != 1:
         raise ValueError("The benchmark measures one device: add trainer.devices=1 trainer.strategy=auto.")
@@ -127,6 +130,7 @@ def _trainer(config: dict[str, Any], callbacks: "list[pl.Callback]") -> "pl.Trai
         check_val_every_n_epoch=None,
         val_check_interval=10**9,
     )
+    keep_own_signals(limited)
     return limited
 
 

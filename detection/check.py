@@ -59,7 +59,7 @@ def check(cfg: DictConfig) -> "Inspection":
         folder, model = Path(config["run_dir"]), config["model_name"]
         write_json(folder / "report.json", inspection, statistics, coverage, model, changes)
         plot_dataset(folder / "report.png", statistics, coverage, model)
-        print_report(Console(), inspection, statistics, coverage, model)
+        print_report(Console(emoji=False), inspection, statistics, coverage, model)
         if output is not None:
             print(f"{output}: a corrected copy with {len(changes)} changes, listed in its changes.txt")
         print(f"{summary(inspection)}\n{folder}: report.json, report.png")

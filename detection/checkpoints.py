@@ -1,56 +1,46 @@
 """From a checkpoint to a detector: a checkpoint describes itself, so its path is all that is needed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hydra.utils import get_object, instantiate
-
+from detection.archive import is_archive, verify
+from detection.description import DATA_KEYS, DescriptionError, check_description
+from detection.file_reading import MAX_CHECKPOINT, open_file
+from detection.models.described_anchors import with_anchors_of_format_1
+from detection.registry import build, without_weights
 from detection.synonyms import in_words_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from detection.data.datamodule import DetectionDataModule
     from detection.inference import Detector
     from detection.tasks.base import DetectionTask
 
-# What a checkpoint may build: it comes from anywhere, and building is calling. None of these writes a file.
-_TRUSTED = ("detection.tasks.", "detection.models.", "detection.data.transforms.", "torch.optim.")
-
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Load a checkpoint's tensors and plain values onto the CPU; nothing in it is executed.
+
+    Its bytes are compared with the check sums that were written with them, and its description is checked:
+    see ``check_description``.
 
     Args:
         path: the checkpoint, or the name of a published detector; see ``read_published``.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no checkpoint of this project, or holds more than tensors and plain values.
+        ValueError: it is no checkpoint of this project, or damaged, or of a newer version, or it holds more
+            than tensors and a description.
     """
-    import torch
-
     path = Path(path).expanduser()
-    if not path.is_file():
+    if not path.exists():
         if str(path).startswith(("torchvision/", "tensorflow/")):
             from detection.published import read_published
 
-            return read_published(str(path))
+            return _checked(read_published(str(path)), path)
         raise FileNotFoundError(f"{path}: there is no such checkpoint.")
-    try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file fails in many ways
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{path} cannot be read as a checkpoint: {reason}") from error
-    described = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
-    if not isinstance(described, dict) or not {"model", "data"} <= described.keys():
-        raise ValueError(
-            f"{path} does not describe a detector. Give a checkpoint that train.py wrote, such as "
-            "runs/<name>/<date>/checkpoints/best.ckpt."
-        )
-    described.setdefault("format", 1)  # 0.1 wrote no number
-    _refuse_foreign_calls(described["model"], path)
-    _refuse_foreign_calls(described["data"], path)
-    return checkpoint
+    return _checked(_load(path), path)
 
 
 def load_task(path: str | Path) -> "DetectionTask":
@@ -65,15 +55,19 @@ def load_task(path: str | Path) -> "DetectionTask":
     """
     checkpoint = read_checkpoint(path)
     described = checkpoint["hyper_parameters"]
-    # All weights are in the checkpoint: the backbone's own need not be fetched again.
-    backbone = {**described["model"]["backbone"], "weights": None}
-    task: DetectionTask = instantiate({**described["model"], "backbone": backbone})
-    task.describe(**described)
+    # All weights are in the checkpoint: nothing need be fetched or read again.
+    model = without_weights(described["model"])
+    try:
+        _compare_weights(model, checkpoint["state_dict"], path)
+        task: DetectionTask = build(model)
+        task.describe(**described)
+    except (TypeError, AttributeError, IndexError, KeyError, ArithmeticError) as error:
+        raise ValueError(f"{path} describes what cannot be built: {error}") from error
     try:
         task.load_state_dict(checkpoint["state_dict"])
     except RuntimeError as error:  # it lists every tensor, a few are enough
         lines = [line.strip()[:150] for line in str(error).splitlines()[1:4]]
-        raise ValueError(f"The weights of {path} are of another network: {' '.join(lines)}") from error
+        raise _of_another_network(path, lines) from error
     return task.eval()
 
 
@@ -92,7 +86,7 @@ def load_detector(path: str | Path, device: str = "cpu") -> "Detector":
 
     task = load_task(path)
     data = task.hparams["data"]
-    return Detector(task.to(device), instantiate(data["eval_transform"])(data["size"]), data["collate"])
+    return Detector(task.to(device), build(data["eval_transform"])(data["size"]), data["collate"])
 
 
 def with_inputs_of(task: "DetectionTask", data: dict[str, Any]) -> dict[str, Any]:
@@ -105,8 +99,9 @@ def with_inputs_of(task: "DetectionTask", data: dict[str, Any]) -> dict[str, Any
     Returns:
         The configuration with the size, the transform and the collation of the task; no split is augmented.
     """
-    inputs = task.hparams["data"]
-    return {**data, **inputs, "train_transform": inputs["eval_transform"]}
+    inputs = {key: task.hparams["data"][key] for key in DATA_KEYS}
+    transform = build(inputs["eval_transform"])  # here, and not by Hydra, which would call any name
+    return {**data, **inputs, "eval_transform": transform, "train_transform": transform}
 
 
 def open_split(
@@ -151,26 +146,121 @@ def open_split(
     datamodule.datasets[split] = dataset
 
 
-def _refuse_foreign_calls(value: Any, path: Path) -> None:
-    """Check everything that building the described objects would call."""
-    if isinstance(value, dict):
-        if "_target_" in value and not _is_trusted(str(value["_target_"])):
-            raise ValueError(f"{path} would call {value['_target_']}, which is not part of this project.")
-        for child in value.values():
-            _refuse_foreign_calls(child, path)
-    elif isinstance(value, list):
-        for child in value:
-            _refuse_foreign_calls(child, path)
-    elif isinstance(value, str) and "${" in value:  # which Hydra would look up, in the environment for one
-        raise ValueError(f"{path} would look up {value}; a description holds plain values.")
+def _load(path: Path) -> dict[str, Any]:
+    """Read a file that is whole, through one handle, so that it cannot be exchanged in between."""
+    import torch
 
-
-def _is_trusted(name: str) -> bool:
-    if not name.startswith(_TRUSTED):  # not even imported
-        return False
     try:
-        target = get_object(name)
-    except ImportError:
+        with open_file(path, MAX_CHECKPOINT) as file:
+            if not is_archive(file):
+                raise ValueError("it is not the archive that torch writes")
+            verify(file)
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file fails in many ways
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{path} cannot be read as a checkpoint: {reason}") from error
+    return checkpoint if isinstance(checkpoint, dict) else {}
+
+
+def _checked(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
+    from detection.tasks.base import DESCRIPTION_FORMAT
+
+    described, state = checkpoint.get("hyper_parameters"), checkpoint.get("state_dict")
+    if not isinstance(described, dict) or not {"model", "data"} <= described.keys():
+        raise ValueError(
+            f"{path} does not describe a detector. Give a checkpoint that train.py wrote, such as "
+            "runs/<name>/<date>/checkpoints/best.ckpt."
+        )
+    written = described.get("format", 1)  # 0.1 wrote no number
+    if type(written) is not int or written < 1:
+        raise ValueError(f"{path} has a description of an unknown format.")
+    if written > DESCRIPTION_FORMAT:
+        raise ValueError(
+            f"{path} was written by a newer version of this package: its description has format {written}, "
+            f"this version reads up to {DESCRIPTION_FORMAT}. Update it: pip install --upgrade "
+            "lightning-detection."
+        )
+    try:
+        checkpoint["hyper_parameters"] = check_description({**described, "format": written})
+    except DescriptionError as error:
+        raise ValueError(f"{path} cannot be opened safely: {error}.") from error
+    if written == 1:
+        model = checkpoint["hyper_parameters"]["model"]
+        checkpoint["hyper_parameters"]["model"] = with_anchors_of_format_1(model)
+    if not isinstance(state, dict) or not all(type(key) is str for key in state):
+        raise ValueError(f"{path} has no weights by name under state_dict.")
+    for problem in _refuse(checkpoint):
+        raise ValueError(f"{path} cannot be opened safely: {problem}.")
+    return checkpoint
+
+
+def _refuse(checkpoint: Mapping[str, Any]) -> Iterator[str]:
+    """What in the tensors and in the state of a training would harm who goes on with it."""
+    import torch
+
+    values, seen = [*checkpoint.items()], set[int]()
+    while values:
+        key, value = values.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, dict):
+            values += value.items()
+        elif isinstance(value, list | tuple):
+            values += [(key, child) for child in value]
+        elif isinstance(value, torch.Tensor) and not _is_whole(value):
+            yield f"the tensor {key!r:.80} is not one of plain numbers that the file holds"
+    if not all(isinstance(value, torch.Tensor) for value in checkpoint["state_dict"].values()):
+        yield "state_dict holds other things than tensors"
+    yield from _foreign_files(checkpoint.get("callbacks", {}))
+
+
+def _is_whole(tensor: "Tensor") -> bool:
+    """Whether each element lies in the file: a view may repeat a few bytes to any size."""
+    import torch
+
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
         return False
-    # Where it was defined, not the way that leads to it: detection.data.voc.cv2 is not ours.
-    return f"{getattr(target, '__module__', '')}.".startswith(_TRUSTED)
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+
+
+def _foreign_files(callbacks: Any) -> Iterator[str]:
+    """Files that Lightning would open or delete when a run goes on: a run has its own, in one folder."""
+    if not isinstance(callbacks, dict):
+        yield "its callbacks are no dict"
+        return
+    for state in callbacks.values():
+        if not isinstance(state, dict) or "best_model_path" not in state:
+            continue
+        best = state.get("best_k_models")
+        names = [state.get(key) for key in ("best_model_path", "kth_best_model_path", "last_model_path")]
+        names += list(best) if isinstance(best, dict) else []
+        for name in names:
+            if name and (type(name) is not str or Path(name).parent != Path(str(state.get("dirpath")))):
+                yield f"the run that goes on would read or delete {name!r:.120}"
+
+
+def _compare_weights(model: dict[str, Any], state: Mapping[str, "Tensor"], path: str | Path) -> None:
+    """Compare what a description asks for with the weights before any memory is taken for it.
+
+    Raises:
+        ValueError: they differ.
+    """
+    import torch
+
+    with torch.device("meta"):  # shapes without numbers
+        backbone, classes = build(model["backbone"]), len(model["class_names"])
+        network = build(model["network"])(backbone=backbone, num_classes=classes)
+    wanted = {f"network.{key}": tuple(value.shape) for key, value in network.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in state.items() if key.startswith("network.")}
+    lines = [
+        f"{key[:80]}: {found.get(key, 'missing')} instead of {wanted.get(key, 'nothing')};"
+        for key in [*wanted, *(found.keys() - wanted.keys())]
+        if found.get(key) != wanted.get(key)
+    ]
+    if lines:
+        raise _of_another_network(path, lines[:3])
+
+
+def _of_another_network(path: str | Path, lines: Sequence[str]) -> ValueError:
+    return ValueError(f"The weights of {path} are of another network: {' '.join(lines)}")

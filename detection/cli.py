@@ -11,15 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from detection.checkpoints import read_checkpoint
+from detection.data.step_size import keep_one_size
+from detection.endings import end_if_told, hear_signals, stopped_by
+from detection.files import write_text
 from detection.processes import agree_on_start, end_with_the_first, started_elsewhere
-from detection.quoting import quote_paths
-from detection.runs import changed_keys, check_same_network, find_checkpoint, run_folder
-from detection.suggestions import suggest_keys
+from detection.quoting import quote_paths, refuse_dashes, take_run_dir
+from detection.registry import load_plugins
+from detection.runs import run_folder
+from detection.streams import make_output_last
+from detection.suggestions import successor, suggest_keys
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -29,30 +34,40 @@ if TYPE_CHECKING:
 
 CONF = Path(__file__).parent.parent / "conf"
 
+_HAVE_RUN_DIR = ("train", "evaluate", "check", "benchmark")
+
 OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
 
 
 def run_with_hints(main: Callable[[], Any], config_name: str = "train") -> None:
     """Run a ``@hydra.main`` command; when Hydra refuses an override, name the key that was likely meant.
 
-    Paths need no quotes of Hydra's.
+    Paths need no quotes of Hydra's. The command outlives the readers of its output, and ends by Ctrl-C or
+    SIGTERM with a sentence (:mod:`detection.endings`).
 
     Args:
         main: the command.
         config_name: its primary configuration.
     """
-    quote_paths()
-    _share_registry()
-    agree_on_start()
+    make_output_last()
+    hear_signals()
     end_with_the_first()
-    _offer_sweepers()
     try:
+        refuse_dashes()
+        if config_name in _HAVE_RUN_DIR:
+            take_run_dir()
+        quote_paths()
+        _share_registry()
+        agree_on_start()
+        _offer_sweepers()
         main()
     except SystemExit as stop:
-        if stop.code == 1:
+        if stop.code == 1 and not stopped_by():
             for hint in _override_hints(config_name):
                 print(hint, file=sys.stderr)
         raise
+    finally:
+        end_if_told()
 
 
 def _share_registry() -> None:
@@ -83,12 +98,16 @@ def _override_hints(config_name: str) -> list[str]:
             return []
     config = _plain(cfg)
     keys = [word.split("=")[0] for word in words if word not in groups]
-    unknown = [key for key in keys if not _has_key(config, key)]
-    return [
-        f"{key}: no such key; did you mean {' or '.join(near)}?"
-        for key in unknown
-        if (near := suggest_keys(key, config))
-    ]
+    hints = []
+    for key in keys:
+        if _has_key(config, key):
+            continue
+        near = suggest_keys(key, config)
+        if now := successor(key):
+            hints.append(f"{key}: no such key; {now}")
+        elif near:
+            hints.append(f"{key}: no such key; did you mean {' or '.join(near)}?")
+    return hints
 
 
 def _has_key(config: Any, dotted: str) -> bool:
@@ -111,6 +130,10 @@ def checked_config(cfg: DictConfig) -> dict[str, Any]:
     missing = OmegaConf.missing_keys(cfg)
     errors = [f"{key}: needs a value ({key}=...)" for key in sorted(missing)]
     config = _plain(cfg, resolve=not errors)
+    try:
+        load_plugins(config.get("plugins") or ())
+    except ValueError as error:
+        errors.append(str(error))
     if not errors:
         checked = dict(config)
         if "model" in config:
@@ -126,6 +149,8 @@ def checked_config(cfg: DictConfig) -> dict[str, Any]:
             errors += started_elsewhere(config["trainer"])
         if not errors and "trainer" in config:
             errors += _never_validated(config["trainer"])
+        typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+        errors += keep_one_size(config.get("data", {}), typed)
     if errors:
         raise SystemExit("\n".join(["The configuration has errors; nothing was run.", *errors]))
     return config
@@ -193,8 +218,15 @@ def quieten_lightning() -> None:
     """Drop what Lightning says that is not about the user's run."""
     # The best checkpoint is that of the first callback, as conf/callbacks/default.yaml says.
     warnings.filterwarnings("ignore", ".*configured with multiple `ModelCheckpoint` callbacks")
+    # What goes on in another way is told in our words, by detection.resume.
+    warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`")
+    warnings.filterwarnings("ignore", "The dirpath has changed from")
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+    warnings.filterwarnings("ignore", "The checkpoint was not created with WeightAveraging")
     # Frozen batch norms are in evaluation mode on purpose.
     warnings.filterwarnings("ignore", "Found .* in eval mode at the start of training")
+    # On a login node of Slurm's: this run may well be none of its jobs.
+    warnings.filterwarnings("ignore", "The `srun` command is available")
     warnings.filterwarnings("ignore", "Precision .* is not supported by the model summary")
     warnings.filterwarnings("ignore", ".*is deprecated", module="pytorch_lightning.utilities._pytree")
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
@@ -204,14 +236,18 @@ def quieten_lightning() -> None:
 
 def make_trainer(config: dict[str, Any]) -> "pl.Trainer":
     """Make the trainer with its callbacks and loggers; alone, without either, to look for settings."""
+    from detection.callbacks.own_signals import keep_own_signals
+
     if config["find"]:
         trainer: pl.Trainer = instantiate(
             config["trainer"], callbacks=[], logger=False, enable_checkpointing=False
         )
+        keep_own_signals(trainer)
         return trainer
     callbacks = [instantiate(callback) for callback in config["callbacks"].values()]
     loggers = [instantiate(logger) for logger in config["logger"].values()]
     complete: pl.Trainer = instantiate(config["trainer"], callbacks=callbacks, logger=loggers)
+    keep_own_signals(complete)
     return complete
 
 
@@ -226,31 +262,6 @@ def make_data_and_task(config: dict[str, Any]) -> "tuple[DetectionDataModule, De
     return datamodule, task
 
 
-def checkpoint_to_go_on_from(config: dict[str, Any], model: dict[str, Any]) -> tuple[Path | None, str]:
-    """Find the checkpoint that ``ckpt`` names.
-
-    Returns:
-        Its path, None for a new run; and what to tell the user: what has changed since it was written.
-
-    Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is of another network.
-    """
-    path = find_checkpoint(config["ckpt"], config["run_dir"])
-    if path is None:
-        return None, ""
-    check_same_network(read_checkpoint(path)["hyper_parameters"]["model"], model, path)
-    lines = [f"Going on from {path}."]
-    before = Path(config["run_dir"]) / "config.yaml"
-    if before.exists():
-        then = _plain(OmegaConf.load(before))
-        ignored = ("run_dir", "ckpt")
-        changes = [line for line in changed_keys(then, config) if not line.startswith(ignored)]
-        if changes:
-            lines.append(f"Changed since: {'; '.join(changes)}")
-    return path, "\n".join(lines)
-
-
 def inference_config(data: dict[str, Any]) -> dict[str, Any]:
     """The part of the data's configuration that a checkpoint needs to make inputs of images."""
     return {key: data[key] for key in ("size", "eval_transform", "collate")}
@@ -261,7 +272,7 @@ def save_config(config: dict[str, Any], folder: str, trainer: "pl.Trainer") -> N
     from pytorch_lightning.loggers import CSVLogger
 
     if trainer.is_global_zero:
-        OmegaConf.save(OmegaConf.create(config), Path(folder) / "config.yaml")
+        write_text(Path(folder) / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
     for logger in trainer.loggers:
         if not isinstance(logger, CSVLogger):
             logger.log_hyperparams(config)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, get_args
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import SchemaError
 
-from detection.suggestions import did_you_mean, join
+from detection.suggestions import did_you_mean, join, successor
 
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
@@ -98,7 +98,8 @@ def _check_named(key: str, value: Any, target: _Target, path: str) -> Iterator[s
     if key in target.named:
         yield from _check_type(value, target.named[key], path)
     elif not target.accepts(Parameter.VAR_KEYWORD):
-        yield f"{path}: {target.name} has no argument '{key}'{did_you_mean(key, target.named)}"
+        hint = f"; {now}" if (now := successor(path)) else did_you_mean(key, target.named)
+        yield f"{path}: {target.name} has no argument '{key}'{hint}"
 
 
 def _check_positional(values: list[Any], target: _Target, path: str) -> Iterator[str]:

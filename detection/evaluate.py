@@ -12,6 +12,9 @@ from omegaconf import DictConfig
 
 from detection.checkpoints import load_task, open_split, with_inputs_of
 from detection.cli import CONF, checked_config, errors_in_a_sentence, quieten_lightning, run_with_hints
+from detection.faults import faults_in_a_sentence
+from detection.old_boxes import old_boxes
+from detection.precision import evaluation_precision
 
 if TYPE_CHECKING:
     from detection.callbacks.collect import CollectDetections
@@ -38,36 +41,43 @@ def evaluate(cfg: DictConfig) -> "Analysis":
     config = checked_config(cfg)
     folder = Path(config["run_dir"])
     _refuse_mistakes(config, folder)
-    with errors_in_a_sentence():
+    with faults_in_a_sentence(folder), errors_in_a_sentence():
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
         from detection.callbacks.left_out import beginning, write_list
-        from detection.data.sources import COCODataModule
+        from detection.data.nothing import nothing_to_find
         from detection.metrics.analysis import analyse
         from detection.report.report import Subject, write_report
+        from detection.shared_memory import check_shared_memory
 
         quieten_lightning()
         task = load_task(config["ckpt"])
+        overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+        precision, line = evaluation_precision(config["trainer"], task.hparams, overrides)
+        config["trainer"]["precision"] = precision
+        for told in filter(None, (line, old_boxes(task.hparams, config["ckpt"]))):
+            print(told, flush=True)
         datamodule = instantiate(with_inputs_of(task, config["data"]))
         datamodule.prepare_data()
         open_split(datamodule, config["split"], task.class_names, config["ckpt"])
+        check_shared_memory(datamodule, devices=1)
+        for warning in nothing_to_find(datamodule.datasets):
+            print(warning, flush=True)
         seen, figures = _test(config, task, datamodule)
         problems = datamodule.problems()
         write_list(problems, folder / "left_out.txt")
 
-        crowd = isinstance(datamodule, COCODataModule)
         analysis = analyse(
-            seen.detections, seen.targets, len(task.class_names), config["threshold"], _has_coco(), crowd
+            seen.detections, seen.targets, len(task.class_names), config["threshold"], _has_coco()
         )
         subject = Subject(
             ckpt=config["ckpt"],
             command=shlex.join(["python", *sys.orig_argv[1:]]),
-            data=f"{HydraConfig.get().runtime.choices['data']}, split {config['split']}",
+            data=f"{HydraConfig.get().runtime.choices['data']}, {datamodule.describe_split(config['split'])}",
             class_names=task.class_names,
             losses={name.partition("/")[2]: value for name, value in figures.items() if "/loss" in name},
             dataset=datamodule.datasets[config["split"]],
             detections=seen.detections,
             targets=seen.targets,
-            crowd=crowd,
         )
         write_report(folder, subject, analysis, config["num_images"])
         if any(problems.values()):
@@ -80,12 +90,14 @@ def _test(
 ) -> tuple["CollectDetections", dict[str, float]]:
     """Run the detector over the split, once."""
     from detection.callbacks.collect import CollectDetections
+    from detection.callbacks.own_signals import keep_own_signals
     from detection.callbacks.progress import progress_bar
 
     seen = CollectDetections()
     trainer = instantiate(
         config["trainer"], callbacks=[seen, progress_bar()], logger=False, enable_checkpointing=False
     )
+    keep_own_signals(trainer)
     if trainer.world_size > 1:
         raise ValueError("A report is made on one device: set trainer.devices=1.")
     trainer.test(task, dataloaders=datamodule.eval_dataloader(config["split"]), verbose=False)

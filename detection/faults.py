@@ -1,30 +1,68 @@
 """What can go wrong while a run is under way, in a sentence instead of a traceback."""
 
 import os
+import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+from detection.endings import raise_if_told
+from detection.files import write_text
 
 # Their messages are written for people; the loader's workers pass them on with a traceback before.
-_TOLD = ("ImageError", "CacheError", "BadLossError")
+# By name: Lightning's own kind cannot be imported before it is needed.
+_TOLD = ("ImageError", "CacheError", "BadLossError", "MisconfigurationException")
 _IN_WORKER = "in DataLoader worker process"
+# What Lightning and torch call while they put back the state of a checkpoint.
+_RESTORING = {"_restore_modules_and_callbacks", "restore_training_state", "restore_model", "resume_start"}
+_FULL_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 @contextmanager
-def faults_in_a_sentence() -> Iterator[None]:
-    """End the program with the message of a fault of the data, the numbers or the machine.
+def faults_in_a_sentence(folder: str | Path) -> Iterator[None]:
+    """End the program with a sentence, whatever fails.
 
-    Any other error is a defect of the program and keeps its traceback; HYDRA_FULL_ERROR=1 shows it always.
+    A fault of the data, the numbers or the machine is described. Any other error is a defect of the program:
+    its traceback goes to ``traceback.txt`` in the folder. HYDRA_FULL_ERROR=1 shows tracebacks on the screen.
+
+    Args:
+        folder: the run's folder.
 
     Raises:
-        SystemExit: with the message.
+        SystemExit: with the sentence.
     """
     try:
         yield
     except Exception as error:
-        sentence = describe(error)
-        if sentence is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
+        if "killed by signal: Terminated" in str(error):
+            time.sleep(1)  # a signal to the whole group ends the processes that load images first
+        raise_if_told()
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
+        sentence = describe(error)
+        if sentence is None:
+            path = Path(folder) / f"traceback{_number()}.txt"
+            try:
+                write_text(path, "".join(traceback.format_exception(error)))
+            except OSError:
+                raise error from None
+            sentence = (
+                f"{type(error).__name__}: {_shortened(error)}. This is an error that the program does not "
+                f"expect: please report it with {path}, which says where it happened; HYDRA_FULL_ERROR=1 "
+                "shows it here."
+            )
         raise SystemExit(sentence) from error
+
+
+def _number() -> str:
+    rank = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))
+    return "" if rank == "0" else f"_{rank}"
+
+
+def _shortened(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines)[:300].rstrip(".") or "without a message"
 
 
 def describe(error: Exception) -> str | None:
@@ -38,6 +76,8 @@ def describe(error: Exception) -> str | None:
         if type(error).__name__ == name:
             in_worker = _IN_WORKER in message.partition("\n")[0]
             return message.rpartition(f"{name}: ")[2].strip() if in_worker else message
+    if "DataLoader worker" in message and "killed by signal: Terminated" in message:
+        return "A process that loads images was told to end, by SIGTERM, and the run with it"
     died = "exited unexpectedly" in message or "killed by signal" in message
     if "DataLoader worker" in message and died:
         first_line = message.partition("\n")[0].strip()
@@ -52,4 +92,31 @@ def describe(error: Exception) -> str | None:
             "The shared memory that loaded images travel through is full: enlarge /dev/shm (docker run "
             "--shm-size=8g), or lower data.num_workers"
         )
-    return message if isinstance(error, OSError) else None
+    if message.startswith("DataLoader timed out"):
+        return (
+            f"No batch has come for {message.split()[-2]} seconds (data.timeout). Mostly the shared memory "
+            "is full (what the loading processes said is above: enlarge /dev/shm, docker run --shm-size=8g, "
+            "or lower data.num_workers) or the disk does not answer; where a batch takes that long, raise "
+            "data.timeout, 0 waits for ever"
+        )
+    if isinstance(error, MemoryError) or any(sign in message for sign in _FULL_MEMORY):
+        return (
+            f"The memory is full ({_shortened(error)}): lower data.batch_size (find=batch_size looks for the "
+            "largest), or data.size; trainer.precision=bf16-mixed takes about half on a GPU"
+        )
+    return _misfit(error) or (message if isinstance(error, OSError) else None)
+
+
+def _misfit(error: Exception) -> str | None:
+    """Say that a checkpoint does not fit what is configured, where that is what happened."""
+    frames = traceback.extract_tb(error.__traceback__)
+    in_optimizer = bool(frames) and Path(frames[-1].filename).parent.parts[-2:] == ("torch", "optim")
+    if not _RESTORING & {frame.name for frame in frames} and not (
+        isinstance(error, KeyError) and in_optimizer
+    ):
+        return None
+    return (
+        f"The checkpoint does not fit what is configured ({type(error).__name__}: {_shortened(error)}): give "
+        "the overrides that the run was started with, or start a new run from its weights with init_from=... "
+        "instead of ckpt=..."
+    )

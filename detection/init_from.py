@@ -4,9 +4,16 @@ import difflib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hydra.utils import instantiate
-
-from detection.checkpoints import load_task
+from detection.checkpoints import load_task, read_checkpoint
+from detection.description import DATA_KEYS, DescriptionError, check_description
+from detection.models.described_anchors import (
+    anchor_arguments,
+    anchors_in_numbers,
+    with_anchor_arguments,
+)
+from detection.old_boxes import old_boxes
+from detection.registry import build, without_weights
+from detection.runs import find_checkpoint, find_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,6 +21,64 @@ if TYPE_CHECKING:
     from detection.tasks.base import DetectionTask
 
 _HISTORY = ("_target_", "_partial_", "weights", "freeze_batchnorm", "frozen_blocks")
+
+
+def keep_anchors(model: dict[str, Any], config: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Give the model of a run that goes on the anchors of its checkpoint.
+
+    Args:
+        model: what the task is made from.
+        config: the whole configuration, with ``ckpt`` and ``run_dir``.
+
+    Returns:
+        The description of the model, and a line for the user where its anchors are not those that a new run
+        has: where 0.1 made them.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+        ValueError: the configuration asks for other anchors.
+    """
+    path = find_checkpoint(config["ckpt"], config["run_dir"])
+    if path is None:
+        return model, ""
+    described = read_checkpoint(path)["hyper_parameters"]["model"]
+    kept = anchor_arguments(described)
+    if not kept:
+        return model, ""
+    going_on = with_anchor_arguments(model, kept)
+    if not _same_inputs(described, model):
+        return going_on, ""  # of another network, with which a run cannot go on anyway
+    wanted, had = _anchor_numbers(model), _anchor_numbers(going_on)
+    if wanted == had:
+        return going_on, ""
+    asked = anchor_arguments(model)
+    if asked:
+        raise ValueError(
+            f"{path} has other anchors than the configuration ({had}, not {wanted}). To go on with those of "
+            f"the checkpoint, leave out model.network's {', '.join(asked)}; to start a new run from its "
+            "weights, use init_from instead of ckpt."
+        )
+    return going_on, f"The anchors stay those of the checkpoint, {had}; a new run would have {wanted}."
+
+
+def _same_inputs(described: Mapping[str, Any], model: Mapping[str, Any]) -> bool:
+    then, now = (
+        (
+            part["network"]["_target_"],
+            part["network"].get("size"),
+            {**part["backbone"], "weights": None},
+        )
+        for part in (described, model)
+    )
+    return then == now
+
+
+def _anchor_numbers(model: Mapping[str, Any]) -> dict[str, Any]:
+    import torch
+
+    with torch.device("meta"):  # weights do not matter
+        backbone = build({**model["backbone"], "weights": None})
+        return anchors_in_numbers(build(model["network"])(backbone=backbone, num_classes=1))
 
 
 def make_task(model: dict[str, Any], config: Mapping[str, Any]) -> "tuple[DetectionTask, str]":
@@ -28,20 +93,28 @@ def make_task(model: dict[str, Any], config: Mapping[str, Any]) -> "tuple[Detect
 
     Raises:
         FileNotFoundError: there is no such checkpoint.
-        ValueError: it does not fit, or ``init_reuse`` names a class that there is not.
+        ValueError: it does not fit, or ``init_reuse`` names a class that there is not; or the checkpoints of
+            this training could not be opened.
     """
+    _check_that_it_can_be_opened(model, config["data"])
     source, reuse = config["init_from"], config["init_reuse"]
     if source is None:
         if reuse:
             raise ValueError("init_reuse says which classes to take from a checkpoint: give init_from too.")
-        return instantiate(model), "" if config["ckpt"] else frozen_noise(model["backbone"])
+        return build(model), "" if config["ckpt"] else frozen_noise(model["backbone"])
     if config["ckpt"] is not None:
-        return instantiate(
-            model
-        ), f"init_from={source} is not read: ckpt={config['ckpt']} brings its own weights."
-    # The backbone's weights are in the checkpoint too.
-    task: DetectionTask = instantiate({**model, "backbone": {**model["backbone"], "weights": None}})
+        return build(model), f"init_from={source} is not read: ckpt={config['ckpt']} brings its own weights."
+    source = find_weights(source, config["name"])
+    task: DetectionTask = build(without_weights(model))  # the backbone's are in the checkpoint too
     return task, take_weights(task, model, source, reuse)
+
+
+def _check_that_it_can_be_opened(model: dict[str, Any], data: Mapping[str, Any]) -> None:
+    """Refuse a training whose checkpoints nobody could open: it would be in vain."""
+    try:
+        check_description({"model": model, "data": {key: data[key] for key in DATA_KEYS}})
+    except DescriptionError as error:
+        raise ValueError(f"A checkpoint of this training could not be opened: {error}.") from error
 
 
 def frozen_noise(backbone: Mapping[str, Any]) -> str:
@@ -90,13 +163,15 @@ def take_weights(
     origin = load_task(source)
     old_model = origin.hparams["model"]
     old_names, new_names = origin.class_names, task.class_names
-    anchors_differ = _anchors(origin.network) != _anchors(task.network)
+    anchors_note = _compare_anchors(origin.network, task.network)
     if type(origin.network) is type(task.network):
         kept = origin.network.reset_classes(old_names, new_names, reuse)
     else:
         kept = {}
     old, new = origin.network.state_dict(), task.network.state_dict()
     lines = [f"Starting from {source}: {_describe(old_model)}, {len(old_names)} classes"]
+    if note := old_boxes(origin.hparams, source, goes_on=True):
+        lines.append(f"  {note}")
     if _shapes(old) == _shapes(new):
         task.network.load_state_dict(old)
         fresh = [name for name in new_names if name not in kept]
@@ -105,9 +180,7 @@ def take_weights(
             lines.append(
                 f"  re-initialised: {_count(len(fresh))}: {', '.join(_hint(f, old_names) for f in fresh)}"
             )
-        if anchors_differ:
-            lines.append("  note: the anchors are others than the checkpoint's; boxes have to be learnt anew")
-        return "\n".join(lines)
+        return "\n".join(lines + anchors_note)
     names = f"{source} has {_describe(old_model)}, the configuration {_describe(model)}"
     if _shapes(_backbone(old)) != _shapes(_backbone(new)):
         raise ValueError(
@@ -134,14 +207,30 @@ def _backbone(state: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
     return {key: value for key, value in state.items() if key.startswith("backbone.")}
 
 
-def _anchors(network: Any) -> Any:
-    """What decides the anchors; they are not among the weights."""
+def _compare_anchors(old: Any, new: Any) -> list[str]:
+    """A line for the user where the anchors, which are not among the weights, are not the same."""
+    then, now = _anchors(old), _anchors(new)
+    if then == now:
+        return []
+    # Of the same layers; SSDs of different ones share their backbone at most.
+    if "ratios" in then and then["ratios"] == now.get("ratios"):
+        growths = [b / a for a, b in zip(then["anchor_sizes"], now["anchor_sizes"], strict=True)]
+        if growths[0] != 1 and max(growths) - min(growths) < 1e-6 * max(growths):
+            return [f"  note: the anchors are {growths[0]:.3g} times as large as the checkpoint's"]
+    return ["  note: the anchors are others than the checkpoint's; boxes have to be learnt anew"]
+
+
+def _anchors(network: Any) -> dict[str, Any]:
+    """What decides the anchors."""
     from detection.models.ssd import SSD
 
     if isinstance(network, SSD):
-        ratios = [list(of_map) for of_map in network.anchor_ratios]
-        return list(network.anchor_sizes), ratios, list(network.anchor_steps), network.max_anchor_side
-    return [base.tolist() for base in network.rpn.base_anchors], network.rpn.strides, network.rpn.fit_strides
+        return {
+            **anchors_in_numbers(network),
+            "ratios": [list(of_map) for of_map in network.anchor_ratios],
+        }
+    rpn = network.rpn
+    return {"base": [b.tolist() for b in rpn.base_anchors], "steps": (rpn.strides, rpn.fit_strides)}
 
 
 def _describe(model: Mapping[str, Any]) -> str:
@@ -149,7 +238,8 @@ def _describe(model: Mapping[str, Any]) -> str:
 
 
 def _call(node: Mapping[str, Any]) -> str:
-    arguments = ", ".join(f"{key}={value}" for key, value in node.items() if key not in _HISTORY)
+    hidden = (*_HISTORY, *anchor_arguments({"network": node}))
+    arguments = ", ".join(f"{key}={value}" for key, value in node.items() if key not in hidden)
     return f"{node['_target_'].rpartition('.')[-1]}({arguments})"
 
 

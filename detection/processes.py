@@ -15,6 +15,18 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 STARTED = "RUN_STARTED"  # conf/hydra/default.yaml names a run's folder after it
 
 
+def is_child() -> bool:
+    """Whether Lightning started this process beside the first one of its machine."""
+    # Lightning gives the first one a number as well, though later.
+    return os.environ.get("LOCAL_RANK", "0") != "0" and "TORCHELASTIC_RUN_ID" not in os.environ
+
+
+def is_first() -> bool:
+    """Whether this is the process of a run that writes its files."""
+    ranks = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "NODE_RANK")
+    return all(os.environ.get(name, "0") == "0" for name in ranks)
+
+
 def agree_on_start() -> None:
     """Let the processes of one run agree on when it started, by the environment variable ``RUN_STARTED``.
 
@@ -43,8 +55,7 @@ def agree_on_start() -> None:
 
 def end_with_the_first() -> None:
     """Let the processes that Lightning started end when the first one is killed, not wait for it."""
-    by_lightning = "LOCAL_RANK" in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ
-    if by_lightning and sys.platform == "linux":
+    if is_child() and sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

@@ -1,4 +1,4 @@
-"""Paths on the command line: any name that a file may have, without Hydra's quotes."""
+"""The command line before Hydra reads it: paths without quotes, ``run_dir=``, and words with dashes."""
 
 import re
 import sys
@@ -12,6 +12,7 @@ _PATHS = {
     "init_from",
     "source",
     "images",
+    "run_dir",
     "root",
     "out",
     "output",
@@ -21,6 +22,47 @@ _PATHS = {
     "hydra.run.dir",
     "hydra.sweep.dir",
 }
+
+# A word with dashes whose name has none inside of it: all of Hydra's flags but these have.
+_WITH_DASHES = re.compile(r"--?([A-Za-z][\w./@]+)(=.*)?$")
+_FLAGS = {"help", "version", "cfg", "resolve", "package", "run", "multirun", "info"}
+_SHORT_FLAGS = {"-cn", "-cp", "-cd", "-sc"}
+
+
+def refuse_dashes() -> None:
+    """Refuse ``--optimizer.lr=0.1``, which other programs and W&B's agent write.
+
+    Raises:
+        SystemExit: naming the words to type instead.
+    """
+    for word in sys.argv[1:]:
+        match = _WITH_DASHES.match(word)
+        if match and match[1] not in _FLAGS and word.partition("=")[0] not in _SHORT_FLAGS:
+            raise SystemExit(
+                f"{word}: settings are KEY=VALUE, without dashes: {match[1]}{match[2] or '=...'}. In a sweep "
+                "of W&B, write ${args_no_hyphens} instead of ${args}."
+            )
+
+
+def take_run_dir() -> None:
+    """Take ``run_dir=FOLDER`` for ``hydra.run.dir=FOLDER``, from which it comes.
+
+    Raises:
+        SystemExit: it names no folder, or another one than hydra.run.dir does, or there are several runs.
+    """
+    words = sys.argv[1:]
+    folders = [word.partition("=")[2] for word in words if word.lstrip("+").startswith("run_dir=")]
+    if not folders:
+        return
+    if {"-m", "--multirun"} & set(words):
+        raise SystemExit("run_dir= names the folder of one run; those of a sweep lie in hydra.sweep.dir=...")
+    others = {word.partition("=")[2] for word in words if word.startswith("hydra.run.dir=")}
+    if others - set(folders) or len(set(folders)) > 1:
+        raise SystemExit("run_dir= and hydra.run.dir= name the same folder: give one of them, once.")
+    if folders[0] in ("", "null", "???"):
+        raise SystemExit(f"run_dir={folders[0]}: name a folder, or leave it out for a new one.")
+    kept = [word for word in words if not word.lstrip("+").startswith(("run_dir=", "hydra.run.dir="))]
+    sys.argv[1:] = [*kept, f"hydra.run.dir={folders[0]}"]
 
 
 def quote_paths() -> None:

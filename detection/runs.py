@@ -71,6 +71,38 @@ def find_checkpoint(ckpt: str | None, folder: str) -> Path | None:
     return path
 
 
+def find_weights(source: str, name: str) -> str:
+    """The checkpoint that ``init_from`` names: of a run its best one, or its last where it has no best.
+
+    Args:
+        source: a checkpoint, a run's folder, ``best`` or ``last`` (of the newest run of this name), or the
+            name of published weights.
+        name: of the new run.
+
+    Raises:
+        FileNotFoundError: a run has no checkpoint.
+    """
+    if source in ("last", "best"):
+        found = sorted(
+            Path("runs", name).glob(f"*/checkpoints/{source}.ckpt"), key=lambda path: path.stat().st_mtime
+        )
+        if not found and not Path(source).exists():
+            raise FileNotFoundError(
+                f"init_from={source}: no run in runs/{name} has a {source}.ckpt; give a checkpoint's path."
+            )
+        return str(found[-1]) if found else source
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        return source
+    places = [folder / part / f"{which}.ckpt" for part in ("checkpoints", ".") for which in ("best", "last")]
+    for path in places:
+        if path.is_file():
+            return str(path)
+    raise FileNotFoundError(
+        f"init_from={source}: this folder has no checkpoints/best.ckpt; give a checkpoint's path."
+    )
+
+
 def check_same_network(described: Mapping[str, Any], model: Mapping[str, Any], path: Path) -> None:
     """Compare the network in a checkpoint with the configured one.
 
@@ -105,19 +137,22 @@ def changed_keys(then: Mapping[str, Any], now: Mapping[str, Any], path: str = ""
     return changes
 
 
-def command_to_go_on(arguments: Sequence[str], checkpoint: str) -> str:
-    """The command that resumes a run.
+def command_to_go_on(arguments: Sequence[str], checkpoint: str, key: str = "ckpt") -> str:
+    """The command that resumes a run, or starts another one from its weights.
 
     Args:
         arguments: ``sys.argv`` of the stopped command.
         checkpoint: the checkpoint to go on from.
+        key: ``ckpt`` to resume, ``init_from`` to start anew.
     """
-    kept = [word for word in arguments[1:] if not word.startswith(("ckpt=", "init_from=", "hydra.run.dir="))]
-    return shlex.join(["python", arguments[0], *kept, f"ckpt={checkpoint}"])
+    left_out = ("ckpt=", "init_from=", "hydra.run.dir=", "run_dir=")
+    kept = [word for word in arguments[1:] if not word.startswith(left_out)]
+    return shlex.join(["python", arguments[0], *kept, f"{key}={checkpoint}"])
 
 
 def _network_keys(model: Mapping[str, Any]) -> dict[str, Any]:
     keys = {key: model[key] for key in _NETWORK if key in model}
-    # Where the backbone's first weights came from is history.
-    backbone = {key: value for key, value in keys.get("backbone", {}).items() if key != "weights"}
+    # Where the backbone's first weights came from is history, and what of it learns may change.
+    others = ("weights", "frozen_blocks", "freeze_batchnorm")
+    backbone = {key: value for key, value in keys.get("backbone", {}).items() if key not in others}
     return {**keys, "backbone": backbone}

@@ -4,6 +4,15 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+_SUCCESSORS = {
+    "data.global_batch_size": "it is data.batch_size now, the images of one optimizer step over all devices",
+}
+
+
+def successor(key: str) -> str:
+    """What became of a dotted key of an earlier release; empty where it is not known."""
+    return _SUCCESSORS.get(key, "")
+
 
 def suggest_keys(unknown: str, config: Mapping[str, Any]) -> list[str]:
     """Find the keys that a mistyped override may have meant.

@@ -20,16 +20,18 @@ def find(
     task: DetectionTask,
     datamodule: DetectionDataModule,
     folder: str,
+    lr_scale: float = 1.0,
 ) -> dict[str, float]:
     """Find a setting, print it, and the override that uses it.
 
     Args:
         what: ``lr`` tries a hundred rising learning rates and takes the one where the loss falls fastest;
-            ``batch_size`` doubles the batch until memory runs out.
+            ``batch_size`` doubles the images that the device takes at once until memory runs out.
         trainer: without callbacks and loggers.
         task: to train.
         datamodule: to train on.
         folder: where ``lr_finder.png`` goes.
+        lr_scale: the rate that is used is ``optimizer.lr`` times this (``optimizer.scale_lr``).
 
     Returns:
         The setting by the name of its key.
@@ -43,11 +45,11 @@ def find(
         raise ValueError(f"find={what} looks on one device: add trainer.devices=1.")
     if what == "batch_size":
         return _find_batch_size(trainer, task, datamodule)
-    return _find_learning_rate(trainer, task, datamodule, Path(folder))
+    return _find_learning_rate(trainer, task, datamodule, Path(folder), lr_scale)
 
 
 def _find_learning_rate(
-    trainer: pl.Trainer, task: DetectionTask, datamodule: DetectionDataModule, folder: Path
+    trainer: pl.Trainer, task: DetectionTask, datamodule: DetectionDataModule, folder: Path, lr_scale: float
 ) -> dict[str, float]:
     finder = Tuner(trainer).lr_find(
         task,
@@ -63,18 +65,27 @@ def _find_learning_rate(
     figure = finder.plot(suggest=True)
     if figure is not None:
         figure.savefig(folder / "lr_finder.png", dpi=120)
-    print(f"The loss falls fastest at a learning rate of {found:.2g}: optimizer.lr={found:.2g}")
+    asked = found / lr_scale
+    print(f"The loss falls fastest at a learning rate of {found:.2g}: optimizer.lr={asked:.2g}")
     print(f"The curve is {folder / 'lr_finder.png'}.")
-    return {"optimizer.lr": found}
+    return {"optimizer.lr": asked}
 
 
 def _find_batch_size(
     trainer: pl.Trainer, task: DetectionTask, datamodule: DetectionDataModule
 ) -> dict[str, float]:
+    # Memory knows parts of a step only; so many of them make it as large.
+    parts, trainer.accumulate_grad_batches = trainer.accumulate_grad_batches, 1
     found = Tuner(trainer).scale_batch_size(
-        task, datamodule=datamodule, steps_per_trial=3, init_val=2, max_trials=10
+        task,
+        datamodule=datamodule,
+        steps_per_trial=3,
+        init_val=2,
+        max_trials=10,
+        batch_arg_name="batch_size_per_device",
     )
     if found is None:
         raise ValueError("No batch size was found.")
-    print(f"The largest batch that fits: data.batch_size={found}")
-    return {"data.batch_size": float(found)}
+    of_parts = f", in {parts} parts" if parts > 1 else ""
+    print(f"The largest batch that fits on a device: data.batch_size_per_device={found * parts}{of_parts}")
+    return {"data.batch_size_per_device": float(found * parts)}

@@ -3,13 +3,14 @@
 Conventions, everywhere in this package:
 
 * Images leave the loader as uint8 RGB ``(3, H, W)``; the network normalises on the device.
-* Boxes are float32 ``xyxy`` in absolute pixels, 0-based, ``(N, 4)``; ``(0, 4)`` is a normal value.
+* Boxes are float32 ``xyxy`` in absolute pixels with continuous edges, ``(N, 4)``: an object in the first
+  three columns reaches from 0 to 3, the whole image is ``0 0 width height``. ``(0, 4)`` is a normal value.
 * Labels outside the networks are int64 ``0..C-1``. Background exists only inside heads, targets and
   losses, where it is index 0 and foreground class ``k`` is index ``k + 1``.
 * A size is ``(height, width)``.
 """
 
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 from torch import Tensor
 
@@ -26,6 +27,8 @@ class Target(TypedDict):
     image_id: str
     size: tuple[int, int]
     """``(height, width)`` of the original image on disk."""
+    seed: NotRequired[int]
+    """In training, the seed of all that is drawn at random for this image in this epoch."""
 
 
 class Detections(TypedDict):

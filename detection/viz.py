@@ -1,7 +1,7 @@
 """Drawing: boxes on an image, ground truth beside predictions, training curves."""
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from detection.colours import Colour, class_colour, colour_of_letters
+from detection.console import drawn
+from detection.files import read_history
 from detection.types import Detections, Target
 
 _AP_NAMES = {"map_07": "11 points (VOC07)", "map_area": "area (VOC10+)"}
@@ -56,7 +58,8 @@ def plot_bbox(
 
         ax = plt.figure(figsize=(8, 8), layout="constrained").add_subplot()
     pixels = _channels_last(_array(image))
-    ax.imshow(pixels)
+    # Edges of pixels are whole numbers, as in boxes; by default their centres are.
+    ax.imshow(pixels, extent=(0, pixels.shape[1], pixels.shape[0], 0))
     ax.set_axis_off()
     for i, (box, label) in enumerate(zip(boxes, given_labels, strict=True)):
         score = None if given_scores is None else float(given_scores[i])
@@ -92,7 +95,7 @@ def _draw_box(
         ax.text(
             x1,
             y1,
-            text,
+            drawn(text),
             fontsize=7,
             color=colour_of_letters(colour),
             verticalalignment=alignment,
@@ -129,7 +132,7 @@ def plot_predictions(
         left, right = axes[i // columns, 2 * (i % columns) : 2 * (i % columns) + 2]
         plot_bbox(image, target["boxes"], labels=target["labels"], class_names=class_names, ax=left)
         plot_bbox(image, found["boxes"], found["scores"], found["labels"], class_names, threshold, ax=right)
-        left.set_title(f"{target['image_id']}: truth", fontsize=8)
+        left.set_title(f"{drawn(target['image_id'])}: truth", fontsize=8)
         right.set_title(f"predicted, score >= {threshold:g}", fontsize=8)
     figure.savefig(path, dpi=110)
 
@@ -144,10 +147,9 @@ def plot_curves(metrics_csv: Path, path: Path) -> None:
         metrics_csv: what the CSV logger wrote: columns by name, ``step`` among them, empty where not logged.
         path: PNG to write.
     """
-    with metrics_csv.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_history(metrics_csv)
     series = {
-        name: np.array([(int(row["step"]), float(row[name])) for row in rows if row[name]]).reshape(-1, 2)
+        name: np.array(_points(rows, name)).reshape(-1, 2)
         for name in (sorted(rows[0]) if rows else ())
         if name.startswith(("train/loss", "val/loss", "val/map_", "lr"))
     }
@@ -175,6 +177,15 @@ def plot_curves(metrics_csv: Path, path: Path) -> None:
         if ax.lines:
             ax.legend(fontsize=7)
     figure.savefig(path, dpi=110)
+
+
+def _points(rows: Sequence[Mapping[str, str]], name: str) -> list[tuple[int, float]]:
+    """The values of one figure by step; what is no number is left out."""
+    points = []
+    for row in rows:
+        with suppress(KeyError, ValueError):
+            points.append((int(row["step"]), float(row[name])))
+    return points
 
 
 def _running_mean(points: NDArray[np.float64], count: int) -> NDArray[np.float64]:

@@ -2,14 +2,25 @@
 
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+from tests import warm_python
 
 CONF = Path(__file__).parent.parent / "conf"
 
 # A suite in the background (nohup, "&" in a script) ignores Ctrl-C, and so would the processes of its tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One warm Python serves this process and those of pytest-xdist."""
+    if not hasattr(config, "workerinput"):
+        serving = ExitStack()
+        serving.enter_context(warm_python.server())
+        config.add_cleanup(serving.close)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -28,14 +39,14 @@ def write_checkpoint() -> Callable[[Path, str, list[str]], Path]:
     from hydra import compose, initialize_config_dir
     from hydra.utils import instantiate
 
-    from detection.cli import checked_config, inference_config
+    from detection.cli import checked_config, inference_config, model_config
 
     def write(folder: Path, experiment: str, class_names: list[str]) -> Path:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = compose("train", overrides=[f"experiment={experiment}", "run_dir=/nowhere", "name=test"])
         config = checked_config(cfg)
         torch.manual_seed(0)
-        model = {**config["model"], "class_names": class_names}
+        model = model_config(config, class_names, None)
         task = instantiate(model)
         task.describe(model=model, data=inference_config(config["data"]))
         path = folder / f"{experiment}.ckpt"

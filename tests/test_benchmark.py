@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from hydra import compose, initialize_config_dir
 
 from detection.benchmark import benchmark
 from detection.benchmarking.measure import measure
+from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
 
@@ -32,7 +32,7 @@ SMALL = (
 def run(folder: Path, *overrides: str) -> "subprocess.CompletedProcess[str]":
     places = (f"data.root={folder / 'shapes'}", f"hydra.run.dir={folder}")
     return subprocess.run(
-        [sys.executable, "-m", "detection.benchmark", *SMALL, *places, *overrides],
+        [*warm_python(), "-m", "detection.benchmark", *SMALL, *places, *overrides],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -13,12 +13,13 @@ from omegaconf import OmegaConf
 
 from detection.data.shapes import write_shapes
 from detection.inspection.sources import read_source
+from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
 
 
 def check(run: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "detection.check", f"hydra.run.dir={run}", *overrides]
+    command = [*warm_python(), "-m", "detection.check", f"hydra.run.dir={run}", *overrides]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False, env=environment

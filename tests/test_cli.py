@@ -1,18 +1,23 @@
 """The command line as its user meets it: in processes of its own."""
 
+import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 
+from detection.cli import quieten_lightning
 from tests.benchmarks.bench_start import WITHOUT_TORCH
+from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "train.py", *arguments]
+    command = [*warm_python(), "train.py", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -33,6 +38,7 @@ def test_help_names_groups_and_keys() -> None:
         (["data=vok07"], "voc07"),
         (["data.batch_size=abc"], "data.batch_size"),
         (["data=shapes", "+trainer.max_epoch=3"], "did you mean 'max_epochs'"),
+        (["data.global_batch_size=8"], "data.global_batch_size: no such key; it is data.batch_size now"),
         (["data=voc_custom"], "data.root: needs a value"),
     ],
 )
@@ -72,3 +78,23 @@ def test_questions_and_mistakes_are_answered_without_torch(argument: str) -> Non
     assert result.returncode == 0, result.stderr
     answer = result.stdout + result.stderr
     assert "did you mean" in answer if "=" in argument else "experiment=quickstart" in answer
+
+
+def test_on_a_login_node_of_slurm_a_run_is_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    srun = tmp_path / "srun"
+    srun.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+    def told(quieten: bool) -> bool:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            if quieten:
+                quieten_lightning()
+            pl.Trainer(accelerator="cpu", devices=1, logger=False, enable_checkpointing=False)
+        return any("srun" in str(warning.message) for warning in caught)
+
+    assert told(quieten=False)  # Lightning's own
+    assert not told(quieten=True)

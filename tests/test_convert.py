@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,18 +11,21 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from defusedxml.ElementTree import parse
 from PIL import Image
 from pycocotools.coco import COCO
 
 from detection.data.coco import COCODetection
 from detection.data.conversion import convert
+from detection.data.corners import from_voc_corners, whole_voc_corners
 from detection.data.dataset import DetectionDataset
 from detection.data.shapes import SHAPE_CLASSES, write_shapes
 from detection.data.voc import VOCDetection
 from detection.data.writers.coco_writer import COCOWriter
-from detection.data.writers.voc_writer import from_voc_corners, voc_corners, write_voc
+from detection.data.writers.voc_writer import write_voc
 from detection.data.writers.yolo_writer import write_yolo_labels
 from detection.data.yolo import YOLODetection
+from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
 FORMATS: tuple[Literal["voc", "coco", "yolo"], ...] = ("voc", "coco", "yolo")
@@ -31,7 +34,7 @@ COUNTS = {"train": 12, "val": 5}
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", *arguments],
+        [*warm_python(), "-m", *arguments],
         cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
@@ -131,25 +134,81 @@ def test_fractions_are_rounded_in_voc_and_said(tmp_path: Path) -> None:
         "coco", "voc", str(tmp_path), str(tmp_path / "voc"), ["all"],
         coco_images=".", coco_annotations="{split}.json",
     )  # fmt: skip
-    assert notes[1].startswith("2 of 3 boxes moved by up to 1.00 pixels: VOC's corners are whole pixels")
+    assert notes[1] == "1 of 3 boxes moved by up to 0.40 pixels: VOC's corners are whole pixels"
     boxes = VOCDetection(tmp_path / "voc", ["all"], classes=None)[0].target["boxes"]
-    assert boxes.tolist() == [[0, 0, 39, 29], [5, 6, 9, 10], [1, 2, 3, 4]]
+    assert boxes.tolist() == [[0, 0, 40, 30], [5, 6, 9, 10], [1, 2, 3, 4]]
+
+
+def random_corners(rng: np.random.Generator, height: int, width: int) -> list[tuple[int, ...]]:
+    """Of VOC; among them those of the whole image, and of one pixel in each of two corners."""
+    xs, ys = (np.sort(rng.integers(1, side + 1, (40, 2)), axis=1) for side in (width, height))
+    inner = np.stack([xs[:, 0], ys[:, 0], xs[:, 1], ys[:, 1]], axis=1).tolist()
+    return [(1, 1, width, height), (1, 1, 1, 1), (width, height, width, height), *map(tuple, inner)]
+
+
+def corners_in(folder: Path) -> dict[str, list[tuple[int, ...]]]:
+    """What the annotation files say, to the letter."""
+    return {
+        path.stem: [
+            tuple(int(item.findtext(f"bndbox/{tag}", "")) for tag in ("xmin", "ymin", "xmax", "ymax"))
+            for item in parse(path).iter("object")
+        ]
+        for path in (folder / "Annotations").glob("*.xml")
+    }
+
+
+@pytest.mark.parametrize("way", ["coco yolo", "yolo coco", "coco", "yolo", "voc"])
+def test_corners_of_voc_come_back_as_they_were(way: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for part in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (tmp_path / "start" / part).mkdir(parents=True)
+    expected = {}
+    for number in range(12):
+        height, width = (int(side) for side in rng.integers(1 + number, 500, 2))
+        expected[f"i{number}"] = corners = random_corners(rng, height, width)
+        Image.new("L", (width, height)).save(tmp_path / f"start/JPEGImages/i{number}.png")
+        boxes = [(x1 - 1, y1 - 1, x2, y2) for x1, y1, x2, y2 in corners]
+        path = tmp_path / f"start/Annotations/i{number}.xml"
+        write_voc(path, f"i{number}.png", (height, width), boxes, [0] * len(boxes), ["cat"])
+    (tmp_path / "start/ImageSets/Main/train.txt").write_text("\n".join(expected))
+    assert corners_in(tmp_path / "start") == expected
+    steps: list[Any] = ["voc", *way.split(), "voc"]
+    folder = tmp_path / "start"
+    for source, to in pairwise(steps):
+        target = tmp_path / f"{folder.name}-{to}"
+        notes = convert(source, to, str(folder), str(target), ["train"])
+        assert not any("moved" in note for note in notes)
+        folder = target
+    assert corners_in(folder) == expected
+
+
+def test_cocos_boxes_become_the_first_and_the_last_pixel(tmp_path: Path) -> None:
+    Image.new("RGB", (100, 80)).save(tmp_path / "a.png")
+    writer = COCOWriter(["cat"])
+    writer.add("a.png", (80, 100), [(0, 0, 100, 80), (10, 10, 20, 30), (99, 0, 100, 1)], [0, 0, 0])
+    writer.write(tmp_path / "all.json")
+    assert [item["bbox"] for item in writer.annotations] == [[0, 0, 100, 80], [10, 10, 10, 20], [99, 0, 1, 1]]
+    convert(
+        "coco", "voc", str(tmp_path), str(tmp_path / "voc"), ["all"],
+        coco_images=".", coco_annotations="{split}.json",
+    )  # fmt: skip
+    assert corners_in(tmp_path / "voc") == {"a": [(1, 1, 100, 80), (11, 11, 20, 30), (100, 1, 100, 1)]}
 
 
 @pytest.mark.parametrize(
     ("box", "corners"),
     [
-        ((0, 0, 39, 29), (1, 1, 40, 30)),
+        ((0, 0, 39, 29), (1, 1, 39, 29)),
         ((0, 0, 40, 30), (1, 1, 40, 30)),
-        ((10.4, 5.6, 20.4, 9.6), (11, 7, 21, 11)),
-        ((10.1, 5, 10.3, 9), (11, 6, 12, 10)),
-        ((39.2, 29.5, 40, 30), (39, 29, 40, 30)),
+        ((10.4, 5.6, 20.4, 9.6), (11, 7, 20, 10)),
+        ((10.1, 5, 10.3, 9), (11, 6, 11, 9)),
+        ((39.2, 29.7, 40, 30), (40, 30, 40, 30)),
     ],
 )
 def test_voc_corners_stay_in_the_image_and_are_never_empty(
     box: tuple[float, ...], corners: tuple[int, int, int, int]
 ) -> None:
-    assert voc_corners(box, (30, 40)) == corners
+    assert whole_voc_corners(box, (30, 40)) == corners
     x1, y1, x2, y2 = from_voc_corners(corners)
     assert x2 > x1
     assert y2 > y1

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from detection.data.voc import VOCDetection
 from detection.evaluate import evaluate
 from detection.metrics.tables import make_tables
 from detection.metrics.voc_ap import voc_ap
+from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
 COUNTS = (3, 2, 5)
@@ -68,7 +68,7 @@ def configured(run: Path, *overrides: str) -> DictConfig:
 
 def run_command(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "detection.evaluate", "trainer=cpu", *arguments],
+        [*warm_python(), "-m", "detection.evaluate", "trainer=cpu", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -194,10 +194,12 @@ def test_a_split_has_the_words_of_its_data_for_the_classes_of_the_checkpoint() -
     source: Any = _Source(["aeroplane", "tvmonitor"])
     asked: list[list[str] | None] = []
     make = source.make_dataset
-    source.make_dataset = lambda split, classes, transform: (
-        asked.append(classes),
-        make(split, classes, transform),
-    )[1]
+
+    def record(split: str, classes: list[str] | None, transform: object) -> object:
+        asked.append(classes)
+        return make(split, classes, transform)
+
+    source.make_dataset = record
     open_split(source, "val", ["airplane", "dog", "tv"], "a.ckpt")
     assert asked == [None, ["aeroplane", "dog", "tvmonitor"]]  # as they stand in the annotations
     assert source.datasets["val"].classes == ("airplane", "dog", "tv")

@@ -20,6 +20,7 @@ from detection.data.shapes import write_shapes
 from detection.export import export
 from detection.exporting import runners, writers
 from detection.exporting.settings import Settings
+from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
 CLASSES = ["circle", "square", "star"]
@@ -48,7 +49,7 @@ for box, score, label in list(zip(boxes[0] * scale, scores[0], labels[0]))[: cou
 
 def command(*arguments: str, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    words = [sys.executable, "-m", "detection.export", *arguments]
+    words = [*warm_python(), "-m", "detection.export", *arguments]
     return subprocess.run(
         words, check=False, cwd=cwd, env=environment, text=True, capture_output=True, timeout=500
     )

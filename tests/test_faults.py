@@ -19,12 +19,14 @@ from typing import Any
 
 import pytest
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from PIL import Image
 
 from detection.data.shapes import write_shapes
-from detection.faults import describe
+from detection.faults import describe, faults_in_a_sentence
 from tests.data.small_set import annotation
 from tests.data.test_bad_annotations import BOMB, MANY
+from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
 SMALL = (
@@ -43,7 +45,7 @@ SMALL = (
 )
 GENERATED = ("data=shapes", "data.image_size=128", "data.num_train=16", "data.num_val=5", "data.num_test=5")
 WANDB = ("logger=[csv,wandb]", "callbacks.wandb.every_n_epochs=1")
-TWO = ("trainer=ddp_cpu", "data.batch_size=2", "data.num_workers=0")
+TWO = ("trainer=ddp_cpu", "data.batch_size=4", "data.num_workers=0")
 MINUTE = 60
 
 
@@ -62,13 +64,15 @@ Own = tuple[Path, tuple[str, ...]]
 def start(tmp_path: Path, shapes: Path) -> Start:
     """Starts a small training into the folder ``run``, in a process group of its own."""
 
-    def run(*overrides: str, **options: Any) -> "subprocess.Popen[str]":
+    def run(
+        *overrides: str, python: tuple[str, ...] = (sys.executable,), **options: Any
+    ) -> "subprocess.Popen[str]":
         own = "data=voc_custom" in overrides
         data = () if own else (*GENERATED, f"data.root={shapes}")
         words = {word.partition("=")[0]: word for word in (*SMALL, *data, *overrides)}  # the last one counts
         words.setdefault("hydra.run.dir", f"hydra.run.dir={tmp_path / 'run'}")
         return subprocess.Popen(
-            [sys.executable, "train.py", *words.values()],
+            [*python, "train.py", *words.values()],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -121,7 +125,7 @@ def children(pid: int) -> list[int]:
 
 
 def test_a_bad_loss_stops_the_run(start: Start, tmp_path: Path) -> None:
-    errors = fails(start("optimizer.lr=1e20"))
+    errors = fails(start("optimizer.lr=1e20", python=warm_python()))
     assert (
         "The loss is not a finite number at step 1 (counted from 0; epoch 1, learning rate 1e+20)" in errors
     )
@@ -132,7 +136,7 @@ def test_a_bad_loss_stops_the_run(start: Start, tmp_path: Path) -> None:
 def test_an_image_that_breaks_off_stops_the_run(start: Start, own: Own) -> None:
     root, overrides = own
     image = cut(root / "JPEGImages/val_00002.jpg")
-    errors = fails(start(*overrides, "trainer.max_epochs=1"))
+    errors = fails(start(*overrides, "trainer.max_epochs=1", python=warm_python()))
     assert errors.rstrip().endswith(f"{image} cannot be decoded: replace the file or take it off the lists")
 
 
@@ -150,7 +154,7 @@ def test_an_annotation_that_is_wrong_stops_the_run(
 ) -> None:
     root, overrides = own
     (root / "Annotations/train_00003.xml").write_text(content)
-    errors = fails(start(*overrides))
+    errors = fails(start(*overrides, python=warm_python()))
     assert message in errors
     assert "Annotations/train_00003.xml" in errors
     assert "data.on_error=skip" in errors
@@ -209,7 +213,7 @@ def test_a_process_of_whose_images_none_is_left_ends_both(start: Start, own: Own
 def test_more_processes_than_images_to_evaluate_are_refused(start: Start, own: Own) -> None:
     root, overrides = own
     (root / "ImageSets/Main/val.txt").write_text("val_00001\n")
-    errors = fails(start(*overrides, *TWO))
+    errors = fails(start(*overrides, *TWO, python=warm_python()))
     assert "val has 1 images for 2 devices: each needs one or more, so lower trainer.devices" in errors
 
 
@@ -249,6 +253,14 @@ def test_bad_images_are_skipped_and_a_data_set_is_never_written_to(
             "Another process of this run has died",
         ),
         (OSError(28, "No space left on device", "metrics.csv"), "No space left on device: 'metrics.csv'"),
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated. "),
+            "told to end, by SIGTERM",
+        ),
+        (RuntimeError("DataLoader timed out after 300.0 seconds"), "No batch has come for 300.0 seconds"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "lower data.batch_size"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "lower data.batch_size"),
+        (MisconfigurationException("`max_epochs` is wrong"), "`max_epochs` is wrong"),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
         (ValueError("a defect"), None),
     ],
@@ -256,6 +268,33 @@ def test_bad_images_are_skipped_and_a_data_set_is_never_written_to(
 def test_faults_have_sentences_and_defects_have_not(error: Exception, sentence: str | None) -> None:
     found = describe(error)
     assert found is None if sentence is None else sentence in str(found)
+
+
+def test_a_defect_ends_in_a_sentence_and_leaves_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        pytest.raises(SystemExit, match=r"KeyError: 'BETAS'. .*traceback\.txt"),
+        faults_in_a_sentence(tmp_path),
+    ):
+        os.environ["BETAS"]
+    assert "test_a_defect_ends" in (tmp_path / "traceback.txt").read_text(encoding="utf-8")
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(KeyError), faults_in_a_sentence(tmp_path):
+        os.environ["BETAS"]
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.RMSprop, torch.optim.AdamW])
+def test_the_state_of_another_optimizer_is_said_to_be_one(tmp_path: Path, kind: Any) -> None:
+    weight = torch.nn.Parameter(torch.ones(2))
+    other = torch.optim.Adagrad([weight], lr=0.1)
+    weight.grad = torch.ones(2)
+    other.step()
+    optimizer = kind([weight], lr=0.1)
+    message = r"The checkpoint does not fit what is configured \(KeyError.*init_from"
+    optimizer.load_state_dict(other.state_dict())
+    with pytest.raises(SystemExit, match=message), faults_in_a_sentence(tmp_path):
+        optimizer.step()
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from detection.cli import checked_config, inference_config, model_config
 from detection.data.shapes import write_shapes
 from detection.init_from import frozen_noise, make_task
 from detection.tasks.base import DetectionTask
+from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
@@ -140,7 +140,7 @@ def test_mistakes_end_in_a_sentence() -> None:
 
 def run_train(*overrides: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "train.py", "trainer=cpu", "data.num_workers=0", *overrides]
+    command = [*warm_python(), "train.py", "trainer=cpu", "data.num_workers=0", *overrides]
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=1800, check=False, env=environment
     )

@@ -61,7 +61,7 @@ def test_a_sample_is_as_the_devkit_has_it(voc_root: Path) -> None:
     image, target = VOCDetection(voc_root, [(2007, "trainval")])[0]
     assert image.shape == (3, 375, 500)
     assert target["boxes"].shape == (5, 4)
-    assert target["boxes"][0].tolist() == [0, 19, 89, 199]  # counted from 0
+    assert target["boxes"][0].tolist() == [0, 19, 90, 200]  # the edges of columns 1 to 90, rows 20 to 200
     assert target["labels"].tolist() == [8] * 5
     assert target["difficult"].tolist() == [False, True, False, True, False]
 
@@ -71,7 +71,7 @@ def test_transformed_samples_are_512_by_512(voc_root: Path) -> None:
         dataset = VOCDetection(voc_root, [(2007, "trainval")], transform=transform)
         assert dataset[0].image.shape == (3, 512, 512)
     resized = dataset[0].target["boxes"]
-    expected = torch.tensor([0, 19, 89, 199]) * torch.tensor([512 / 500, 512 / 375] * 2)
+    expected = torch.tensor([0, 19, 90, 200]) * torch.tensor([512 / 500, 512 / 375] * 2)
     torch.testing.assert_close(resized[0], expected)
 
 

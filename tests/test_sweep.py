@@ -15,6 +15,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
+from tests.warm_python import warm_python
+
 ROOT = Path(__file__).parent.parent
 TRAIN = (sys.executable, str(ROOT / "train.py"))
 SMALL = (
@@ -82,7 +84,8 @@ def steps(run: Path) -> int:
 
 def test_jobs_of_two_processes_and_of_one_and_some_that_fail(data_root: Path, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
-    process = start(data_root, "-m", "trainer.devices=2,1", "seed=1,abc", f"hydra.sweep.dir={sweep}")
+    jobs = ("-m", "trainer.devices=2,1", "seed=1,abc", f"hydra.sweep.dir={sweep}")
+    process = start(data_root, *jobs, program=(*warm_python(), str(ROOT / "train.py")))
     printed = finish(process)
     assert sorted(path.name for path in sweep.iterdir() if path.is_dir()) == ["0", "1", "2", "3"]
     for number, devices in (("0", 2), ("2", 1)):
@@ -104,7 +107,7 @@ def test_jobs_of_two_processes_and_of_one_and_some_that_fail(data_root: Path, tm
 
 
 def test_torchrun_gives_all_processes_one_folder(data_root: Path, tmp_path: Path) -> None:
-    torchrun = (sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", str(ROOT / "train.py"))
+    torchrun = (*warm_python(), "-m", "torch.distributed.run", "--nproc_per_node=2", str(ROOT / "train.py"))
     process = start(data_root, "trainer.devices=2", program=torchrun, cwd=tmp_path)
     printed = finish(process)
     assert process.returncode == 0, printed[-3000:]
@@ -115,7 +118,8 @@ def test_torchrun_gives_all_processes_one_folder(data_root: Path, tmp_path: Path
 
 def test_torchrun_with_other_devices_is_refused(data_root: Path, tmp_path: Path) -> None:
     environment = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2"}
-    process = start(data_root, f"hydra.run.dir={tmp_path}", environment=environment)
+    program = (*warm_python(), str(ROOT / "train.py"))
+    process = start(data_root, f"hydra.run.dir={tmp_path}", program=program, environment=environment)
     printed = finish(process)
     assert process.returncode == 1
     assert (

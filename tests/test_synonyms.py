@@ -47,7 +47,7 @@ def test_what_a_user_gives_wins_over_the_table() -> None:
 
 
 def test_predict_takes_either_word() -> None:
-    assert find_labels(["sofa", "TV"], COCO_CLASSES) == {57, 62}
+    assert find_labels(["sofa", "TV"], COCO_CLASSES) == frozenset({57, 62})
 
 
 def test_names_are_said_in_the_words_of_the_data() -> None:

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from detection.tuning import find
+from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
 
@@ -35,7 +35,7 @@ def command(tmp_path: Path, *overrides: str) -> "subprocess.CompletedProcess[str
         "data.num_workers=0",
     )
     return subprocess.run(
-        [sys.executable, "train.py", *small, *quick, *places, *overrides],
+        [*warm_python(), "train.py", *small, *quick, *places, *overrides],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -46,10 +46,13 @@ def command(tmp_path: Path, *overrides: str) -> "subprocess.CompletedProcess[str
 
 
 def test_a_learning_rate_is_found_and_drawn(tmp_path: Path) -> None:
-    result = command(tmp_path, "find=lr")
+    batch = ("optimizer.scale_lr=true", "data.batch_size=8", "optimizer.base_batch_size=32")
+    result = command(tmp_path, "find=lr", *batch)
     assert result.returncode == 0, result.stderr[-2000:]
     line = next(line for line in result.stdout.splitlines() if "optimizer.lr=" in line)
-    assert 1e-6 < float(line.rpartition("=")[2]) < 0.5
+    used, asked = line.removeprefix("The loss falls fastest at a learning rate of ").split(": optimizer.lr=")
+    assert 1e-6 < float(used) < 0.5
+    assert float(asked) == pytest.approx(4 * float(used), rel=0.1), "the rate for 32 images, used with 8"
     picture = cv2.imread(str(tmp_path / "run/lr_finder.png"))
     assert picture is not None
     assert picture.std() > 5
@@ -81,10 +84,10 @@ class SmallMemory(pl.LightningModule):
 
 
 class Numbers(pl.LightningDataModule):
-    batch_size = 1
+    batch_size_per_device = 1
 
     def train_dataloader(self) -> Any:
-        return torch.utils.data.DataLoader(torch.zeros(64, 1), batch_size=self.batch_size)  # type: ignore[arg-type]
+        return torch.utils.data.DataLoader(torch.zeros(64, 1), batch_size=self.batch_size_per_device)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -103,8 +106,17 @@ def test_the_largest_batch_that_fits_is_found(
     trainer: pl.Trainer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = find("batch_size", trainer, SmallMemory(), Numbers(), str(tmp_path))  # type: ignore[arg-type]
-    assert found == {"data.batch_size": 8}
-    assert "data.batch_size=8" in capsys.readouterr().out
+    assert found == {"data.batch_size_per_device": 8}
+    assert "fits on a device: data.batch_size_per_device=8\n" in capsys.readouterr().out
+
+
+def test_what_fits_is_a_part_of_a_step(
+    trainer: pl.Trainer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer.accumulate_grad_batches = 3
+    found = find("batch_size", trainer, SmallMemory(), Numbers(), str(tmp_path))  # type: ignore[arg-type]
+    assert found == {"data.batch_size_per_device": 24}
+    assert "data.batch_size_per_device=24, in 3 parts\n" in capsys.readouterr().out
 
 
 def test_several_devices_are_refused(tmp_path: Path) -> None:

@@ -108,6 +108,12 @@ def test_both_layouts_of_the_image_and_tensors() -> None:
         assert (np.asarray(array) == image).all()
 
 
+def test_edges_of_pixels_are_whole_numbers_as_in_boxes() -> None:
+    shown = plot_bbox(grey(), BOXES).images[0]
+    height, width = np.asarray(shown.get_array()).shape[:2]
+    assert tuple(shown.get_extent()) == (0, width, height, 0)
+
+
 def test_tensors_as_a_network_returns_them() -> None:
     boxes = torch.tensor(BOXES, dtype=torch.float32, requires_grad=True)
     assert drawn(plot_bbox(torch.from_numpy(grey()), boxes * 1, torch.ones(3))) == [

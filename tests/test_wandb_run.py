@@ -5,7 +5,6 @@ import math
 import os
 import struct
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from wandb.proto import wandb_internal_pb2
 
 from detection.callbacks.wandb import WandbRun, closing_wandb
 from detection.data.shapes import SHAPE_CLASSES
+from tests.warm_python import warm_python
 
 Record: Any = vars(wandb_internal_pb2)["Record"]  # made by protobuf at run time
 ROOT = Path(__file__).parent.parent
@@ -111,7 +111,7 @@ def clean_environment(home: Path) -> dict[str, str]:
 
 
 def train(tmp: Path, *arguments: str) -> str:
-    command = [sys.executable, "train.py", *arguments, *SMALL, f"data.root={tmp}/data"]
+    command = [*warm_python(), "train.py", *arguments, *SMALL, f"data.root={tmp}/data"]
     result = subprocess.run(
         command, cwd=ROOT, env=clean_environment(tmp / "home"), stdin=subprocess.DEVNULL,
         capture_output=True, text=True, timeout=550, check=False,

@@ -1,6 +1,6 @@
 """Times and memory of one part of a run at a time."""
 
-import resource
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -86,6 +86,10 @@ def device_memory(device: torch.device) -> float | None:
 
 def host_memory() -> float:
     """Most resident memory of this process so far, in MiB."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return math.nan
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 

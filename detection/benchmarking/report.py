@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 import torchvision
-from rich.console import Console
 from rich.table import Table
 
 from detection.benchmarking.measure import Measurement
+from detection.console import plain_console
 
 
 def surroundings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,14 +44,14 @@ def print_table(rows: Sequence[Measurement], about: Mapping[str, Any]) -> None:
         cells = [row.name, f"{row.images_per_second:.1f}", f"{row.milliseconds:.1f}", str(row.batch_size)]
         memory = [f"{row.host_memory:.0f}"] + [f"{row.device_memory or 0:.0f}"] * on_gpu
         table.add_row(*cells, *memory)
-    console = Console()
+    console = plain_console()
     console.print(table)
     workers = about["num_workers"]
     if workers == 0:
-        console.print("data.num_workers=0: each step waits for its batch to be loaded.", highlight=False)
+        console.print("data.num_workers=0: each step waits for its batch to be loaded.")
     elif rows[0].images_per_second < rows[1].images_per_second:
         hint = f"Loading is slower than the training step: try more than data.num_workers={workers}."
-        console.print(hint, highlight=False)
+        console.print(hint)
 
 
 def _on_gpu(config: Mapping[str, Any]) -> bool:

@@ -1,13 +1,15 @@
 """A CSV logger for runs that go on."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+
+from detection.files import read_history, written_whole
 
 
 class CSVHistory(CSVLogger):
@@ -39,25 +41,31 @@ class _Writer(ExperimentWriter):
         self.path = Path(self.metrics_file_path)
         self.goes_on = self.path.exists()
         if self.goes_on:
-            with self.path.open(newline="") as file:
-                self.metrics_keys = list(csv.DictReader(file).fieldnames or [])
+            rows = read_history(self.path)
+            self.metrics_keys = [str(key) for key in rows[0] if key] if rows else []
 
     def _check_log_dir_exists(self) -> None:
         """Nothing to check or to delete: the folder is the run's own."""
 
     def log_metrics(self, metrics_dict: Mapping[str, Any], step: int | None = None) -> None:
         if self.goes_on and step is not None:
-            self._forget_from(step)
+            self._write([row for row in read_history(self.path) if int(row["step"]) < step])
             self.goes_on = False
         super().log_metrics(dict(metrics_dict), step)
 
-    def _forget_from(self, step: int) -> None:
-        with self.path.open(newline="") as file:
-            # A killed run may have left half a row.
-            rows = [row for row in csv.DictReader(file) if (row.get("step") or "").isdigit()]
-        temporary = self.path.with_suffix(".csv.tmp")
-        with temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=self.metrics_keys, extrasaction="ignore")
+    def save(self) -> None:
+        if not self.metrics:
+            return
+        new_keys = self._record_new_keys()
+        rows, self.metrics = self.metrics, []
+        if new_keys or not self.path.exists():
+            self._write([*read_history(self.path), *rows])
+            return
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self.metrics_keys).writerows(rows)
+
+    def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        with written_whole(self.path) as written, written.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self.metrics_keys, extrasaction="ignore")
             writer.writeheader()
-            writer.writerows(row for row in rows if int(row["step"]) < step)
-        temporary.replace(self.path)
+            writer.writerows(rows)

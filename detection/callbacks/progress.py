@@ -1,5 +1,6 @@
 """Progress for people: a live bar on a terminal, plain lines in a log file."""
 
+import math
 import sys
 import time
 from typing import Any
@@ -54,14 +55,16 @@ class PlainProgress(ProgressBar):
             return
         self._printed = now
         done = trainer.global_step - self._steps_before
-        left = (
-            (trainer.estimated_stepping_batches - trainer.global_step) * (now - self._started) / max(done, 1)
-        )
+        # The schedule knows which share is done where earlier steps had another batch.
+        schedule = trainer.lr_scheduler_configs[0].scheduler if trainer.lr_scheduler_configs else None
+        place = schedule.last_epoch if schedule else trainer.global_step
+        left = (trainer.estimated_stepping_batches - place) * (now - self._started) / max(done, 1)
         losses = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("train/loss")}
         shown = "  ".join(f"{k.removeprefix('train/')} {v:.3f}" for k, v in losses.items())
+        parts = trainer.accumulate_grad_batches  # of a step
         self._line(
-            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  step {batch_idx + 1}/"
-            f"{self.total_train_batches}  {shown}  about {_duration(left)} left",
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  step {batch_idx // parts + 1}/"
+            f"{math.ceil(self.total_train_batches / parts)}  {shown}  about {_duration(left)} left",
         )
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -53,5 +53,6 @@ class Pruning(pl.Callback):
         if not trial.should_prune():
             return False
         epochs = trainer.current_epoch + 1
-        (self.folder / "pruned.txt").write_text(f"Stopped after epoch {epochs}: {self.monitor} {value:.4f}\n")
+        told = f"Stopped after epoch {epochs}: {self.monitor} {value:.4f}\n"
+        (self.folder / "pruned.txt").write_text(told, encoding="utf-8")
         return True

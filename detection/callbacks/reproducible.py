@@ -8,8 +8,9 @@ import torch
 class SeedEpochs(pl.Callback):
     """Seeds torch at the start of every epoch, from the run's seed, the epoch and the process.
 
-    The samples of Faster R-CNN's two losses are drawn on the device, from torch's own generator. With this, a
-    run that was resumed draws what the uninterrupted run would have drawn.
+    What training draws for an image comes from that image's own seed. Whatever else draws from torch's
+    generator (dropout, say, in a network of one's own) is seeded here, so that a run that was resumed draws
+    what the uninterrupted run would have drawn.
 
     Args:
         seed: of the run.

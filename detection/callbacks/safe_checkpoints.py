@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
+from detection.archive import seal
+from detection.files import written_whole
+
 
 class SafeCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside its place, and puts it there only when every byte is on the disk.
@@ -31,16 +34,14 @@ class SafeCheckpointIO(TorchCheckpointIO):
         """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        written = path.with_name(f".{path.name}.new")  # one that a killed run left is overwritten
         content = io.BytesIO()
         torch.save(checkpoint, content)
+        seal(content)
         try:
-            with written.open("wb") as file:
+            with written_whole(path) as written, written.open("wb") as file:
                 file.write(content.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(written, path)
         except OSError as error:
-            written.unlink(missing_ok=True)
             kept = "the one before is kept" if path.exists() else "there was none before"
             raise OSError(f"The checkpoint {path} cannot be written ({error.strerror}): {kept}") from error

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_only
-from rich.console import Console
 from rich.table import Table
 
+from detection.console import plain_console
+from detection.data.datamodule import DetectionDataModule
+from detection.files import write_text
 from detection.tasks.base import DetectionTask
 from detection.viz import plot_curves
 
@@ -21,14 +23,27 @@ def final_figures(trainer: pl.Trainer) -> dict[str, float]:
     figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
     checkpoint = trainer.checkpoint_callback
     if isinstance(checkpoint, ModelCheckpoint) and checkpoint.best_model_score is not None:
-        figures[str(checkpoint.monitor)] = float(checkpoint.best_model_score)
+        # Lightning calls the best of undefined figures infinite.
+        best = float(checkpoint.best_model_score)
+        figures[str(checkpoint.monitor)] = best if math.isfinite(best) else math.nan
     return figures
 
 
 def best_checkpoint(trainer: pl.Trainer) -> str | None:
-    """The path of the best checkpoint; None where ``trainer.max_steps`` ended the run before a validation."""
-    checkpoint = trainer.checkpoint_callback
-    return (checkpoint.best_model_path or None) if isinstance(checkpoint, ModelCheckpoint) else None
+    """The path of the best checkpoint; of the last one where no figure tells which is the best.
+
+    None where ``trainer.max_steps`` ended the run before a validation.
+    """
+    kept = [found for found in trainer.checkpoint_callbacks if isinstance(found, ModelCheckpoint)]
+    if kept and kept[0].best_model_score is not None and not math.isfinite(kept[0].best_model_score):
+        kept = [found for found in kept if found.monitor is None] or kept
+    return (kept[0].best_model_path or None) if kept else None
+
+
+def tested_on(trainer: pl.Trainer) -> str:
+    """What was tested: ``test, 500 images``; nothing where the loader alone was given."""
+    datamodule: object = getattr(trainer, "datamodule", None)
+    return datamodule.describe_split("test") if isinstance(datamodule, DetectionDataModule) else ""
 
 
 class RunSummary(pl.Callback):
@@ -54,17 +69,25 @@ class RunSummary(pl.Callback):
         assert isinstance(pl_module, DetectionTask)
         figures = final_figures(trainer)
         # JSON has no nan, which is the AP of a class without objects.
-        defined = {name: None if math.isnan(value) else value for name, value in figures.items()}
-        (self.folder / "metrics.json").write_text(json.dumps(defined, indent=2) + "\n")
-        table = Table(title="average precision at IoU 0.5", show_footer=True)
+        defined: dict[str, float | str | None] = {
+            name: value if math.isfinite(value) else None for name, value in figures.items()
+        }
+        tested = tested_on(trainer)
+        if tested:
+            defined["tested_on"] = tested
+        write_text(self.folder / "metrics.json", json.dumps(defined, indent=2) + "\n")
+        title = "average precision at IoU 0.5" + (f"\n{tested}" if tested else "")
+        table = Table(title=title, show_footer=True)
         table.add_column("class", footer="mean, 11 points (VOC07)\nmean, area (VOC10+)")
         means = f"{figures['test/map_07']:.4f}\n{figures['test/map_area']:.4f}"
         table.add_column("AP", justify="right", footer=means)
         for name in pl_module.class_names:
             table.add_row(name, f"{figures[f'test/ap/{name}']:.4f}")
-        console = Console()
+        console = plain_console()
         console.print(table)
-        console.print(f"Kept in {self.folder}:", highlight=False, soft_wrap=True)
+        if tested:
+            console.print(f"Tested on {tested}.", soft_wrap=True)
+        console.print(f"Kept in {self.folder}:", soft_wrap=True)
         for path in sorted([*self.folder.glob("*.*"), *self.folder.glob("checkpoints/*.ckpt")]):
             if path.suffix in _SHOWN:
-                console.print(f"  {path.relative_to(self.folder)}", highlight=False)
+                console.print(f"  {path.relative_to(self.folder)}", soft_wrap=True)

@@ -12,6 +12,8 @@ from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from detection.files import write_text
+
 INIT_SECONDS = 30  # to reach the server, before the run is recorded offline
 FINISH_SECONDS = 120  # to upload what is left when the run ends; the rest can be uploaded later
 MAX_NAME = 128  # characters; the server refuses longer ones
@@ -231,10 +233,8 @@ def stored_run_id(run_dir: Path) -> str:
     path = run_dir / "wandb" / "run_id"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        written = path.with_suffix(".new")
-        written.write_text(os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4))
-        os.replace(written, path)  # never a half-written id
-    return path.read_text().strip()
+        write_text(path, os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4))  # never a half-written id
+    return path.read_text(encoding="utf-8").strip()
 
 
 def _sync(run: Any) -> str:

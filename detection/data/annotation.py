@@ -1,4 +1,4 @@
-"""One VOC annotation file: XML in, checked 0-based boxes out."""
+"""One VOC annotation file: XML in, checked boxes out."""
 
 import math
 from pathlib import Path
@@ -8,9 +8,9 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import parse
 
+from detection.data.corners import CORNERS, are_fractions, from_voc_corners, to_voc_corners
 from detection.data.records import AnnotationError, ObjectRecord, cut_at_borders
-
-CORNERS = ("xmin", "ymin", "xmax", "ymax")
+from detection.file_reading import MAX_TEXT, open_file
 
 
 class Annotation(NamedTuple):
@@ -26,8 +26,8 @@ class Annotation(NamedTuple):
 def parse_annotation(path: Path | str) -> Annotation:
     """Reads one VOC annotation file.
 
-    VOC counts pixels from 1, so 1 is subtracted from each of the four coordinates, here and nowhere else.
-    Boxes may still stick out of the image: see `clip_to_image`.
+    The boxes have continuous edges (`from_voc_corners`). They may still stick out of the image: see
+    `clip_to_image`.
 
     Args:
         path: an XML file in the VOC format. A missing ``<difficult>`` means 0.
@@ -38,7 +38,8 @@ def parse_annotation(path: Path | str) -> Annotation:
     """
     path = Path(path)
     try:
-        root: Element = parse(path).getroot()
+        with open_file(path, MAX_TEXT) as file:
+            root: Element = parse(file).getroot()
     except DefusedXmlException as error:  # a ValueError, which the next clause would take
         raise AnnotationError(
             f"{path} declares XML entities, which VOC annotations never do and which can exhaust the memory: "
@@ -106,14 +107,18 @@ def _parse_object(element: Element, who: str) -> ObjectRecord:
     if bndbox is None:
         raise AnnotationError(f"{who} has no <bndbox>: add its box or remove the object")
     written = tuple(_coordinate(bndbox, corner, who) for corner in CORNERS)
-    xmin, ymin, xmax, ymax = written
-    if xmax <= xmin or ymax <= ymin:
+    if are_fractions(written):
         raise AnnotationError(
-            f"{who} has the empty or inverted box ({_format(written)}); xmin < xmax and ymin < ymax must "
+            f"{who} has the box ({_format(written)}), in fractions of the image's sides: VOC's corners are "
+            "pixels, counted from 1; multiply them by the image's width and height"
+        )
+    box = x1, y1, x2, y2 = from_voc_corners(written)
+    if x2 <= x1 or y2 <= y1:
+        raise AnnotationError(
+            f"{who} has the empty or inverted box ({_format(written)}); xmin <= xmax and ymin <= ymax must "
             "hold: swap or correct the corners, or remove the object"
         )
-    difficult = _text(element, "difficult") == "1"
-    return ObjectRecord(name, (xmin - 1, ymin - 1, xmax - 1, ymax - 1), difficult)
+    return ObjectRecord(name, box, _text(element, "difficult") == "1")
 
 
 def _coordinate(bndbox: Element, corner: str, who: str) -> float:
@@ -142,7 +147,7 @@ def _text(element: Element, tag: str) -> str:
 
 
 def _as_written(box: tuple[float, ...]) -> str:
-    return f"({_format(tuple(value + 1 for value in box))})"
+    return f"({_format(to_voc_corners(box))})"
 
 
 def _format(values: tuple[Any, ...]) -> str:

@@ -197,7 +197,7 @@ def _free_bytes(place: Path, kind: Literal["ram", "disk"]) -> int:
 
 def _available_memory() -> int:
     """Bytes that programs can still have, according to Linux; what the disk's cache holds counts as free."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
 
 

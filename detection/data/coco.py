@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.progress import track
 
 from detection.data.classes import OtherClasses
@@ -18,9 +19,9 @@ from detection.data.records import (
     ObjectRecord,
     OnError,
     cut_at_borders,
-    read_text,
     settle,
 )
+from detection.file_reading import MAX_JSON, read_text
 
 # Two images of COCO's own training set have one box without height each (bbox [x, y, w, 0]); there is nothing
 # a user could correct, so these are passed over. Any other empty box is an error.
@@ -112,7 +113,7 @@ def read_coco(
     wrong: set[int | str | None] = set()
     problems = []
     written = document["annotations"]
-    for annotation in track(written, f"Reading {path.name}", disable=len(written) < _FEW):
+    for annotation in track(written, f"Reading {escape(path.name)}", disable=len(written) < _FEW):
         image_id = _id(annotation, "image_id")
         if image_id in gone:
             continue
@@ -142,14 +143,14 @@ def read_coco(
 
 
 def _load(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    if not path.exists():
         there = ", ".join(sorted(file.name for file in path.parent.glob("*.json"))[:10]) or "none"
         raise FileNotFoundError(
             f"{path} does not exist; JSON files in that folder: {there}. Correct data.root or the path of "
             "the annotation file (data.train_annotations, data.val_annotations)"
         )
     try:
-        document = json.loads(read_text(path))
+        document = json.loads(read_text(path, MAX_JSON))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not well-formed JSON ({error}): export it again or repair it") from error
     missing = [key for key in _LISTS if not _is_list_of_dicts(document, key)]

@@ -8,6 +8,7 @@ from typing import Literal
 
 from detection.data.classes import OtherClasses, found_classes, refuse_misspelt, say_left_out, select_classes
 from detection.data.coco import read_coco
+from detection.data.corners import from_voc_corners, whole_voc_corners
 from detection.data.records import Box, read_orientation
 from detection.data.voc import read_voc
 from detection.data.writers.sets import (
@@ -18,7 +19,6 @@ from detection.data.writers.sets import (
     write_voc_set,
     write_yolo_set,
 )
-from detection.data.writers.voc_writer import from_voc_corners, voc_corners
 from detection.data.yolo import read_yolo
 
 Format = Literal["voc", "coco", "yolo"]
@@ -155,12 +155,12 @@ def _losses(source: Format, to: Format, sets: Sets) -> list[str]:
         if moved:
             notes.append(
                 f"{len(moved)} of {len(moves)} boxes moved by up to {max(moved):.2f} pixels: VOC's corners "
-                "are whole pixels, counted from 1 to the image's width and height"
+                "are whole pixels"
             )
     return notes
 
 
 def _move(box: Box, size: tuple[int, int]) -> float:
     """Distance, in pixels, by which rounding to VOC's corners moves a box."""
-    rounded = from_voc_corners(voc_corners(box, size))
+    rounded = from_voc_corners(whole_voc_corners(box, size))
     return max(abs(a - b) for a, b in zip(box, rounded, strict=True))

@@ -16,9 +16,11 @@ from detection.data.cache import Cache, open_cache
 from detection.data.collate import CollateList, CollatePadded
 from detection.data.dataset import DetectionDataset
 from detection.data.grouping import GroupedBatchSampler, aspect_group
+from detection.data.nothing import nothing_to_find, refuse_nothing_to_learn
 from detection.data.records import OnError
 from detection.data.sampling import EvalSampler, SeededDataset, TrainSampler
 from detection.data.skipping import CollateUsable, LeftOut, Replaced, UsableLoader
+from detection.data.step_size import divide_step, step_line
 from detection.data.transforms import DetectionTransform
 from detection.types import AnchorTargets
 
@@ -35,10 +37,12 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         eval_transform: makes the evaluation transform from ``size``.
         collate: ``padded`` stacks equal sizes (SSD); ``list`` keeps sizes apart and makes training batches of
             images of like shape (Faster R-CNN).
-        batch_size: images per device and training step.
-        global_batch_size: images per training step over all devices, instead of ``batch_size``.
-        eval_batch_size: images per device and evaluation step; ``batch_size`` when None.
+        batch_size: images of one optimizer step over all devices and nodes.
+        batch_size_per_device: images of one optimizer step on each device, instead of ``batch_size``. Either
+            is cut into ``trainer.accumulate_grad_batches`` parts, which changes memory, not the step.
+        eval_batch_size: images that a device evaluates at once; as many as in training when None.
         num_workers: loader processes per device.
+        timeout: seconds without a batch from them after which the run ends; 0 waits for ever.
         targets_in_workers: assign training targets in the loader's workers instead of on the device.
         overfit_images: train, validate and test on so many first images of the training split, without
             augmentation; None for the real splits.
@@ -55,10 +59,11 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
     train_transform: MakeTransform
     eval_transform: MakeTransform
     collate: Literal["padded", "list"] = "padded"
-    batch_size: int = 32
-    global_batch_size: int | None = None
+    batch_size: int | None = 32
+    batch_size_per_device: int | None = None
     eval_batch_size: int | None = None
     num_workers: int = 4
+    timeout: float = 300
     targets_in_workers: bool = False
     overfit_images: int | None = None
     on_error: OnError = "raise"
@@ -68,10 +73,9 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
 
     def __post_init__(self) -> None:
         super().__init__()
-        if self.batch_size < 1:
-            raise ValueError(
-                f"data.batch_size={self.batch_size}: it counts images per device, so it must be 1 or more."
-            )
+        self.images_per_step = divide_step(self.batch_size, self.batch_size_per_device, 1, 1).images
+        """Images of one optimizer step over all devices, known once it is divided (:meth:`divide_among`)."""
+        self._divided: tuple[int, int] | None = None  # devices and parts
         self.class_names: list[str] = []
         """Known after :meth:`setup`."""
         self.datasets: dict[str, DetectionDataset] = {}
@@ -94,10 +98,12 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
             return
         eval_transform = self.eval_transform(self.size)
         train = self.make_dataset("train", None, self.train_transform(self.size))
+        refuse_nothing_to_learn(train)
         train.check_training_classes()
         self.class_names = list(train.classes)
         if self.overfit_images is not None:
             few = self.make_dataset("train", self.class_names, eval_transform).first(self.overfit_images)
+            refuse_nothing_to_learn(few)
             self.datasets = {"train": few, "val": few, "test": few}
             self._keep_decoded()
             return
@@ -109,7 +115,23 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         for split, dataset in self.datasets.items():
             for note in dataset.notes:
                 rank_zero_info(f"{split}: {note}")
+        for line in nothing_to_find(self.datasets):
+            rank_zero_info(line)
         self._keep_decoded()
+
+    @property
+    def test_is_val(self) -> bool:
+        """Whether the test is made on the validation images, since there are no others."""
+        return False
+
+    def describe_split(self, split: str) -> str:
+        """What a split really is and how many images it has: ``test = val, 80 images; no test list``."""
+        count = f"{len(self.datasets[split])} images"
+        if self.overfit_images is not None and split != "train":
+            return f"{split} = train, {count}; data.overfit_images={self.overfit_images}"
+        if split == "test" and self.test_is_val:
+            return f"test = val, {count}; no test list"
+        return f"{split}, {count}"
 
     def _keep_decoded(self) -> None:
         if self.cache == "none":
@@ -119,32 +141,39 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         for dataset in self.datasets.values():
             dataset.decode = cache
 
-    def divide_among(self, devices: int) -> None:
-        """Divide ``global_batch_size``, where it is given, and the images among the devices.
+    def divide_among(self, devices: int, parts: int = 1) -> str:
+        """Divide a training step among the devices, and what each of them takes into parts.
+
+        Args:
+            devices: processes, over all nodes.
+            parts: ``trainer.accumulate_grad_batches``.
+
+        Returns:
+            A line that says what a step is made of.
 
         Raises:
-            ValueError: if the batch does not divide, or a device would have no image to evaluate.
+            ValueError: if the step does not divide, or a device would have no image.
         """
-        for split in ("val", "test"):
+        for split in ("train", "val", "test"):
             if len(self.datasets[split]) < devices:
                 raise ValueError(
                     f"{split} has {len(self.datasets[split])} images for {devices} devices: each needs one "
                     "or more, so lower trainer.devices or enlarge the split."
                 )
-        if self.global_batch_size is None:
-            return
-        self.batch_size, rest = divmod(self.global_batch_size, devices)
-        if rest or self.batch_size < 1:
-            raise ValueError(
-                f"data.global_batch_size={self.global_batch_size} does not divide among {devices} devices: "
-                "take a multiple."
-            )
+        step = divide_step(self.batch_size, self.batch_size_per_device, devices, parts)
+        self._divided = devices, parts
+        self.images_per_step = min(step.images, len(self.datasets["train"]))
+        return step_line(step, self.images_per_step)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Shuffled, augmented batches; the last, smaller one is dropped.
+        """Shuffled, augmented batches: each is this process's part of an optimizer step.
+
+        What does not fill a step is left out, other images in each epoch: batch statistics of a tiny last
+        batch are noise. A set smaller than a step is kept whole.
 
         Raises:
-            ValueError: if the workers should assign targets, but nobody said how.
+            ValueError: if the step does not divide among devices and parts, or the workers should assign
+                targets, but nobody said how.
         """
         if self.targets_in_workers and self.assign is None:
             raise ValueError(
@@ -155,20 +184,23 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         images = self.datasets["train"]
         dataset = SeededDataset(Replaced(images) if self.on_error == "skip" else images)
         rank, world_size = self._place()
-        if self.collate == "list":
-            groups = [aspect_group(size) for size in self.datasets["train"].sizes]
-            sampler = self._train_sampler(rank=0, world_size=1)
-            batches = GroupedBatchSampler(sampler, groups, self.batch_size, rank, world_size)
-            return self._loader(dataset, batch_sampler=batches, collate_fn=CollateList(assign))
-        sampler = self._train_sampler(rank, world_size)
+        self.divide_among(world_size, self._parts())
+        sampler = TrainSampler(len(images), self.seed)
+        sampler.set_epoch(self._first_epoch)
+        padded = self.collate == "padded"
+        groups = None if padded else [aspect_group(size) for size in images.sizes]
+        step = (self.images_per_step, rank, world_size, self._parts())
+        collate = CollatePadded(assign) if padded else CollateList(assign)
         return self._loader(
-            dataset,
-            sampler=sampler,
-            batch_size=self.batch_size,
-            # Batch statistics of a tiny last batch are noise; but a set smaller than a batch is kept whole.
-            drop_last=len(sampler) >= self.batch_size,
-            collate_fn=CollatePadded(assign),
+            dataset, batch_sampler=GroupedBatchSampler(sampler, groups, *step), collate_fn=collate
         )
+
+    @property
+    def images_at_once(self) -> int:
+        """What a device holds in training, roughly: evaluation does not mind if nothing divides."""
+        devices, parts = self._divided or (self._place()[1], self._parts())
+        each = self.batch_size_per_device or (self.batch_size or 1) // devices
+        return max(1, each // parts)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Every validation image once, over all processes."""
@@ -186,7 +218,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         return self._loader(
             LeftOut(dataset) if skip else dataset,
             sampler=EvalSampler(len(dataset), *self._place()),
-            batch_size=self.eval_batch_size or self.batch_size,
+            batch_size=self.eval_batch_size or self.images_at_once,
             collate_fn=CollateUsable(collate) if skip else collate,
         )
 
@@ -222,17 +254,13 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         """
         self._first_epoch = state_dict["epoch"]
 
-    def _train_sampler(self, rank: int, world_size: int) -> TrainSampler:
-        sampler = TrainSampler(len(self.datasets["train"]), self.seed, rank, world_size)
-        sampler.set_epoch(self._first_epoch)
-        return sampler
-
     def _loader(self, dataset: Dataset[Any], **options: Any) -> DataLoader[Any]:
         loader = UsableLoader if isinstance(dataset, LeftOut) else DataLoader
         return loader(
             dataset,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+            timeout=self.timeout if self.num_workers else 0,
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_one_thread,
             # A loader draws a seed from torch's global generator, unless it has its own: the numbers that
@@ -244,6 +272,9 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
     def _place(self) -> tuple[int, int]:
         trainer = self.trainer
         return (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+
+    def _parts(self) -> int:
+        return self.trainer.accumulate_grad_batches if self.trainer else 1
 
 
 def _one_thread(worker: int) -> None:

@@ -132,6 +132,11 @@ class DetectionDataset(Dataset[Sample]):
             return str(error)
         return f"{self._paths[index]} could not be read for a time, and now can be: is its disk reliable?"
 
+    def num_objects(self, difficult: bool) -> int:
+        """Counts the objects of all images; without difficult ones, those that an evaluation looks for."""
+        rows = slice(0, self._ends[len(self)])
+        return len(self._labels[rows]) if difficult else int((~self._difficult[rows]).sum())
+
     def seed(self, seed: int) -> None:
         """Fixes the random state of the next sample's transform."""
         if self.transform is not None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from detection.data.records import ImageError
+from detection.file_reading import MAX_IMAGE, read_file_bytes
 
 # OpenCV's own lines about a damaged file say less than the error that is raised here.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -34,10 +35,10 @@ def decode_image(path: Path, upright: bool) -> NDArray[np.uint8]:
     flags = cv2.IMREAD_COLOR_RGB if upright else cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     remedy = "replace the file or take it off the lists"
     try:
-        content = path.read_bytes()
+        content = read_file_bytes(path, MAX_IMAGE)
         image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
     except OSError as error:
-        raise ImageError(f"{path} cannot be read ({error.strerror}): {remedy}") from error
+        raise ImageError(f"{path} cannot be read ({error.strerror or error}): {remedy}") from error
     except (cv2.error, MemoryError) as error:
         raise ImageError(f"{path} is too large to be decoded: shrink it, or take it off the lists") from error
     if image is None:

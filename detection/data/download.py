@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
+from detection.file_reading import read_text
+
 CHUNK = 1 << 20
 TIMEOUT = 20.0  # seconds without a byte
 
@@ -87,7 +89,7 @@ def _is_complete(base: Path, archive: Archive) -> bool:
     image_list = folder / "ImageSets" / "Main" / f"{archive.split}.txt"
     if not image_list.is_file():
         return False
-    ids = set(image_list.read_text().split())
+    ids = set(read_text(image_list).split())
     parts = (folder / "JPEGImages", folder / "Annotations")
     return all(part.is_dir() and ids <= {file.stem for file in part.iterdir()} for part in parts)
 

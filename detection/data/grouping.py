@@ -1,9 +1,10 @@
-"""Batches of images of like shape, so that padding them to one size wastes little."""
+"""The steps of an epoch: formed over all processes first, then cut into what each process takes at once."""
 
 import math
+import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import cycle, islice
+from itertools import pairwise
 
 from torch.utils.data import Sampler
 
@@ -20,48 +21,79 @@ def aspect_group(size: tuple[int, int]) -> int:
 
 
 class GroupedBatchSampler(Sampler[list[Key]]):
-    """Cuts a shuffled epoch into batches of one group each.
+    """Cuts an epoch into optimizer steps, and each of them into the batches of this process.
 
-    A batch is filled over all processes at once and then shared out, so every process gets the same number
-    of batches. What is left in the groups at the end of an epoch is mixed; the last, smaller batch is dropped
-    unless the set is smaller than one batch.
+    Which images make a step depends neither on the number of processes nor on that of parts: a step is formed
+    first, then each process takes its share of it, in so many parts. With groups, a step holds images of one
+    group, so that padding them to one size wastes little; what is left in the groups makes mixed steps, of
+    groups as near to each other as may be. The steps of an epoch come in random order, the mixed ones too: a
+    run that takes only some of them favours no group.
+
+    Of ``N`` images in steps of ``B``, an epoch leaves out ``r = N mod B``, whatever their groups, and others
+    in each epoch (:meth:`TrainSampler.left_out`): in any ``E`` epochs, each image is trained ``E - E r / N``
+    times, rounded down or up. A set smaller than one step makes one step of all its images; the shares of
+    processes then differ by one image at most, and there are fewer parts if there is not an image for each.
 
     Args:
-        sampler: the epoch's keys, of the whole set.
-        groups: the group of each sample.
-        batch_size: samples per process and batch.
+        sampler: the epoch's keys, over all processes.
+        groups: the group of each sample; None to take the keys as they come.
+        images_per_step: over all processes.
         rank: this process.
         world_size: number of processes.
+        parts: batches that a process makes of its share of a step.
+
+    Raises:
+        ValueError: a process would have no image.
     """
 
     def __init__(
         self,
         sampler: TrainSampler,
-        groups: Sequence[int],
-        batch_size: int,
+        groups: Sequence[int] | None,
+        images_per_step: int,
         rank: int = 0,
         world_size: int = 1,
+        parts: int = 1,
     ) -> None:
         self.sampler = sampler  # the trainer finds it by this name and sets its epoch
         self.groups = groups
-        self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
+        self.images_per_step = max(1, min(images_per_step, len(sampler)))
+        self.rank, self.world_size = rank, world_size
+        each = self.images_per_step // world_size
+        if each < 1:
+            raise ValueError(f"{len(sampler)} training images do not give each of {world_size} devices one.")
+        self.parts = min(parts, each)
 
     def __len__(self) -> int:
-        return max(1, len(self.sampler) // (self.batch_size * self.world_size))
+        return len(self.sampler) // self.images_per_step * self.parts
 
     def __iter__(self) -> Iterator[list[Key]]:
-        full = self.batch_size * self.world_size
-        waiting: dict[int, list[Key]] = defaultdict(list)
-        for key in self.sampler:
-            members = waiting[self.groups[key[0]]]
-            members.append(key)
-            if len(members) == full:
-                yield members[self.rank :: self.world_size]
-                members.clear()
-        left = [key for group in sorted(waiting) for key in waiting[group]]
-        if len(self.sampler) < full:
-            # Repeat samples where there are fewer than processes: all must take part in each step.
-            repeated = list(islice(cycle(left), max(len(left), self.world_size)))
-            yield repeated[self.rank :: self.world_size]
-        for start in range(0, len(left) - full + 1, full):
-            yield left[start : start + full][self.rank :: self.world_size]
+        left_out = self.sampler.left_out(len(self.sampler) % self.images_per_step)
+        keys = [key for key in self.sampler if key[0] not in left_out]
+        for step in self._steps(keys) if self.groups is None else self._grouped(keys, self.groups):
+            share = _cut(step, self.world_size)[self.rank]
+            yield from _cut(share, self.parts)
+
+    def _steps(self, keys: list[Key]) -> list[list[Key]]:
+        size = self.images_per_step
+        return [keys[start : start + size] for start in range(0, len(keys) - size + 1, size)]
+
+    def _grouped(self, keys: list[Key], groups: Sequence[int]) -> list[list[Key]]:
+        members: dict[int, list[Key]] = defaultdict(list)
+        for key in keys:
+            members[groups[key[0]]].append(key)
+        steps: list[list[Key]] = []
+        left: list[Key] = []
+        for _, like in sorted(members.items()):
+            whole = self._steps(like)
+            steps += whole
+            left += like[sum(map(len, whole)) :]
+        steps += self._steps(left)
+        random.Random(f"order of steps: {self.sampler.seed}, {self.sampler.epoch}").shuffle(steps)
+        return steps
+
+
+def _cut(keys: list[Key], count: int) -> list[list[Key]]:
+    """Cut into pieces whose lengths differ by one at most."""
+    bounds = [len(keys) * i // count for i in range(count + 1)]
+    return [keys[start:end] for start, end in pairwise(bounds)]

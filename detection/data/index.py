@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from detection.data.annotation import clip_to_image, parse_annotation
-from detection.data.records import AnnotationError, ObjectRecord, read_size, read_text, settle
+from detection.data.records import AnnotationError, ObjectRecord, read_size, settle
+from detection.file_reading import is_inside, outside, read_text, unquoted_outside
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-FORMAT = 1  # raise it when an entry or a parsing rule changes: older caches are then ignored
+FORMAT = 2  # raise it when an entry or a parsing rule changes: older caches are then ignored
 SECOND_COLUMN = re.compile(r"\s+(-1|0|1)$")
 
 
@@ -51,12 +52,15 @@ def load_index(folder: Path, split: str, skipped: list[str] | None = None) -> di
         ValueError: images or annotations are missing or wrong; the first ones are named.
     """
     folder = folder.resolve()
-    ids = read_image_ids(folder / "ImageSets" / "Main" / f"{split}.txt")
+    list_file = folder / "ImageSets" / "Main" / f"{split}.txt"
+    with unquoted_outside(list_file, folder):
+        ids = read_image_ids(list_file)
     images = _list_images(folder / "JPEGImages")
     cache_file = _cache_file(folder, split)
     cached = _read_cache(cache_file)
     entries: dict[str, Entry] = {}
     problems: list[str] = []
+    quoting = is_inside(list_file, folder)
     for image_id in ids:
         entry = cached.get(image_id)
         try:
@@ -68,7 +72,9 @@ def load_index(folder: Path, split: str, skipped: list[str] | None = None) -> di
                 entry = _read_entry(folder, image_id, images)
             entries[image_id] = entry
         except (ValueError, OSError) as error:
-            problems.append(str(error))
+            problems.append(str(error) if quoting else f"{list_file} has an entry that cannot be used")
+    if problems and not quoting:
+        problems[0] += f". {outside(list_file, folder)}"
     settle(problems, f"the images of {folder.name}/{split}", len(ids), skipped)
     if entries != cached:
         _write_cache(cache_file, entries)
@@ -84,7 +90,7 @@ def read_image_ids(path: Path) -> list[str]:
         FileNotFoundError: the list is missing; the message says which lists exist.
         ValueError: the list is not text, an id is listed twice, or none is.
     """
-    if not path.is_file():
+    if not path.exists():
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.txt"))) or "none"
         raise FileNotFoundError(f"{path} does not exist; the splits in that folder are: {known}")
     lines = (line.strip() for line in read_text(path).splitlines())
@@ -104,7 +110,7 @@ def _read_entry(folder: Path, image_id: str, images: set[str]) -> Entry:
             "a folder and an extension; correct the list"
         )
     path = folder / "Annotations" / f"{image_id}.xml"
-    if not path.is_file():
+    if not path.exists():
         hint = ""
         if Path(image_id).suffix.lower() in IMAGE_SUFFIXES:
             hint = " (ids are listed without an extension)"

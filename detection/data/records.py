@@ -7,8 +7,10 @@ from typing import Literal, NamedTuple
 
 from PIL import Image
 
+from detection.file_reading import MAX_IMAGE, UnfitFileError, open_file
+
 Box = tuple[float, float, float, float]
-"""``xyxy`` in pixels, 0-based."""
+"""``xyxy`` in pixels, continuous edges: an object in the first three columns reaches from 0 to 3."""
 
 MAX_REPORTED = 10
 # Pillow's own limit, which prediction raises: there an image is decoded once.
@@ -73,7 +75,7 @@ def read_size(path: Path, upright: bool = False) -> tuple[int, int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with open_file(path, MAX_IMAGE) as file, Image.open(file) as image:
                 size = (image.height, image.width)
                 if image.height * image.width > _MAX_PIXELS:
                     raise Image.DecompressionBombError
@@ -83,6 +85,8 @@ def read_size(path: Path, upright: bool = False) -> tuple[int, int]:
             f"{path} has more than {_MAX_PIXELS // 10**6} million pixels, too many to be decoded again and "
             "again: cut it into tiles, shrink it or unlist it"
         ) from error
+    except UnfitFileError as error:
+        raise AnnotationError(f"{error}: replace it or unlist it") from error
     except Exception as error:  # decoders fail in many ways on damaged files
         if isinstance(error, OSError) and error.errno is not None:
             # It is missing or closed to us. Some decoders name the target of a link, not what is listed.
@@ -93,28 +97,12 @@ def read_size(path: Path, upright: bool = False) -> tuple[int, int]:
 
 def read_orientation(path: Path) -> int:
     """Reads the EXIF orientation of an image: 1 where the pixels are stored upright."""
-    with Image.open(path) as image:
+    with open_file(path, MAX_IMAGE) as file, Image.open(file) as image:
         return _orientation(image)
 
 
 def _orientation(image: Image.Image) -> int:
     return int(image.getexif().get(_EXIF_ORIENTATION, 1))
-
-
-def read_text(path: Path) -> str:
-    """Reads a text file in UTF-8, with or without a byte order mark.
-
-    Raises:
-        ValueError: it is in another encoding, or no text at all.
-        OSError: the file cannot be opened.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not text in UTF-8 ({error.reason}): save it in that encoding") from error
-    if "\0" in text:
-        raise ValueError(f"{path} is not text in UTF-8 (it holds zero bytes): save it in that encoding")
-    return text
 
 
 def settle(problems: Sequence[str], where: str, count: int, skipped: list[str] | None) -> None:

@@ -5,7 +5,6 @@ worker that happens to load the sample only consumes the pair, so neither the nu
 number of processes changes what a sample looks like, and a resumed run sees what it would have seen.
 """
 
-import math
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -15,7 +14,7 @@ from torch.utils.data import Dataset, Sampler
 from detection.types import Sample
 
 Key = tuple[int, int]
-"""Index of a sample, and the seed of its augmentation."""
+"""Index of a sample, and the seed of all that is drawn at random for it."""
 
 
 class SeedableDataset(Protocol):
@@ -30,7 +29,10 @@ class SeedableDataset(Protocol):
 
 
 class SeededDataset(Dataset[Sample]):
-    """Serves ``(index, seed)`` keys: seeds the augmentation, then draws the sample."""
+    """Serves ``(index, seed)`` keys: seeds the augmentation, then draws the sample.
+
+    The seed goes on with the sample, for what training draws at random later (``Target["seed"]``).
+    """
 
     def __init__(self, dataset: SeedableDataset) -> None:
         self.dataset = dataset
@@ -41,25 +43,20 @@ class SeededDataset(Dataset[Sample]):
     def __getitem__(self, key: Key) -> Sample:
         index, seed = key
         self.dataset.seed(seed)
-        return self.dataset[index]
+        image, target = self.dataset[index]
+        return Sample(image, {**target, "seed": seed})
 
 
 class TrainSampler(Sampler[Key]):
-    """Shuffled keys of this process's share of the training set.
-
-    The shares of all processes have equal length (the first few samples are repeated where the set does not
-    divide), and step ``k`` of ``n`` processes with batch size ``b`` holds the same samples as step ``k`` of
-    one process with batch size ``n * b``.
+    """Shuffled keys of all samples, over all processes, and which of them an epoch can do without.
 
     Args:
         length: number of samples in the set.
-        seed: seed of the order and of the augmentation.
-        rank: this process.
-        world_size: number of processes.
+        seed: seed of the order and of all that is drawn for a sample.
     """
 
-    def __init__(self, length: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
-        self.length, self.seed, self.rank, self.world_size = length, seed, rank, world_size
+    def __init__(self, length: int, seed: int) -> None:
+        self.length, self.seed = length, seed
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -67,15 +64,27 @@ class TrainSampler(Sampler[Key]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return math.ceil(self.length / self.world_size)
+        return self.length
 
     def __iter__(self) -> Iterator[Key]:
         # Seeds of neighbouring epochs must not collide with those of neighbouring runs: 1,000,003 is prime.
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(self.length, generator=generator)
         seeds = torch.randint(2**31, (self.length,), generator=generator)
-        positions = torch.arange(self.rank, len(self) * self.world_size, self.world_size) % self.length
-        yield from zip(order[positions].tolist(), seeds[positions].tolist(), strict=True)
+        yield from zip(order.tolist(), seeds.tolist(), strict=True)
+
+    def left_out(self, count: int) -> set[int]:
+        """The samples that this epoch does without: the next ``count`` on a shuffled circle of all samples.
+
+        So in any ``E`` epochs in a row, each of ``N`` samples is left out ``E count / N`` times, rounded down
+        or up: no two samples differ by more than one. That takes the number of the epoch only, so it holds
+        for a resumed run too.
+        """
+        # The circle is that of an epoch which no run reaches, the same in all epochs of a seed.
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + 1_000_002)
+        circle = torch.randperm(self.length, generator=generator)
+        places = torch.arange(self.epoch * count, (self.epoch + 1) * count) % max(1, self.length)
+        return set(circle[places].tolist())
 
 
 class EvalSampler(Sampler[int]):

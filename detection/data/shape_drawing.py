@@ -27,7 +27,7 @@ class DrawnObject(NamedTuple):
 
     name: str
     box: tuple[int, int, int, int]
-    """First and last visible column and row, ``x1 y1 x2 y2``, 0-based and inclusive."""
+    """Edges of the visible pixels, ``x1 y1 x2 y2``."""
     difficult: bool
 
 
@@ -101,7 +101,7 @@ def _visible_objects(masks: list[tuple[str, NDArray[np.bool_]]]) -> list[DrawnOb
         fraction = visible.sum() / mask.sum()
         if fraction >= HIDDEN_BELOW:
             x, y, width, height = cv2.boundingRect(visible.astype(np.uint8))
-            box = (x, y, x + width - 1, y + height - 1)
+            box = (x, y, x + width, y + height)
             objects.append(DrawnObject(name, box, bool(fraction < DIFFICULT_BELOW)))
     return objects
 

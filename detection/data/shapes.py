@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
+from detection.data.corners import to_voc_corners
 from detection.data.shape_drawing import SHAPE_CLASSES, Drawing, draw_image
 
 __all__ = ["SHAPE_CLASSES", "write_shapes"]
@@ -60,7 +61,9 @@ def write_shapes(
         raise FileExistsError(
             f"{folder} was not written by write_shapes: move it away or choose another data.root"
         )
-    if folder.exists() and (folder / "manifest.json").read_text() == json.dumps(manifest._asdict()):
+    if folder.exists() and (folder / "manifest.json").read_text(encoding="utf-8") == json.dumps(
+        manifest._asdict()
+    ):
         return devkit
     devkit.mkdir(parents=True, exist_ok=True)
     # Written aside and renamed when whole: an interrupted run leaves nothing that looks complete.
@@ -83,11 +86,13 @@ def _write_folder(folder: Path, manifest: _Manifest) -> None:
             rng = np.random.default_rng((manifest.seed, split_number, number))
             drawing = draw_image(rng, manifest.size)
             _write_image(folder / "JPEGImages" / f"{image_id}.jpg", drawing.image)
-            (folder / "Annotations" / f"{image_id}.xml").write_text(_to_xml(image_id, drawing))
+            (folder / "Annotations" / f"{image_id}.xml").write_text(
+                _to_xml(image_id, drawing), encoding="utf-8"
+            )
         (folder / "ImageSets" / "Main" / f"{split}.txt").write_text(
-            "".join(f"{image_id}\n" for image_id in ids)
+            "".join(f"{image_id}\n" for image_id in ids), encoding="utf-8"
         )
-    (folder / "manifest.json").write_text(json.dumps(manifest._asdict()))
+    (folder / "manifest.json").write_text(json.dumps(manifest._asdict()), encoding="utf-8")
 
 
 def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
@@ -104,7 +109,7 @@ def _to_xml(image_id: str, drawing: Drawing) -> str:
         f"  <size><width>{width}</width><height>{height}</height><depth>3</depth></size>",
     ]
     for item in drawing.objects:
-        xmin, ymin, xmax, ymax = (value + 1 for value in item.box)  # VOC counts from 1
+        xmin, ymin, xmax, ymax = to_voc_corners(item.box)
         lines += [
             "  <object>",
             f"    <name>{item.name}</name>",

@@ -53,6 +53,11 @@ class VOCDataModule(DetectionDataModule):
             official = [(split[0], split[1]) for split in splits if isinstance(split[0], int)]
             download_voc(self.root, self.archive_folder, archives_of(official))
 
+    @property
+    def test_is_val(self) -> bool:
+        """Whether the test is made on the validation images."""
+        return not self.test_splits
+
     def make_dataset(
         self,
         split: Literal["train", "val", "test"],
@@ -137,6 +142,11 @@ class COCODataModule(DetectionDataModule):
     classes: Sequence[str] | None = None
     other_classes: OtherClasses = "error"
 
+    @property
+    def test_is_val(self) -> bool:
+        """Whether the test is made on the validation images."""
+        return self.test_annotations is None
+
     def make_dataset(
         self,
         split: Literal["train", "val", "test"],
@@ -174,6 +184,11 @@ class YOLODataModule(DetectionDataModule):
     test_split: str | None = None
     classes: Sequence[str] | None = None
     other_classes: OtherClasses = "error"
+
+    @property
+    def test_is_val(self) -> bool:
+        """Whether the test is made on the validation images."""
+        return self.test_split is None
 
     def make_dataset(
         self,

@@ -17,9 +17,9 @@ from detection.data.records import (
     OnError,
     cut_at_borders,
     read_size,
-    read_text,
     settle,
 )
+from detection.file_reading import is_inside, outside, read_text, unquoted_outside
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 # Written coordinates are rounded: the far corner of a box at the border may come out a hair past 1.
@@ -120,12 +120,17 @@ def read_yolo(
 
 def _read_description(root: Path) -> _Description:
     file = root if root.suffix in (".yaml", ".yml") else root / "data.yaml"
-    if not file.is_file():
+    if not file.exists():
         there = ", ".join(sorted(path.name for path in file.parent.glob("*.y*ml"))) or "none"
         raise FileNotFoundError(
             f"{file} does not exist; YAML files in that folder: {there}. Point data.root to the folder that "
             "holds data.yaml, or to a YAML file of another name"
         )
+    with unquoted_outside(file, file.parent):
+        return _parse_description(file)
+
+
+def _parse_description(file: Path) -> _Description:
     try:
         content = yaml.safe_load(read_text(file))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -182,7 +187,7 @@ def _list_images(description: _Description, split: str, problems: list[str]) -> 
             problems += _labels_without_image(path, images)
             yield from images
         else:
-            yield from _read_list(path, description.base, problems)
+            yield from _read_list(path, description, problems)
 
 
 def _find_place(description: _Description, place: str, split: str) -> Path:
@@ -197,19 +202,26 @@ def _find_place(description: _Description, place: str, split: str) -> Path:
     )
 
 
-def _read_list(path: Path, base: Path, problems: list[str]) -> Iterator[Path]:
+def _read_list(path: Path, description: _Description, problems: list[str]) -> Iterator[Path]:
+    missing = 0
     for number, line in enumerate(read_text(path).splitlines(), 1):
         if line.strip():
             name = line.strip()
-            candidates = [path.parent / name, base / name]
+            candidates = [path.parent / name, description.base / name]
             found = next((image for image in candidates if image.is_file()), None)
-            if found is None:
+            if found is None and not is_inside(path, description.file.parent):
+                missing += 1
+            elif found is None:
                 problems.append(
                     f"{path}: line {number}: there is no image {candidates[0]}; list images by paths "
                     "relative to this file, or remove the line"
                 )
             else:
                 yield found
+    if missing:
+        problems.append(
+            f"{path}: {missing} lines are no paths of images. {outside(path, description.file.parent)}"
+        )
 
 
 def _label_file(image: Path) -> Path:
@@ -232,17 +244,28 @@ def _labels_without_image(folder: Path, images: Sequence[Path]) -> list[str]:
 def _read_image(image: Path, description: _Description) -> ImageRecord:
     size, labels = read_size(image, upright=True), _label_file(image)
     objects = []
-    if labels.is_file():
+    if labels.exists():
         for number, line in enumerate(read_text(labels).splitlines(), 1):
             if line.strip():
-                objects.append(_parse_line(line, size, description.names, f"{labels}: line {number}"))
+                objects.append(_parse_line(line, size, description, labels, number))
     base = description.base
     name = image.relative_to(base) if image.is_relative_to(base) else image
     return ImageRecord(name.as_posix(), image, size, tuple(objects), str(labels))
 
 
-def _parse_line(line: str, size: tuple[int, int], names: Sequence[str], who: str) -> ObjectRecord:
-    who = f"{who} ({line.strip()[:60]})"
+def _parse_line(
+    line: str, size: tuple[int, int], description: _Description, labels: Path, row: int
+) -> ObjectRecord:
+    who = f"{labels}: line {row}"
+    try:
+        return _parse_object(line, size, description.names, f"{who} ({line.strip()[:60]})")
+    except AnnotationError:
+        if is_inside(labels, description.file.parent):
+            raise
+        return _parse_object(line, size, description.names, who)  # the same error, without a quotation
+
+
+def _parse_object(line: str, size: tuple[int, int], names: Sequence[str], who: str) -> ObjectRecord:
     try:
         number, *values = map(float, line.split())
     except ValueError as error:

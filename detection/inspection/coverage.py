@@ -19,7 +19,6 @@ from detection.inspection.defects import InspectedImage
 from detection.inspection.statistics import SIDE_EDGES
 from detection.models.faster_rcnn import FasterRCNN
 from detection.models.ssd import SSD
-from detection.ops.anchors import ssd_anchors
 from detection.ops.boxes import pairwise_iou, scale_boxes
 from detection.ops.padding import padded_size
 from detection.ops.rpn_anchors import rpn_anchors
@@ -74,31 +73,18 @@ def anchors_for(network: SSD | FasterRCNN, inside_only: bool = False) -> Callabl
         inside_only: leave out anchors that cross the border, as in the training of some Faster R-CNNs.
     """
     if isinstance(network, SSD):
-        # On the meta device shapes are computed, values are not.
-        ghost = network.to("meta").eval()
+        return network.anchors_over
 
-        def ssd(size: Size) -> Tensor:
-            maps = ghost.feature_maps(torch.empty(1, 3, *size, device="meta"))
-            sizes = [(x.shape[2], x.shape[3]) for x in maps]
-            return ssd_anchors(
-                sizes,
-                network.anchor_steps,
-                network.anchor_sizes,
-                network.anchor_ratios,
-                reduced_finest=network.reduced_finest,
-            )
-
-        return ssd
-
-    def rpn(size: Size) -> Tensor:
+    def over(size: Size) -> Tensor:
         padded = padded_size([size], network.backbone.strides[-1])
-        anchors = rpn_anchors(network.rpn.base_anchors, network.rpn.strides, padded)
+        rpn = network.rpn
+        anchors = rpn_anchors(rpn.base_anchors, rpn.strides, padded, rpn.fit_strides)
         if not inside_only:
             return anchors
         x1, y1, x2, y2 = anchors.unbind(-1)
         return anchors[(x1 >= 0) & (y1 >= 0) & (x2 < size[1]) & (y2 < size[0])]
 
-    return rpn
+    return over
 
 
 def measure_coverage(

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from detection.console import drawn
 from detection.inspection.coverage import Coverage
 from detection.inspection.statistics import Statistics, range_label
 
@@ -46,11 +47,17 @@ def _plot_classes(ax: Axes, statistics: Statistics) -> None:
         for name in statistics.objects[splits[0]]
     }
     names = sorted(totals, key=lambda name: totals[name])[-MAX_CLASSES:]
-    start = np.zeros(len(names))
+    start, rows = np.zeros(len(names)), range(len(names))
+    ax.set_yticks(rows, [drawn(name) for name in names])
     for split in splits:
         counts = np.array([statistics.objects[split][name] for name in names], dtype=float)
         images = statistics.images[split]
-        ax.barh(names, counts, left=start, label=f"{split}: {counts.sum():.0f} objects in {images} images")
+        ax.barh(
+            [drawn(name) for name in names],
+            counts,
+            left=start,
+            label=f"{split}: {counts.sum():.0f} objects in {images} images",
+        )
         start += counts
     more = len(totals) - len(names)
     ax.set_title("objects per class" + (f" (the {MAX_CLASSES} largest of {len(totals)})" if more else ""))
@@ -109,7 +116,8 @@ def _plot_missed_by_side(ax: Axes, coverage: Coverage) -> None:
 
 def _plot_missed_by_class(ax: Axes, coverage: Coverage) -> None:
     rows = sorted(coverage.by_class(), key=lambda row: row[2][0] / row[1])[-MAX_CLASSES:]
-    bars = ax.barh([row[0] for row in rows], [row[2][0] / row[1] for row in rows], color=_MISSED)
+    ax.set_yticks(range(len(rows)), [drawn(row[0]) for row in rows])
+    bars = ax.barh(range(len(rows)), [row[2][0] / row[1] for row in rows], color=_MISSED)
     ax.bar_label(bars, [f" {row[2][0]}/{row[1]}" for row in rows], fontsize=8)
     ax.set_xlim(0, 1.15)
     ax.xaxis.set_major_formatter(PercentFormatter(1))

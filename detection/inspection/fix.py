@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 
 from PIL import Image, ImageOps
 
-from detection.data.annotation import CORNERS
+from detection.data.corners import CORNERS, to_voc_corners
 from detection.data.index import IMAGE_SUFFIXES
 from detection.inspection.defects import InspectedImage
 from detection.inspection.images import UPRIGHT
@@ -59,7 +59,9 @@ def write_fixed_copy(inspection: Inspection, output: Path) -> list[str]:
             )
             changes += _object_changes(group[0])
         for split, ids in lists.items():
-            (folder / "ImageSets" / "Main" / f"{split}.txt").write_text("".join(f"{name}\n" for name in ids))
+            (folder / "ImageSets" / "Main" / f"{split}.txt").write_text(
+                "".join(f"{name}\n" for name in ids), encoding="utf-8"
+            )
         (folder / CHANGES).write_text("".join(f"{line}\n" for line in changes), encoding="utf-8")
         folder.rename(output)
     return changes
@@ -143,12 +145,13 @@ def _to_xml(filename: str, image: InspectedImage) -> str:
     ]
     for item in image.objects:
         assert item.box is not None
-        corners = [f"<{tag}>{value + 1:.10g}</{tag}>" for tag, value in zip(CORNERS, item.box, strict=True)]
+        written = zip(CORNERS, to_voc_corners(item.box), strict=True)
+        corners = [f"<{tag}>{value:.10g}</{tag}>" for tag, value in written]
         lines += [
             "  <object>",
             f"    <name>{escape(str(item.name))}</name>",
             f"    <difficult>{int(item.difficult)}</difficult>",
-            f"    <bndbox>{''.join(corners)}</bndbox>",  # VOC counts pixels from 1
+            f"    <bndbox>{''.join(corners)}</bndbox>",
             "  </object>",
         ]
     return "\n".join([*lines, "</annotation>", ""])

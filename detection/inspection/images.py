@@ -1,10 +1,13 @@
 """What an image file is: decoded to its last pixel, because a truncated one shows only there."""
 
 import hashlib
+import io
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
+
+from detection.file_reading import MAX_IMAGE, read_file_bytes
 
 ORIENTATION_TAG = 0x0112
 UPRIGHT = 1
@@ -43,7 +46,7 @@ def read_image(path: Path) -> ImageFacts:
         ImageError: the file is not an image, or its pixels cannot all be decoded.
     """
     try:
-        image = Image.open(path)
+        image = Image.open(io.BytesIO(read_file_bytes(path, MAX_IMAGE)))
     except Exception as error:  # decoders fail in many ways on damaged files
         raise ImageError(
             "unreadable-image", f"is not an image that can be read ({_reason(error)})"

@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from detection.file_reading import MAX_JSON, read_text
 from detection.inspection.records import Box, ImageRecord, ObjectRecord, Reading, shown
 
 LISTS = ("images", "annotations", "categories")
@@ -34,14 +35,14 @@ def read_coco(root: Path, split: str, images: Path, annotations: Path) -> Readin
 
 
 def _load(path: Path, reading: Reading) -> dict[str, list[dict[str, Any]]] | None:
-    if not path.is_file():
+    if not path.exists():
         reading.add(
             "missing-list", reading.file, "does not exist: correct data.root or the annotation file's path"
         )
         return None
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        document = json.loads(read_text(path, MAX_JSON))
+    except (ValueError, RecursionError, OSError) as error:
         message = f"is not well-formed JSON ({error}): export it again or repair it"
         reading.add("broken-annotation", reading.file, message)
         return None

@@ -2,17 +2,18 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import parse
 
-from detection.data.annotation import CORNERS
+from detection.data.corners import CORNERS, are_fractions, from_voc_corners
 from detection.data.index import IMAGE_SUFFIXES, SECOND_COLUMN
+from detection.file_reading import MAX_TEXT, is_inside, open_file, outside, read_file_bytes
 from detection.inspection.findings import Finding
-from detection.inspection.records import Box, ImageRecord, ObjectRecord, Reading, shown
+from detection.inspection.records import ImageRecord, ObjectRecord, Reading, shown
 
 VOCList = tuple[Path, str]
 """A VOC-style folder, and the name of a list in its ``ImageSets/Main``."""
@@ -81,18 +82,31 @@ def _list_file(folder: Path, name: str) -> Path:
 
 
 def _ids(path: Path) -> list[str]:
-    lines = (line.strip() for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines())
+    lines = (
+        line.strip() for line in read_file_bytes(path, MAX_TEXT).decode("utf-8-sig", "replace").splitlines()
+    )
     return [SECOND_COLUMN.sub("", line) for line in lines if line]
 
 
 def _read_ids(path: Path, root: Path, reading: Reading) -> list[str]:
     """The ids of a list, each once."""
-    if not path.is_file():
+    if not path.exists():
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.txt"))) or "none"
         message = f"does not exist; the lists in its folder are: {known}. Write it, one image id a line"
         reading.add("missing-list", shown(path, root), message)
         return []
-    counts = Counter(_ids(path))
+    try:
+        ids = _ids(path)
+    except OSError as error:
+        reading.add("broken-annotation", shown(path, root), f"cannot be read ({error}): write it again")
+        return []
+    if not is_inside(path, root):
+        known_ids = [name for name in ids if (path.parents[2] / "Annotations" / f"{name}.xml").exists()]
+        if len(known_ids) < len(ids):
+            message = f"has {len(ids) - len(known_ids)} lines that name no annotation. {outside(path, root)}"
+            reading.add("missing-annotation", shown(path, root), message)
+        ids = known_ids
+    counts = Counter(ids)
     for image_id, count in counts.items():
         if count > 1:
             message = f"lists {image_id} {count} times: remove the repeated lines"
@@ -125,7 +139,7 @@ class _Reader:
         )
 
     def _parse(self, path: Path, image_id: str) -> Element | None:
-        if not path.is_file():
+        if not path.exists():
             written_suffix = Path(image_id).suffix.lower() in IMAGE_SUFFIXES
             hint = "; ids are listed without an extension" if written_suffix else ""
             message = (
@@ -135,7 +149,8 @@ class _Reader:
             self.reading.add("missing-annotation", shown(path, self.root), message, image_id)
             return None
         try:
-            root: Element = parse(path).getroot()
+            with open_file(path, MAX_TEXT) as file:
+                root: Element = parse(file).getroot()
         except DefusedXmlException:
             problem = "declares XML entities, which annotations never do: remove its <!DOCTYPE> part"
         except (ParseError, ValueError, LookupError, OSError) as error:
@@ -199,14 +214,20 @@ class _Reader:
                     message += "correct it or remove the object"
                     self.reading.add("bad-coordinate", shown(path, self.root), message, image_id, number)
         written = ", ".join(f"{corner}={text}" for corner, text in texts.items())
-        return ObjectRecord(number, name, _box(texts), written, _text(element, "difficult") == "1")
+        corners = _numbers(texts.values())
+        if corners is not None and are_fractions(corners):
+            message = f"object {number} has the box {written}, in fractions of the image's sides: VOC's "
+            message += "corners are pixels, counted from 1; multiply them by the image's width and height"
+            self.reading.add("bad-coordinate", shown(path, self.root), message, image_id, number)
+            corners = None
+        box = None if corners is None else from_voc_corners(corners)
+        return ObjectRecord(number, name, box, written, _text(element, "difficult") == "1")
 
 
-def _box(texts: dict[str, str]) -> Box | None:
-    corners = [_number(texts[corner]) for corner in CORNERS]
-    # VOC counts pixels from 1.
-    x1, y1, x2, y2 = (math.nan if value is None else value - 1 for value in corners)
-    return None if math.isnan(x1 + y1 + x2 + y2) else (x1, y1, x2, y2)
+def _numbers(texts: Iterable[str]) -> list[float] | None:
+    """What the texts say; None where one of them is no number."""
+    values = [_number(text) for text in texts]
+    return None if None in values else [value for value in values if value is not None]
 
 
 def _number(text: str) -> float | None:

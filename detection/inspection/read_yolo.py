@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from detection.data.yolo import IMAGE_SUFFIXES, TOLERANCE
+from detection.file_reading import MAX_TEXT, is_inside, outside, read_file_bytes, read_text
 from detection.inspection.records import Box, ImageRecord, ObjectRecord, Reading, shown
 
 
@@ -26,7 +27,7 @@ def read_yolo(root: Path, split: str, key: str) -> Reading:
     content = _load(file, reading)
     if content is None:
         return reading
-    reading.classes = _read_names(content, reading)
+    reading.classes = _read_names(content, file, reading)
     base = root / str(content.get("path") or "")
     images = list(dict.fromkeys(_list_images(content.get(key), key, base, root, reading)))
     if images and not any(_label_file(image).is_file() for image in images):
@@ -39,14 +40,15 @@ def read_yolo(root: Path, split: str, key: str) -> Reading:
 
 
 def _load(file: Path, reading: Reading) -> dict[str, Any] | None:
-    if not file.is_file():
+    if not file.exists():
         message = f"does not exist: point data.root to the folder that holds it (looked in {file.parent})"
         reading.add("missing-list", reading.file, message)
         return None
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reading.add("broken-annotation", reading.file, f"is not well-formed YAML: {error}")
+        content = yaml.safe_load(read_text(file))
+    except (yaml.YAMLError, ValueError, OSError, RecursionError) as error:
+        what = f": {error}" if is_inside(file, file.parent) else f". {outside(file, file.parent)}"
+        reading.add("broken-annotation", reading.file, f"is not well-formed YAML{what}")
         return None
     if not isinstance(content, dict):
         message = "should hold the keys train, val and names: write them"
@@ -55,12 +57,13 @@ def _load(file: Path, reading: Reading) -> dict[str, Any] | None:
     return content
 
 
-def _read_names(content: dict[str, Any], reading: Reading) -> tuple[str, ...]:
+def _read_names(content: dict[str, Any], file: Path, reading: Reading) -> tuple[str, ...]:
     names = content.get("names")
     if isinstance(names, dict) and set(names) == set(range(len(names))):
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list) or not names:
-        message = f"has {names!r} under 'names': list the class names, or number them from 0 without a gap"
+        written = repr(names) if is_inside(file, file.parent) else f"no list ({outside(file, file.parent)})"
+        message = f"has {written} under 'names': list the class names, or number them from 0 without a gap"
         reading.add("missing-tag", reading.file, message)
         return ()
     if content.get("nc", len(names)) != len(names):
@@ -92,13 +95,22 @@ def _list_images(places: Any, key: str, base: Path, root: Path, reading: Reading
 
 def _read_list(path: Path, base: Path, root: Path, reading: Reading) -> Iterator[Path]:
     seen: set[Path] = set()
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
+    try:
+        lines = read_file_bytes(path, MAX_TEXT).decode("utf-8-sig", "replace").splitlines()
+    except OSError as error:
+        reading.add("broken-annotation", shown(path, root), f"cannot be read ({error}): write it again")
+        return
+    quoting = is_inside(path, root)
+    for number, line in enumerate(lines, 1):
         name = line.strip()
         if not name:
             continue
         candidates = [path.parent / name, base / name]
         image = next((file for file in candidates if file.is_file()), None)
-        if image is None:
+        if image is None and not quoting:
+            message = f"line {number} is no path of an image. {outside(path, root)}"
+            reading.add("missing-image", shown(path, root), message, "", number)
+        elif image is None:
             message = (
                 f"line {number}: there is no image {candidates[0]}: list images by paths relative to this "
             )
@@ -139,13 +151,15 @@ def _read_image(image: Path, root: Path, reading: Reading) -> ImageRecord:
         image.relative_to(root).with_suffix("").as_posix() if image.is_relative_to(root) else image.stem
     )
     objects, annotated = [], True
-    if labels.is_file():
+    if labels.exists():
         try:
-            lines = labels.read_text(encoding="utf-8-sig").splitlines()
-        except UnicodeDecodeError as error:
+            lines = read_text(labels).splitlines()
+        except (ValueError, OSError) as error:
             message = f"is not a text file ({error}): export it again"
             reading.add("broken-annotation", shown(labels, root), message, image_id)
             lines, annotated = [], False
+        if not is_inside(labels, root):  # then only numbers are repeated
+            lines = [line if all(map(_is_number, line.split())) else "?" for line in lines]
         objects = [
             _object(line, number, shown(labels, root), image_id, reading)
             for number, line in enumerate(lines, 1)
@@ -201,6 +215,10 @@ def _box(numbers: list[float]) -> Box:
         x, y, width, height = numbers
         return x - width / 2, y - height / 2, x + width / 2, y + height / 2
     return min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2])
+
+
+def _is_number(text: str) -> bool:
+    return _number(text) is not None
 
 
 def _number(text: str) -> float | None:

@@ -17,7 +17,7 @@ class ObjectRecord(NamedTuple):
     name: str | None
     """The class name; None where the file has none, which its reader has reported."""
     box: Box | None
-    """``xyxy``, 0-based; None where the file has no four numbers, which its reader has reported."""
+    """``xyxy``, continuous edges; None where the file has no four numbers, which its reader has reported."""
     written: str
     """The box in the file's own words, for messages."""
     difficult: bool = False

@@ -30,7 +30,6 @@ def multibox_loss(
     gt_labels: Tensor,
     gt_deltas: Tensor,
     neg_pos_ratio: float = 3.0,
-    num_positives: Tensor | None = None,
 ) -> MultiboxLoss:
     """Cross entropy over positives and hard negatives, plus smooth L1 over positives.
 
@@ -43,9 +42,6 @@ def multibox_loss(
         gt_labels: int64 ``(B, A)``, 0 for background, ``k + 1`` for class ``k``.
         gt_deltas: ``(B, A, 4)``; read where ``gt_labels`` is positive.
         neg_pos_ratio: hard negatives kept per positive, in each image.
-        num_positives: the divisor, a scalar; by default the positives of this batch. With several
-            processes pass the mean of their counts: the average of the gradients is then that of one
-            process with the whole batch.
 
     Returns:
         ``total = cls + box``, and its two parts, float32.
@@ -64,11 +60,8 @@ def multibox_loss(
     own_deltas = _pick(deltas, box_rows).where(_pick(positive.unsqueeze(-1), box_rows), own_gt_deltas)
     box = F.smooth_l1_loss(own_deltas, own_gt_deltas, reduction="sum", beta=1.0)
 
-    if num_positives is None:
-        num_positives = positive.sum()
-    # A mean over processes may be less than one; only zero, where both sums are zero too, needs replacing.
-    divisor = num_positives + (num_positives == 0)
-    cls, box = cls / divisor, box / divisor
+    num_positives = positive.sum().clamp(min=1)  # where there is none, both sums are zero
+    cls, box = cls / num_positives, box / num_positives
     return MultiboxLoss(cls + box, cls, box)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
-# Where the box loss turns from quadratic to linear: 1 / sigma^2 with the authors' sigma of 3.
+# Where the box loss turns from quadratic to linear: 1 / sigma^2 with the authors' sigma of 3; torchvision's.
 _BETA = 1 / 9
 
 
@@ -24,22 +24,18 @@ def rpn_loss(
     deltas: Tensor,
     gt_labels: Tensor,
     gt_deltas: Tensor,
-    num_sampled: Tensor | None = None,
 ) -> RPNLoss:
     """Binary cross entropy over the sampled anchors, plus smooth L1 over the positive ones.
 
-    Both are sums over the batch divided by the number of SAMPLED anchors, so the box loss does not grow
-    when an image has few positives. Without any sample both are zero, and their gradients are zero,
-    not missing.
+    Both are means over images. Of an image both are sums divided by the number of its SAMPLED anchors, so
+    the box loss does not grow when it has few positives, and an image counts the same whatever it is batched
+    with. Of an image without any sample both are zero, and their gradients are zero, not missing.
 
     Args:
         logits: objectness ``(B, A)``.
         deltas: ``(B, A, 4)``.
         gt_labels: int64 ``(B, A)``: 1 object, 0 background, -1 not sampled.
         gt_deltas: ``(B, A, 4)``; read where ``gt_labels`` is 1.
-        num_sampled: the divisor, a scalar; by default the samples of this batch. With several processes
-            pass the mean of their counts: the average of the gradients is then that of one process with
-            the whole batch.
 
     Returns:
         The two losses.
@@ -48,11 +44,8 @@ def rpn_loss(
     cross_entropy = F.binary_cross_entropy_with_logits(logits.float(), positive.float(), reduction="none")
     smooth_l1 = F.smooth_l1_loss(deltas.float(), gt_deltas.float(), reduction="none", beta=_BETA).sum(dim=-1)
 
-    if num_sampled is None:
-        num_sampled = sampled.sum()
-    # A mean over processes may be less than one; only zero, where both sums are zero too, needs replacing.
-    divisor = num_sampled.float().masked_fill(num_sampled == 0, 1)
+    num_sampled = sampled.sum(dim=1).clamp(min=1)  # where there is none, the sums are zero too
     return RPNLoss(
-        cls=cross_entropy.where(sampled, 0).sum() / divisor,
-        box=smooth_l1.where(positive, 0).sum() / divisor,
+        cls=(cross_entropy.where(sampled, 0).sum(dim=1) / num_sampled).mean(),
+        box=(smooth_l1.where(positive, 0).sum(dim=1) / num_sampled).mean(),
     )

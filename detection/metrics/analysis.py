@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detection.metrics.calibration import Calibration, calibration
-from detection.metrics.coco_ap import coco_ap
+from detection.metrics.coco_ap import coco_ap_of_tables
 from detection.metrics.confusion import confusion_matrix
 from detection.metrics.errors import ErrorKind, cost_of_errors, find_errors
 from detection.metrics.operating_point import (
@@ -31,7 +31,7 @@ class Analysis(NamedTuple):
 
     voc: VOCResult
     coco: dict[str, float] | None
-    """What ``coco_ap`` returns, less the classes; None where not asked for."""
+    """What ``coco_ap_of_tables`` returns, less the classes; None where not asked for."""
     num_detections: IntArray
     """``(C,)``."""
     num_difficult: IntArray
@@ -59,7 +59,6 @@ def analyse(
     num_classes: int,
     threshold: float | None = None,
     with_coco: bool = True,
-    crowd: bool = False,
 ) -> Analysis:
     """Evaluate detections by VOC's rules and look into their errors.
 
@@ -69,7 +68,6 @@ def analyse(
         num_classes: ``C``.
         threshold: Score threshold where one is needed; None for the one with the best F1.
         with_coco: Compute COCO's average precision too, which needs ``faster-coco-eval``.
-        crowd: Difficult objects are COCO's crowd regions; see ``coco_ap``.
 
     Raises:
         ImportError: If COCO's average precision is asked for and its engine is missing.
@@ -84,7 +82,7 @@ def analyse(
         threshold = 0.5 if np.isnan(point.threshold) else point.threshold
     above = found.take(found.scores >= threshold)
     counted = ~verdicts.ignored
-    coco = coco_ap(list(detections), list(targets), num_classes, crowd) if with_coco else None
+    coco = coco_ap_of_tables(found, existing, num_classes) if with_coco else None
     return Analysis(
         voc=voc,
         coco=None if coco is None else {k: float(value) for k, value in coco.items() if k != "ap"},

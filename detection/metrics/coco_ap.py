@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from detection.metrics.tables import DetectionTable, FloatArray, GroundTruthTable, IntArray, make_tables
 from detection.types import Detections, Target
 
 # Positions along the axes of the engine's precision array: IoU 0.50:0.05:0.95, 101 recall levels, classes,
@@ -21,18 +22,36 @@ _MAX_100_DETECTIONS = 2
 
 
 def coco_ap(
-    detections: list[Detections], targets: list[Target], num_classes: int, crowd: bool = False
+    detections: Sequence[Detections], targets: Sequence[Target], num_classes: int, crowd: bool = True
 ) -> dict[str, Tensor]:
-    """Compute the COCO average precision of a dataset held in memory.
-
-    VOC's difficult objects count like any other: COCO has no such notion, and its ``iscrowd`` follows other
-    rules. At most 100 detections per image count, and small, medium and large refer to box areas.
+    """Compute the COCO average precision of a dataset held in memory; see ``coco_ap_of_tables``.
 
     Args:
         detections: What was found in each image.
         targets: What there was to find, in the same order and the same pixels.
         num_classes: ``C``, without background.
-        crowd: Whether ``difficult`` marks COCO's crowd regions (``iscrowd``), as it does in COCO's own data.
+        crowd: See ``coco_ap_of_tables``.
+
+    Raises:
+        ImportError: If the optional dependency is missing.
+        ValueError: If the two lists differ in length.
+    """
+    return coco_ap_of_tables(*make_tables(detections, targets), num_classes, crowd)
+
+
+def coco_ap_of_tables(
+    detections: DetectionTable, ground_truth: GroundTruthTable, num_classes: int, crowd: bool = True
+) -> dict[str, Tensor]:
+    """Compute the COCO average precision of a dataset.
+
+    At most 100 detections per image count, and small, medium and large refer to box areas.
+
+    Args:
+        detections: What was found in all images; equal scores rank in row order.
+        ground_truth: What there was to find.
+        num_classes: ``C``, without background.
+        crowd: Whether ``difficult`` objects, COCO's own crowds or VOC's, are COCO's regions to ignore
+            (``iscrowd``), as in every command; else they count like any other.
 
     Returns:
         ``map`` (mean over IoU 0.50:0.05:0.95), ``map_50``, ``map_75``, ``map_small``, ``map_medium``,
@@ -40,21 +59,24 @@ def coco_ap(
 
     Raises:
         ImportError: If the optional dependency is missing.
-        ValueError: If the two lists differ in length.
     """
     engine = import_engine()
-    if len(detections) != len(targets):
-        raise ValueError(f"{len(detections)} detections for {len(targets)} targets: need one per image")
-    found = _annotations(detections)
-    for annotation, score in zip(found, _flat([item["scores"] for item in detections]), strict=True):
+    # The engine ranks equal scores by image.
+    _, first, rows = np.unique(
+        np.concatenate([detections.images, ground_truth.images]), return_index=True, return_inverse=True
+    )
+    images = np.argsort(np.argsort(first))[rows]
+    count = len(detections.images)
+    found = _annotations(images[:count], detections.labels, detections.boxes)
+    for annotation, score in zip(found, detections.scores.tolist(), strict=True):
         annotation["score"] = score
-    existing = _annotations(targets)
+    existing = _annotations(images[count:], ground_truth.labels, ground_truth.boxes)
     if crowd:
-        for annotation, marked in zip(existing, _flat([item["difficult"] for item in targets]), strict=True):
+        for annotation, marked in zip(existing, ground_truth.difficult.tolist(), strict=True):
             annotation["iscrowd"] = int(marked)
     evaluation = engine.COCOeval_faster(
-        engine.COCO(_dataset(existing, len(targets), num_classes)),
-        engine.COCO(_dataset(found, len(targets), num_classes)),
+        engine.COCO(_dataset(existing, len(first), num_classes)),
+        engine.COCO(_dataset(found, len(first), num_classes)),
         iouType="bbox",
     )
     evaluation.evaluate()
@@ -77,30 +99,16 @@ def import_engine() -> ModuleType:
     return engine
 
 
-def _annotations(images: Sequence[Detections] | Sequence[Target]) -> list[dict[str, Any]]:
+def _annotations(images: IntArray, labels: IntArray, boxes: FloatArray) -> list[dict[str, Any]]:
     """All boxes as COCO's annotations, made in one go: there may be half a million."""
-    if not images:
-        return []
-    boxes = torch.cat([item["boxes"] for item in images]).double().numpy()
+    boxes = boxes.astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
-    columns = (
-        np.repeat(np.arange(len(images)), [len(item["boxes"]) for item in images]).tolist(),
-        _flat([item["labels"] for item in images]),
-        boxes.tolist(),
-        boxes[:, 2:].prod(axis=1).tolist(),
-    )
+    columns = (images.tolist(), labels.tolist(), boxes.tolist(), boxes[:, 2:].prod(axis=1).tolist())
     return [
         # Ids count from 1: the engine takes 0 for "no match".
         {"id": i, "image_id": image, "category_id": label, "bbox": box, "area": area, "iscrowd": 0}
         for i, (image, label, box, area) in enumerate(zip(*columns, strict=True), start=1)
     ]
-
-
-def _flat(columns: Sequence[Tensor]) -> list[Any]:
-    if not columns:
-        return []
-    values: list[Any] = torch.cat(list(columns)).numpy().tolist()  # several times as fast as a tensor's own
-    return values
 
 
 def _dataset(annotations: list[dict[str, Any]], num_images: int, num_classes: int) -> dict[str, Any]:

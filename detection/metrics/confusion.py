@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from detection.metrics.tables import DetectionTable, GroundTruthTable, IntArray, pixel_iou
+from detection.metrics.tables import DetectionTable, GroundTruthTable, IntArray, paired_iou
 
 
 def confusion_matrix(
@@ -40,7 +40,7 @@ def confusion_matrix(
         candidates = np.arange(start[row], end[row])
         candidates = candidates[free[candidates]]
         box = found.boxes[row : row + 1].repeat(len(candidates), axis=0)
-        iou = pixel_iou(box, gt.boxes[candidates])
+        iou = paired_iou(box, gt.boxes[candidates])
         if iou.max(initial=0) < iou_threshold:
             matrix[num_classes, found.labels[row]] += 1
             continue

@@ -1,7 +1,7 @@
 """The kinds of error a detector makes, and how much average precision each costs.
 
 Kinds and remedies follow TIDE (Bolya et al., "TIDE: A General Toolbox for Identifying Object Detection
-Errors", ECCV 2020, section 2), with the rules of VOC: difficult objects are ignored, overlaps count pixels.
+Errors", ECCV 2020, section 2), with the rules of VOC: difficult objects are ignored.
 """
 
 from typing import Literal, NamedTuple

@@ -1,7 +1,8 @@
 """What detection metrics share: they keep what was found and what was there, over all processes."""
 
-import hashlib
 from abc import ABC
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from detection.metrics.tables import DetectionTable, GroundTruthTable, IntArray
+from detection.metrics.tables import DetectionTable, GroundTruthTable, IntArray, image_key
 from detection.types import Detections, Target
 
 
@@ -59,6 +60,28 @@ class ImageMetric(Metric, ABC):
             self.add_state(name, default=[], dist_reduce_fx="cat")
         self.reset()
 
+    def _wrap_compute(self, compute: Callable[..., dict[str, Tensor]]) -> Callable[..., dict[str, Tensor]]:
+        """Keep the shapes of what ``compute`` returns, by name.
+
+        torchmetrics makes a scalar of every tensor that has one element, and so of every vector over classes
+        where there is one class.
+        """
+        shapes: dict[str, torch.Size] = {}
+
+        @wraps(compute)
+        def noted(*args: Any, **kwargs: Any) -> dict[str, Tensor]:
+            result = compute(*args, **kwargs)
+            shapes.update({name: value.shape for name, value in result.items()})
+            return result
+
+        computed = super()._wrap_compute(noted)
+
+        @wraps(compute)
+        def restored(*args: Any, **kwargs: Any) -> dict[str, Tensor]:
+            return {name: value.reshape(shapes[name]) for name, value in computed(*args, **kwargs).items()}
+
+        return restored
+
     def reset(self) -> None:
         """Forget all images."""
         super().reset()
@@ -81,7 +104,7 @@ class ImageMetric(Metric, ABC):
             raise ValueError(f"{len(detections)} detections for {len(targets)} targets: need one per image")
         if not targets:
             return
-        self._extend("image_hashes", torch.tensor([_hash(target["image_id"]) for target in targets]))
+        self._extend("image_hashes", torch.tensor([image_key(target["image_id"]) for target in targets]))
         self._extend("detection_counts", torch.tensor([len(image["labels"]) for image in detections]))
         self._extend("detection_labels", torch.cat([image["labels"] for image in detections]))
         self._extend("detection_scores", torch.cat([image["scores"] for image in detections]))
@@ -115,11 +138,6 @@ class ImageMetric(Metric, ABC):
             states["gt_difficult"][gt_rows],
         )
         return found, existing
-
-
-def _hash(image_id: str) -> int:
-    """Return a 64-bit number that is the same in every process; Python's own hash is salted."""
-    return int.from_bytes(hashlib.blake2b(image_id.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def _images_and_rows(hashes: IntArray, counts: IntArray) -> tuple[IntArray, IntArray]:

@@ -94,7 +94,7 @@ def recall_by_size(
         edges: ``(S - 1,)`` ascending sizes in pixels; an object of just that size belongs to the larger ones.
         threshold: Score threshold of ``found_above``.
     """
-    sides = ground_truth.boxes[:, 2:].astype(np.float64) - ground_truth.boxes[:, :2] + 1
+    sides = ground_truth.boxes[:, 2:].astype(np.float64) - ground_truth.boxes[:, :2]
     bins = np.digitize(np.sqrt(sides.prod(axis=1)), edges)
 
     def count(mask: BoolArray) -> IntArray:

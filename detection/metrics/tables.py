@@ -1,9 +1,9 @@
 """A dataset's detections and objects as flat tables, and the overlaps between their rows.
 
-Overlaps count whole pixels, as VOC's devkit does. Shapes: ``D`` detections and ``G`` objects of all images
-together.
+Shapes: ``D`` detections and ``G`` objects of all images together.
 """
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -28,7 +28,7 @@ class DetectionTable(NamedTuple):
     scores: FloatArray
     """``(D,)``."""
     boxes: FloatArray
-    """``(D, 4)`` xyxy, 0-based, in pixels of the original image."""
+    """``(D, 4)`` xyxy in pixels of the original image."""
 
     def take(self, rows: IntArray | BoolArray) -> "DetectionTable":
         """Return the given rows, in the given order."""
@@ -43,7 +43,7 @@ class GroundTruthTable(NamedTuple):
     labels: IntArray
     """``(G,)``, ``0..C-1``."""
     boxes: FloatArray
-    """``(G, 4)`` xyxy, 0-based, in pixels of the original image."""
+    """``(G, 4)`` xyxy in pixels of the original image."""
     difficult: BoolArray
     """``(G,)``: ignored, whether found or not."""
 
@@ -66,6 +66,9 @@ def make_tables(
 ) -> tuple[DetectionTable, GroundTruthTable]:
     """Put the images of a dataset into two tables; images are numbered from 0 in the given order.
 
+    The rows come in an order of the images that depends on their ids alone, so that equal scores rank alike
+    however a dataset is read.
+
     Args:
         detections: What was found in each image.
         targets: What there was to find, in the same order and the same pixels.
@@ -75,9 +78,11 @@ def make_tables(
     """
     if len(detections) != len(targets):
         raise ValueError(f"{len(detections)} detections for {len(targets)} targets: need one per image")
-    images = np.arange(len(targets))
-    found = [(d["labels"].cpu(), d["scores"].cpu(), d["boxes"].cpu()) for d in detections]
-    existing = [(t["labels"].cpu(), t["boxes"].cpu(), t["difficult"].cpu()) for t in targets]
+    keys = np.array([image_key(target["image_id"]) for target in targets], dtype=np.int64)
+    images = np.argsort(keys, kind="stable")
+    columns = [(detections[i], targets[i]) for i in images]
+    found = [(d["labels"].cpu(), d["scores"].cpu(), d["boxes"].cpu()) for d, _ in columns]
+    existing = [(t["labels"].cpu(), t["boxes"].cpu(), t["difficult"].cpu()) for _, t in columns]
     none = (torch.zeros(0, dtype=torch.int64), torch.zeros(0), torch.zeros(0, 4))
     labels, scores, boxes = (torch.cat(column).numpy() for column in zip(none, *found, strict=True))
     no_gt = (none[0], none[2], torch.zeros(0, dtype=torch.bool))
@@ -90,6 +95,11 @@ def make_tables(
             np.repeat(images, [len(row[0]) for row in existing]), gt_labels, gt_boxes, difficult
         ),
     )
+
+
+def image_key(image_id: str) -> int:
+    """Return a 64-bit number that is the same in every process; Python's own hash is salted."""
+    return int.from_bytes(hashlib.blake2b(image_id.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def check_tables(detections: DetectionTable, ground_truth: GroundTruthTable, num_classes: int) -> None:
@@ -141,7 +151,7 @@ def best_overlaps(
             break
         rows = left if same_class else left[detections.labels[left] != gt.labels[start[left] + rank]]
         candidates = start[rows] + rank
-        iou = pixel_iou(detections.boxes[rows], gt.boxes[candidates])
+        iou = paired_iou(detections.boxes[rows], gt.boxes[candidates])
         better = iou > best_iou[rows]
         best_iou[rows[better]] = iou[better]
         best_gt[rows[better]] = by_group[candidates[better]]
@@ -168,16 +178,19 @@ def best_first(scores: FloatArray) -> IntArray:
     return order
 
 
-def pixel_iou(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Return the IoU of row-wise pairs of boxes ``(N, 4)``, a box from x1 to x2 being ``x2 - x1 + 1`` wide.
+def paired_iou(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return the IoU of row-wise pairs of boxes ``(N, 4)``, in double precision; 0 where both are empty.
 
-    VOC annotates the first and the last pixel inside the object, so the devkit counts both.
+    Of boxes that were read from VOC's corners it is the devkit's, which counts the pixels from the first to
+    the last: ``xmax - xmin + 1 = x2 - x1``.
     """
     a, b = a.astype(np.float64), b.astype(np.float64)
-    top_left = np.maximum(a[:, :2], b[:, :2])
-    bottom_right = np.minimum(a[:, 2:], b[:, 2:])
-    overlap = np.maximum(bottom_right - top_left + 1, 0).prod(axis=1)
-    area_a = (a[:, 2:] - a[:, :2] + 1).prod(axis=1)
-    area_b = (b[:, 2:] - b[:, :2] + 1).prod(axis=1)
-    iou: FloatArray = overlap / (area_a + area_b - overlap)
+    overlap = _areas(np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:]))
+    union = _areas(a[:, :2], a[:, 2:]) + _areas(b[:, :2], b[:, 2:]) - overlap
+    iou: FloatArray = overlap / np.where(union > 0, union, 1.0)
     return iou
+
+
+def _areas(top_left: FloatArray, bottom_right: FloatArray) -> FloatArray:
+    areas: FloatArray = np.maximum(bottom_right - top_left, 0).prod(axis=1)
+    return areas

@@ -1,9 +1,10 @@
 """The average precision of the PASCAL VOC devkit as a pure function of flat arrays.
 
 Every rule follows the devkit: a detection is compared with all the objects of its class in its image,
-also those already found, and stands or falls with the one it overlaps most; overlaps count whole
-pixels; ``difficult`` objects neither reward nor punish. Both of its averages are computed: the mean over
-11 recall levels (VOC2007) and the area under the monotone curve (VOC2010 and later).
+also those already found, and stands or falls with the one it overlaps most; ``difficult`` objects neither
+reward nor punish. Both of its averages are computed: the mean over 11 recall levels (VOC2007) and the area
+under the monotone curve (VOC2010 and later). The devkit's overlaps count pixels from the first to the last,
+which is the area between the continuous edges here.
 
 Shapes: ``D`` detections and ``G`` objects of all images together, ``C`` classes, ``K`` counted detections
 of one class, i.e. those that are a hit or a false alarm.

@@ -1,5 +1,7 @@
 """Which anchors and extra layers SSD has for which backbone and input size, as plain data."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,6 +30,7 @@ class SSDPreset:
     separable_extras: bool = False
     same_padding: bool = False
     reduced_finest: bool = False
+    max_anchor_side: float = math.inf
 
 
 _R3 = (1, 2, 1 / 2)
@@ -144,6 +147,7 @@ PRESETS: dict[tuple[str, int], SSDPreset] = {
         lite_heads=True,
         separable_extras=True,
         anchor_sizes=(64, 112, 160, 208, 256, 304, 320),
+        max_anchor_side=320,
         anchor_ratios=(_R5,) * 6,
         anchor_steps=(16, 32, 64, 320 / 3, 160, 320),
     ),
@@ -155,3 +159,28 @@ PRESETS: dict[tuple[str, int], SSDPreset] = {
         anchor_steps=(8, 16, 32),
     ),
 }
+
+
+def nearest_preset(family: str, strides: Sequence[int], side: int) -> tuple[int, SSDPreset]:
+    """What was published for the nearest size, of the sizes with maps that a backbone has.
+
+    Args:
+        family: of the backbone.
+        strides: of its maps.
+        side: the longer one of the input, in pixels.
+
+    Returns:
+        The side that it was published for, and the preset.
+
+    Raises:
+        ValueError: if nothing was published for maps of these strides.
+    """
+    fitting = {
+        native: preset
+        for (of_family, native), preset in PRESETS.items()
+        if of_family == family and set(preset.strides) <= set(strides)
+    }
+    if not fitting:
+        raise ValueError(f"No SSD is published for a {family} with maps of strides {tuple(strides)}.")
+    nearest = min(fitting, key=lambda native: abs(native - side))
+    return nearest, fitting[nearest]

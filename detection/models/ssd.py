@@ -4,25 +4,26 @@ Shapes: B images, C classes without background, A anchors over all feature maps,
 one map. Logits have C + 1 channels; channel 0 is background.
 """
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from detection.models.backbones import Backbone
-from detection.models.presets import PRESETS, ExtraLayer
+from detection.models.presets import ExtraLayer, nearest_preset
 from detection.models.ssd_layers import (
     LiteBatchNorm2d,
+    check_arguments,
     extra_layer,
     prediction_head,
     predictor,
     separable_extra_layer,
 )
 from detection.models.transfer import check_names, copy_class_rows, match_classes, with_background
-from detection.ops.anchors import ssd_anchors
+from detection.ops.anchors import Step, fitted_steps, ssd_anchors
 from detection.ops.postprocess import select_detections
 from detection.types import Detections
 
@@ -51,13 +52,13 @@ class SSD(nn.Module):
         extras: ``(mid_channels, out_channels, kernel, stride, padding)`` of each extra layer.
         anchor_sizes: in pixels, one more than there are maps; see ``ssd_anchors``.
         anchor_ratios: one list per map.
-        anchor_steps: pixels per cell, one per map. They stay as given for inputs of any size.
+        anchor_steps: pixels per cell, one number or (down, right) per map. Sizes and steps stay as given for
+            inputs of any size; ``build_ssd`` fits them to one.
         extras_batchnorm: whether the extra layers have batch norm, as fits the backbone.
         max_anchor_side: in pixels; longer sides of anchors are cut to it.
         lite_heads: predict with a depthwise and a 1x1 convolution in place of a full 3x3 (SSDLite,
             MobileNetV2 paper, section 6.2).
-        separable_extras: build extra layers, and batch norms of lite heads, as SSDLite was published; see
-            ``separable_extra_layer``.
+        separable_extras: build those, and the batch norms of lite heads, as SSDLite was published.
         same_padding: of separable extras, as TensorFlow pads.
         reduced_finest: the finest map has one anchor less; see ``ssd_anchors``.
 
@@ -78,7 +79,7 @@ class SSD(nn.Module):
         extras: Sequence[Sequence[int]],
         anchor_sizes: Sequence[float],
         anchor_ratios: Sequence[Sequence[float]],
-        anchor_steps: Sequence[float],
+        anchor_steps: Sequence[Step],
         max_anchor_side: float = math.inf,
         extras_batchnorm: bool = True,
         lite_heads: bool = False,
@@ -87,7 +88,7 @@ class SSD(nn.Module):
         reduced_finest: bool = False,
     ) -> None:
         super().__init__()
-        _check_arguments(backbone, strides, extras, anchor_sizes, anchor_ratios, anchor_steps)
+        check_arguments(backbone, strides, extras, anchor_sizes, anchor_ratios, anchor_steps)
         self.num_classes = num_classes
         self.anchor_sizes, self.anchor_ratios, self.anchor_steps = anchor_sizes, anchor_ratios, anchor_steps
         self.max_anchor_side, self.reduced_finest = max_anchor_side, reduced_finest
@@ -132,17 +133,41 @@ class SSD(nn.Module):
             _flatten(head(x), self.num_classes + 1) for head, x in zip(self.class_heads, maps, strict=True)
         ]
         deltas = [_flatten(head(x), 4) for head, x in zip(self.box_heads, maps, strict=True)]
-        sizes = [(x.shape[2], x.shape[3]) for x in maps]
-        anchors = ssd_anchors(
-            sizes,
+        anchors = self._anchors([(x.shape[2], x.shape[3]) for x in maps], images.device)
+        return SSDOutput(torch.cat(logits, dim=1), torch.cat(deltas, dim=1), anchors)
+
+    def anchors_over(self, image_size: tuple[int, int]) -> Tensor:
+        """Lays the anchors over an input, without running the network.
+
+        Args:
+            image_size: ``(height, width)`` in pixels.
+
+        Returns:
+            float32 ``(A, 4)`` xyxy on the CPU, as ``forward`` gives them.
+
+        Raises:
+            ValueError: if the input is too small for the last extra layers.
+        """
+        return self._anchors(self.feature_sizes(image_size), None)
+
+    @torch.no_grad()
+    def feature_sizes(self, image_size: tuple[int, int]) -> list[tuple[int, int]]:
+        """``(height, width)`` in cells of each map over an input; see ``anchors_over``."""
+        # On the meta device shapes are computed, values are not.
+        ghost = copy.deepcopy(self).to("meta").eval()
+        maps = ghost.feature_maps(torch.empty(1, 3, *image_size, device="meta"))
+        return [(x.shape[2], x.shape[3]) for x in maps]
+
+    def _anchors(self, feature_sizes: Sequence[tuple[int, int]], device: torch.device | None) -> Tensor:
+        return ssd_anchors(
+            feature_sizes,
             self.anchor_steps,
             self.anchor_sizes,
             self.anchor_ratios,
-            images.device,
+            device,
             self.max_anchor_side,
             self.reduced_finest,
         )
-        return SSDOutput(torch.cat(logits, dim=1), torch.cat(deltas, dim=1), anchors)
 
     def feature_maps(self, images: Tensor) -> list[Tensor]:
         """Returns the maps that are predicted from, finest first, for normalised images."""
@@ -230,59 +255,44 @@ def build_ssd(
     num_classes: int,
     size: int | Sequence[int],
     anchor_sizes: Sequence[float] | None = None,
-    max_anchor_side: float = math.inf,
+    max_anchor_side: float | None = None,
+    anchor_steps: Sequence[Step] | None = None,
+    anchors_for: int | Sequence[int] | None = None,
 ) -> SSD:
     """Builds the published SSD for a backbone and an input size.
+
+    Extra layers and anchors are those published for the nearest size with maps that the backbone has. For any
+    other size anchors grow with the root of the input's area, and the cells of each map cover it evenly.
 
     Args:
         backbone: one of ``detection.models.backbones``.
         num_classes: without background.
-        size: side, or height and width, of the inputs in pixels. Anchors and extra layers are those
-            published for the nearest size with maps that the backbone has; the number of cells, and with it
-            of anchors, follows the input.
-        anchor_sizes: in place of the published ones; see ``SSD``.
-        max_anchor_side: see ``SSD``.
+        size: side, or height and width, of the inputs in pixels.
+        anchor_sizes: in place of the published ones, in pixels of ``anchors_for``; see ``SSD``.
+        max_anchor_side: in place of the published one, in pixels of ``anchors_for``; see ``SSD``.
+        anchor_steps: in place of those that follow from ``size``; see ``SSD``.
+        anchors_for: side, or height and width, of the inputs that the anchors are meant for, from which
+            they grow; by default the size they were published for, and ``size`` for given ``anchor_sizes``.
 
     Raises:
-        ValueError: if nothing was published for maps of the backbone's strides.
+        ValueError: if nothing was published for maps of the backbone's strides, or the inputs are too small.
     """
-    side = size if isinstance(size, int) else max(size)
-    fitting = {
-        native: preset
-        for (family, native), preset in PRESETS.items()
-        if family == backbone.family and set(preset.strides) <= set(backbone.strides)
-    }
-    if not fitting:
-        raise ValueError(
-            f"No SSD is published for a {backbone.family} with maps of strides {backbone.strides}."
-        )
-    nearest = min(fitting, key=lambda native: abs(native - side))
-    preset = fitting[nearest]
-    if anchor_sizes is not None:
-        preset = replace(preset, anchor_sizes=tuple(anchor_sizes))
-    return SSD(backbone, num_classes, **vars(preset), max_anchor_side=max_anchor_side)
+    image_size = _height_and_width(size)
+    native, preset = nearest_preset(backbone.family, backbone.strides, max(image_size))
+    steps_for = native if anchors_for is None else anchors_for
+    sizes_for = size if anchors_for is None and anchor_sizes is not None else steps_for
+    growth = math.sqrt(math.prod(image_size) / math.prod(_height_and_width(sizes_for)))
+    sides = [growth * side for side in anchor_sizes or preset.anchor_sizes]
+    anchors: dict[str, Any] = {"anchor_sizes": sides, "anchor_steps": anchor_steps or preset.anchor_steps}
+    anchors["max_anchor_side"] = growth * (max_anchor_side or preset.max_anchor_side)
+    network = SSD(backbone, num_classes, **vars(preset) | anchors)
+    if anchor_steps is None and image_size != _height_and_width(steps_for):
+        network.anchor_steps = fitted_steps(network.feature_sizes(image_size), image_size)
+    return network
 
 
-def _check_arguments(
-    backbone: Backbone,
-    strides: Sequence[int],
-    extras: Sequence[Sequence[int]],
-    anchor_sizes: Sequence[float],
-    anchor_ratios: Sequence[Sequence[float]],
-    anchor_steps: Sequence[float],
-) -> None:
-    num_maps = len(strides) + len(extras)
-    if not num_maps == len(anchor_steps) == len(anchor_ratios) == len(anchor_sizes) - 1:
-        raise ValueError(
-            f"{len(strides)} backbone maps and {len(extras)} extras need {num_maps} anchor_steps and "
-            f"anchor_ratios and {num_maps + 1} anchor_sizes; got {len(anchor_steps)}, "
-            f"{len(anchor_ratios)} and {len(anchor_sizes)}."
-        )
-    if not set(strides) <= set(backbone.strides):
-        raise ValueError(
-            f"This SSD needs maps of strides {tuple(strides)}, but {type(backbone).__name__} has "
-            f"{backbone.strides}; set the backbone's strides, or choose another size."
-        )
+def _height_and_width(size: int | Sequence[int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
 def _flatten(predictions: Tensor, channels: int) -> Tensor:

@@ -1,11 +1,13 @@
 """The layers that SSD adds to its backbone, with the initialisation of the published trainings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from detection.models.backbones import Backbone
 from detection.models.backbones.same_padding import pad_as_tensorflow
 from detection.models.presets import ExtraLayer
+from detection.ops.anchors import Step
 
 # Of the weights of a new lite head, as SSDLite was published (TensorFlow's configuration for MobileNetV2).
 # Adam moves all weights alike, so larger ones learn more slowly: with PyTorch's usual start of the depthwise
@@ -133,3 +135,30 @@ def predictor(in_channels: int, out_channels: int, kernel: int) -> nn.Conv2d:
         nn.init.xavier_uniform_(conv.weight)
     nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
     return conv
+
+
+def check_arguments(
+    backbone: Backbone,
+    strides: Sequence[int],
+    extras: Sequence[Sequence[int]],
+    anchor_sizes: Sequence[float],
+    anchor_ratios: Sequence[Sequence[float]],
+    anchor_steps: Sequence[Step],
+) -> None:
+    """Refuse arguments of ``SSD`` that do not fit each other or the backbone.
+
+    Raises:
+        ValueError: if they do not.
+    """
+    num_maps = len(strides) + len(extras)
+    if not num_maps == len(anchor_steps) == len(anchor_ratios) == len(anchor_sizes) - 1:
+        raise ValueError(
+            f"{len(strides)} backbone maps and {len(extras)} extras need {num_maps} anchor_steps and "
+            f"anchor_ratios and {num_maps + 1} anchor_sizes; got {len(anchor_steps)}, "
+            f"{len(anchor_ratios)} and {len(anchor_sizes)}."
+        )
+    if not set(strides) <= set(backbone.strides):
+        raise ValueError(
+            f"This SSD needs maps of strides {tuple(strides)}, but {type(backbone).__name__} has "
+            f"{backbone.strides}; set the backbone's strides, or choose another size."
+        )

@@ -8,10 +8,13 @@ from torch import Tensor
 
 from detection.ops.constants import constant
 
+Step = float | Sequence[float]
+"""Pixels from one cell to the next: one number, or (down, right)."""
+
 
 def ssd_anchors(
     feature_sizes: Sequence[tuple[int, int]],
-    steps: Sequence[float],
+    steps: Sequence[Step],
     sizes: Sequence[float],
     ratios: Sequence[Sequence[float]],
     device: torch.device | str | None = None,
@@ -26,6 +29,7 @@ def ssd_anchors(
     Args:
         feature_sizes: ``(height, width)`` in cells of each of the ``L`` maps, finest first.
         steps: pixels per cell of each map; cell ``(row, col)`` is centred at ``(index + 0.5) * step``.
+            Either one number or (down, right) for each map.
         sizes: ``L + 1`` side lengths in pixels. Map ``i`` has squares of side ``sizes[i]`` and of side
             ``sqrt(sizes[i] * sizes[i + 1])``.
         ratios: for each map, width / height of its shapes. The first must be 1 and stands for the two
@@ -54,12 +58,34 @@ def ssd_anchors(
             cell = ((sizes[0] / 2, sizes[0] / 2), *cell[2:])
         shapes = constant(cell, device)  # (K, 2)
         shapes = shapes.clamp(max=max_side)
-        x = (torch.arange(width, device=device, dtype=torch.float32) + 0.5) * steps[i]
-        y = (torch.arange(height, device=device, dtype=torch.float32) + 0.5) * steps[i]
+        down, right = _down_and_right(steps[i])
+        x = (torch.arange(width, device=device, dtype=torch.float32) + 0.5) * right
+        y = (torch.arange(height, device=device, dtype=torch.float32) + 0.5) * down
         rows, cols = torch.meshgrid(y, x, indexing="ij")
         centres = torch.stack((cols, rows), dim=-1).reshape(-1, 1, 2)  # (H * W, 1, 2)
         per_map.append(torch.cat((centres - shapes / 2, centres + shapes / 2), dim=-1).reshape(-1, 4))
     return torch.cat(per_map)
+
+
+def fitted_steps(feature_sizes: Sequence[tuple[int, int]], image_size: tuple[int, int]) -> tuple[Step, ...]:
+    """The steps that spread the cells of every map evenly over the input: its sides divided by the cells.
+
+    Args:
+        feature_sizes: ``(height, width)`` in cells of each map.
+        image_size: ``(height, width)`` of the input in pixels.
+
+    Returns:
+        For each map one number where both directions agree, else (down, right).
+    """
+    steps = [(image_size[0] / height, image_size[1] / width) for height, width in feature_sizes]
+    return tuple(down if down == right else (down, right) for down, right in steps)
+
+
+def _down_and_right(step: Step) -> tuple[float, float]:
+    if isinstance(step, Sequence):
+        down, right = step
+        return down, right
+    return step, step
 
 
 def _cell_shapes(size: float, next_size: float, ratios: Sequence[float]) -> tuple[tuple[float, float], ...]:

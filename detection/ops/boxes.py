@@ -1,8 +1,7 @@
 """Boxes: clipping, scaling and intersection over union.
 
-Boxes are ``xyxy`` in absolute pixels, 0-based, without the "+1" of inclusive corners; a size is
-``(height, width)``. All arithmetic is float32 whatever the input, because half precision has
-steps of a quarter of a pixel at coordinate 500.
+Boxes are ``xyxy`` in absolute pixels with continuous edges; a size is ``(height, width)``. All arithmetic
+is float32 whatever the input, because half precision has steps of a quarter of a pixel at coordinate 500.
 """
 
 import torch

@@ -42,9 +42,10 @@ def draw_detections(
     for box, score, label in reversed(list(items)):
         colour = class_colour(label)
         x1, y1, x2, y2 = map(round, box)
-        # A box at the border is drawn on the last pixel, not beyond it.
-        x2, y2 = max(x1, min(x2, canvas.width - 1)), max(y1, min(y2, canvas.height - 1))
-        draw.rectangle((x1, y1, x2, y2), outline=_in_bytes(colour), width=line)
+        x1, y1 = min(x1, canvas.width - 1), min(y1, canvas.height - 1)
+        # Lines lie on the first and the last pixel inside, of which Pillow wants to know.
+        last = max(x1, x2 - 1), max(y1, y2 - 1)
+        draw.rectangle((x1, y1, *last), outline=_in_bytes(colour), width=line)
         _draw_label(draw, canvas.size, (x1, y1), f"{class_names[label]} {score:.2f}", colour, font)
     return np.asarray(canvas)
 

@@ -1,11 +1,13 @@
 """One image file of a user: any common kind in, upright 8-bit RGB out."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from detection.file_reading import MAX_IMAGE, open_file
 from detection.prediction.sources import UNREADABLE_SUFFIXES
 
 MAX_PIXELS = 2**28
@@ -39,21 +41,27 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     if path.suffix.lower() in UNREADABLE_SUFFIXES:
         raise UnreadableImageError("HEIC is not supported: convert it to JPEG")
     try:
-        if path.stat().st_size == 0:
-            raise UnreadableImageError("the file is empty")
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise UnreadableImageError(
-                    f"{image.width} x {image.height} pixels are more than the limit of "
-                    f"{MAX_PIXELS / 1e6:.0f} million: shrink or cut it"
-                )
-            return np.asarray(_as_rgb(ImageOps.exif_transpose(image)))
+        with open_file(path, MAX_IMAGE) as file:
+            if not file.read(1):
+                raise UnreadableImageError("the file is empty")
+            file.seek(0)
+            return _decode(file)
     except UnreadableImageError:
         raise
     except UnidentifiedImageError as error:
         raise UnreadableImageError("it is not an image, or damaged at its beginning") from error
     except Exception as error:  # a damaged file fails in many ways
         raise UnreadableImageError(f"{error}".strip() or type(error).__name__) from error
+
+
+def _decode(file: BinaryIO) -> NDArray[np.uint8]:
+    with Image.open(file) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise UnreadableImageError(
+                f"{image.width} x {image.height} pixels are more than the limit of "
+                f"{MAX_PIXELS / 1e6:.0f} million: shrink or cut it"
+            )
+        return np.asarray(_as_rgb(ImageOps.exif_transpose(image)))
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

@@ -30,7 +30,7 @@ def print_report(
         output: the folder that was written.
     """
     # Not cut or wrapped where the output is a file: lines there can be any length.
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
     counts = Counter(class_names[label] for found in detections for label in found["labels"].tolist())
     if counts:
         table = Table("class", show_edge=False)

@@ -24,6 +24,7 @@ class Settings:
     save: tuple[Product, ...] = ("images", "video", "json")
     batch_size: int = 8
     device: str = "auto"
+    plugins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from detection.data.corners import to_voc_corners
+from detection.files import file_names, write_text
 from detection.types import Detections, Target
 
 
@@ -13,7 +15,7 @@ def write_devkit_results(
 ) -> None:
     """Write ``comp4_det_test_<class>.txt`` for each class, as the VOC devkit reads them.
 
-    A line holds the image's id without its folder, the score, and the box as 1-based inclusive corners.
+    A line holds the image's id without its folder, the score, and the box as VOC's corners.
     Numbers keep all their digits, so that evaluators rank and overlap them exactly as they were found.
 
     Args:
@@ -22,25 +24,21 @@ def write_devkit_results(
         targets: of each image; their ids are used.
         class_names: by label.
 
-    Raises:
-        ValueError: two images have the same id but for the folder, or a class cannot name a file.
+    Where two images have the same id but for the folder, ids keep their folder. The letters of a class that a
+    file's name cannot have are written as in addresses: ``Bowl%2FBasin``.
     """
     names = [Path(target["image_id"]).name for target in targets]
     if len(set(names)) < len(names):
-        raise ValueError(
-            "two images of different folders have the same name: the devkit cannot tell them apart"
-        )
-    for name in class_names:
-        if Path(name).name != name:
-            raise ValueError(f"the class {name!r} cannot be part of a file's name")
+        print("Images of different folders have one name: the devkit's files name images with their folders.")
+        names = [target["image_id"].replace(" ", "%20") for target in targets]
     lines: list[list[str]] = [[] for _ in class_names]
     for name, found in zip(names, detections, strict=True):
         for box, score, label in _rows(found):
-            corners = " ".join(repr(corner + 1) for corner in box)
+            corners = " ".join(map(repr, to_voc_corners(box)))
             lines[label].append(f"{name} {score!r} {corners}\n")
     folder.mkdir(parents=True, exist_ok=True)
-    for class_name, of_class in zip(class_names, lines, strict=True):
-        (folder / f"comp4_det_test_{class_name}.txt").write_text("".join(of_class))
+    for name, of_class in zip(file_names(class_names), lines, strict=True):
+        write_text(folder / f"comp4_det_test_{name}.txt", "".join(of_class))
 
 
 def write_coco_results(
@@ -48,19 +46,18 @@ def write_coco_results(
     detections: Sequence[Detections],
     targets: Sequence[Target],
     class_names: Sequence[str],
-    crowd: bool = False,
 ) -> None:
     """Write ``results.json`` and, with the same ids, ``ground_truth.json``, as COCO's evaluators read them.
 
     Categories are numbered from 1 in label order. An image's id is the number that its name is, where all
-    images have one of their own (``VOC2007/000005`` is 5); else images are numbered from 1.
+    images have one of their own (``VOC2007/000005`` is 5); else images are numbered from 1. Difficult objects
+    are crowd regions, as in ``coco_ap``.
 
     Args:
         folder: where to write; made if it is not there.
         detections: of each image.
         targets: of each image.
         class_names: by label.
-        crowd: whether difficult objects are COCO's crowd regions.
     """
     ids = coco_image_ids([target["image_id"] for target in targets])
     results = [
@@ -78,14 +75,12 @@ def write_coco_results(
             left, top, wide, high = _xywh(box)
             annotation = {"id": len(annotations) + 1, "image_id": image_id, "category_id": label + 1}
             annotation |= {"bbox": [left, top, wide, high], "area": wide * high}
-            annotations.append(
-                {**annotation, "iscrowd": int(crowd and difficult), "difficult": int(difficult)}
-            )
+            annotations.append({**annotation, "iscrowd": int(difficult), "difficult": int(difficult)})
     categories = [{"id": label + 1, "name": name} for label, name in enumerate(class_names)]
     document = {"info": {}, "images": images, "categories": categories, "annotations": annotations}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(results))
-    (folder / "ground_truth.json").write_text(json.dumps(document))
+    write_text(folder / "results.json", json.dumps(results))
+    write_text(folder / "ground_truth.json", json.dumps(document))
 
 
 def coco_image_ids(image_ids: Sequence[str]) -> list[int]:

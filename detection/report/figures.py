@@ -1,6 +1,5 @@
 """The figures of a report, from the figures of an evaluation."""
 
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
@@ -10,12 +9,14 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from detection.console import drawn
 from detection.metrics.analysis import SIZE_EDGES, Analysis
 from detection.metrics.errors import ERROR_KINDS
 from detection.metrics.tables import FloatArray
-from detection.report.theme import Theme
+from detection.report.confused import Confused, most_confused
+from detection.report.curves import curves_note, draw_curves, shown_classes, size_of_curves
+from detection.report.theme import Theme, shortened
 
-_COLUMNS = 3
 # With more classes than this, counts in the cells of the confusion matrix would be too small to read.
 _MAX_ANNOTATED = 30
 
@@ -42,15 +43,15 @@ def make_figures(analysis: Analysis, class_names: Sequence[str]) -> dict[str, Pi
     Returns:
         The figures by name.
     """
-    names = list(class_names)
-    rows = math.ceil(len(names) / _COLUMNS)
-    side = min(max(4.6, 0.29 * (len(names) + 1) + 1.5), 20.0)
+    names = [drawn(name) for name in class_names]
+    confused = most_confused(analysis.confusion, names)
+    side = min(max(4.6, 0.29 * len(confused.rows) + 1.5), 20.0)
     pictures = [
         Picture(
             "precision_recall",
-            (5.2, 1.45 * rows + 0.5),
-            partial(_precision_recall, analysis=analysis, names=names),
-            "Precision over recall, one small curve per class.",
+            size_of_curves(len(shown_classes(analysis))),
+            partial(draw_curves, analysis=analysis, names=names),
+            f"Precision over recall, one small curve per class.{curves_note(analysis)}",
         ),
         Picture(
             "errors",
@@ -62,7 +63,7 @@ def make_figures(analysis: Analysis, class_names: Sequence[str]) -> dict[str, Pi
         Picture(
             "confusion",
             (side, side),
-            partial(_confusion, analysis=analysis, names=names),
+            partial(_confusion, confused=confused),
             "Confusion matrix: true classes in rows, detected classes in columns.",
         ),
         Picture(
@@ -81,29 +82,6 @@ def make_figures(analysis: Analysis, class_names: Sequence[str]) -> dict[str, Pi
     return {picture.name: picture for picture in pictures}
 
 
-def _precision_recall(figure: Figure, theme: Theme, analysis: Analysis, names: list[str]) -> None:
-    rows = math.ceil(len(names) / _COLUMNS)
-    axes = figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False)
-    for unused in range(len(names), axes.size):
-        axes.flat[unused].set_axis_off()
-        axes.flat[unused - _COLUMNS].tick_params(labelbottom=True)
-    for label, (ax, name) in enumerate(zip(axes.flat, names, strict=False)):
-        curve, ap = analysis.voc.curves[label], analysis.voc.ap_area[label]
-        ax.set_title(f"{name}  {ap:.2f}" if np.isfinite(ap) else f"{name}  no objects")
-        ax.set(xlim=(0, 1), ylim=(0, 1.02), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
-        ax.grid(True)
-        if np.isfinite(ap):
-            # The first detection already has a recall; up to there its precision is the best there is.
-            recall = np.concatenate(([0.0], curve.recall))
-            precision = np.concatenate((curve.precision[:1], curve.precision)) if len(curve.recall) else [0.0]
-            ax.fill_between(recall, precision, color=theme.main, alpha=0.18, linewidth=0)
-            ax.plot(recall, precision, color=theme.main, linewidth=1.4)
-            point = analysis.points[label]
-            ax.plot(point.recall, point.precision, "o", color=theme.accent, markersize=4, clip_on=False)
-    figure.supxlabel("recall (dot: best F1)", fontsize=9, color=theme.muted)
-    figure.supylabel("precision", fontsize=9, color=theme.muted)
-
-
 def _errors(figure: Figure, theme: Theme, analysis: Analysis) -> None:
     ax = figure.add_subplot()
     costs = [analysis.error_costs[kind] for kind in ERROR_KINDS]
@@ -118,8 +96,8 @@ def _errors(figure: Figure, theme: Theme, analysis: Analysis) -> None:
     ax.set_axisbelow(True)
 
 
-def _confusion(figure: Figure, theme: Theme, analysis: Analysis, names: list[str]) -> None:
-    counts = analysis.confusion
+def _confusion(figure: Figure, theme: Theme, confused: Confused) -> None:
+    counts = confused.counts
     totals = counts.sum(axis=1, keepdims=True)
     # Background has no true number of objects: its row is compared with the largest of its cells.
     totals[-1] = max(counts[-1].max(), 1)
@@ -129,14 +107,14 @@ def _confusion(figure: Figure, theme: Theme, analysis: Analysis, names: list[str
         shares, cmap=LinearSegmentedColormap.from_list("", [theme.background, theme.main]), vmin=0, vmax=1
     )
     ticks = range(len(counts))
-    ax.set_xticks(ticks, [*names, "missed"], rotation=90)
-    ax.set_yticks(ticks, [*names, "background"])
+    ax.set_xticks(ticks, [shortened(name) for name in confused.columns], rotation=90, parse_math=False)
+    ax.set_yticks(ticks, [shortened(name) for name in confused.rows], parse_math=False)
     ax.tick_params(length=0, labelcolor=theme.text, labelsize=8)
     ax.set_xlabel("detected as")
     ax.set_ylabel("true class")
-    ax.axhline(len(names) - 0.5, color=theme.muted, linewidth=0.8)
-    ax.axvline(len(names) - 0.5, color=theme.muted, linewidth=0.8)
-    if len(names) > _MAX_ANNOTATED:
+    ax.axhline(len(counts) - 1.5, color=theme.muted, linewidth=0.8)
+    ax.axvline(len(counts) - 1.5, color=theme.muted, linewidth=0.8)
+    if len(counts) - 1 > _MAX_ANNOTATED:
         return
     for row, column in np.argwhere(counts > 0):
         colour = theme.background if shares[row, column] > 0.55 else theme.text

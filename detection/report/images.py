@@ -10,6 +10,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
+from detection.console import drawn
 from detection.metrics.operating_point import ImageCounts
 from detection.metrics.tables import make_tables
 from detection.metrics.voc_ap import judge
@@ -67,7 +68,8 @@ def draw_outcome(
     height, width = image.shape[:2]
     figure = Figure(figsize=(_WIDTH, _WIDTH * height / width))
     ax = figure.add_axes((0, 0, 1, 1))
-    ax.imshow(image)
+    # Edges of pixels are whole numbers, as in boxes; by default their centres are.
+    ax.imshow(image, extent=(0, width, height, 0))
     ax.set_axis_off()
     for row, (box, label) in enumerate(zip(existing.boxes, existing.labels, strict=True)):
         missed = row not in hit_objects and not existing.difficult[row]
@@ -75,7 +77,7 @@ def draw_outcome(
     for row, (box, label) in enumerate(zip(found.boxes, found.labels, strict=True)):
         colour = HIT if verdicts.hit[row] else TRUE_BOX if verdicts.ignored[row] else FALSE_ALARM
         _draw(ax, box, f"{class_names[label]} {found.scores[row]:.2f}", colour, width=1.6)
-    ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+    ax.set(xlim=(0, width), ylim=(height, 0))
     jpeg = io.BytesIO()
     figure.savefig(jpeg, format="jpg", dpi=_DPI, pil_kwargs={"quality": 82})
     return jpeg.getvalue()
@@ -99,6 +101,6 @@ def _draw(
         above = y1 - top > 0.06 * abs(ax.get_ylim()[0] - top)
         label = {"facecolor": colour, "edgecolor": "none", "pad": 1.2}
         ax.text(
-            x1, y1, text, fontsize=7, color="#000000", verticalalignment="bottom" if above else "top",
+            x1, y1, drawn(text), fontsize=7, color="#000000", verticalalignment="bottom" if above else "top",
             bbox=label, clip_on=True,
         )  # fmt: skip

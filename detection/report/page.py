@@ -6,10 +6,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from detection.metrics.analysis import Analysis
 from detection.metrics.errors import ErrorKind
+from detection.report.confused import confusion_note
+from detection.report.curves import curves_note
 from detection.report.images import FALSE_ALARM, HIT, MISSED, TRUE_BOX
 from detection.report.summary import class_rows, shown
 
@@ -85,6 +88,8 @@ def render_page(page: Page) -> str:
         analysis=page.analysis,
         rows=class_rows(page.analysis, page.class_names),
         confusions=_confusions(page),
+        curves_note=curves_note(page.analysis),
+        confusion_note=confusion_note(page.analysis.confusion),
         error_meanings=ERROR_MEANINGS,
         colours={"hit": HIT, "false_alarm": FALSE_ALARM, "missed": MISSED, "true_box": TRUE_BOX},
         made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
@@ -96,10 +101,10 @@ def render_page(page: Page) -> str:
 def _confusions(page: Page) -> list[Confusion]:
     """The most frequent pairs of different classes."""
     counts, names = page.analysis.confusion, page.class_names
+    totals = counts.sum(axis=1)
     pairs = [
-        Confusion(names[i], names[j], int(counts[i, j]), counts[i, j] / counts[i].sum())
-        for i in range(len(names))
-        for j in range(len(names))
-        if i != j and counts[i, j]
+        Confusion(names[i], names[j], int(counts[i, j]), counts[i, j] / totals[i])
+        for i, j in np.argwhere(counts[:-1, :-1])
+        if i != j
     ]
     return sorted(pairs, key=lambda pair: -pair.objects)[:SHOWN_CONFUSIONS]

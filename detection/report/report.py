@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from detection.console import plain_console
 from detection.metrics.analysis import Analysis
 from detection.report.exports import write_coco_results, write_devkit_results
 from detection.report.figures import make_figures
@@ -44,8 +45,6 @@ class Subject(NamedTuple):
     """Of each image."""
     targets: Sequence[Target]
     """Of each image."""
-    crowd: bool
-    """Whether difficult objects are COCO's crowd regions."""
 
 
 def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images: int) -> None:
@@ -60,12 +59,17 @@ def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images:
     Raises:
         ValueError: the names of images or classes do not fit the devkit's files.
     """
-    console = Console()
+    console = plain_console()
     console.print(class_table(analysis, subject.class_names))
+    console.print(f"Evaluated on {subject.data}.", highlight=False, markup=False, soft_wrap=True)
     folder.mkdir(parents=True, exist_ok=True)
+    about = {"ckpt": subject.ckpt, "command": subject.command, "data": subject.data, "losses": subject.losses}
+    figures = {**about, **plain_figures(analysis, subject.class_names)}
+    # First: the figures are there whatever becomes of the pictures.
+    (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     inputs = (subject.detections, subject.targets, subject.class_names)
     write_devkit_results(folder / "voc", *inputs)
-    write_coco_results(folder / "coco", *inputs, crowd=subject.crowd)
+    write_coco_results(folder / "coco", *inputs)
     print("Drawing the report ...", flush=True)
     pictures = _draw_figures(folder / "figures", analysis, subject.class_names)
     worst, best = worst_and_best(analysis.images, num_images)
@@ -81,10 +85,6 @@ def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images:
         best=_draw_images(folder / "figures/best", best, subject, analysis),
     )
     (folder / "report.html").write_text(render_page(page), encoding="utf-8")
-    about = {"ckpt": subject.ckpt, "command": subject.command, "data": subject.data, "losses": subject.losses}
-    figures = {**about, **plain_figures(analysis, subject.class_names)}
-    # Last: where it is, the report is complete.
-    (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     _say_what_there_is(console, folder)
 
 

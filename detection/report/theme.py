@@ -8,6 +8,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 DPI = 200
+_LONGEST_NAME = 20  # characters
 
 
 class Theme(NamedTuple):
@@ -24,6 +25,15 @@ class Theme(NamedTuple):
 
 LIGHT = Theme("#ffffff", "#1c2127", "#5a6572", "#e3e7eb", "#0072b2", "#d55e00")
 DARK = Theme("#1a1e24", "#e8ebee", "#9aa5b1", "#343b44", "#56b4e9", "#f08a4b")
+
+
+def shortened(name: str) -> str:
+    """A name that leaves room for the figure beside it.
+
+    Args:
+        name: of a class.
+    """
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
 def render(draw: Callable[[Figure, Theme], None], size: tuple[float, float], theme: Theme) -> bytes:

@@ -21,6 +21,9 @@ from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
+from detection.endings import stopped_by
+from detection.processes import is_first
+
 PROGRAM = Path(__file__).parent.parent.parent / "train.py"
 # What a job leaves in its folder for the sweep's table.
 FIGURES, ERROR, PRUNED = "metrics.json", "error.txt", "pruned.txt"
@@ -51,11 +54,11 @@ def run_job(metric: str) -> float:
     code = _wait(subprocess.Popen(job_command(hydra), cwd=hydra.runtime.cwd))
     if code != 0:
         if not (folder / ERROR).exists():
-            (folder / ERROR).write_text(f"{_ending(code)}\n")
+            (folder / ERROR).write_text(f"{_ending(code)}\n", encoding="utf-8")
         return math.nan
     if not (folder / FIGURES).exists():  # find=lr tests nothing
         return math.nan
-    value = json.loads((folder / FIGURES).read_text()).get(metric)
+    value = json.loads((folder / FIGURES).read_text(encoding="utf-8")).get(metric)
     return math.nan if value is None else float(value)
 
 
@@ -89,14 +92,14 @@ def error_noted(folder: str) -> Iterator[None]:
         folder: the run's folder.
     """
     path = Path(folder) / ERROR
-    if "LOCAL_RANK" not in os.environ:  # the first process of a run; the others may find an error of this run
+    if is_first():  # the first process of a run; the others may find an error of this run
         path.unlink(missing_ok=True)
     try:
         yield
     except (Exception, SystemExit) as error:
         message = f"{error}" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
-        with path.open("a") as file:
-            file.write(f"{message}\n")
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{stopped_by() or message}\n")
         raise
 
 
@@ -106,9 +109,10 @@ def _quoted(path: str) -> str:
 
 
 def _ending(code: int) -> str:
-    if code > 0:
+    names = {int(each): each.name for each in signal.Signals}  # each system has its own
+    name = names.get(-code)
+    if name is None:
         return f"The job ended with exit status {code}."
-    name = signal.Signals(-code).name
     hint = " (out of memory?)" if name == "SIGKILL" else ""
     return f"The job was ended by {name}{hint}."
 

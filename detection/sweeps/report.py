@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omegaconf import OmegaConf
-from rich.console import Console
 from rich.table import Table
 
+from detection.console import plain_console
 from detection.sweeps.job import ERROR, FIGURES, PRUNED
 
 
@@ -27,6 +27,7 @@ class Run:
         figures: its final figures; empty where it did not finish.
         status: finished, pruned, failed, or unfinished (still running, or broken off with its sweep).
         error: why it failed.
+        tested_on: which images its test figures are of.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Run:
     figures: dict[str, float]
     status: str
     error: str = ""
+    tested_on: str = ""
 
 
 def collect_runs(folder: Path, metric: str, maximize: bool) -> list[Run]:
@@ -60,17 +62,19 @@ def collect_runs(folder: Path, metric: str, maximize: bool) -> list[Run]:
 def _read_run(folder: Path, sweep: Path) -> Run:
     overrides = [str(line) for line in OmegaConf.load(folder / ".hydra/overrides.yaml")]
     pairs = dict(line.lstrip("+").split("=", 1) for line in overrides if "=" in line)
-    figures: dict[str, float | None] = {}
+    figures: dict[str, float | str | None] = {}
     if (folder / FIGURES).exists():
-        figures = json.loads((folder / FIGURES).read_text())
-    error = (folder / ERROR).read_text().strip() if (folder / ERROR).exists() else ""
+        figures = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
+    noted = folder / ERROR
+    error = noted.read_text(encoding="utf-8", errors="replace").strip() if noted.exists() else ""
     status = "finished" if figures else "unfinished"
     if (folder / PRUNED).exists() and figures:
         status = "pruned"
     if error:
         status = "failed"
-    defined = {name: value for name, value in figures.items() if value is not None and not error}
-    return Run(str(folder.relative_to(sweep)), pairs, defined, status, error)
+    defined = {name: value for name, value in figures.items() if isinstance(value, int | float) and not error}
+    tested_on = str(figures.get("tested_on", ""))
+    return Run(str(folder.relative_to(sweep)), pairs, defined, status, error, tested_on)
 
 
 def swept_keys(runs: list[Run]) -> list[str]:
@@ -90,7 +94,7 @@ def write_csv(runs: list[Run], metric: str, path: Path) -> None:
     swept = swept_keys(runs)
     others = {name for run in runs for name in run.figures} - {metric}
     figures = [metric, *sorted(others)]
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(["run", "status", *swept, *figures, "error"])
         for run in runs:
@@ -120,8 +124,11 @@ def report(folder: Path) -> list[Run]:
     for run in runs:
         figure = f"{run.figures[metric]:.4f}" if metric in run.figures else ""
         table.add_row(run.name, *(run.overrides.get(key, "") for key in swept), figure, run.status)
-    console = Console()
+    console = plain_console()
     console.print(table)
+    if metric.startswith("test/"):
+        for tested_on in sorted({run.tested_on for run in runs if run.tested_on}):
+            console.print(f"Tested on {tested_on}.", highlight=False, soft_wrap=True)
     console.print(f"Kept in {folder / 'sweep.csv'}", highlight=False, soft_wrap=True)
     return runs
 

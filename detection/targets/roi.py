@@ -11,7 +11,7 @@ from torch import Tensor
 
 from detection.ops.boxes import pairwise_iou
 from detection.ops.coding import encode_boxes
-from detection.ops.sampling import sample_labels
+from detection.ops.sampling import generators, sample_labels
 
 
 class RoITargets(NamedTuple):
@@ -34,6 +34,7 @@ def sample_proposals(
     positive_fraction: float = 0.25,
     positive_iou: float = 0.5,
     stds: tuple[float, float, float, float] = (0.1, 0.1, 0.2, 0.2),
+    seeds: Sequence[int] | None = None,
 ) -> RoITargets:
     """Match proposals with ground truth and sample some of each kind (Girshick 2015, section 2.3).
 
@@ -49,13 +50,15 @@ def sample_proposals(
         positive_fraction: upper limit on the share of positives.
         positive_iou: a proposal takes its best ground truth if their IoU is at least this.
         stds: divisors of the deltas ``(dx, dy, dw, dh)``.
+        seeds: of each image's sample; None to draw from torch's default generator.
 
     Returns:
         The samples and their targets. The proposals carry no gradient.
     """
+    draws = generators(seeds, len(proposals), 1, proposals[0].device)
     samples = [
         _sample_image(*image, num_samples, positive_fraction, positive_iou, stds)
-        for image in zip(proposals, boxes, labels, strict=True)
+        for image in zip(proposals, boxes, labels, draws, strict=True)
     ]
     sampled, gt_labels, gt_deltas = zip(*samples, strict=True)
     return RoITargets(list(sampled), torch.cat(gt_labels), torch.cat(gt_deltas))
@@ -65,6 +68,7 @@ def _sample_image(
     proposals: Tensor,
     boxes: Tensor,
     labels: Tensor,
+    generator: torch.Generator | None,
     num_samples: int,
     positive_fraction: float,
     positive_iou: float,
@@ -73,7 +77,7 @@ def _sample_image(
     """Proposals ``(R_i, 4)``, labels ``(R_i,)`` and deltas ``(R_i, 4)`` of one image."""
     candidates = torch.cat((proposals.float(), boxes.float()))
     candidate_labels, gt = _match(candidates, boxes, labels, positive_iou)
-    positives, negatives = sample_labels(candidate_labels, num_samples, positive_fraction)
+    positives, negatives = sample_labels(candidate_labels, num_samples, positive_fraction, generator)
     drawn = torch.cat((positives, negatives))
     deltas = torch.zeros(len(drawn), 4, device=boxes.device)
     deltas[: len(positives)] = encode_boxes(boxes[gt[positives]], candidates[positives], stds)

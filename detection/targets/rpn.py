@@ -11,7 +11,7 @@ from torch import Tensor
 from detection.ops.boxes import pairwise_iou
 from detection.ops.coding import encode_boxes
 from detection.ops.proposals import RPN_STDS
-from detection.ops.sampling import sample_labels
+from detection.ops.sampling import generators, sample_labels
 from detection.types import AnchorTargets
 
 _TINY = torch.finfo(torch.float32).tiny
@@ -27,6 +27,7 @@ def assign_rpn_targets(
     positive_iou: float = 0.7,
     negative_iou: float = 0.3,
     ignore_cross_boundary: bool = True,
+    seeds: Sequence[int] | None = None,
 ) -> AnchorTargets:
     """Label anchors as object or background and sample some of each (Ren et al. 2015, section 3.1).
 
@@ -46,6 +47,7 @@ def assign_rpn_targets(
         negative_iou: negative below this IoU.
         ignore_cross_boundary: leave out the anchors that cross the border of their image (section 3.3),
             those in its padding included. Feature Pyramid Networks keep them (Lin et al. 2017, section 4.1).
+        seeds: of each image's sample; None to draw from torch's default generator.
 
     Returns:
         Labels ``(B, A)``, 1 and 0 for the sampled positives and negatives and -1 for all others, and
@@ -62,13 +64,14 @@ def assign_rpn_targets(
     gt_labels = torch.full((len(boxes), len(anchors)), -1, dtype=torch.int64, device=anchors.device)
     gt_deltas = torch.zeros(*gt_labels.shape, 4, device=anchors.device)
     all_anchors = torch.arange(len(anchors), device=anchors.device)
-    for i, (image_boxes, size) in enumerate(zip(boxes, image_sizes, strict=True)):
+    draws = generators(seeds, len(boxes), 0, anchors.device)
+    for i, (image_boxes, size, draw) in enumerate(zip(boxes, image_sizes, draws, strict=True)):
         index, usable = all_anchors, anchors
         if ignore_cross_boundary:
             index = _inside(anchors, size).nonzero().flatten()
             usable = anchors[index]
         labels, gt = _label_anchors(pairwise_iou(image_boxes, usable), positive_iou, negative_iou)
-        positives, negatives = sample_labels(labels, num_samples, positive_fraction)
+        positives, negatives = sample_labels(labels, num_samples, positive_fraction, draw)
         gt_labels[i, index[positives]] = 1
         gt_labels[i, index[negatives]] = 0
         matched = image_boxes[gt[positives]]

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -15,7 +16,16 @@ from detection.metrics.coco_map import COCOMeanAP
 from detection.metrics.voc_map import Interpolation, VOCMeanAP
 from detection.models.faster_rcnn import FasterRCNN
 from detection.models.ssd import SSD
+from detection.tasks.resuming import (
+    TrainingState,
+    name_parameters,
+    restore_optimizer,
+    restore_schedule,
+    steps_of_run,
+    take_training_state,
+)
 from detection.tasks.schedules import Schedule
+from detection.tasks.steps import StepMean
 from detection.types import AnchorTargets, Detections, Target
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -53,6 +63,7 @@ class DetectionTask(pl.LightningModule, ABC):
         self.class_names = list(class_names)
         self.make_optimizer = optimizer
         self.schedule = scheduler
+        self._resumed: TrainingState | None = None
         metrics = {
             stage: VOCMeanAP(len(self.class_names), interpolation=interpolation) for stage in ("val", "test")
         }
@@ -61,6 +72,7 @@ class DetectionTask(pl.LightningModule, ABC):
         self._coco = COCOMeanAP(len(self.class_names)) if coco_ap else None
         # One per loss, also on a process without a single batch: all processes must meet in compute().
         self._losses = {name: MeanMetric() for name in self.loss_names}
+        self._step = StepMean()
 
     def describe(self, **config: Any) -> None:
         """Keep plain values (dicts, lists, strings, numbers) that describe this task in its checkpoints."""
@@ -95,22 +107,51 @@ class DetectionTask(pl.LightningModule, ABC):
             size: the datamodule's ``size``.
         """
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what a training that goes on needs; its optimizer and schedule are those configured now."""
+        if self.trainer.state.fn == "fit":
+            averaging = any(isinstance(callback, WeightAveraging) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
+            self._resumed = take_training_state(checkpoint, averaging)
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """One group of all trainable parameters; the schedule is followed step by step."""
-        optimizer = self.make_optimizer(p for p in self.parameters() if p.requires_grad)
-        total = int(self.trainer.estimated_stepping_batches)
+        trained = {parameter: name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        optimizer = self.make_optimizer(list(trained))
+        name_parameters(optimizer, trained)
+        total = steps_of_run(self.trainer)
+        described = self.hparams.get("training", {})
+        described |= {"total_steps": total, "batches_per_epoch": int(self.trainer.num_training_batches)}
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule(step, total))
+        if self._resumed is not None:
+            kind = self.hparams.get("model", {}).get("optimizer", {}).get("_target_")
+            told = [restore_optimizer(optimizer, self.make_optimizer, self._resumed, kind)]
+            told.append(restore_schedule(scheduler, self._resumed, self.trainer, total))
+            self._resumed = None
+            if self.trainer.is_global_zero:
+                print("\n".join(line for line in told if line), flush=True)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def mean_over_ranks(self, count: Tensor) -> Tensor:
-        """Average a count over all processes.
+    def share_of_step(
+        self, losses: Mapping[str, Tensor], weight: Tensor, batch_idx: int, num_images: int
+    ) -> Tensor:
+        """What this batch adds to the loss of its optimizer step, to be returned by ``training_step``.
 
-        A loss divided by this mean, its gradient averaged over processes as DDP does, is divided by the
-        total: training does not depend on the number of processes.
+        A step is the weighted mean over all its images, however they are divided among processes and parts
+        (:class:`~detection.tasks.steps.StepMean`); that mean is logged.
+
+        Args:
+            losses: scalars, means over this batch; ``loss`` is the one to minimise.
+            weight: of this batch in the mean over the step, a scalar.
+            batch_idx: as Lightning counts it.
+            num_images: in this batch.
         """
-        mean = self.trainer.strategy.reduce(count.float(), reduce_op="mean")
-        assert isinstance(mean, Tensor)
-        return mean
+        trainer = self.trainer
+        if batch_idx % trainer.accumulate_grad_batches == 0:
+            self._step.begin()
+        share, means = self._step.add(losses, weight, self.parameters(), trainer.strategy.reduce)
+        self.log_losses(means, num_images)
+        # Lightning divides by the number of parts, and gradients are averaged over processes.
+        return losses["loss"] * share * (trainer.accumulate_grad_batches * trainer.world_size)
 
     def log_losses(self, losses: Mapping[str, Tensor], batch_size: int) -> None:
         """Log training losses, ``train/loss`` on the progress bar."""

@@ -51,8 +51,10 @@ class FasterRCNNTask(DetectionTask):
         scheduler: the learning-rate schedule.
         rpn_samples: anchors per image in the RPN's losses (Faster R-CNN paper, section 3.1.3).
         ignore_cross_boundary: leave anchors that cross the image's border out of training (section 3.3).
-        roi_samples: proposals per image in the second stage's losses (Fast R-CNN paper, section 2.3).
+        roi_samples: proposals per image in the second stage's losses: 128 in the Fast R-CNN paper (section
+            2.3), 512 in torchvision.
         positive_fraction: upper limit on the share of objects among those proposals.
+        roi_beta: where the second stage's box loss turns from quadratic to linear; see ``roi_loss``.
         score_threshold: detections below this score are dropped before NMS.
         nms_threshold: IoU above which NMS drops the weaker box of a class.
         max_detections: detections kept per image.
@@ -83,6 +85,7 @@ class FasterRCNNTask(DetectionTask):
         coco_ap: bool = False,
         channels_last: bool = True,
         compile: bool = False,
+        roi_beta: float = 1.0,
     ) -> None:
         super().__init__(class_names, optimizer, scheduler, interpolation, coco_ap)
         self.network = network(backbone=backbone, num_classes=len(class_names))
@@ -98,6 +101,9 @@ class FasterRCNNTask(DetectionTask):
         self.sample_proposals = partial(
             sample_proposals, num_samples=roi_samples, positive_fraction=positive_fraction, stds=BOX_STDS
         )
+        if roi_beta < 0:
+            raise ValueError(f"model.roi_beta={roi_beta}: give 0 or more; 0 is plain L1.")
+        self.roi_loss = partial(roi_loss, beta=roi_beta)
         self.select = partial(
             self.network.detect,
             score_threshold=score_threshold,
@@ -110,19 +116,18 @@ class FasterRCNNTask(DetectionTask):
         features, rpn, proposals, sizes = self.propose(batch.images)
         boxes = [target["boxes"] for target in batch.targets]
         labels = [target["labels"] for target in batch.targets]
+        seeds = _seeds(batch.targets)
 
-        rpn_gt = batch.rpn_targets or self.assign_anchors(rpn.anchors, boxes, sizes)
-        roi_gt = self.sample_proposals(proposals, boxes, labels)
+        rpn_gt = batch.rpn_targets or self.assign_anchors(rpn.anchors, boxes, sizes, seeds=seeds)
+        roi_gt = self.sample_proposals(proposals, boxes, labels, seeds=seeds)
         roi = self.network.roi_head(features, roi_gt.proposals)
 
-        num_anchors = self.mean_over_ranks((rpn_gt.labels >= 0).sum())
-        num_regions = self.mean_over_ranks(torch.tensor(len(roi_gt.labels), device=self.device))
-        rpn_losses = rpn_loss(rpn.logits, rpn.deltas, rpn_gt.labels, rpn_gt.deltas, num_anchors)
-        roi_losses = roi_loss(roi.logits, roi.deltas, roi_gt.labels, roi_gt.deltas, num_regions)
-
+        num_regions = [len(regions) for regions in roi_gt.proposals]
+        rpn_losses = rpn_loss(rpn.logits, rpn.deltas, rpn_gt.labels, rpn_gt.deltas)
+        roi_losses = self.roi_loss(roi.logits, roi.deltas, roi_gt.labels, roi_gt.deltas, num_regions)
         losses = _named(*rpn_losses, *roi_losses)
-        self.log_losses(losses, batch_size=len(batch.images))
-        return losses["loss"]
+        num_images = losses["loss"].new_full((), len(batch.images))
+        return self.share_of_step(losses, num_images, batch_idx, len(batch.images))
 
     def propose(self, images: Sequence[Tensor]) -> FirstStage:
         """Run the first stage on uint8 images ``(3, H_i, W_i)``."""
@@ -172,13 +177,11 @@ class FasterRCNNTask(DetectionTask):
     def _evaluation_losses(self, stage: FirstStage, target: Target) -> dict[str, Tensor]:
         """The losses of one image as in training, from samples that are the same at each evaluation."""
         boxes, labels = [target["boxes"]], [target["labels"]]
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(0)
-            rpn_gt = self.assign_anchors(stage.rpn.anchors, boxes, stage.sizes)
-            roi_gt = self.sample_proposals(stage.proposals, boxes, labels)
+        rpn_gt = self.assign_anchors(stage.rpn.anchors, boxes, stage.sizes, seeds=[0])
+        roi_gt = self.sample_proposals(stage.proposals, boxes, labels, seeds=[0])
         roi = self.network.roi_head(stage.features, roi_gt.proposals)
         rpn_losses = rpn_loss(stage.rpn.logits, stage.rpn.deltas, rpn_gt.labels, rpn_gt.deltas)
-        return _named(*rpn_losses, *roi_loss(roi.logits, roi.deltas, roi_gt.labels, roi_gt.deltas))
+        return _named(*rpn_losses, *self.roi_loss(roi.logits, roi.deltas, roi_gt.labels, roi_gt.deltas))
 
     def original_targets(self, batch: ListBatch) -> list[Target]:
         """The ground truth of each image, in its original pixels."""
@@ -215,7 +218,13 @@ def _assign_without_network(
     fit_strides: bool,
 ) -> AnchorTargets:
     anchors = rpn_anchors(base_anchors, strides, padded_size(sizes, multiple), fit_strides)
-    return assign_anchors(anchors, [target["boxes"] for target in targets], sizes)
+    return assign_anchors(anchors, [target["boxes"] for target in targets], sizes, seeds=_seeds(targets))
+
+
+def _seeds(targets: Sequence[Target]) -> list[int] | None:
+    """The seeds of the images, None where the loader gave them none."""
+    seeds = [target["seed"] for target in targets if "seed" in target]
+    return seeds if len(seeds) == len(targets) else None
 
 
 def _named(rpn_cls: Tensor, rpn_box: Tensor, roi_cls: Tensor, roi_box: Tensor) -> dict[str, Tensor]:

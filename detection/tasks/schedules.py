@@ -17,6 +17,11 @@ def _warmup(step: int, steps: int, start: float) -> float:
     return 1.0 if step >= steps else start + (1 - start) * step / steps
 
 
+def _refuse_share(share: float) -> None:
+    if not 0 <= share <= 1:
+        raise ValueError(f"scheduler.max_warmup={share}: give a share of the run, 0 to 1.")
+
+
 @dataclass
 class MultiStep:
     """Multiply the rate by ``gamma`` at each milestone.
@@ -24,19 +29,23 @@ class MultiStep:
     Args:
         milestones: where the rate drops, as fractions of the run: epochs 160 and 200 of 240 are 2/3 and 5/6.
         gamma: the factor of each drop.
-        warmup_steps: length of a linear warm-up, in optimizer steps.
+        warmup_steps: length of a linear warm-up, in optimizer steps; in a short run at most ``max_warmup`` of
+            it, and over before the first milestone, so that the run reaches its learning rate.
         warmup_factor: where the warm-up starts, as a factor on the base rate.
+        max_warmup: the largest share of the run that may be warm-up.
 
     Raises:
-        ValueError: when a milestone is not between 0 and 1.
+        ValueError: when a milestone or ``max_warmup`` is not between 0 and 1.
     """
 
     milestones: Sequence[float]
     gamma: float = 0.1
     warmup_steps: int = 0
     warmup_factor: float = 1 / 3
+    max_warmup: float = 0.1
 
     def __post_init__(self) -> None:
+        _refuse_share(self.max_warmup)
         if any(not 0 <= milestone <= 1 for milestone in self.milestones):
             raise ValueError(
                 f"scheduler.milestones={list(self.milestones)}: give fractions of the run, 0 to 1 "
@@ -45,8 +54,12 @@ class MultiStep:
 
     def __call__(self, step: int, total_steps: int) -> float:
         """Return the factor at optimizer step ``step``."""
-        passed = sum(step >= milestone * total_steps for milestone in self.milestones)
-        return _warmup(step, self.warmup_steps, self.warmup_factor) * self.gamma**passed
+        drops = [math.ceil(milestone * total_steps) for milestone in self.milestones]
+        passed = sum(step >= drop for drop in drops)
+        # A milestone at 0 leaves no time before it: the reduced rate is then the highest of the run.
+        before_drops = [drop - 1 for drop in drops if drop > 0]
+        steps = min(self.warmup_steps, int(self.max_warmup * total_steps), *before_drops)
+        return _warmup(step, steps, self.warmup_factor) * self.gamma**passed
 
 
 @dataclass
@@ -55,17 +68,27 @@ class Cosine:
 
     Args:
         final_factor: the rate at the end, as a factor on the base rate.
-        warmup_steps: length of a linear warm-up, in optimizer steps.
+        warmup_steps: length of a linear warm-up, in optimizer steps; in a short run at most ``max_warmup`` of
+            it, so that the run reaches its learning rate (with the default, 0.97 of it or more).
         warmup_factor: where the warm-up starts, as a factor on the base rate.
+        max_warmup: the largest share of the run that may be warm-up.
+
+    Raises:
+        ValueError: when ``max_warmup`` is not between 0 and 1.
     """
 
     final_factor: float = 0.01
     warmup_steps: int = 0
     warmup_factor: float = 0.01
+    max_warmup: float = 0.1
+
+    def __post_init__(self) -> None:
+        _refuse_share(self.max_warmup)
 
     def __call__(self, step: int, total_steps: int) -> float:
         """Return the factor at optimizer step ``step``."""
         progress = min(step / max(total_steps - 1, 1), 1.0)
         cosine = (1 + math.cos(math.pi * progress)) / 2
         decay = self.final_factor + (1 - self.final_factor) * cosine
-        return _warmup(step, self.warmup_steps, self.warmup_factor) * decay
+        steps = min(self.warmup_steps, int(self.max_warmup * total_steps))
+        return _warmup(step, steps, self.warmup_factor) * decay

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from detection.data.collate import AssignTargets
 from detection.losses.multibox import MultiboxLoss, multibox_loss
 from detection.metrics.voc_map import Interpolation
+from detection.models.described_anchors import anchors_in_numbers, with_anchor_arguments
 from detection.models.ssd import BOX_STDS, SSD, SSDOutput
 from detection.ops.boxes import scale_boxes
 from detection.targets.ssd import assign_ssd_targets
@@ -78,6 +80,11 @@ class SSDTask(DetectionTask):
             topk_per_class=topk_per_class,
         )
 
+    def describe(self, **config: Any) -> None:
+        """Keep plain values that describe this task in its checkpoints, its anchors in numbers among them."""
+        model = with_anchor_arguments(config["model"], anchors_in_numbers(self.network))
+        super().describe(**{**config, "model": model})
+
     def forward(self, images: Tensor) -> SSDOutput:
         """Predict from uint8 images ``(B, 3, H, W)``."""
         out: SSDOutput = self.network(images.contiguous(memory_format=self.memory_format))
@@ -87,17 +94,16 @@ class SSDTask(DetectionTask):
         """Predict, assign, compare."""
         out = self(batch.images)
         gt = batch.targets or self.assign(out.anchors, batch.boxes, batch.labels)
-        losses = self.loss(out, gt, self.mean_over_ranks((gt.labels > 0).sum()))
-        self.log_losses(_named(losses), batch_size=len(batch.images))
-        return losses.total
+        losses, num_positives = _named(self.loss(out, gt)), (gt.labels > 0).sum()
+        return self.share_of_step(losses, num_positives, batch_idx, len(batch.images))
 
     def assign(self, anchors: Tensor, boxes: Tensor, labels: Tensor) -> AnchorTargets:
         """Assign padded ground truth to anchors."""
         return assign_ssd_targets(anchors, boxes, labels, self.iou_threshold, BOX_STDS)
 
-    def loss(self, out: SSDOutput, gt: AnchorTargets, num_positives: Tensor) -> MultiboxLoss:
-        """Compare predictions with their targets."""
-        return multibox_loss(out.logits, out.deltas, gt.labels, gt.deltas, self.neg_pos_ratio, num_positives)
+    def loss(self, out: SSDOutput, gt: AnchorTargets) -> MultiboxLoss:
+        """Compare predictions with their targets; the mean over the positives."""
+        return multibox_loss(out.logits, out.deltas, gt.labels, gt.deltas, self.neg_pos_ratio)
 
     def evaluate_batch(
         self, batch: PaddedBatch
@@ -106,7 +112,7 @@ class SSDTask(DetectionTask):
         out = self(batch.images)
         gt = self.assign(out.anchors, batch.boxes, batch.labels)
         num_positives = (gt.labels > 0).sum()
-        losses = _named(self.loss(out, gt, num_positives))
+        losses = _named(self.loss(out, gt))
         return self.detect(out, batch), self.original_targets(batch), losses, num_positives
 
     def predict_step(self, batch: PaddedBatch, batch_idx: int = 0) -> list[Detections]:
@@ -143,12 +149,7 @@ class SSDTask(DetectionTask):
         Args:
             size: side, or ``(height, width)``, of the images that the workers will serve.
         """
-        height, width = (size, size) if isinstance(size, int) else size
-        training = self.network.training
-        self.network.eval()  # so that the empty image leaves no trace in batch statistics
-        with torch.no_grad():
-            anchors = self(torch.zeros(1, 3, height, width, dtype=torch.uint8)).anchors
-        self.network.train(training)
+        anchors = self.network.anchors_over((size, size) if isinstance(size, int) else (size[0], size[1]))
         return partial(assign_ssd_targets, anchors, iou_threshold=self.iou_threshold, stds=BOX_STDS)
 
 

@@ -44,6 +44,12 @@ def test_a_line_every_so_often(run: Run, capsys: pytest.CaptureFixture[str]) -> 
         assert f"test  batch {step}/3" in printed
 
 
+def test_a_step_is_counted_once_for_all_its_parts(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    run(PlainProgress(seconds=0), enable_progress_bar=True, epochs=1, test=False, accumulate_grad_batches=2)
+    steps = re.findall(r"epoch 1/1  step (\d/\d)", capsys.readouterr().out)
+    assert steps == ["1/2", "1/2", "2/2"]
+
+
 def test_the_time_left(run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 10_000, 60))
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))

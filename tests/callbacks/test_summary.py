@@ -1,16 +1,20 @@
 """What a run leaves behind."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import pytest
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 
-from detection.callbacks.summary import RunSummary, best_checkpoint
+from detection.callbacks.summary import RunSummary, best_checkpoint, final_figures
+from detection.data.sources import ShapesDataModule
+from detection.data.transforms import ssd_eval_transform, ssd_train_transform
 
 Run = Callable[..., pl.Trainer]
 
@@ -63,3 +67,30 @@ def test_a_run_without_validation_has_no_best_checkpoint(tmp_path: Path) -> None
     assert best_checkpoint(trainer) is None
     best.best_model_path = str(tmp_path / "best.ckpt")
     assert best_checkpoint(trainer) == str(tmp_path / "best.ckpt")
+
+
+def test_where_no_figure_tells_the_best_the_last_is_tested(tmp_path: Path) -> None:
+    best, last = ModelCheckpoint(tmp_path, "best", monitor="val/map"), ModelCheckpoint(tmp_path, "last")
+    trainer = pl.Trainer(accelerator="cpu", callbacks=[best, last], logger=False)
+    best.best_model_path, last.best_model_path = "best.ckpt", "last.ckpt"
+    best.best_model_score = torch.tensor(0.3)
+    assert best_checkpoint(trainer) == "best.ckpt"
+    best.best_model_score = torch.tensor(-torch.inf)  # what Lightning makes of nan
+    assert best_checkpoint(trainer) == "last.ckpt"
+    assert math.isnan(final_figures(trainer)["val/map"])
+
+
+def test_what_was_tested_is_told(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ShapesDataModule(
+        root="x", size=64, train_transform=ssd_train_transform, eval_transform=ssd_eval_transform
+    )
+    data.describe_split = lambda split: f"{split} = val, 80 images; no test list"  # type: ignore[method-assign]
+
+    class Attach(pl.Callback):
+        def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+            trainer.datamodule = data  # type: ignore[attr-defined]
+
+    run(Attach(), RunSummary(str(tmp_path)), epochs=0)
+    told = "test = val, 80 images; no test list"
+    assert f"Tested on {told}." in capsys.readouterr().out
+    assert json.loads((tmp_path / "metrics.json").read_text())["tested_on"] == told

@@ -20,10 +20,10 @@ def with_box(xmin: str, ymin: str, xmax: str, ymax: str) -> str:
     return f"<object><name>cat</name><bndbox>{corners}</bndbox></object>"
 
 
-def test_parses_one_based_corners_to_zero_based(tmp_path: Path) -> None:
+def test_parses_corners_to_continuous_edges(tmp_path: Path) -> None:
     cat = f"<object><name> cat\n</name><difficult>1</difficult>{BOX}</object>"
     dog = f"<object><name>dog</name>{BOX}</object>"
-    box = (10.0, 20.0, 30.0, 40.0)
+    box = (10.0, 20.0, 31.0, 41.0)
     assert parse_annotation(write(tmp_path, cat + dog)) == Annotation(
         "a.jpg", (50, 100), (ObjectRecord("cat", box, True), ObjectRecord("dog", box, False))
     )
@@ -32,14 +32,19 @@ def test_parses_one_based_corners_to_zero_based(tmp_path: Path) -> None:
 def test_accepts_float_coordinates_any_order_and_spaces(tmp_path: Path) -> None:
     bndbox = "<bndbox><ymax>9.5</ymax><xmin> 1.25 </xmin><xmax>8</xmax><ymin>2</ymin></bndbox>"
     annotation = parse_annotation(write(tmp_path, f"<object>{bndbox}<name>cat</name></object>"))
-    assert annotation.objects == (ObjectRecord("cat", (0.25, 1.0, 7.0, 8.5), False),)
+    assert annotation.objects == (ObjectRecord("cat", (0.25, 1.0, 8.0, 9.5), False),)
+
+
+def test_one_pixel_is_the_smallest_box(tmp_path: Path) -> None:
+    annotation = parse_annotation(write(tmp_path, with_box(*"1111") + with_box(*"7379")))
+    assert [item.box for item in annotation.objects] == [(0, 0, 1, 1), (6, 2, 7, 9)]
 
 
 def test_boxes_of_body_parts_are_not_objects(tmp_path: Path) -> None:
     part = "<part><name>head</name><bndbox><xmin>1</xmin></bndbox></part>"
     annotation = parse_annotation(write(tmp_path, f"<object><name>person</name>{part}{BOX}</object>"))
     assert [item.name for item in annotation.objects] == ["person"]
-    assert annotation.objects[0].box == (10.0, 20.0, 30.0, 40.0)
+    assert annotation.objects[0].box == (10.0, 20.0, 31.0, 41.0)
 
 
 def test_image_without_objects(tmp_path: Path) -> None:
@@ -71,8 +76,12 @@ def test_missing_or_zero_size_is_none(tmp_path: Path, size: str) -> None:
         (with_box("1", "nan", "2", "3"), ["object 1 (cat)", "<ymin>nan</ymin>", "not a number"]),
         (with_box("1", "1", "inf", "3"), ["object 1 (cat)", "<xmax>inf</xmax>", "not a number"]),
         (with_box("30", "1", "20", "9"), ["object 1 (cat)", "xmin=30, ymin=1, xmax=20, ymax=9", "swap"]),
-        (with_box("5", "1", "5", "9"), ["object 1 (cat)", "empty or inverted"]),
-        (with_box("1", "9", "5", "9"), ["object 1 (cat)", "empty or inverted"]),
+        (with_box("5", "1", "4", "9"), ["object 1 (cat)", "empty or inverted"]),
+        (with_box("1", "9", "5", "8"), ["object 1 (cat)", "empty or inverted"]),
+        (
+            with_box("0.25", "0.5", "0.75", "1"),
+            ["object 1 (cat)", "fractions of the image's sides"],
+        ),
         (with_box("1", "1", "5", "9") + with_box("9", "9", "1", "1"), ["object 2 (cat)", "inverted"]),
     ],
 )

@@ -56,7 +56,7 @@ def batches(module: VOCDataModule) -> Iterator[PaddedBatch]:
     """Two epochs of training, the second from what the first has kept, and one of evaluation."""
     loader: Any = module.train_dataloader()
     for epoch in range(2):
-        loader.sampler.set_epoch(epoch)
+        loader.batch_sampler.sampler.set_epoch(epoch)
         yield from loader
     yield from module.val_dataloader()
 

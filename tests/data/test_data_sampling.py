@@ -1,5 +1,7 @@
 """Order and random state of samples: the same on any number of processes and workers."""
 
+import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from detection.data.collate import CollatePadded
+from detection.data.grouping import GroupedBatchSampler
 from detection.data.sampling import EvalSampler, Key, SeededDataset, TrainSampler
 from detection.data.shapes import SHAPE_CLASSES, write_shapes
 from detection.data.transforms import ssd_train_transform
@@ -21,10 +24,6 @@ def keys(sampler: TrainSampler, epoch: int = 0) -> list[Key]:
     return list(sampler)
 
 
-def steps(items: list[Key], batch_size: int) -> list[list[Key]]:
-    return [items[i : i + batch_size] for i in range(0, len(items), batch_size)]
-
-
 def test_an_epoch_holds_every_sample_once() -> None:
     drawn = keys(TrainSampler(50, seed=3))
     assert sorted(index for index, _ in drawn) == list(range(50))
@@ -32,28 +31,30 @@ def test_an_epoch_holds_every_sample_once() -> None:
     assert all(type(value) is int for key in drawn for value in key)
 
 
-@pytest.mark.parametrize("world_size", [2, 3, 4])
-def test_shares_of_processes_make_up_the_steps_of_one(world_size: int) -> None:
-    batch_size = 4
-    whole = steps(keys(TrainSampler(96, seed=1)), batch_size * world_size)
-    shares = [steps(keys(TrainSampler(96, 1, rank, world_size)), batch_size) for rank in range(world_size)]
-    assert len(whole) == len(shares[0]) == 96 // (batch_size * world_size)
-    for step, expected in enumerate(whole):
-        assert sorted(key for share in shares for key in share[step]) == sorted(expected)
-    samplers = [TrainSampler(96, 1, rank, world_size) for rank in range(world_size)]
-    assert [key for group in zip(*samplers, strict=True) for key in group] == keys(TrainSampler(96, seed=1))
+@pytest.mark.parametrize(("length", "images_per_step"), [(7, 2), (101, 8), (15, 8), (16, 8), (5, 8), (1, 4)])
+@pytest.mark.parametrize("first", [0, 5])
+def test_no_sample_is_left_out_more_often_than_its_turn(
+    length: int, images_per_step: int, first: int
+) -> None:
+    """From any epoch on, as after a resume, and however many epochs there are."""
+    sampler = TrainSampler(length, 3)
+    batches = GroupedBatchSampler(sampler, None, images_per_step)
+    left_out = length % images_per_step if length >= images_per_step else 0
+    seen: Counter[int] = Counter()
+    for epochs in range(1, 30):
+        sampler.set_epoch(first + epochs - 1)
+        drawn = [index for batch in batches for index, _ in batch]
+        assert len(drawn) == len(set(drawn)) == length - left_out
+        seen.update(drawn)
+        missed = [epochs - seen[index] for index in range(length)]
+        assert max(missed) <= math.ceil(epochs * left_out / length)
+        assert min(missed) >= math.floor(epochs * left_out / length)
 
 
-@pytest.mark.parametrize(("length", "world_size"), [(7, 2), (10, 4), (1, 3), (2, 5)])
-def test_shares_have_equal_length_and_miss_nothing(length: int, world_size: int) -> None:
-    shares = [keys(TrainSampler(length, 0, rank, world_size)) for rank in range(world_size)]
-    samplers = [TrainSampler(length, 0, rank, world_size) for rank in range(world_size)]
-    assert (
-        {len(share) for share in shares}
-        == {len(sampler) for sampler in samplers}
-        == {-(-length // world_size)}
-    )
-    assert {index for share in shares for index, _ in share} == set(range(length))
+def test_what_is_left_out_is_shuffled_by_the_seed() -> None:
+    without = {frozenset(TrainSampler(20, seed).left_out(4)) for seed in range(4)}
+    assert len(without) == 4
+    assert all(len(indices) == 4 for indices in without)
 
 
 def test_epochs_and_seeds_differ_and_repeat() -> None:
@@ -93,11 +94,10 @@ def batches(
     dataset: SeededDataset, workers: int, epochs: range = range(1), rank: int = 0, world_size: int = 1,
     batch_size: int = 4,
 ) -> Iterator[PaddedBatch]:  # fmt: skip
-    sampler = TrainSampler(len(dataset), 7, rank, world_size)
+    sampler = TrainSampler(len(dataset), 7)
     loader: DataLoader[Any] = DataLoader(
         dataset,
-        batch_size,
-        sampler=sampler,
+        batch_sampler=GroupedBatchSampler(sampler, None, batch_size * world_size, rank, world_size),
         num_workers=workers,
         collate_fn=CollatePadded(),
         persistent_workers=workers > 0,
@@ -130,8 +130,8 @@ def test_two_processes_see_the_images_of_one(dataset: SeededDataset) -> None:
     whole = list(batches(dataset, 0, batch_size=4))
     shares = [list(batches(dataset, 0, rank=rank, world_size=2, batch_size=2)) for rank in range(2)]
     for step, batch in enumerate(whole):
-        assert torch.equal(batch.images[0::2], shares[0][step].images)
-        assert torch.equal(batch.images[1::2], shares[1][step].images)
+        assert torch.equal(batch.images[:2], shares[0][step].images)
+        assert torch.equal(batch.images[2:], shares[1][step].images)
 
 
 def test_an_image_looks_different_in_each_epoch(dataset: SeededDataset) -> None:
@@ -147,5 +147,6 @@ def test_a_key_names_a_sample(dataset: SeededDataset) -> None:
     first, again, other = dataset[3, 11], dataset[3, 11], dataset[3, 12]
     assert torch.equal(first.image, again.image)
     assert torch.equal(first.target["boxes"], again.target["boxes"])
+    assert [sample.target["seed"] for sample in (first, again, other)] == [11, 11, 12]
     assert not np.array_equal(first.image, other.image)
     assert first.target["image_id"] == other.target["image_id"] == "Shapes/train_00003"

@@ -89,7 +89,7 @@ def test_evaluation_keeps_all_objects_and_training_differs_by_epoch(root: str) -
             assert torch.equal(batch.labels[row][real], annotation["labels"])
     loader = data.train_dataloader()
     first = torch.cat([batch.images for batch in loader])
-    loader.sampler.set_epoch(1)  # type: ignore[attr-defined]
+    loader.batch_sampler.sampler.set_epoch(1)  # type: ignore[union-attr]
     assert not torch.equal(first, torch.cat([batch.images for batch in loader]))
     again = torch.cat([batch.images for batch in shapes(root).train_dataloader()])
     assert torch.equal(first, again)
@@ -136,13 +136,29 @@ def test_lists_of_images(root: str) -> None:
         collate="list",
         batch_size=2,
     )
-    for loader in (data.train_dataloader(), data.val_dataloader()):
+    for loader, extra in ((data.train_dataloader(), {"seed"}), (data.val_dataloader(), set())):
         batch = next(iter(loader))
         assert isinstance(batch, ListBatch)
         assert [image.shape for image in batch.images] == [(3, 48, 48)] * 2
         assert [set(target) for target in batch.targets] == [
-            {"boxes", "labels", "difficult", "image_id", "size"}
+            {"boxes", "labels", "difficult", "image_id", "size"} | extra
         ] * 2
+
+
+def test_a_step_is_divided_among_devices_and_parts(root: str) -> None:
+    data = shapes(root, batch_size=12)
+    assert data.divide_among(2, 3) == "A step: 12 images = 2 devices x 3 parts x 2 images"
+    assert data.images_per_step == 12
+    per_device = shapes(root, batch_size=None, batch_size_per_device=6)
+    assert per_device.divide_among(2, 3) == "A step: 12 images = 2 devices x 3 parts x 2 images"
+    assert per_device.images_per_step == 12
+    few = shapes(root, batch_size=32)
+    assert few.divide_among(2) == "A step: 13 images, all there are to train on (of 32 configured)"
+    assert few.images_per_step == 13
+    with pytest.raises(ValueError, match=r"data\.batch_size=12 does not divide among 8 devices"):
+        shapes(root, batch_size=12, num_val=8, num_test=8).divide_among(8)
+    with pytest.raises(ValueError, match="train has 13 images for 14 devices"):
+        shapes(root, num_val=14, num_test=14).divide_among(14)
 
 
 @pytest.mark.parametrize("batch_size", [0, -4])

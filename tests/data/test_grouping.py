@@ -1,5 +1,6 @@
-"""Batches of like shape: nothing lost, nothing twice, the same on any number of processes."""
+"""Steps of like shape: nothing lost, nothing twice, the same on any number of processes and parts."""
 
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,19 @@ def voc_like_sizes(count: int = 2000) -> list[tuple[int, int]]:
 
 
 def batches(
-    groups: list[int], batch_size: int, rank: int = 0, world_size: int = 1, epoch: int = 0
+    groups: list[int] | int,
+    images_per_step: int,
+    rank: int = 0,
+    world_size: int = 1,
+    parts: int = 1,
+    epoch: int = 0,
 ) -> list[list[Key]]:
-    sampler = TrainSampler(len(groups), seed=3)
+    """What a process takes at once in an epoch; ``groups`` is a number of samples where there are none."""
+    length = groups if isinstance(groups, int) else len(groups)
+    sampler = TrainSampler(length, 3)
     sampler.set_epoch(epoch)
-    grouped = GroupedBatchSampler(sampler, groups, batch_size, rank, world_size)
+    known = None if isinstance(groups, int) else groups
+    grouped = GroupedBatchSampler(sampler, known, images_per_step, rank, world_size, parts)
     drawn = list(grouped)
     assert len(drawn) == len(grouped)
     return drawn
@@ -51,33 +60,60 @@ def test_groups_follow_the_aspect_ratio() -> None:
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])
-@pytest.mark.parametrize("batch_size", [1, 2, 7])
-def test_every_process_has_as_many_batches_and_only_the_tail_is_dropped(
-    batch_size: int, world_size: int
+@pytest.mark.parametrize("each", [1, 2, 7])
+@pytest.mark.parametrize("groups", [101, [i % 5 // 2 for i in range(101)]])
+def test_every_process_has_as_many_batches_and_only_the_rest_is_left_out(
+    groups: list[int] | int, each: int, world_size: int
 ) -> None:
-    groups = [i % 5 // 2 for i in range(101)]
-    of_ranks = [batches(groups, batch_size, rank, world_size) for rank in range(world_size)]
+    of_ranks = [batches(groups, each * world_size, rank, world_size) for rank in range(world_size)]
     assert len({len(drawn) for drawn in of_ranks}) == 1
-    assert all(len(batch) == batch_size for drawn in of_ranks for batch in drawn)
+    assert all(len(batch) == each for drawn in of_ranks for batch in drawn)
     seen = Counter(index for drawn in of_ranks for batch in drawn for index, _ in batch)
     assert max(seen.values()) == 1
-    assert 101 - len(seen) == 101 % (batch_size * world_size)
+    assert 101 - len(seen) == 101 % (each * world_size)
+
+
+@pytest.mark.parametrize(("world_size", "parts"), [(1, 4), (2, 1), (2, 2), (4, 1)])
+@pytest.mark.parametrize("groups", [50, [i % 3 for i in range(50)]])
+def test_a_step_holds_the_same_samples_however_it_is_divided(
+    groups: list[int] | int, world_size: int, parts: int
+) -> None:
+    alone = batches(groups, 4)
+    together = [batches(groups, 4, rank, world_size, parts) for rank in range(world_size)]
+    steps = [[drawn[i : i + parts] for i in range(0, len(drawn), parts)] for drawn in together]
+    for expected, *of_ranks in zip(alone, *steps, strict=True):
+        assert [key for rank in of_ranks for part in rank for key in part] == expected
 
 
 @pytest.mark.parametrize("world_size", [1, 2])
-def test_a_step_holds_the_same_samples_on_any_number_of_processes(world_size: int) -> None:
-    groups = [i % 3 for i in range(50)]
-    alone = batches(groups, 4)
-    together = [batches(groups, 4 // world_size, rank, world_size) for rank in range(world_size)]
-    for expected, *parts in zip(alone, *together, strict=True):
-        assert sorted(key for part in parts for key in part) == sorted(expected)
+@pytest.mark.parametrize("images_per_step", [4, 8, 32])
+def test_rare_shapes_are_trained_as_often_as_the_others(images_per_step: int, world_size: int) -> None:
+    """Of the widest and the highest images there are fewer than one step takes; 251 divides by nothing."""
+    groups = [0] * 200 + [1] * 43 + [-9] * 3 + [7] * 4 + [9]
+    epochs, left_out = 20, 251 % images_per_step
+    seen: Counter[int] = Counter()
+    for epoch in range(epochs):
+        for rank in range(world_size):
+            drawn = batches(groups, images_per_step, rank, world_size, epoch=epoch)
+            seen.update(index for batch in drawn for index, _ in batch)
+    fewest = epochs - math.ceil(epochs * left_out / 251)
+    assert all(fewest <= seen[index] <= fewest + 1 for index in range(251))
+
+
+def test_a_run_that_takes_half_of_each_epoch_favours_no_shape() -> None:
+    groups = [0] * 60 + [9, -9, 9, -9]  # one mixed step in sixteen
+    mixed = 0
+    for epoch in range(60):
+        first_half = batches(groups, 4, epoch=epoch)[:8]
+        mixed += sum(len({groups[index] for index, _ in batch}) > 1 for batch in first_half)
+    assert 20 <= mixed <= 40
 
 
 def test_batches_are_of_one_group_but_for_what_is_left() -> None:
     groups = [i % 4 for i in range(403)]
     drawn = batches(groups, 8)
     mixed = [len({groups[index] for index, _ in batch}) > 1 for batch in drawn]
-    assert not any(mixed[:-4])  # fewer than 8 are left in each of four groups, so at most 28
+    assert sum(mixed) <= 4  # fewer than 8 are left in each of four groups, so at most 28
 
 
 def test_an_epoch_can_be_repeated_and_the_next_one_differs() -> None:
@@ -90,12 +126,29 @@ def test_an_epoch_can_be_repeated_and_the_next_one_differs() -> None:
     assert order != sorted(order)
 
 
-@pytest.mark.parametrize(("count", "batch_size", "world_size"), [(1, 4, 1), (3, 4, 1), (3, 4, 2), (1, 2, 4)])
-def test_a_set_smaller_than_a_batch_is_one_batch(count: int, batch_size: int, world_size: int) -> None:
-    of_ranks = [batches([0] * count, batch_size, rank, world_size) for rank in range(world_size)]
-    assert [len(drawn) for drawn in of_ranks] == [1] * world_size
-    assert all(drawn[0] for drawn in of_ranks), "a process without images would stall the others"
-    assert {index for drawn in of_ranks for index, _ in drawn[0]} == set(range(count))
+@pytest.mark.parametrize(
+    ("count", "world_size", "parts", "sizes"),
+    [
+        (1, 1, 1, [[1]]),
+        (7, 1, 2, [[3, 4]]),
+        (7, 2, 2, [[1, 2], [2, 2]]),
+        (3, 2, 4, [[1], [2]]),
+        (3, 1, 8, [[1, 1, 1]]),
+    ],
+)
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_set_smaller_than_a_step_is_one_step(
+    count: int, world_size: int, parts: int, sizes: list[list[int]], grouped: bool
+) -> None:
+    groups = list(range(count)) if grouped else count
+    of_ranks = [batches(groups, 8, rank, world_size, parts) for rank in range(world_size)]
+    assert [[len(batch) for batch in drawn] for drawn in of_ranks] == sizes
+    assert sorted(index for drawn in of_ranks for batch in drawn for index, _ in batch) == list(range(count))
+
+
+def test_a_process_without_images_is_refused() -> None:
+    with pytest.raises(ValueError, match="1 training images do not give each of 4 devices one"):
+        batches([0], 8, 0, 4)
 
 
 def test_padding_is_small_where_shapes_are_those_of_voc() -> None:

@@ -60,7 +60,7 @@ def test_entries_in_the_order_of_the_list(folder: Path) -> None:
     assert list(entries) == ["b", "a"]
     assert entries["a"].image == "a.jpg"
     assert entries["a"].size == (30, 40)
-    assert entries["a"].objects == (("cat", (0.0, 1.0, 29.0, 19.0), False),)
+    assert entries["a"].objects == (("cat", (0.0, 1.0, 30.0, 20.0), False),)
 
 
 def test_second_time_reads_the_cache(folder: Path, parsed: list[str]) -> None:
@@ -107,6 +107,18 @@ def test_damaged_cache_is_rebuilt(folder: Path, content: str) -> None:
     path.write_text(content)
     assert load_index(folder, "train") == expected
     assert path.read_text() == whole
+
+
+def test_the_cache_of_another_convention_is_not_read(folder: Path) -> None:
+    """Format 1 held boxes that ended at the middle of VOC's last pixel."""
+    expected = load_index(folder, "train")
+    path = cache_file(folder)
+    content = json.loads(path.read_text())
+    assert content["format"] == 2
+    for entry in content["entries"].values():
+        entry[2] = [[name, [x1, y1, x2 - 1, y2 - 1], marked] for name, (x1, y1, x2, y2), marked in entry[2]]
+    path.write_text(json.dumps({**content, "format": 1}))
+    assert load_index(folder, "train") == expected
 
 
 def test_no_place_for_a_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,8 +42,8 @@ def test_classes_are_balanced(drawings: list[Drawing]) -> None:
 def test_boxes_lie_inside_and_span_the_sizes(drawings: list[Drawing]) -> None:
     boxes = np.array([item.box for drawing in drawings for item in drawing.objects if not item.difficult])
     assert boxes.min() >= 0
-    assert boxes.max() <= 127
-    longest = (boxes[:, 2:] - boxes[:, :2] + 1).max(axis=1)
+    assert boxes.max() <= 128
+    longest = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
     assert longest.max() <= 82  # 80, and one pixel of smoothing on each side
     assert np.quantile(longest, 0.05) < 20
     assert np.quantile(longest, 0.9) > 55
@@ -63,15 +63,15 @@ def block(x1: int, y1: int, x2: int, y2: int) -> np.ndarray[tuple[int, ...], np.
 def test_boxes_are_tight_around_what_is_seen() -> None:
     under, over = block(5, 10, 24, 29), block(15, 0, 39, 39)
     seen = _visible_objects([("square", under), ("cross", over)])
-    assert seen == [("square", (5, 10, 14, 29), True), ("cross", (15, 0, 39, 39), False)]
+    assert seen == [("square", (5, 10, 15, 30), True), ("cross", (15, 0, 40, 40), False)]
 
 
 def test_order_of_drawing_decides_who_hides() -> None:
     small, large = block(5, 5, 14, 14), block(0, 0, 39, 39)
     assert [item.name for item in _visible_objects([("star", small), ("ring", large)])] == ["ring"]
     assert _visible_objects([("ring", large), ("star", small)]) == [
-        ("ring", (0, 0, 39, 39), False),
-        ("star", (5, 5, 14, 14), False),
+        ("ring", (0, 0, 40, 40), False),
+        ("star", (5, 5, 15, 15), False),
     ]
 
 

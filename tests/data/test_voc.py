@@ -68,7 +68,7 @@ def test_sample(root: Path) -> None:
     assert torch.equal(
         image, torch.from_numpy(pixels).permute(2, 0, 1)
     )  # PNG is lossless: RGB order is exact
-    torch.testing.assert_close(target["boxes"], torch.tensor([[0.0, 1, 19, 29], [10, 4, 39, 24]]))
+    torch.testing.assert_close(target["boxes"], torch.tensor([[0.0, 1, 20, 30], [10, 4, 40, 25]]))
     assert target["labels"].tolist() == [11, 7]
     assert target["labels"].dtype == torch.int64
     assert target["difficult"].tolist() == [False, True]
@@ -142,7 +142,7 @@ def test_transform(root: Path) -> None:
     dataset = VOCDetection(root, [(2007, "train")], transform=transform)
     image, target = dataset[0]
     assert image.shape == (3, 15, 20)
-    torch.testing.assert_close(target["boxes"], torch.tensor([[5.0, 2, 19.5, 12]]))
+    torch.testing.assert_close(target["boxes"], torch.tensor([[5.0, 2, 20, 12.5]]))
     assert target["labels"].tolist() == [7]
     assert target["difficult"].tolist() == [True]
     assert target["size"] == (30, 40)  # of the file, not of the transformed image

@@ -75,7 +75,7 @@ def test_objects_are_corrected_dropped_or_kept_as_they_are(folder: "VOCFolder", 
         for key in ("boxes", "labels", "difficult"):
             assert target[key].equal(expected[key]), number
     cut = fixed.annotation(index["train_00002"])["boxes"][-1]
-    assert cut.tolist() == [60, 60, 96, 90]
+    assert cut.tolist() == [60, 60, 96, 91]
     renamed = fixed.annotation(index["train_00003"])
     assert fixed.classes[int(renamed["labels"][-1])] == "circle"
     number = folder.count("train_00002")

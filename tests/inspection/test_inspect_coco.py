@@ -140,4 +140,4 @@ def test_boxes_belong_to_the_image_as_shown_and_stay_with_it_in_the_copy(
     assert copied[:9].min() > 200
     assert copied[12:].max() < 50
     xml = (output / "Annotations" / f"{png.stem}.xml").read_text()
-    assert "<ymin>1</ymin><xmax>41</xmax><ymax>11</ymax>" in xml
+    assert "<ymin>1</ymin><xmax>40</xmax><ymax>10</ymax>" in xml

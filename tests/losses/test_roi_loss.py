@@ -51,6 +51,18 @@ def test_equals_a_naive_loop(seed: int) -> None:
     assert loss.box.item() == pytest.approx(box, rel=1e-5)
 
 
+def test_with_a_ninth_it_is_torchvisions() -> None:
+    from torchvision.models.detection.roi_heads import fastrcnn_loss
+
+    logits, deltas, gt_labels, gt_deltas = random_case(2)
+    with_background = torch.cat((torch.zeros(len(deltas), 1, 4), deltas), dim=1).flatten(1)
+    cls, box = fastrcnn_loss(logits, with_background, [gt_labels], [gt_deltas])
+    ours = roi_loss(logits, deltas, gt_labels, gt_deltas, beta=1 / 9)
+    torch.testing.assert_close(ours.cls, cls)
+    torch.testing.assert_close(ours.box, box)
+    assert ours.box > roi_loss(logits, deltas, gt_labels, gt_deltas).box
+
+
 @pytest.mark.parametrize("num_proposals", [0, 7])
 def test_without_positives_every_input_still_has_a_gradient(num_proposals: int) -> None:
     logits = torch.randn(num_proposals, 4, requires_grad=True)
@@ -73,19 +85,16 @@ def test_gradients_are_finite_and_reach_the_true_class_only() -> None:
     assert torch.equal(deltas_grad.abs().sum(dim=-1) > 0, expected)
 
 
-def test_the_mean_over_processes_equals_one_process() -> None:
-    logits, deltas, gt_labels, gt_deltas = random_case(1)
-    whole = sum(roi_loss(logits, deltas, gt_labels, gt_deltas))
-    ranks = [
-        sum(roi_loss(logits[rank], deltas[rank], gt_labels[rank], gt_deltas[rank], torch.tensor(12.0)))
-        for rank in (slice(0, 20), slice(20, 24))
-    ]
-    torch.testing.assert_close(torch.as_tensor(sum(ranks) / 2), torch.as_tensor(whole))
-
-
-def test_processes_without_a_single_proposal_give_zero() -> None:
-    empty = torch.zeros(0, 4), torch.zeros(0, 3, 4), torch.zeros(0).long(), torch.zeros(0, 4)
-    assert sum(roi_loss(*empty, num_sampled=torch.tensor(0.0))) == 0
+def test_an_image_counts_the_same_whatever_it_is_batched_with() -> None:
+    case = random_case(1)
+    whole = torch.stack(roi_loss(*case, num_sampled=[20, 0, 4]))
+    logits, deltas, gt_labels, gt_deltas = case
+    images = (slice(0, 20), slice(20, 20), slice(20, 24))
+    alone = torch.stack(
+        [torch.stack(roi_loss(logits[i], deltas[i], gt_labels[i], gt_deltas[i])) for i in images]
+    )
+    assert not alone[1].any(), "an image without a proposal"
+    torch.testing.assert_close(whole, alone.mean(dim=0))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -21,16 +21,16 @@ def random_case(seed: int) -> Case:
 
 
 def naive_loss(logits: Tensor, deltas: Tensor, gt_labels: Tensor, gt_deltas: Tensor) -> tuple[float, float]:
-    """Loops over images and anchors, in plain Python floats."""
-    cls, box, num_sampled = 0.0, 0.0, 0
+    """Loops over images and anchors, in plain Python floats; the mean over images."""
+    cls, box = 0.0, 0.0
     for image, anchor in (gt_labels >= 0).nonzero().tolist():
-        num_sampled += 1
+        share = 1 / int((gt_labels[image] >= 0).sum()) / len(gt_labels)
         score = 1 / (1 + math.exp(-float(logits[image, anchor])))
-        cls -= math.log(score if gt_labels[image, anchor] == 1 else 1 - score)
+        cls -= share * math.log(score if gt_labels[image, anchor] == 1 else 1 - score)
         if gt_labels[image, anchor] == 1:
             for error in (deltas[image, anchor] - gt_deltas[image, anchor]).abs().tolist():
-                box += error - 1 / 18 if error > 1 / 9 else error**2 * 9 / 2
-    return cls / max(1, num_sampled), box / max(1, num_sampled)
+                box += share * (error - 1 / 18 if error > 1 / 9 else error**2 * 9 / 2)
+    return cls, box
 
 
 def test_by_hand() -> None:
@@ -77,17 +77,13 @@ def test_only_sampled_anchors_have_gradients_and_they_are_finite() -> None:
     assert not deltas_grad[gt_labels < 1].any()
 
 
-def test_the_mean_over_processes_equals_one_process() -> None:
-    logits, deltas, gt_labels, gt_deltas = random_case(1)
-    logits.requires_grad_()
-    whole = sum(rpn_loss(logits, deltas, gt_labels, gt_deltas))
-    mean_sampled = (gt_labels >= 0).sum() / 2
-    ranks = [
-        sum(rpn_loss(logits[rank], deltas[rank], gt_labels[rank], gt_deltas[rank], mean_sampled))
-        for rank in (slice(0, 2), slice(2, 3))
-    ]
-    mean = torch.as_tensor(sum(ranks) / 2)
-    torch.testing.assert_close(mean, torch.as_tensor(whole))
+def test_an_image_counts_the_same_whatever_it_is_batched_with() -> None:
+    case = random_case(1)
+    case[2][1] = -1  # nothing is sampled of the second image
+    whole = torch.stack(rpn_loss(*case))
+    alone = torch.stack([torch.stack(rpn_loss(*(value[i : i + 1] for value in case))) for i in range(3)])
+    assert not alone[1].any()
+    torch.testing.assert_close(whole, alone.mean(dim=0))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

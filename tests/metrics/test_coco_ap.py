@@ -56,9 +56,11 @@ def by_pycocotools(detections: list[Detections], targets: list[Target]) -> tuple
     from pycocotools.cocoeval import COCOeval
 
     annotations = [
-        {"image_id": i, "category_id": label, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+        {"image_id": i, "category_id": label, "bbox": box, "area": box[2] * box[3], "iscrowd": marked}
         for i, target in enumerate(targets)
-        for box, label in zip(xywh(target["boxes"]), target["labels"].tolist(), strict=True)
+        for box, label, marked in zip(
+            xywh(target["boxes"]), target["labels"].tolist(), target["difficult"].int().tolist(), strict=True
+        )
     ]
     results = [
         {"image_id": i, "category_id": label, "bbox": box, "score": score}
@@ -108,12 +110,19 @@ def test_perfect_detections_score_one() -> None:
         assert result[name].item() == pytest.approx(1.0)
 
 
-def test_difficult_objects_count() -> None:
-    detections, targets = dataset(1)
-    before = coco_ap(detections, targets, NUM_CLASSES)
+@pytest.mark.parametrize("seed", range(3))
+def test_difficult_objects_are_regions_to_ignore(seed: int) -> None:
+    """Crowds of COCO and difficult objects of VOC alike; by pycocotools, and as every image-wise metric."""
+    detections, targets = dataset(seed)
+    rng = np.random.default_rng(seed)
+    unmarked = coco_ap(detections, targets, NUM_CLASSES)
     for target in targets:
-        target["difficult"] = ~target["difficult"]
-    torch.testing.assert_close(coco_ap(detections, targets, NUM_CLASSES), before, equal_nan=True)
+        target["difficult"] = torch.tensor(rng.random(len(target["labels"])) < 0.4)
+    result = coco_ap(detections, targets, NUM_CLASSES)
+    stats, _ = by_pycocotools(detections, targets)
+    np.testing.assert_allclose([result[name].item() for name in STATS], stats, atol=1e-6)
+    assert result["map"] != unmarked["map"]
+    assert coco_ap(detections, targets, NUM_CLASSES, crowd=False)["map"] == unmarked["map"]
 
 
 def test_without_detections_or_objects() -> None:

@@ -2,6 +2,7 @@
 
 import torch
 
+from detection.metrics.analysis import analyse
 from detection.metrics.coco_ap import coco_ap
 from detection.metrics.coco_map import COCOMeanAP
 from detection.types import Detections, Target
@@ -32,7 +33,7 @@ def random_images(num_images: int) -> tuple[list[Detections], list[Target]]:
             Target(
                 boxes=boxes,
                 labels=labels,
-                difficult=torch.zeros(num_gt, dtype=torch.bool),
+                difficult=torch.rand(num_gt, generator=generator) < 0.3,
                 image_id=f"image {i}",
                 size=(100, 100),
             )
@@ -50,7 +51,33 @@ def test_batches_give_what_one_call_gives() -> None:
     result = metric.compute()
     assert 0.1 < result["map"] < 1
     for name, value in expected.items():
-        torch.testing.assert_close(result[name], value, equal_nan=True)
+        torch.testing.assert_close(result[name], value, equal_nan=True, atol=0, rtol=0)
+
+
+def test_crowds_are_ignored_as_in_an_evaluation() -> None:
+    """Half of the detections are in the crowd alone; equal scores come in another order of images."""
+    detections, targets = [], []
+    for i in range(20):
+        corner = torch.rand(6, 2, generator=torch.Generator().manual_seed(i)) * 300
+        boxes = torch.cat([corner, corner + 40], dim=1)
+        targets.append(
+            Target(
+                boxes=torch.cat([boxes[:3], torch.tensor([[0.0, 0, 400, 400]])]),
+                labels=torch.zeros(4, dtype=torch.int64),
+                difficult=torch.tensor([False, False, False, True]),
+                image_id=f"image {i}",
+                size=(400, 400),
+            )
+        )
+        scores = torch.tensor([0.5, 0.6, 0.7, 0.9, 0.8, 0.4])
+        detections.append(Detections(boxes=boxes, scores=scores, labels=torch.zeros(6, dtype=torch.int64)))
+    metric = COCOMeanAP(num_classes=1)
+    metric.update(detections, targets)
+    tested = metric.compute()
+    for order in (slice(None), slice(None, None, -1)):
+        evaluated = analyse(detections[order], targets[order], 1).coco
+        assert evaluated is not None
+        assert evaluated["map"] == float(tested["map"]) == 1.0
 
 
 def test_images_without_anything_are_nan() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from detection.metrics.confusion import confusion_matrix
-from detection.metrics.tables import DetectionTable, GroundTruthTable, pixel_iou
+from detection.metrics.tables import DetectionTable, GroundTruthTable, paired_iou
 
 A, B, FAR = (0.0, 0.0, 9.0, 9.0), (40.0, 0.0, 49.0, 9.0), (80.0, 80.0, 89.0, 89.0)
 Box = tuple[float, float, float, float]
@@ -38,7 +38,7 @@ def naive(dets: DetectionTable, gts: GroundTruthTable, num_classes: int, thresho
         best, best_gt = 0.0, None
         for gt in range(len(gts.labels)):
             if free[gt] and gts.images[gt] == dets.images[row]:
-                iou = float(pixel_iou(dets.boxes[row : row + 1], gts.boxes[gt : gt + 1])[0])
+                iou = float(paired_iou(dets.boxes[row : row + 1], gts.boxes[gt : gt + 1])[0])
                 if iou >= 0.5 and iou > best:
                     best, best_gt = iou, gt
         if best_gt is None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from detection.metrics.errors import DETECTION_KINDS, ERROR_KINDS, ErrorKind, cost_of_errors, find_errors
-from detection.metrics.tables import DetectionTable, GroundTruthTable, pixel_iou
+from detection.metrics.tables import DetectionTable, GroundTruthTable, paired_iou
 from detection.metrics.voc_ap import judge, voc_ap
 
 Box = tuple[float, float, float, float]
@@ -108,7 +108,7 @@ def random_case(rng: np.random.Generator) -> tuple[DetectionTable, GroundTruthTa
 def naive_kind(row: int, dets: DetectionTable, gts: GroundTruthTable) -> str:
     overlaps = [
         (
-            float(pixel_iou(dets.boxes[row : row + 1], gts.boxes[gt : gt + 1])[0]),
+            float(paired_iou(dets.boxes[row : row + 1], gts.boxes[gt : gt + 1])[0]),
             gts.labels[gt] == dets.labels[row],
         )
         for gt in range(len(gts.labels))

@@ -11,7 +11,7 @@ from detection.metrics.voc_ap import PrecisionRecall, judge, voc_ap
 OBJECTS = GroundTruthTable(
     np.array([0, 0, 1, 1]),
     np.array([0, 1, 0, 0]),
-    np.array([[0, 0, 9, 9], [50, 0, 89, 39], [0, 0, 99, 99], [200, 0, 239, 39]], dtype=np.float32),
+    np.array([[0, 0, 10, 10], [50, 0, 90, 40], [0, 0, 100, 100], [200, 0, 240, 40]], dtype=np.float32),
     np.array([False, False, False, True]),
 )
 FOUND = DetectionTable(
@@ -19,7 +19,7 @@ FOUND = DetectionTable(
     np.array([0, 1, 0, 0, 0]),
     np.array([0.9, 0.4, 0.6, 0.8, 0.7], dtype=np.float32),
     np.array(
-        [[0, 0, 9, 9], [50, 0, 89, 39], [300, 0, 309, 9], [200, 0, 239, 39], [400, 0, 420, 20]],
+        [[0, 0, 10, 10], [50, 0, 90, 40], [300, 0, 310, 10], [200, 0, 240, 40], [400, 0, 420, 20]],
         dtype=np.float32,
     ),
 )

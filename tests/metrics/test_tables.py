@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from detection.metrics.tables import DetectionTable, GroundTruthTable, best_overlaps, make_tables, pixel_iou
+from detection.data.corners import from_voc_corners
+from detection.metrics.tables import DetectionTable, GroundTruthTable, best_overlaps, make_tables, paired_iou
 from detection.types import Detections, Target
 
 
@@ -32,10 +33,23 @@ def test_images_are_numbered_in_order_and_may_be_empty() -> None:
     dets, gts = make_tables(
         [found(), found(box, box), found(box)], [target("a", box), target("b"), target("c", box)]
     )
-    assert dets.images.tolist() == [1, 1, 2]
-    assert dets.labels.tolist() == [0, 1, 0]
-    assert gts.images.tolist() == [0, 2]
+    assert sorted(zip(dets.images.tolist(), dets.labels.tolist(), strict=True)) == [(1, 0), (1, 1), (2, 0)]
+    assert sorted(gts.images.tolist()) == [0, 2]
     assert gts.boxes.shape == (2, 4)
+
+
+def test_the_order_of_rows_depends_on_the_ids_alone() -> None:
+    ids = [f"VOC2007/{number:06d}" for number in range(20)]
+    labels = []
+    for order in (list(range(20)), list(range(19, -1, -1))):
+        dets, gts = make_tables(
+            [found((float(i), 0, 30, 9)) for i in order],
+            [target(ids[i], (float(i), 0, 30, 9)) for i in order],
+        )
+        assert [order[image] for image in dets.images] == dets.boxes[:, 0].tolist()
+        assert dets.boxes[:, 0].tolist() == gts.boxes[:, 0].tolist()
+        labels.append(dets.boxes[:, 0].tolist())
+    assert labels[0] == labels[1]
 
 
 def test_a_dataset_without_images_gives_empty_tables() -> None:
@@ -50,10 +64,25 @@ def test_lists_of_different_lengths_are_refused() -> None:
         make_tables([found()], [target("a"), target("b")])
 
 
-def test_both_edge_pixels_count() -> None:
-    a = np.array([[0, 0, 9, 9], [0, 0, 9, 9], [0, 0, 9, 9]])
-    b = np.array([[0, 0, 4, 9], [9, 9, 18, 18], [10, 0, 19, 9]])
-    np.testing.assert_allclose(pixel_iou(a, b), [0.5, 1 / 199, 0.0])
+def test_iou_is_that_of_areas_between_continuous_edges() -> None:
+    a = np.array([[0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 10, 10], [5, 5, 5, 9], [0, 0, 12, 12]])
+    b = np.array([[0, 0, 5, 10], [9, 9, 19, 19], [10, 0, 20, 10], [5, 5, 5, 9], [4.25, 0, 16.25, 12]])
+    np.testing.assert_allclose(paired_iou(a, b), [0.5, 1 / 199, 0.0, 0.0, 7.75 / 16.25])
+
+
+def test_iou_of_vocs_corners_is_the_devkits() -> None:
+    """The devkit counts pixels: a side is ``xmax - xmin + 1``."""
+    rng = np.random.default_rng(0)
+    first = rng.integers(1, 60, (2, 5000, 2))
+    corners = np.concatenate([first, first + rng.integers(0, 40, (2, 5000, 2))], axis=2)
+    width, height = (
+        np.minimum(*corners[:, :, axis + 2]) - np.maximum(*corners[:, :, axis]) + 1 for axis in (0, 1)
+    )
+    overlap = np.where((width > 0) & (height > 0), width * height, 0)
+    areas = (corners[..., 2] - corners[..., 0] + 1) * (corners[..., 3] - corners[..., 1] + 1)
+    a, b = (np.array([from_voc_corners(row) for row in rows.tolist()]) for rows in corners)
+    np.testing.assert_allclose(paired_iou(a, b), overlap / (areas.sum(axis=0) - overlap), atol=1e-12, rtol=0)
+    assert 0.1 < (overlap > 0).mean() < 0.9
 
 
 @pytest.mark.parametrize("same_class", [True, False])
@@ -80,7 +109,7 @@ def test_the_best_overlap_is_that_of_a_loop_over_all_pairs(same_class: bool) -> 
             for gt in range(num_gts):
                 in_image = gts.images[gt] == dets.images[row]
                 compared = (gts.labels[gt] == dets.labels[row]) == same_class
-                iou = float(pixel_iou(dets.boxes[row : row + 1], gts.boxes[gt : gt + 1])[0])
+                iou = float(paired_iou(dets.boxes[row : row + 1], gts.boxes[gt : gt + 1])[0])
                 if in_image and compared and iou > best:
                     best, best_gt = iou, gt
             assert result.iou[row] == best

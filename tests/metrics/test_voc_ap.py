@@ -1,5 +1,7 @@
 """VOC AP against the devkit's procedure written as plain loops, hand-computed values and invariances."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,12 @@ def gt_table(rows: list[GtRow]) -> GroundTruthTable:
 # --- the devkit's procedure, one detection at a time ----------------------------------------------------
 
 
+def corners(box: Iterable[float]) -> list[float]:
+    """As annotation and result files have them: the first and the last pixel, counted from 1."""
+    x1, y1, x2, y2 = map(float, box)
+    return [x1 + 1, y1 + 1, x2, y2]
+
+
 def naive_overlap(box: list[float], gt: list[float]) -> float:
     width = min(box[2], gt[2]) - max(box[0], gt[0]) + 1
     height = min(box[3], gt[3]) - max(box[1], gt[1]) + 1
@@ -45,7 +53,7 @@ def naive_ap(
     dets: DetectionTable, gts: GroundTruthTable, label: int, threshold: float
 ) -> tuple[float, float]:
     objects = [
-        {"image": int(image), "box": [float(v) for v in box], "difficult": bool(difficult), "found": False}
+        {"image": int(image), "box": corners(box), "difficult": bool(difficult), "found": False}
         for image, object_label, box, difficult in zip(*gts, strict=True)
         if object_label == label
     ]
@@ -53,7 +61,7 @@ def naive_ap(
     if num_positive == 0:
         return float("nan"), float("nan")
     found = [
-        (float(score), int(image), [float(v) for v in box])
+        (float(score), int(image), corners(box))
         for image, det_label, score, box in zip(*dets, strict=True)
         if det_label == label
     ]
@@ -112,7 +120,7 @@ def random_boxes(rng: np.random.Generator, count: int, on_grid: bool) -> np.ndar
     corner: np.ndarray
     size: np.ndarray
     if on_grid:
-        corner, size = rng.integers(0, 4, (count, 2)) * 2, rng.integers(1, 5, (count, 2)) * 2 - 1
+        corner, size = rng.integers(0, 4, (count, 2)) * 2, rng.integers(1, 5, (count, 2)) * 2
     else:
         corner, size = rng.uniform(0, 10, (count, 2)), rng.uniform(3, 10, (count, 2))
     return np.concatenate([corner, corner + size], axis=1).astype(np.float32)
@@ -235,11 +243,13 @@ def test_hand_computed_curve() -> None:
     assert result.map_area == pytest.approx(1 / 3 * 1 + 1 / 3 * 2 / 3)
 
 
-def test_pixels_are_counted_inclusively() -> None:
-    """A 10-pixel and a 5-pixel wide box overlap by exactly one half; by corner differences by 4/9."""
-    gts = gt_table([(0, 0, (0, 0, 9, 9), False)])
-    assert voc_ap(detection_table([(0, 0, 0.5, (0, 0, 4, 9))]), gts, 1).map_area == 1.0
-    assert voc_ap(detection_table([(0, 0, 0.5, (0, 0, 3.9, 9))]), gts, 1).map_area == 0.0
+def test_no_pixel_is_added() -> None:
+    """Overlaps of exactly one half, a little less, and 0.477, which a pixel more would make a hit."""
+    gts = gt_table([(0, 0, (0, 0, 10, 10), False)])
+    assert voc_ap(detection_table([(0, 0, 0.5, (0, 0, 5, 10))]), gts, 1).map_area == 1.0
+    assert voc_ap(detection_table([(0, 0, 0.5, (0, 0, 4.9, 10))]), gts, 1).map_area == 0.0
+    small = gt_table([(0, 0, (0, 0, 12, 12), False)])
+    assert voc_ap(detection_table([(0, 0, 0.5, (4.25, 0, 16.25, 12))]), small, 1).map_area == 0.0
 
 
 def test_a_found_object_still_attracts_detections() -> None:

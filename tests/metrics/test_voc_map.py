@@ -1,5 +1,8 @@
 """The VOC metric: accumulation, repeated images, empty runs and two processes."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +10,14 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.multiprocessing.spawn import spawn
 
 from detection.metrics.tables import DetectionTable, GroundTruthTable
 from detection.metrics.voc_ap import voc_ap
 from detection.metrics.voc_map import VOCMeanAP
 from detection.types import Detections, Target
+from tests.warm_python import warm_python
 
+ROOT = Path(__file__).parents[2]
 NUM_CLASSES = 4
 NUM_IMAGES = 21
 
@@ -174,7 +178,9 @@ def test_two_processes_give_the_single_process_numbers(tmp_path: Path) -> None:
         [[], [list(range(NUM_IMAGES))]],
         [[[0]], [[0]]],
     ]
-    spawn(worker, args=(str(tmp_path), shares), nprocs=2)
+    words = (*warm_python(), "-m", "tests.metrics.test_voc_map", str(tmp_path), json.dumps(shares))
+    processes = [subprocess.Popen([*words, str(rank)], cwd=ROOT) for rank in range(2)]
+    assert [process.wait(timeout=300) for process in processes] == [0, 0]
     single = evaluate([list(range(NUM_IMAGES))])
     assert torch.isfinite(single["map"])
     for rank in range(2):
@@ -183,3 +189,7 @@ def test_two_processes_give_the_single_process_numbers(tmp_path: Path) -> None:
         assert_same(first_only, single)
         assert_same(second_only, single)
         assert torch.isnan(nothing_to_find["map"])
+
+
+if __name__ == "__main__":
+    worker(int(sys.argv[3]), sys.argv[1], json.loads(sys.argv[2]))

@@ -104,7 +104,7 @@ class FrozenGraph:
             maps.append((self.layer(name, x, (1, 1, mid, out)), out))
 
     def predictor(self, name: str, source: str, channels: int, out: int, std: float, **more: str) -> str:
-        convolved = self.conv(name, source, (3, 3, channels, out), **more)
+        convolved = self.conv(name, source, (3, 3, channels, out), stride=1, **more)
         self.constants[f"{name}/weights"] *= std
         biases = self.constant(f"{name}/biases", self.random.normal(0, std, out))
         biased = self.node(f"{name}/BiasAdd", "BiasAdd", convolved, biases)

@@ -20,7 +20,7 @@ def toy_model(kind: str = "light") -> FasterRCNN:
         model = build_faster_rcnn_fpn(TinyBackbone(), 3, channels=16, dense_channels=32, anchor_sizes=sizes)
     else:
         backbone = ResNetBackbone(18, None, (16,), freeze_batchnorm=True)
-        model = build_faster_rcnn_c4(backbone, 3, rpn_channels=16, post_nms_top=(60, 30))
+        model = build_faster_rcnn_c4(backbone, 3, rpn_channels=16, post_nms_top=(16, 30))
     with torch.no_grad():
         for name, buffer in model.named_buffers():
             if name.endswith("running_var"):  # keeps activations from growing with every block

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detection.models.backbones import Backbone, MobileNetV2Backbone, ResNetBackbone, VGG16AtrousBackbone
+from detection.models.presets import PRESETS
 from detection.models.ssd import SSD, SSDOutput, build_ssd
 
 
@@ -284,15 +285,16 @@ def test_a_stride_that_the_backbone_lacks_is_refused() -> None:
 def test_the_nearest_anchors_are_those_for_the_backbones_maps() -> None:
     coarse = build_ssd(ResNetBackbone(18, None), num_classes=2, size=300)
     fine = build_ssd(ResNetBackbone(18, None, strides=(8, 16)), num_classes=2, size=300)
-    assert (coarse.anchor_steps[0], fine.anchor_steps[0]) == (16, 8)
+    assert coarse.anchor_sizes == pytest.approx(
+        [300 / 512 * side for side in PRESETS["resnet", 512].anchor_sizes]
+    )
+    assert (coarse.anchor_steps[0], fine.anchor_steps[0]) == (300 / 19, 8)
 
 
-@pytest.mark.parametrize(("size", "finest_step"), [(128, 8), (400, 8), (420, 16), ((200, 600), 16)])
-def test_other_sizes_take_the_nearest_published_anchors(
-    size: int | tuple[int, int], finest_step: int
-) -> None:
+@pytest.mark.parametrize(("size", "num_extras"), [(300, 3), (405, 3), (420, 4), ((200, 600), 4)])
+def test_other_sizes_take_the_nearest_published_layers(size: int | tuple[int, int], num_extras: int) -> None:
     network = build_ssd(MobileNetV2Backbone(weights=None), num_classes=2, size=size)
-    assert network.anchor_steps[0] == finest_step
+    assert len(network.extras) == num_extras
 
 
 def test_images_that_leave_no_cells_are_refused(vgg300: SSD) -> None:

@@ -43,7 +43,7 @@ def in_our_order() -> list[int]:
 def test_boxes_and_scores_are_those_of_the_graph(files: tuple[Path, Path]) -> None:
     generator = np.random.default_rng(1)
     image = cv2.resize(generator.integers(0, 256, (12, 12, 3), dtype=np.uint8), (300, 300))
-    graph = cv2.dnn.readNetFromTensorflow(*map(str, files))
+    graph = cv2.dnn.readNetFromTensorflow(str(files[0]), str(files[1]))
     graph.setInput(cv2.dnn.blobFromImage(image))
     names = ["BoxEncodingPredictor/concat", "ClassPredictor/concat/sigmoid", "PriorBox/concat"]
     deltas, scores, priors = (torch.from_numpy(np.array(x)) for x in graph.forward(names))

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from detection.ops.matching import match_anchors, match_bipartite
+from tests.every import for_every
 
 
 def naive_bipartite(iou: Tensor) -> list[int]:
@@ -48,7 +49,7 @@ def random_case(seed: int) -> Tensor:
     return iou.masked_fill(padded, 0)
 
 
-@pytest.mark.parametrize("seed", range(400))
+@for_every(range(400))
 def test_bipartite_and_full_matching_equal_naive_loops(seed: int) -> None:
     iou = random_case(seed)
     untouched = iou.clone()

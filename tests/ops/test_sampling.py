@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from detection.ops.sampling import sample_labels, select_hard_negatives
+from tests.every import for_every
 
 
 def naive_select(loss: Tensor, positive: Tensor, neg_pos_ratio: float) -> list[bool]:
@@ -14,7 +15,7 @@ def naive_select(loss: Tensor, positive: Tensor, neg_pos_ratio: float) -> list[b
     return [a in kept for a in range(len(loss))]
 
 
-@pytest.mark.parametrize("seed", range(100))
+@for_every(range(100))
 def test_equals_a_naive_loop(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     num_levels = (2, 4, 1000)[seed % 3]

@@ -42,12 +42,12 @@ def test_nothing_found_changes_nothing() -> None:
 
 def test_the_outline_is_where_the_box_is() -> None:
     mask = changed(400, 400, ([100.0, 150, 300, 350], 0.9, 0))
-    assert mask[350, 100:301].all()
-    assert mask[150:351, 100].all()
-    assert mask[150:351, 300].all()
+    assert mask[349, 100:300].all()
+    assert mask[150:350, 100].all()
+    assert mask[150:350, 299].all()
     assert not mask[170:340, 120:280].any(), "the object itself stays visible"
     assert extent(mask)[0] == 100
-    assert extent(mask)[2:] == (300, 350)
+    assert extent(mask)[2:] == (299, 349)
 
 
 @pytest.mark.parametrize("size", [(100, 100), (60, 150), (400, 300), (3000, 4000)])
@@ -99,6 +99,6 @@ def test_classes_have_their_own_colours_and_the_best_is_on_top() -> None:
     both = draw_detections(image, detections((box, 0.9, 0), (box, 0.6, 2)), NAMES)
     first = draw_detections(image, detections((box, 0.9, 0)), NAMES)
     second = draw_detections(image, detections((box, 0.6, 2)), NAMES)
-    assert (both[250, 60:200] == first[250, 60:200]).all()
-    assert (first[250, 60:200] == np.round(255 * np.array(class_colour(0)))).all()
-    assert (second[250, 60:200] == np.round(255 * np.array(class_colour(2)))).all()
+    assert (both[249, 60:200] == first[249, 60:200]).all()
+    assert (first[249, 60:200] == np.round(255 * np.array(class_colour(0)))).all()
+    assert (second[249, 60:200] == np.round(255 * np.array(class_colour(2)))).all()

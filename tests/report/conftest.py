@@ -91,7 +91,6 @@ def make_subject() -> Callable[..., tuple[Subject, Analysis]]:
             dataset=GreyImages([target["image_id"] for target in targets]),
             detections=detections,
             targets=targets,
-            crowd=False,
         )
         return subject, analyse(detections, targets, len(names), **analysis_options)
 

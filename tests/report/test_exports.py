@@ -23,7 +23,8 @@ def devkit_ap(results: Path, label: int, targets: list[Target]) -> tuple[float, 
     """The devkit's procedure on its own file: ``(11 points, area)``."""
     objects: dict[str, list[dict[str, Any]]] = {}
     for target in targets:
-        boxes = [[v + 1 for v in box] for box in target["boxes"].tolist()]  # as in the annotation files
+        # As in the annotation files: the first and the last pixel, counted from 1.
+        boxes = [[x1 + 1, y1 + 1, x2, y2] for x1, y1, x2, y2 in target["boxes"].tolist()]
         objects[target["image_id"].split("/")[-1]] = [
             {"box": box, "difficult": difficult, "found": False}
             for box, difficult, own in zip(
@@ -88,36 +89,39 @@ def test_every_class_has_a_file_and_corners_count_from_one(
     )
     assert image_id == "000006"
     assert float(score) == detections[1]["scores"][0].item()
-    np.testing.assert_allclose([float(v) - 1 for v in corners], detections[1]["boxes"][0])
+    x1, y1, x2, y2 = detections[1]["boxes"][0].tolist()
+    assert [float(value) for value in corners] == [x1 + 1, y1 + 1, x2, y2]
 
 
-def test_images_that_the_devkit_would_mix_up_are_refused(
-    tmp_path: Path, small_evaluation: Evaluation
+def test_images_that_the_devkit_would_mix_up_keep_their_folders(
+    tmp_path: Path, small_evaluation: Evaluation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     detections, targets = small_evaluation
-    twin = {**targets[1], "image_id": "VOC2012/000005"}
-    with pytest.raises(ValueError, match="cannot tell them apart"):
-        write_devkit_results(tmp_path, detections[:2], [targets[0], twin], CLASSES)  # type: ignore[list-item]
+    twin = {**targets[1], "image_id": "VOC2012/" + Path(targets[0]["image_id"]).name}
+    write_devkit_results(tmp_path, detections[:2], [targets[0], twin], CLASSES)  # type: ignore[list-item]
+    assert "Images of different folders have one name" in capsys.readouterr().out
+    ids = {line.split()[0] for path in tmp_path.iterdir() for line in path.read_text().splitlines()}
+    assert ids == {"VOC2012/000005"}
 
 
-def test_a_class_that_is_no_file_name_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"'\.\./a' cannot be part of a file's name"):
-        write_devkit_results(tmp_path, [], [], ["../a"])
+def test_a_class_that_is_no_file_name_has_a_file_nevertheless(tmp_path: Path) -> None:
+    write_devkit_results(tmp_path / "voc", [], [], ["../a", "Bowl/Basin", "..", "cat", "Cat"])
+    assert {path.name.removeprefix("comp4_det_test_") for path in tmp_path.rglob("*.txt")} == {
+        "%2E%2E%2Fa.txt", "Bowl%2FBasin.txt", "%2E%2E.txt", "cat.txt", "Cat_2.txt",
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize("crowd", [False, True])
-def test_pycocotools_finds_the_same_average_precision(
-    small_evaluation: Evaluation, tmp_path: Path, crowd: bool
-) -> None:
+def test_pycocotools_finds_the_same_average_precision(small_evaluation: Evaluation, tmp_path: Path) -> None:
     detections, targets = small_evaluation
-    write_coco_results(tmp_path, detections, targets, CLASSES, crowd=crowd)
+    assert any(target["difficult"].any() for target in targets), "regions to ignore among them"
+    write_coco_results(tmp_path, detections, targets, CLASSES)
     with contextlib.redirect_stdout(io.StringIO()):
         gt = COCO(str(tmp_path / "ground_truth.json"))
         evaluation = COCOeval(gt, gt.loadRes(str(tmp_path / "results.json")), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    ours = analyse(detections, targets, 3, crowd=crowd).coco
+    ours = analyse(detections, targets, 3).coco
     assert ours is not None
     for name, expected in zip(("map", "map_50", "map_75", "map_small"), evaluation.stats[:4], strict=True):
         assert ours[name] == pytest.approx(expected, abs=1e-6), name

@@ -49,6 +49,18 @@ def test_everything_is_written_and_said(
     assert figures["threshold"] == analysis.threshold
 
 
+def test_the_figures_are_kept_before_anything_is_drawn(
+    named: tuple[Subject, Analysis], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr("detection.report.report.make_figures", fail)
+    with pytest.raises(RuntimeError, match="no font"):
+        write_report(tmp_path, *named, num_images=1)
+    assert json.loads((tmp_path / "metrics.json").read_text())["counts"]["images"] == 12
+
+
 def test_the_page_needs_nothing_else_and_shows_names_as_they_are(
     named: tuple[Subject, Analysis], tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """The region proposal network's targets: published values, oracles, sampling, borders and empty cases."""
 
 from fractions import Fraction
+from typing import Any
 
 import pytest
 import torch
@@ -36,9 +37,7 @@ def integer_boxes(num: int, seed: int, limit: int, longest: int) -> Tensor:
     return torch.cat((corner, corner + sides), dim=-1).float()
 
 
-def assign_all(
-    anchors: Tensor, boxes: Tensor, size: tuple[int, int], **kwargs: bool
-) -> tuple[Tensor, Tensor]:
+def assign_all(anchors: Tensor, boxes: Tensor, size: tuple[int, int], **kwargs: Any) -> tuple[Tensor, Tensor]:
     """One image, with samples enough for every anchor."""
     targets = assign_rpn_targets(
         anchors, [boxes], [size], num_samples=2 * len(anchors), positive_fraction=0.5, **kwargs

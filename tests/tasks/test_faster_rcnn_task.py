@@ -40,7 +40,7 @@ make_c4 = partial(
 )
 
 
-def make_task(kind: str = "fpn") -> FasterRCNNTask:
+def make_task(kind: str = "fpn", **options: float) -> FasterRCNNTask:
     torch.manual_seed(0)
     backbone = TinyBackbone() if kind == "fpn" else ResNetBackbone(18, None, (16,), True, 2)
     task = FasterRCNNTask(
@@ -52,6 +52,7 @@ def make_task(kind: str = "fpn") -> FasterRCNNTask:
         rpn_samples=32,
         ignore_cross_boundary=kind == "c4",
         roi_samples=16,
+        **options,  # type: ignore[arg-type]
     )
     task.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     task.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
@@ -95,8 +96,14 @@ def spread_predictions(network: FasterRCNN) -> None:
         network.roi_head.box_predictor.weight.normal_(std=0.2)
 
 
-def test_training_step_is_the_sum_of_the_four_losses() -> None:
-    task, batch = make_task(), mixed_batch()
+def test_a_negative_beta_is_refused_in_a_sentence() -> None:
+    with pytest.raises(ValueError, match=r"model\.roi_beta=-1: give 0 or more"):
+        make_task(roi_beta=-1)
+
+
+@pytest.mark.parametrize("beta", [1.0, 1 / 9])
+def test_training_step_is_the_sum_of_the_four_losses(beta: float) -> None:
+    task, batch = make_task(roi_beta=beta), mixed_batch()
     logged: dict[str, Tensor] = {}
     task.log = lambda name, value, **kwargs: logged.update({name: value})  # type: ignore[method-assign]
     torch.manual_seed(3)
@@ -130,7 +137,9 @@ def test_training_step_is_the_sum_of_the_four_losses() -> None:
         )
         / sampled.sum(),
         "train/loss_roi_cls": F.cross_entropy(roi.logits, roi_gt.labels),
-        "train/loss_roi_box": F.smooth_l1_loss(own_class, roi_gt.deltas[foreground], reduction="sum")
+        "train/loss_roi_box": F.smooth_l1_loss(
+            own_class, roi_gt.deltas[foreground], beta=beta, reduction="sum"
+        )
         / len(roi_gt.labels),
     }
     expected["train/loss"] = sum(expected.values(), torch.tensor(0.0))
@@ -270,6 +279,22 @@ def test_targets_from_the_workers_give_the_same_loss(kind: str) -> None:
     torch.manual_seed(5)
     assign(SIZES, batch.targets)  # the draws that the step does not make any more
     torch.testing.assert_close(task.training_step(loaded, 0), on_device)
+
+
+def test_an_image_draws_the_same_samples_in_any_company() -> None:
+    task, batch = make_task(), make_batch([random_boxes(9), random_boxes(2), random_boxes(4)], [(64, 64)] * 3)
+    targets = [target.copy() for target in batch.targets]
+    for i, target in enumerate(targets):
+        target["seed"] = 40 + i
+    assign = task.assigner([64, 64])
+    together = assign([(64, 64)] * 3, targets)
+    for i, target in enumerate(targets):
+        torch.manual_seed(i)
+        alone = assign([(64, 64)], [target])
+        assert torch.equal(alone.labels[0], together.labels[i])
+    targets[0]["seed"] = 7
+    other = assign([(64, 64)], targets[:1])
+    assert not torch.equal(other.labels[0], together.labels[0])
 
 
 def test_the_published_numbers_of_targets_from_the_workers() -> None:

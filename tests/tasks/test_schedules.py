@@ -1,6 +1,7 @@
 """Learning-rate factors, computed by hand."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -39,8 +40,46 @@ def test_warm_up_rises_in_a_line() -> None:
     assert schedule(50, 100) == pytest.approx(0.1)
 
 
-def test_warm_up_and_drop_multiply() -> None:
-    assert MultiStep((0.1,), warmup_steps=40, warmup_factor=0)(20, 100) == pytest.approx(0.5 * 0.1)
+@pytest.mark.parametrize("total", [1, 2, 5, 9, 10, 20, 36, 100, 999, 5000])
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        Cosine(warmup_steps=100),
+        MultiStep((0.7,), warmup_steps=100),
+        MultiStep((0.02, 0.5), warmup_steps=100),  # would drop within the warm-up
+        MultiStep((1e-6,), warmup_steps=100, max_warmup=1),
+    ],
+)
+def test_a_short_run_reaches_its_rate(schedule: Schedule, total: int) -> None:
+    factors = [schedule(step, total) for step in range(total)]
+    reached = max(factors)
+    assert reached >= 0.97
+    top = factors.index(reached)
+    assert top <= 0.1 * total
+    assert factors[:top] == sorted(factors[:top])
+
+
+def test_warm_up_of_a_long_run_is_as_long_as_asked() -> None:
+    schedule = Cosine(warmup_steps=100, warmup_factor=0.01)
+    decay = [Cosine()(step, 1000) for step in range(1000)]
+    for step in range(1000):
+        warm = min(1.0, 0.01 + 0.99 * step / 100)
+        assert schedule(step, 1000) == pytest.approx(warm * decay[step])
+
+
+def test_a_share_of_the_run_for_the_warm_up() -> None:
+    schedule = MultiStep((), warmup_steps=100, warmup_factor=0, max_warmup=0.5)
+    assert [schedule(step, 8) for step in range(8)] == [0, 0.25, 0.5, 0.75, 1, 1, 1, 1]
+    assert MultiStep((), warmup_steps=100, max_warmup=0)(0, 8) == 1
+
+
+@pytest.mark.parametrize(
+    "make", [lambda share: Cosine(max_warmup=share), lambda share: MultiStep((), max_warmup=share)]
+)
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_a_share_is_between_0_and_1(make: Callable[[float], Schedule], share: float) -> None:
+    with pytest.raises(ValueError, match=r"scheduler\.max_warmup"):
+        make(share)
 
 
 def test_cosine_by_hand() -> None:
@@ -68,7 +107,7 @@ def test_a_run_of_one_step(schedule: Schedule) -> None:
 
 def test_with_torchs_scheduler() -> None:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.02)
-    schedule = MultiStep((0.5,), warmup_steps=2, warmup_factor=0.5)
+    schedule = MultiStep((0.5,), warmup_steps=2, warmup_factor=0.5, max_warmup=0.4)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule(step, 6))
     rates = []
     for _ in range(6):

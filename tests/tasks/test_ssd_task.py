@@ -153,7 +153,12 @@ def test_the_optimizer_sees_trainable_parameters_only_and_follows_the_schedule()
     task.make_optimizer = remember
 
     class FakeTrainer:
-        estimated_stepping_batches = 11
+        estimated_stepping_batches = num_training_batches = 11
+
+        class fit_loop:  # noqa: N801
+            @staticmethod
+            def setup_data() -> None:
+                """There is none."""
 
     task._trainer = FakeTrainer()  # type: ignore[assignment]
     configured: Any = task.configure_optimizers()

@@ -1,53 +1,39 @@
-"""Two processes take the same step as one: the losses are normalised over all of them."""
+"""Two processes, in one part or two, take the same step as one process at once."""
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+
+from tests.tasks.first_step import Gradients
+from tests.tasks.test_steps import assert_close, whole_step
+from tests.warm_python import warm_python
 
 SCRIPT = Path(__file__).with_name("first_step.py")
-Gradients = dict[str, dict[str, Tensor | None]]
 
 
-def gradients(folder: Path, processes: int) -> Gradients:
-    output = folder / f"{processes}.pt"
-    launcher = [sys.executable]
-    if processes > 1:
-        launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Gradients]:
+    output = tmp_path_factory.mktemp("gradients") / "two.pt"
+    launcher = [*warm_python(), "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    root = SCRIPT.parents[2]
     subprocess.run(
         [*launcher, str(SCRIPT), str(output)],
         check=True,
         capture_output=True,
         timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)},
     )
-    found: Gradients = torch.load(output, weights_only=True)
+    found: dict[str, Gradients] = torch.load(output, weights_only=True)
     return found
-
-
-@pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Gradients, Gradients]:
-    folder = tmp_path_factory.mktemp("gradients")
-    return gradients(folder, 1), gradients(folder, 2)
 
 
 @pytest.mark.parametrize("experiment", ["quickstart", "quickstart_faster_rcnn"])
 @pytest.mark.parametrize("objects", ["on both", "on the first"])
+@pytest.mark.parametrize("parts", [1, 2])
 def test_the_first_step_has_the_gradient_of_one_process(
-    found: tuple[Gradients, Gradients], experiment: str, objects: str
+    two: dict[str, Gradients], experiment: str, objects: str, parts: int
 ) -> None:
-    one, two = (gradients[f"{experiment} {objects}"] for gradients in found)
-    assert two.keys() == one.keys()
-    assert any(gradient is not None and gradient.abs().max() > 0 for gradient in one.values())
-    for name, expected in one.items():
-        if expected is None:  # frozen
-            assert two[name] is None, name
-            continue
-        ours = two[name]
-        assert ours is not None, name
-        difference = (ours - expected).norm() / expected.norm().clamp(min=1e-12)
-        assert difference < 1e-5, f"{name}: {difference:.1e}"
+    assert_close(two[f"{experiment} {objects} {parts}"], whole_step(experiment, objects)[0].gradients)

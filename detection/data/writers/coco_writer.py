@@ -34,7 +34,7 @@ class COCOWriter:
         Args:
             image_name: file name of the image, relative to the folder of the images.
             size: ``(height, width)`` of the image.
-            boxes: ``xyxy`` in pixels, 0-based.
+            boxes: ``xyxy`` in pixels.
             labels: class of each box, ``0..C-1``.
             scores: written as ``score`` where given, for detections.
             crowd: written as ``iscrowd``; 0 where not given.

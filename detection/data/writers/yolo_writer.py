@@ -18,7 +18,7 @@ def write_yolo_labels(
     Args:
         path: the text file to write.
         size: ``(height, width)`` of the image.
-        boxes: ``xyxy`` in pixels, 0-based.
+        boxes: ``xyxy`` in pixels.
         labels: class of each box, ``0..C-1``.
         scores: a sixth column where given, for detections.
     """

@@ -1,13 +1,18 @@
 """Published weights: from torchvision's server, or from a file on this machine."""
 
+import hashlib
 import pickle
+import re
 from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
+
+from detection.archive import is_archive, verify
+from detection.file_reading import MAX_CHECKPOINT, open_file
 
 State = Mapping[str, Tensor]
 
@@ -35,6 +40,8 @@ def read_weights(weights: str, published: Any) -> State:
 def download(url: str, otherwise: str) -> State:
     """Downloads a state dict into torch hub's folder, or finds it there; its hash is part of its name.
 
+    torch compares the hash of what it has just downloaded; here, that of what it finds is compared, too.
+
     Args:
         url: where it is published.
         otherwise: what else the user can do, for the error message.
@@ -44,6 +51,10 @@ def download(url: str, otherwise: str) -> State:
     """
     name = url.rsplit("/", 1)[-1]
     folder = Path(torch.hub.get_dir()) / "checkpoints"
+    if not _has_its_hash(folder / name):
+        raise ValueError(
+            f"{folder / name} is damaged: delete it, and it is downloaded again, or {otherwise}."
+        )
     try:
         return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
     except (OSError, HTTPException, RuntimeError) as error:  # no network, broken off, wrong checksum
@@ -63,10 +74,17 @@ def read_file(path: Path, choices: str) -> State:
     Raises:
         ValueError: if it is not there or is not a plain state dict.
     """
-    if not path.is_file():
+    if not path.exists():
         raise ValueError(f"There is no weights file {path}; {choices}.")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with open_file(path, MAX_CHECKPOINT) as file:
+            # Weights older than torch 1.6 are no archives, and have no check sums.
+            if is_archive(file):
+                _verify(file, path)
+            file.seek(0)
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error}); {choices}.") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(
             f"{path} is not a file of plain tensors; save it with torch.save(model.state_dict(), path)."
@@ -75,6 +93,22 @@ def read_file(path: Path, choices: str) -> State:
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path} holds no state dict; save it with torch.save(model.state_dict(), path).")
     return state
+
+
+def _verify(file: BinaryIO, path: Path) -> None:
+    try:
+        verify(file)
+    except ValueError as error:
+        raise ValueError(f"{path} is not a file of plain tensors as torch wrote it: {error}.") from error
+
+
+def _has_its_hash(path: Path) -> bool:
+    """Whether the SHA-256 of a file is that in its name; one that is not there counts as right."""
+    written = re.search(r"-([0-9a-f]{8,})\.", path.name)
+    if written is None or not path.is_file():
+        return True
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest().startswith(written[1])
 
 
 def load_submodule(module: nn.Module, state: State, source: str) -> str:

@@ -64,7 +64,7 @@ def train_one(overrides: Sequence[str], seed: int, replace: Replace | None = Non
     return {
         "map_07": float(trainer.callback_metrics["val/map_07"]),
         "map_area": float(trainer.callback_metrics["val/map_area"]),
-        "images_per_second": datamodule.batch_size / sorted(times.seconds[:steps])[steps // 2],
+        "images_per_second": datamodule.images_per_step / sorted(times.seconds[:steps])[steps // 2],
         "minutes": (time.perf_counter() - start) / 60,
     }
 

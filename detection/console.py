@@ -1,0 +1,22 @@
+"""What users name is letters, not markup: ``[/]`` and ``:car:`` on a terminal, ``$`` in a figure."""
+
+from rich.console import Console
+
+_LONGEST = 40  # letters of a name in a figure
+
+
+def plain_console() -> Console:
+    """A console that prints strings, those in tables too, as they are."""
+    return Console(markup=False, emoji=False, highlight=False)
+
+
+def drawn(name: str) -> str:
+    """A name as matplotlib draws it letter by letter, on one line and of a length that figures have room for.
+
+    Args:
+        name: of a class or an image.
+    """
+    letters = "".join(letter if letter.isprintable() else " " for letter in name)
+    if len(letters) > _LONGEST:
+        letters = f"{letters[: _LONGEST - 1]}…"
+    return letters.replace("$", r"\$")  # two of them would begin and end a formula

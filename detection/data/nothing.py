@@ -1,0 +1,43 @@
+"""Splits in which there is nothing to learn, or nothing to find."""
+
+from collections.abc import Mapping
+
+from detection.data.dataset import DetectionDataset
+
+_MEANING = {
+    "val": "val/map is undefined: it chooses no best checkpoint (the last one is tested), ends no run early "
+    "and compares no runs of a sweep",
+    "test": "test/map is undefined",
+}
+
+
+def refuse_nothing_to_learn(train: DetectionDataset) -> None:
+    """Refuse a training without a single object.
+
+    Raises:
+        ValueError: there is none; the message says what was left out.
+    """
+    if train.num_objects(difficult=True):
+        return
+    why = f" ({'; '.join(train.notes)})" if train.notes else ""
+    raise ValueError(
+        f"There is nothing to learn: none of the {len(train)} training images has an object to train on"
+        f"{why}. python -m detection.check shows what was read."
+    )
+
+
+def nothing_to_find(datasets: Mapping[str, DetectionDataset]) -> list[str]:
+    """Say which splits of an evaluation have no object that counts, and what that means.
+
+    Args:
+        datasets: by split.
+
+    Returns:
+        A line for each such split.
+    """
+    return [
+        f"Warning: {split} holds nothing to find (no object that counts in {len(datasets[split])} images); "
+        f"{meaning}."
+        for split, meaning in _MEANING.items()
+        if split in datasets and not datasets[split].num_objects(difficult=False)
+    ]

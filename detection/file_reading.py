@@ -1,0 +1,133 @@
+"""The one way in for files from anywhere: regular files only, up to a limit, and never quoted in vain.
+
+A fifo or a device would hang a reader or feed it for ever, and a link in a data set may lead to a file that
+is none of the set's business. What is opened here is a file of a bounded size; what lies outside of the
+data set is not repeated in messages.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+MAX_TEXT = 256 * 2**20
+"""Bytes of a list, an annotation, a label file or a YAML file."""
+MAX_JSON = 4 * 2**30
+"""Bytes of COCO's annotations: those of the largest public sets have less than 3 GB."""
+MAX_IMAGE = 2**30
+"""Bytes of an image file."""
+MAX_CHECKPOINT = 16 * 2**30
+"""Bytes of a checkpoint or a file of weights."""
+
+_KINDS = {
+    stat.S_ISFIFO: "a fifo",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+}
+
+
+class UnfitFileError(OSError):
+    """What a path names is no file of a size that is read; the message says what it is."""
+
+
+@contextmanager
+def open_file(path: Path | str, limit: int) -> Iterator[BinaryIO]:
+    """Open a regular file to read it.
+
+    Args:
+        path: the file, or a link to it.
+        limit: in bytes; a larger file is refused before anything is read.
+
+    Raises:
+        UnfitFileError: it is a fifo, a device or a socket, or it is larger.
+        OSError: it cannot be opened.
+    """
+    # A fifo that nobody writes to would let open() wait for ever. Windows knows no such flag, and no fifos.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        reason = _refusal(os.fstat(descriptor), path, limit)
+        if reason is not None:
+            raise UnfitFileError(reason)
+        yield file
+
+
+def read_file_bytes(path: Path | str, limit: int) -> bytes:
+    """Read a whole file; see ``open_file``.
+
+    Args:
+        path: the file.
+        limit: in bytes; also of what a file has that claims to be empty, as those of ``/proc`` do.
+    """
+    with open_file(path, limit) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise UnfitFileError(_too_large(path, limit))
+    return content
+
+
+def read_text(path: Path, limit: int = MAX_TEXT) -> str:
+    """Read a text file in UTF-8, with or without a byte order mark.
+
+    Args:
+        path: the file.
+        limit: in bytes.
+
+    Raises:
+        ValueError: it is in another encoding, or no text at all.
+        OSError: the file cannot be opened, or is none to read: see ``open_file``.
+    """
+    try:
+        text = read_file_bytes(path, limit).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8 ({error.reason}): save it in that encoding") from error
+    if "\0" in text:
+        raise ValueError(f"{path} is not text in UTF-8 (it holds zero bytes): save it in that encoding")
+    # As in files opened as text, of Windows or of an old Macintosh.
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def is_inside(path: Path, root: Path) -> bool:
+    """Whether a file, wherever links lead, lies below a folder."""
+    return path.resolve().is_relative_to(root.resolve())
+
+
+@contextmanager
+def unquoted_outside(path: Path, root: Path) -> Iterator[None]:
+    """Replace an error about a file that a data set only leads to by one that does not quote it.
+
+    Args:
+        path: the file that is read.
+        root: the folder of the data set.
+
+    Raises:
+        ValueError: what was wrong, inside of the data set as it is.
+    """
+    try:
+        yield
+    except ValueError:
+        if is_inside(path, root):
+            raise
+        raise ValueError(f"{path} cannot be used. {outside(path, root)}") from None
+
+
+def outside(path: Path, root: Path) -> str:
+    """Say that a file lies outside of the data set in ``root``, and why it is not quoted."""
+    return (
+        f"It lies outside of the data set ({path.resolve()}), so nothing that it holds is shown: correct "
+        f"what leads there, or put the file below {root}"
+    )
+
+
+def _refusal(about: os.stat_result, path: Path | str, limit: int) -> str | None:
+    for is_kind, name in _KINDS.items():
+        if is_kind(about.st_mode):
+            return f"{path} is {name}, where a file is expected"
+    return _too_large(path, limit) if about.st_size > limit else None
+
+
+def _too_large(path: Path | str, limit: int) -> str:
+    unit, size = ("GiB", 2**30) if limit >= 2**30 else ("MiB", 2**20)
+    return f"{path} is larger than {limit / size:g} {unit}, the limit for files of its kind"

@@ -1,0 +1,155 @@
+"""How a run goes on (``ckpt=...``): from which checkpoint, and what has changed since."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
+
+from detection.checkpoints import read_checkpoint
+from detection.data.step_size import step_of_the_first_release
+from detection.old_boxes import old_boxes
+from detection.precision import full_name
+from detection.runs import changed_keys, check_same_network, find_checkpoint
+
+if TYPE_CHECKING:
+    from detection.data.datamodule import DetectionDataModule
+
+# Of trainer; what else a description has under "training" is told in these words.
+_TRAINER = ("precision", "accumulate_grad_batches", "max_epochs", "max_steps")
+_WORDS = {
+    "images_per_step": "images per step",
+    "train_images": "training images",
+    "val_images": "validation images",
+}
+# A run that goes on has these anyway, or they are told by what the checkpoint itself says.
+_NOT_COMPARED = ("run_dir", "ckpt", "optimizer.", "scheduler.", "model.optimizer.", "model.scheduler.")
+
+
+def describe_training(config: Mapping[str, Any], datamodule: "DetectionDataModule") -> dict[str, Any]:
+    """What a checkpoint tells about its training, beside the model with its optimizer and schedule.
+
+    Args:
+        config: the whole configuration.
+        datamodule: set up, its steps divided among the devices.
+
+    Returns:
+        Plain values by name.
+    """
+    images = {f"{split}_images": len(datamodule.datasets[split]) for split in ("train", "val")}
+    trainer = {key: config["trainer"].get(key) for key in _TRAINER}
+    trainer["precision"] = full_name(trainer["precision"])
+    return {**trainer, "images_per_step": datamodule.images_per_step, **images}
+
+
+def checkpoint_to_go_on_from(
+    config: Mapping[str, Any], model: Mapping[str, Any], training: Mapping[str, Any]
+) -> tuple[Path | None, str]:
+    """Find the checkpoint that ``ckpt`` names.
+
+    Args:
+        config: the whole configuration.
+        model: what the task is made from.
+        training: see :func:`describe_training`.
+
+    Returns:
+        Its path, None for a new run; and what to tell the user: what has changed since it was written.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is of another network, holds weights alone, or its run is longer than what is asked.
+    """
+    path = find_checkpoint(config["ckpt"], config["run_dir"])
+    if path is None:
+        return None, ""
+    if config["find"]:
+        raise ValueError(
+            f"find={config['find']} looks for the settings of a new run: leave ckpt out; to start from the "
+            f"weights of a checkpoint, give init_from={path}"
+        )
+    checkpoint = read_checkpoint(path)
+    described = checkpoint["hyper_parameters"]
+    check_same_network(described["model"], model, path)
+    if not {"optimizer_states", "loops"} <= checkpoint.keys():
+        raise ValueError(
+            f"{path} holds weights, but not the state of a training to go on with: start a new run from "
+            f"them by init_from={path}"
+        )
+    before = _config_before(path)
+    lines = [
+        f"Going on from {path}.",
+        old_boxes(described, path, goes_on=True),
+        step_of_the_first_release(before),
+    ]
+    changes = _changes(described, {"model": model, "training": training})
+    changes |= _changes_of_config(before, config)
+    if changes:
+        told = (f"{key}: {values}" for key, values in sorted(changes.items()))
+        lines.append(f"Changed since: {'; '.join(told)}. This is used from now on.")
+    lines += [_what_is_left(checkpoint, config["trainer"], path), _later_epochs(checkpoint, path)]
+    return path, "\n".join(line for line in lines if line)
+
+
+def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """What changed of optimizer, schedule and training, as the checkpoint itself describes them."""
+    lines = []
+    for part in ("optimizer", "scheduler"):
+        lines += changed_keys(then["model"].get(part, {}), now["model"][part], f"{part}.")
+    if "training" in then:  # not in checkpoints of 0.1
+        known = {key: then["training"].get(key) for key in now["training"]}
+        lines += changed_keys(known, now["training"])
+    changes = dict(line.split(": ", 1) for line in lines)
+    named = {key: f"trainer.{key}" for key in _TRAINER} | _WORDS
+    return {named.get(key, key): values for key, values in changes.items()}
+
+
+def _config_before(checkpoint: Path) -> dict[str, Any]:
+    """The ``config.yaml`` of a checkpoint's run; empty where it is missing or broken."""
+    try:
+        then = OmegaConf.to_container(OmegaConf.load(checkpoint.parent.parent / "config.yaml"))
+    except Exception:  # it is only compared, so nothing that may be wrong with it matters
+        return {}
+    return {str(key): value for key, value in then.items()} if isinstance(then, dict) else {}
+
+
+def _changes_of_config(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """What changed since the run's ``config.yaml``, where that could be read."""
+    lines = changed_keys(then, now) if then else []
+    if "global_batch_size" in then.get("data", {}):  # of 0.1: keys that it did not know are no changes
+        lines = [line for line in lines if "(none)" not in line]
+    return dict(line.split(": ", 1) for line in lines if not line.startswith(_NOT_COMPARED))
+
+
+def _what_is_left(checkpoint: Mapping[str, Any], trainer: Mapping[str, Any], path: Path) -> str:
+    """Refuse a run that has already been trained for longer than what is asked; say when nothing is left."""
+    from detection.tasks.resuming import epochs_done
+
+    epochs, steps = epochs_done(checkpoint["loops"]["fit_loop"]), checkpoint["global_step"]
+    for key, done in (("epochs", epochs), ("steps", steps)):
+        wanted = trainer.get(f"max_{key}")
+        if wanted is None or wanted < 0 or done < wanted:  # no limit is None or -1
+            continue
+        ways = f"more with trainer.max_{key}={2 * done}, say"
+        if done > wanted:
+            raise ValueError(
+                f"{path} has {done} {key} of training, and trainer.max_{key}={wanted} asks for fewer: there "
+                f"is nothing to do. Train {ways}; test what there is with python -m detection.evaluate; or "
+                f"start a new run from its weights with init_from={path}"
+            )
+        return f"All {done} {key} are done: nothing is left to train (train {ways}), the best is tested."
+    return ""
+
+
+def _later_epochs(checkpoint: Mapping[str, Any], path: Path) -> str:
+    """Say that what the run trained after this checkpoint is given up."""
+    last = path.with_name("last.ckpt")
+    if path.name == last.name or not last.is_file():
+        return ""
+    try:
+        steps = read_checkpoint(last)["global_step"]
+    except (ValueError, OSError, KeyError):
+        return ""
+    lost = steps - checkpoint["global_step"]
+    if lost <= 0:
+        return ""
+    return f"The {lost} steps that {last} has more are trained again, and replaced (ckpt={last} keeps them)."

@@ -1,0 +1,204 @@
+"""A training that goes on: what it has learned is the checkpoint's, how it goes on is the configuration's.
+
+Lightning restores optimizer and schedule as they were saved, over what was configured: another learning rate,
+momentum or schedule would be ignored. So the task takes both out of the checkpoint and hands them over here.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+Make = Callable[[list[nn.Parameter]], Optimizer]
+
+
+@dataclass
+class TrainingState:
+    """What a checkpoint tells about the training that wrote it."""
+
+    optimizer: dict[str, Any]
+    """The optimizer's state."""
+    optimizer_class: str | None
+    """The name of its constructor, where the checkpoint describes it."""
+    loops: dict[str, Any]
+    """The progress of the loop over epochs, which Lightning restores later."""
+    global_step: int
+    batches_per_epoch: int | None
+    """On each process; older checkpoints do not say."""
+
+
+def take_training_state(checkpoint: dict[str, Any], averaging: bool) -> TrainingState:
+    """Take the states of optimizer and schedule out of a loaded checkpoint, so that neither is restored.
+
+    Args:
+        checkpoint: as it was loaded; changed in place.
+        averaging: whether this training keeps a moving average of the weights. Without one, it goes on from
+            the weights that were trained, not from their average.
+    """
+    described = checkpoint.get("hyper_parameters", {})
+    optimizers = checkpoint["optimizer_states"]
+    checkpoint["optimizer_states"], checkpoint["lr_schedulers"] = [], []
+    if not averaging and "current_model_state" in checkpoint:
+        checkpoint["state_dict"] = checkpoint["current_model_state"]
+    return TrainingState(
+        optimizer=optimizers[0],
+        optimizer_class=described.get("model", {}).get("optimizer", {}).get("_target_"),
+        loops=checkpoint["loops"]["fit_loop"],
+        global_step=checkpoint["global_step"],
+        batches_per_epoch=described.get("training", {}).get("batches_per_epoch"),
+    )
+
+
+def name_parameters(optimizer: Optimizer, names: dict[nn.Parameter, str]) -> None:
+    """Let the optimizer's state name its parameters: they are found again where others are trained, too."""
+    for group in optimizer.param_groups:
+        group["param_names"] = [names[parameter] for parameter in group["params"]]
+
+
+def steps_of_run(trainer: pl.Trainer) -> int:
+    """Optimizer steps of the whole run, from its first epoch to its last, as it is configured now.
+
+    Raises:
+        ValueError: the run has no end.
+    """
+    trainer.fit_loop.setup_data()
+    total = trainer.estimated_stepping_batches
+    if not math.isfinite(total):
+        raise ValueError(
+            "trainer.max_epochs=-1: the learning rate follows the length of the run; give "
+            "trainer.max_epochs=<epochs>, or trainer.max_steps=<optimizer steps> as well."
+        )
+    return int(total)
+
+
+def restore_optimizer(
+    optimizer: Optimizer, make_optimizer: Make, state: TrainingState, optimizer_class: str | None
+) -> str:
+    """Give each parameter the moments it had; all settings stay those of the new optimizer.
+
+    Parameters that were not trained before start without moments, and so do all where the moments are of
+    another kind.
+
+    Args:
+        optimizer: new, its parameters named.
+        make_optimizer: what made it.
+        state: of the checkpoint.
+        optimizer_class: the name of the constructor of ``optimizer``.
+
+    Returns:
+        A line for the user where moments start anew.
+    """
+    if optimizer_class != state.optimizer_class:
+        return f"The optimizer is another one ({optimizer_class}): its moments start anew."
+    saved, now = state.optimizer, optimizer.state_dict()
+    numbers = [number for group in saved["param_groups"] for number in group["params"]]
+    names = [name for group in now["param_groups"] for name in group["param_names"]]
+    names_then = [name for group in saved["param_groups"] for name in group.get("param_names", [])]
+    if not names_then:  # written by 0.1
+        if len(numbers) != len(names):
+            return (
+                "Other parameters are trained, and the checkpoint does not name those of before: the "
+                "optimizer's moments start anew."
+            )
+        names_then = names
+    number_of = dict(zip(names_then, numbers, strict=True))
+    moments = {
+        number: saved["state"][number_of[name]]
+        for number, name in enumerate(names)
+        if name in number_of and number_of[name] in saved["state"]
+    }
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    lacking = _lacking(make_optimizer, parameters, moments)
+    if lacking:
+        return f"The optimizer now also keeps {', '.join(lacking)}: its moments start anew."
+    optimizer.load_state_dict({"state": moments, "param_groups": now["param_groups"]})
+    fresh = sum(name not in number_of for name in names)
+    return f"Trained from now on, without moments at first: {fresh} tensors." if fresh else ""
+
+
+def _lacking(
+    make_optimizer: Make, parameters: list[nn.Parameter], moments: dict[int, dict[str, Any]]
+) -> list[str]:
+    """What the optimizer with its present settings would miss in the moments: AMSGrad's maximum, for one."""
+    number = next((number for number, kept in moments.items() if kept), None)
+    if number is None:
+        return []
+    probe = nn.Parameter(torch.zeros_like(parameters[number]))
+    probe.grad = torch.zeros_like(probe)
+    trial = make_optimizer([probe])
+    trial.step(lambda: 0.0)
+    return [key for key in trial.state[probe] if moments[number].get(key) is None]
+
+
+def restore_schedule(scheduler: LambdaLR, state: TrainingState, trainer: pl.Trainer, total: int) -> str:
+    """Go on at the share of the run that is done, whatever the batch or the length of the run are now.
+
+    Args:
+        scheduler: new, over the whole run as it is configured now.
+        state: of the checkpoint; its loop is told how many batches an epoch has now.
+        trainer: of the new training.
+        total: optimizer steps of the whole run.
+
+    Returns:
+        A line for the user: where the run goes on.
+    """
+    batches = int(trainer.num_training_batches)
+    _rescale_epoch(state, batches)
+    if trainer.max_steps == total:  # this is what ends the run
+        position = state.global_step
+    else:
+        per_epoch = math.ceil(batches / trainer.accumulate_grad_batches)
+        position = epochs_done(state.loops) * per_epoch
+        if not _epoch_ended(state.loops):
+            position += math.ceil(_batch(state.loops)["ready"] / trainer.accumulate_grad_batches)
+    rates = [
+        base * factor(position) for base, factor in zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
+    ]
+    for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+    # As if the scheduler itself had come this far.
+    scheduler.load_state_dict(
+        {**scheduler.state_dict(), "last_epoch": position, "_step_count": position + 1, "_last_lr": rates}
+    )
+    return f"{position / total:.0%} of the run is done; the learning rate goes on from {rates[0]:.3g}."
+
+
+def epochs_done(loops: dict[str, Any]) -> int:
+    """How many epochs were trained to their end.
+
+    Args:
+        loops: the progress of Lightning's loop over epochs, in a checkpoint.
+    """
+    epochs = loops["epoch_progress"]["current"]
+    # Checkpoints are written after the last batch of an epoch, before or after the epoch itself is counted.
+    done: int = epochs["started"] if _epoch_ended(loops) else epochs["processed"]
+    return done
+
+
+def _epoch_ended(loops: dict[str, Any]) -> bool:
+    return bool(loops["epoch_loop.batch_progress"]["is_last_batch"])
+
+
+def _batch(loops: dict[str, Any]) -> dict[str, int]:
+    current: dict[str, int] = loops["epoch_loop.batch_progress"]["current"]
+    return current
+
+
+def _rescale_epoch(state: TrainingState, batches: int) -> None:
+    """Keep the share of the current epoch that is done, where an epoch has another number of batches now."""
+    current = _batch(state.loops)
+    if _epoch_ended(state.loops):
+        ready = batches
+    elif state.batches_per_epoch:
+        ready = current["ready"] * batches // state.batches_per_epoch
+    else:
+        return
+    moved = ready - current["ready"]
+    for key in current:
+        current[key] += moved

@@ -1,0 +1,170 @@
+"""What a run is told when it goes on with other settings, and what is refused."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from detection.cli import checked_config, model_config
+from detection.precision import evaluation_precision
+from detection.resume import checkpoint_to_go_on_from
+from detection.runs import find_weights
+
+CONF = Path(__file__).parent.parent / "conf"
+TRAINING = {
+    "precision": "32-true", "accumulate_grad_batches": 1, "max_epochs": 3, "max_steps": None,
+    "images_per_step": 16, "train_images": 32, "val_images": 8,
+}  # fmt: skip
+
+
+@cache
+def settings(*overrides: str) -> dict[str, Any]:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return checked_config(
+            compose("train", overrides=["experiment=quickstart", "name=test", "run_dir=/nowhere", *overrides])
+        )
+
+
+def written(folder: Path, epochs: int = 3, name: str = "last", **changes: Any) -> Path:
+    """A checkpoint of so many epochs of four steps, of the quickstart, in a run's folder."""
+    progress = {"current": {"ready": epochs, "started": epochs, "processed": epochs, "completed": epochs - 1}}
+    batches = {"current": dict.fromkeys(("ready", "started", "processed", "completed"), 4)}
+    fit_loop = {"epoch_progress": progress, "epoch_loop.batch_progress": {**batches, "is_last_batch": True}}
+    described = {"model": model_config(settings(), ["cat"], None), "data": {}, "training": TRAINING}
+    checkpoint = {
+        "global_step": 4 * epochs, "hyper_parameters": described, "loops": {"fit_loop": fit_loop},
+        "optimizer_states": [], "state_dict": {}, **changes,
+    }  # fmt: skip
+    path = folder / "checkpoints" / f"{name}.ckpt"
+    path.parent.mkdir(exist_ok=True)
+    torch.save({key: value for key, value in checkpoint.items() if value is not None}, path)
+    return path
+
+
+def told(path: Path, *overrides: str, training: Mapping[str, Any] = TRAINING) -> str:
+    config = {**settings("trainer.max_epochs=6", *overrides), "ckpt": str(path)}
+    found, lines = checkpoint_to_go_on_from(config, model_config(config, ["cat"], 16), training)
+    assert found == path
+    return lines
+
+
+@pytest.fixture(params=["intact", "missing", "garbage", "a list", "binary"])
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A run's checkpoint, whose config.yaml may be broken."""
+    content = {"garbage": b"a: [1", "a list": b"- 1\n- 2\n", "binary": b"\xff\xfe\x00\x9f"}
+    if request.param == "intact":
+        OmegaConf.save(OmegaConf.create(settings("trainer.max_epochs=3")), tmp_path / "config.yaml")
+    elif request.param != "missing":
+        (tmp_path / "config.yaml").write_bytes(content[request.param])
+    return written(tmp_path)
+
+
+def test_changes_are_known_from_the_checkpoint_alone(run: Path) -> None:
+    now = {**TRAINING, "max_epochs": 6, "images_per_step": 8, "train_images": 40, "precision": "bf16-mixed"}
+    lines = told(run, "optimizer.lr=0.0005", "scheduler.warmup_steps=7", training=now)
+    for change in (
+        "optimizer.lr: 0.003 -> 0.0005", "scheduler.warmup_steps: 100 -> 7", "trainer.max_epochs: 3 -> 6",
+        "images per step: 16 -> 8", "training images: 32 -> 40", "trainer.precision: 32-true -> bf16-mixed",
+    ):  # fmt: skip
+        assert change in lines
+    assert lines.count("optimizer.lr") == 1
+
+
+def test_a_rate_that_follows_the_batch_is_told_as_it_is_used(tmp_path: Path) -> None:
+    assert "optimizer.lr: 0.003 -> 0.0015" in told(written(tmp_path), "optimizer.scale_lr=true")
+
+
+def test_without_changes_nothing_is_told(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    assert "Changed" not in told(path)
+
+
+def test_a_checkpoint_of_0_1_is_not_compared_where_it_says_nothing(tmp_path: Path) -> None:
+    described = {"model": model_config(settings(), ["cat"], None), "data": {}}
+    assert "Changed" not in told(written(tmp_path, hyper_parameters=described))
+
+
+def test_what_is_frozen_may_change(tmp_path: Path) -> None:
+    told(written(tmp_path), "model.backbone.frozen_blocks=2", "model.backbone.freeze_batchnorm=true")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["trainer.max_epochs=2"], r"has 3 epochs of training, and trainer\.max_epochs=2 asks for fewer"),
+        (["+trainer.max_steps=5"], r"has 12 steps of training, and trainer\.max_steps=5 asks for fewer"),
+        (["find=lr"], "leave ckpt out; .* init_from="),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_the_way(
+    tmp_path: Path, overrides: list[str], message: str
+) -> None:
+    path = written(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        told(path, *overrides)
+
+
+@pytest.mark.parametrize("part", ["optimizer_states", "loops"])
+def test_weights_alone_cannot_go_on(tmp_path: Path, part: str) -> None:
+    lacking: dict[str, Any] = {part: None}
+    path = written(tmp_path, **lacking)
+    with pytest.raises(ValueError, match=f"holds weights, but .* init_from={path}"):
+        told(path)
+
+
+def test_nothing_left_to_train_is_said(tmp_path: Path) -> None:
+    assert "All 3 epochs are done: nothing is left to train" in told(
+        written(tmp_path), "trainer.max_epochs=3"
+    )
+
+
+def test_epochs_after_an_earlier_checkpoint_are_given_up_aloud(tmp_path: Path) -> None:
+    best = written(tmp_path, epochs=2, name="best")
+    assert "trained again" not in told(best)
+    written(tmp_path, epochs=5)
+    assert "The 12 steps that" in told(best)
+    (tmp_path / "checkpoints/last.ckpt").write_bytes(b"broken")
+    assert "trained again" not in told(best)
+
+
+def test_init_from_a_run_is_its_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "runs/test/one"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    for source in (str(folder), "last", "best"):
+        with pytest.raises(FileNotFoundError, match=f"init_from={source}"):
+            find_weights(source, "test")
+    last = written(folder)
+    assert find_weights(str(folder), "test") == str(last)
+    best = written(folder, name="best")
+    assert find_weights(str(folder), "test") == find_weights(str(folder / "checkpoints"), "test") == str(best)
+    assert find_weights("last", "test") == str(last.relative_to(tmp_path))
+    assert find_weights("torchvision/ssd300_vgg16", "test") == "torchvision/ssd300_vgg16"
+
+
+@pytest.mark.parametrize(
+    ("trained", "trainer", "given", "precision", "line"),
+    [
+        ("bf16-mixed", "32-true", (), "bf16-mixed", "as it was trained"),
+        ("bf16-mixed", "32-true", ("trainer.precision=32-true",), "32-true", "Trained in bf16-mixed, eval"),
+        ("32-true", "bf16-mixed", ("trainer.precision=bf16",), "bf16-mixed", "Trained in 32-true, eval"),
+        (32, "32-true", (), "32-true", ""),
+        ("bf16", "bf16-mixed", ("trainer.precision=bf16-mixed",), "bf16-mixed", ""),
+        ("16-mixed", "32-true", (), "32-true", "which a CPU cannot do"),
+        (None, "bf16-mixed", ("trainer.precision=bf16-mixed",), "bf16-mixed", ""),
+    ],
+)
+def test_evaluated_as_it_was_trained(
+    trained: str | int | None, trainer: str, given: tuple[str, ...], precision: str, line: str
+) -> None:
+    described = {} if trained is None else {"training": {"precision": trained}}
+    config = {"precision": trainer, "accelerator": "cpu"}
+    used, said = evaluation_precision(config, described, ["data=coco", *given])
+    assert used == precision
+    assert line in said
+    assert bool(line) == bool(said)
