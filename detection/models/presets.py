@@ -1,5 +1,6 @@
 """Which anchors and extra layers SSD has for which backbone and input size, as plain data."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -29,6 +30,7 @@ class SSDPreset:
     separable_extras: bool = False
     same_padding: bool = False
     reduced_finest: bool = False
+    max_anchor_side: float = math.inf
 
 
 _R3 = (1, 2, 1 / 2)
@@ -145,6 +147,7 @@ PRESETS: dict[tuple[str, int], SSDPreset] = {
         lite_heads=True,
         separable_extras=True,
         anchor_sizes=(64, 112, 160, 208, 256, 304, 320),
+        max_anchor_side=320,
         anchor_ratios=(_R5,) * 6,
         anchor_steps=(16, 32, 64, 320 / 3, 160, 320),
     ),

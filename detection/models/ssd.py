@@ -58,8 +58,7 @@ class SSD(nn.Module):
         max_anchor_side: in pixels; longer sides of anchors are cut to it.
         lite_heads: predict with a depthwise and a 1x1 convolution in place of a full 3x3 (SSDLite,
             MobileNetV2 paper, section 6.2).
-        separable_extras: build extra layers, and batch norms of lite heads, as SSDLite was published; see
-            ``separable_extra_layer``.
+        separable_extras: build those, and the batch norms of lite heads, as SSDLite was published.
         same_padding: of separable extras, as TensorFlow pads.
         reduced_finest: the finest map has one anchor less; see ``ssd_anchors``.
 
@@ -256,7 +255,7 @@ def build_ssd(
     num_classes: int,
     size: int | Sequence[int],
     anchor_sizes: Sequence[float] | None = None,
-    max_anchor_side: float = math.inf,
+    max_anchor_side: float | None = None,
     anchor_steps: Sequence[Step] | None = None,
     anchors_for: int | Sequence[int] | None = None,
 ) -> SSD:
@@ -270,7 +269,7 @@ def build_ssd(
         num_classes: without background.
         size: side, or height and width, of the inputs in pixels.
         anchor_sizes: in place of the published ones, in pixels of ``anchors_for``; see ``SSD``.
-        max_anchor_side: in pixels of ``anchors_for``; see ``SSD``.
+        max_anchor_side: in place of the published one, in pixels of ``anchors_for``; see ``SSD``.
         anchor_steps: in place of those that follow from ``size``; see ``SSD``.
         anchors_for: side, or height and width, of the inputs that the anchors are meant for, from which
             they grow; by default the size they were published for, and ``size`` for given ``anchor_sizes``.
@@ -285,7 +284,8 @@ def build_ssd(
     growth = math.sqrt(math.prod(image_size) / math.prod(_height_and_width(sizes_for)))
     sides = [growth * side for side in anchor_sizes or preset.anchor_sizes]
     anchors: dict[str, Any] = {"anchor_sizes": sides, "anchor_steps": anchor_steps or preset.anchor_steps}
-    network = SSD(backbone, num_classes, **vars(preset) | anchors, max_anchor_side=growth * max_anchor_side)
+    anchors["max_anchor_side"] = growth * (max_anchor_side or preset.max_anchor_side)
+    network = SSD(backbone, num_classes, **vars(preset) | anchors)
     if anchor_steps is None and image_size != _height_and_width(steps_for):
         network.anchor_steps = fitted_steps(network.feature_sizes(image_size), image_size)
     return network
