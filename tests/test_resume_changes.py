@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from detection.cli import checked_config, inference_config, model_config
+from detection.init_from import keep_anchors
 from detection.precision import evaluation_precision
 from detection.resume import checkpoint_to_go_on_from
 from detection.runs import find_weights
@@ -52,7 +53,8 @@ def written(folder: Path, epochs: int = 3, name: str = "last", **changes: Any) -
 
 def told(path: Path, *overrides: str, training: Mapping[str, Any] = TRAINING) -> str:
     config = {**settings("trainer.max_epochs=6", *overrides), "ckpt": str(path)}
-    found, lines = checkpoint_to_go_on_from(config, model_config(config, ["cat"], 16), training)
+    model, _ = keep_anchors(model_config(config, ["cat"], 16), config)
+    found, lines = checkpoint_to_go_on_from(config, model, training)
     assert found == path
     return lines
 
