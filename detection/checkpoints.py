@@ -236,7 +236,11 @@ def _foreign_files(callbacks: Any) -> Iterator[str]:
         names = [state.get(key) for key in ("best_model_path", "kth_best_model_path", "last_model_path")]
         names += list(best) if isinstance(best, dict) else []
         for name in names:
-            if name and (type(name) is not str or Path(name).parent != Path(str(state.get("dirpath")))):
+            if name and not (
+                type(name) is str
+                and Path(name).suffix == ".ckpt"
+                and Path(name).parent == Path(str(state.get("dirpath")))
+            ):
                 yield f"the run that goes on would read or delete {name!r:.120}"
 
 

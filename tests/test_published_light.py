@@ -135,7 +135,9 @@ def test_faster_rcnn(name: str, sizes: list[tuple[int, int]], tmp_path: Path) ->
         rescale(layer, torch.cat([rows(layer(model.rpn.head.conv(x))) for x in features.values()]), std)
     proposals, _ = model.rpn(batch, features)
     heads = model.roi_heads
-    vectors = heads.box_head(heads.box_roi_pool(features, proposals, batch.image_sizes))
+    pooled = heads.box_roi_pool(features, proposals, batch.image_sizes)
+    heads.box_head.train()(pooled)  # for the statistics of its batch norms
+    vectors = heads.box_head.eval()(pooled)
     rescale(heads.box_predictor.cls_score, heads.box_predictor.cls_score(vectors), 1.2)
     rescale(heads.box_predictor.bbox_pred, heads.box_predictor.bbox_pred(vectors), 0.3)
     without_unused(heads.box_predictor.cls_score.weight, heads.box_predictor.cls_score.bias)
