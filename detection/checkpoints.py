@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal
 
 from detection.archive import is_archive, verify
@@ -150,12 +151,18 @@ def _load(path: Path) -> dict[str, Any]:
     """Read a file that is whole, through one handle, so that it cannot be exchanged in between."""
     import torch
 
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give a checkpoint, such as checkpoints/best.ckpt of a run's.")
     try:
         with open_file(path, MAX_CHECKPOINT) as file:
             if not is_archive(file):
                 raise ValueError("it is not the archive that torch writes")
             verify(file)
             checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:  # torch's own words tell how to run what is in it
+        raise ValueError(
+            f"{path} cannot be read as a checkpoint: it holds more than tensors and plain values, code say."
+        ) from error
     except Exception as error:  # a damaged file fails in many ways
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(f"{path} cannot be read as a checkpoint: {reason}") from error
@@ -212,6 +219,8 @@ def _refuse(checkpoint: Mapping[str, Any]) -> Iterator[str]:
             yield f"the tensor {key!r:.80} is not one of plain numbers that the file holds"
     if not all(isinstance(value, torch.Tensor) for value in checkpoint["state_dict"].values()):
         yield "state_dict holds other things than tensors"
+    elif not all(value.isfinite().all() for value in checkpoint["state_dict"].values()):
+        yield "its weights hold numbers that are not finite, so it would find nothing"
     yield from _foreign_files(checkpoint.get("callbacks", {}))
 
 

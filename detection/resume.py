@@ -112,8 +112,20 @@ def _config_before(checkpoint: Path) -> dict[str, Any]:
     return {str(key): value for key, value in then.items()} if isinstance(then, dict) else {}
 
 
+def _in_folder(value: Any, folder: str, now: str) -> Any:
+    """A configuration as it would be in another folder: a run that was moved or copied has not changed."""
+    if isinstance(value, Mapping):
+        return {key: _in_folder(child, folder, now) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_in_folder(child, folder, now) for child in value]
+    return now + value[len(folder) :] if isinstance(value, str) and value.startswith(folder) else value
+
+
 def _changes_of_config(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
     """What changed since the run's ``config.yaml``, where that could be read."""
+    folder = then.get("run_dir")
+    if isinstance(folder, str) and folder:
+        then = _in_folder(then, folder, str(now["run_dir"]))
     lines = changed_keys(then, now) if then else []
     if "global_batch_size" in then.get("data", {}):  # of 0.1: keys that it did not know are no changes
         lines = [line for line in lines if "(none)" not in line]

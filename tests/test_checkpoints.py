@@ -87,6 +87,11 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
         load_task(tmp_path / "bad.ckpt")
 
 
+def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"is a folder: give a checkpoint, such as checkpoints/best\.ckpt"):
+        load_task(tmp_path)
+
+
 def test_weights_alone_are_not_enough(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(3)}, tmp_path / "weights.pth")
     with pytest.raises(ValueError, match="does not describe a detector"):

@@ -205,6 +205,8 @@ STATES: dict[str, Any] = {
     "a repeated number": {"a": torch.zeros(1).expand(10**12)},
     "sparse": {"a": torch.zeros(3).to_sparse()},
     "text": {"a": "x"},
+    "nan": {"a": torch.tensor([1.0, float("nan")])},
+    "infinite": {"a": torch.tensor([1.0, float("inf")], dtype=torch.bfloat16)},
     "a key that is no text": {1: torch.zeros(1)},
     "a list": [torch.zeros(1)],
     "nothing": None,
@@ -226,6 +228,7 @@ def test_odd_weights_are_refused(tmp_path: Path, good: dict[str, Any], case: str
         {"best_model_path": "/etc/passwd", "dirpath": "/run/checkpoints"},
         {"best_model_path": "", "best_k_models": {"/home/me/thesis": 1.0}, "dirpath": "/run/checkpoints"},
         {"best_model_path": "", "last_model_path": "/run/checkpoints/../x", "dirpath": "/run/checkpoints"},
+        {"best_model_path": "/run/checkpoints/..", "dirpath": "/run/checkpoints"},
     ],
 )
 def test_a_run_that_goes_on_touches_its_own_files_alone(

@@ -90,6 +90,15 @@ def test_without_changes_nothing_is_told(tmp_path: Path) -> None:
     assert "Changed" not in told(path)
 
 
+def test_a_run_that_was_moved_has_not_changed(tmp_path: Path) -> None:
+    before = settings("trainer.max_epochs=6", "run_dir=/before")
+    assert "/before/" in str(before)  # folders of callbacks and loggers
+    OmegaConf.save(OmegaConf.create(before), tmp_path / "config.yaml")
+    told_now = told(written(tmp_path), training={**TRAINING, "max_epochs": 3})
+    assert "/before" not in told_now
+    assert "Changed" not in told_now
+
+
 def test_a_checkpoint_of_0_1_is_not_compared_where_it_says_nothing(tmp_path: Path) -> None:
     described = {
         "model": model_config(settings(), ["cat"], None),

@@ -18,6 +18,7 @@ from detection.models.faster_rcnn import FasterRCNN
 from detection.models.ssd import SSD
 from detection.tasks.resuming import (
     TrainingState,
+    follow_folder,
     name_parameters,
     restore_optimizer,
     restore_schedule,
@@ -112,6 +113,7 @@ class DetectionTask(pl.LightningModule, ABC):
         if self.trainer.state.fn == "fit":
             averaging = any(isinstance(callback, WeightAveraging) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
             self._resumed = take_training_state(checkpoint, averaging)
+            follow_folder(checkpoint, self.trainer.callbacks)  # type: ignore[attr-defined]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """One group of all trainable parameters; the schedule is followed step by step."""

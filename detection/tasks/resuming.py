@@ -5,17 +5,21 @@ momentum or schedule would be ignored. So the task takes both out of the checkpo
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 Make = Callable[[list[nn.Parameter]], Optimizer]
+
+_PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
 
 
 @dataclass
@@ -53,6 +57,31 @@ def take_training_state(checkpoint: dict[str, Any], averaging: bool) -> Training
         global_step=checkpoint["global_step"],
         batches_per_epoch=described.get("training", {}).get("batches_per_epoch"),
     )
+
+
+def follow_folder(checkpoint: dict[str, Any], callbacks: Iterable[pl.Callback]) -> None:
+    """Let a run whose folder was copied or moved know its best checkpoints.
+
+    Lightning forgets them where the folder is another one, and the next epoch, however bad, would be written
+    over the best.
+
+    Args:
+        checkpoint: as it was loaded; changed in place.
+        callbacks: of the trainer, their folders known.
+    """
+    for callback in callbacks:
+        state = checkpoint.get("callbacks", {}).get(callback.state_key)
+        if not isinstance(callback, ModelCheckpoint) or not state or not callback.dirpath:
+            continue
+        here = {
+            path: str(Path(callback.dirpath) / Path(path).name)
+            for path in (*state["best_k_models"], *(state[key] for key in _PATHS))
+            if path
+        }
+        if Path(here.get(state["best_model_path"], "")).is_file():
+            state["dirpath"] = callback.dirpath
+            state["best_k_models"] = {here[path]: score for path, score in state["best_k_models"].items()}
+            state |= {key: here.get(state[key], "") for key in _PATHS}
 
 
 def name_parameters(optimizer: Optimizer, names: dict[nn.Parameter, str]) -> None:

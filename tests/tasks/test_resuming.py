@@ -1,5 +1,6 @@
 """What a training that goes on takes from the checkpoint, and what from the configuration."""
 
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -263,3 +264,21 @@ def test_an_average_may_begin_later(tmp_path: Path) -> None:
 def test_a_run_without_an_end(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"give trainer\.max_epochs="):
         fit(tmp_path, TwoLayers(), epochs=-1)
+
+
+def test_the_best_of_a_copied_run_is_kept(tmp_path: Path) -> None:
+    """Lightning forgets the best score in another folder: the next epoch would replace the best."""
+
+    class Worse(TwoLayers):
+        def validation_step(self, batch: Tensor, batch_idx: int) -> Any:
+            self.log("val/map", torch.tensor(-1.0))
+
+    fit(tmp_path / "run", TwoLayers(), epochs=2)
+    shutil.copytree(tmp_path / "run", tmp_path / "copy")
+    trainer = fit(tmp_path / "copy", Worse(), epochs=3, ckpt="last.ckpt")
+    best = trainer.checkpoint_callback
+    assert isinstance(best, ModelCheckpoint)
+    assert best.best_model_score == 1.0
+    assert best.best_model_path == str(tmp_path / "copy" / "best.ckpt")
+    assert (tmp_path / "copy/best.ckpt").read_bytes() == (tmp_path / "run/best.ckpt").read_bytes()
+    assert read(tmp_path / "copy")["global_step"] > read(tmp_path / "copy", "best.ckpt")["global_step"]
