@@ -8,6 +8,7 @@ from detection.cli import (
     checked_config,
     errors_in_a_sentence,
     inference_config,
+    lr_scale,
     make_trainer,
     model_config,
     quieten_lightning,
@@ -15,8 +16,8 @@ from detection.cli import (
     save_config,
 )
 from detection.faults import faults_in_a_sentence
-from detection.init_from import keep_anchors, make_task
-from detection.resume import checkpoint_to_go_on_from, describe_training
+from detection.init_from import make_task
+from detection.resume import checkpoint_to_go_on_from, describe_training, keep_anchors
 from detection.sweeps.job import error_noted, in_sweep, run_job
 
 
@@ -74,9 +75,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
         if cfg.find:
             from detection.tuning import find
 
-            scaled, base = config["optimizer"]["scale_lr"], config["optimizer"]["base_batch_size"]
-            lr_scale = datamodule.images_per_step / base if scaled else 1.0
-            return find(cfg.find, trainer, task, datamodule, cfg.run_dir, lr_scale)
+            scale = lr_scale(config, datamodule.images_per_step)
+            return find(cfg.find, trainer, task, datamodule, cfg.run_dir, scale)
 
     with closing_wandb(trainer.loggers):
         with errors_in_a_sentence():

@@ -17,6 +17,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from detection.data.step_size import keep_one_size
+from detection.description import DATA_KEYS
 from detection.endings import end_if_told, hear_signals, stopped_by
 from detection.files import write_text
 from detection.processes import agree_on_start, end_with_the_first, started_elsewhere
@@ -149,11 +150,15 @@ def checked_config(cfg: DictConfig) -> dict[str, Any]:
             errors += started_elsewhere(config["trainer"])
         if not errors and "trainer" in config:
             errors += _never_validated(config["trainer"])
-        typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-        errors += keep_one_size(config.get("data", {}), typed)
+        errors += keep_one_size(config.get("data", {}), typed_overrides())
     if errors:
         raise SystemExit("\n".join(["The configuration has errors; nothing was run.", *errors]))
     return config
+
+
+def typed_overrides() -> list[str]:
+    """What the user has typed, as ``KEY=VALUE``; nothing where no command runs."""
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
 
 
 def _never_validated(trainer: dict[str, Any]) -> list[str]:
@@ -177,9 +182,15 @@ def model_config(config: dict[str, Any], class_names: list[str], batch_size: int
     """
     rule = {"scale_lr", "base_batch_size"}
     optimizer = {key: value for key, value in config["optimizer"].items() if key not in rule}
-    if batch_size is not None and config["optimizer"]["scale_lr"]:
-        optimizer["lr"] *= batch_size / config["optimizer"]["base_batch_size"]
+    if batch_size is not None:
+        optimizer["lr"] *= lr_scale(config, batch_size)
     return {**config["model"], "optimizer": optimizer, "class_names": class_names}
+
+
+def lr_scale(config: dict[str, Any], batch_size: int) -> float:
+    """The factor of ``optimizer.scale_lr`` on the learning rate for so many images per step, 1 without it."""
+    scaled, base = config["optimizer"]["scale_lr"], config["optimizer"]["base_batch_size"]
+    return batch_size / base if scaled else 1.0
 
 
 @contextmanager
@@ -264,7 +275,7 @@ def make_data_and_task(config: dict[str, Any]) -> "tuple[DetectionDataModule, De
 
 def inference_config(data: dict[str, Any]) -> dict[str, Any]:
     """The part of the data's configuration that a checkpoint needs to make inputs of images."""
-    return {key: data[key] for key in ("size", "eval_transform", "collate")}
+    return {key: data[key] for key in DATA_KEYS}
 
 
 def save_config(config: dict[str, Any], folder: str, trainer: "pl.Trainer") -> None:

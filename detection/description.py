@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from detection import registry
-from detection.config import check_config
 from detection.suggestions import join
 
 DATA_KEYS = ("size", "eval_transform", "collate")
@@ -56,6 +55,8 @@ def check_description(described: Mapping[str, Any]) -> dict[str, Any]:
         DescriptionError: it holds other things than plain values, names what may not be named, or asks for
             something without bounds.
     """
+    from detection.config import check_config  # takes a while: --help does not wait for it
+
     copy: dict[str, Any] = _copy(dict(described), "", [0], 0)
     mistake = next(_mistakes(copy), None)
     if mistake is None:

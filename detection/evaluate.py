@@ -11,7 +11,14 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from detection.checkpoints import load_task, open_split, with_inputs_of
-from detection.cli import CONF, checked_config, errors_in_a_sentence, quieten_lightning, run_with_hints
+from detection.cli import (
+    CONF,
+    checked_config,
+    errors_in_a_sentence,
+    quieten_lightning,
+    run_with_hints,
+    typed_overrides,
+)
 from detection.faults import faults_in_a_sentence
 from detection.old_boxes import old_boxes
 from detection.precision import evaluation_precision
@@ -51,8 +58,7 @@ def evaluate(cfg: DictConfig) -> "Analysis":
 
         quieten_lightning()
         task = load_task(config["ckpt"])
-        overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-        precision, line = evaluation_precision(config["trainer"], task.hparams, overrides)
+        precision, line = evaluation_precision(config["trainer"], task.hparams, typed_overrides())
         config["trainer"]["precision"] = precision
         for told in filter(None, (line, old_boxes(task.hparams, config["ckpt"]))):
             print(told, flush=True)
@@ -120,7 +126,7 @@ def _refuse_mistakes(config: dict[str, Any], folder: Path) -> None:
             folder / "metrics.json"
         ).exists(),
     }
-    for word in HydraConfig.get().overrides.task:
+    for word in typed_overrides():
         key = word.partition("=")[0].lstrip("+~").replace("/", ".")
         if key.startswith(tuple(f"data.{name}" for name in _INPUTS)):
             mistakes[f"{word}: inputs are made as the checkpoint describes; leave this out"] = True

@@ -4,16 +4,12 @@ import difflib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from detection.checkpoints import load_task, read_checkpoint
+from detection.checkpoints import load_task
 from detection.description import DATA_KEYS, DescriptionError, check_description
-from detection.models.described_anchors import (
-    anchor_arguments,
-    anchors_in_numbers,
-    with_anchor_arguments,
-)
+from detection.models.described_anchors import anchor_arguments, anchors_in_numbers
 from detection.old_boxes import old_boxes
 from detection.registry import build, without_weights
-from detection.runs import find_checkpoint, find_weights
+from detection.runs import find_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,64 +17,6 @@ if TYPE_CHECKING:
     from detection.tasks.base import DetectionTask
 
 _HISTORY = ("_target_", "_partial_", "weights", "freeze_batchnorm", "frozen_blocks")
-
-
-def keep_anchors(model: dict[str, Any], config: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    """Give the model of a run that goes on the anchors of its checkpoint.
-
-    Args:
-        model: what the task is made from.
-        config: the whole configuration, with ``ckpt`` and ``run_dir``.
-
-    Returns:
-        The description of the model, and a line for the user where its anchors are not those that a new run
-        has: where 0.1 made them.
-
-    Raises:
-        FileNotFoundError: there is no such checkpoint.
-        ValueError: the configuration asks for other anchors.
-    """
-    path = find_checkpoint(config["ckpt"], config["run_dir"])
-    if path is None:
-        return model, ""
-    described = read_checkpoint(path)["hyper_parameters"]["model"]
-    kept = anchor_arguments(described)
-    if not kept:
-        return model, ""
-    going_on = with_anchor_arguments(model, kept)
-    if not _same_inputs(described, model):
-        return going_on, ""  # of another network, with which a run cannot go on anyway
-    wanted, had = _anchor_numbers(model), _anchor_numbers(going_on)
-    if wanted == had:
-        return going_on, ""
-    asked = anchor_arguments(model)
-    if asked:
-        raise ValueError(
-            f"{path} has other anchors than the configuration ({had}, not {wanted}). To go on with those of "
-            f"the checkpoint, leave out model.network's {', '.join(asked)}; to start a new run from its "
-            "weights, use init_from instead of ckpt."
-        )
-    return going_on, f"The anchors stay those of the checkpoint, {had}; a new run would have {wanted}."
-
-
-def _same_inputs(described: Mapping[str, Any], model: Mapping[str, Any]) -> bool:
-    then, now = (
-        (
-            part["network"]["_target_"],
-            part["network"].get("size"),
-            {**part["backbone"], "weights": None},
-        )
-        for part in (described, model)
-    )
-    return then == now
-
-
-def _anchor_numbers(model: Mapping[str, Any]) -> dict[str, Any]:
-    import torch
-
-    with torch.device("meta"):  # weights do not matter
-        backbone = build({**model["backbone"], "weights": None})
-        return anchors_in_numbers(build(model["network"])(backbone=backbone, num_classes=1))
 
 
 def make_task(model: dict[str, Any], config: Mapping[str, Any]) -> "tuple[DetectionTask, str]":

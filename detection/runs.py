@@ -26,13 +26,18 @@ def run_folder(ckpt: str | None, name: str, now: str) -> str:
     if ckpt is None:
         return _new_folder(name, now)
     if ckpt in ("last", "best"):
-        checkpoints = [*Path("runs", name).glob(f"*/checkpoints/{ckpt}.ckpt")]
-        newest = max(checkpoints, key=lambda path: path.stat().st_mtime, default=None)
+        newest = _newest(ckpt, name)
         return str(newest.parent.parent) if newest else _new_folder(name, now)
     path = Path(ckpt).expanduser()
     if path.is_dir():
         return str(path)
     return str(path.parent.parent) if path.parent.name == "checkpoints" else _new_folder(name, now)
+
+
+def _newest(which: str, name: str) -> Path | None:
+    """The ``best`` or ``last`` checkpoint that was written last of all runs of this name."""
+    found = Path("runs", name).glob(f"*/checkpoints/{which}.ckpt")
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
 @cache  # Hydra asks more than once
@@ -83,14 +88,12 @@ def find_weights(source: str, name: str) -> str:
         FileNotFoundError: a run has no checkpoint.
     """
     if source in ("last", "best"):
-        found = sorted(
-            Path("runs", name).glob(f"*/checkpoints/{source}.ckpt"), key=lambda path: path.stat().st_mtime
-        )
-        if not found and not Path(source).exists():
+        newest = _newest(source, name)
+        if newest is None and not Path(source).exists():
             raise FileNotFoundError(
                 f"init_from={source}: no run in runs/{name} has a {source}.ckpt; give a checkpoint's path."
             )
-        return str(found[-1]) if found else source
+        return str(newest or source)
     folder = Path(source).expanduser()
     if not folder.is_dir():
         return source

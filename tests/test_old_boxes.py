@@ -14,10 +14,10 @@ import detection.predict
 from detection.checkpoints import load_task
 from detection.cli import CONF, checked_config, inference_config, model_config
 from detection.exporting.settings import Settings as ExportSettings
-from detection.init_from import keep_anchors, take_weights
+from detection.init_from import take_weights
 from detection.old_boxes import old_boxes
 from detection.prediction.settings import Settings
-from detection.resume import checkpoint_to_go_on_from
+from detection.resume import checkpoint_to_go_on_from, keep_anchors
 
 OFF = "with edges one pixel off"
 

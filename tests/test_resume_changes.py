@@ -11,9 +11,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from detection.cli import checked_config, inference_config, model_config
-from detection.init_from import keep_anchors
 from detection.precision import evaluation_precision
-from detection.resume import checkpoint_to_go_on_from
+from detection.resume import checkpoint_to_go_on_from, keep_anchors
 from detection.runs import find_weights
 
 CONF = Path(__file__).parent.parent / "conf"

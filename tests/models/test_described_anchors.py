@@ -11,8 +11,9 @@ from detection.checkpoints import load_task, read_checkpoint
 from detection.cli import checked_config, inference_config, model_config
 from detection.exporting.build import build_program
 from detection.exporting.programs import IN_TORCH
-from detection.init_from import keep_anchors, make_task
+from detection.init_from import make_task
 from detection.models.presets import PRESETS
+from detection.resume import keep_anchors
 from detection.runs import check_same_network
 from detection.tasks.base import DetectionTask
 from detection.tasks.ssd import SSDTask
