@@ -30,7 +30,7 @@ class GroupedBatchSampler(Sampler[list[Key]]):
     run that takes only some of them favours no group.
 
     Of ``N`` images in steps of ``B``, an epoch leaves out ``r = N mod B``, whatever their groups, and others
-    in each epoch (:meth:`TrainSampler.left_out`): in any ``E`` epochs, each image is trained ``E - E r / N``
+    in each epoch (:meth:`TrainSampler.left_out`): in the first ``E`` epochs, each is trained ``E - E r / N``
     times, rounded down or up. A set smaller than one step makes one step of all its images; the shares of
     processes then differ by one image at most, and there are fewer parts if there is not an image for each.
 

@@ -67,24 +67,30 @@ class TrainSampler(Sampler[Key]):
         return self.length
 
     def __iter__(self) -> Iterator[Key]:
-        # Seeds of neighbouring epochs must not collide with those of neighbouring runs: 1,000,003 is prime.
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        generator = self._generator(self.epoch)
         order = torch.randperm(self.length, generator=generator)
         seeds = torch.randint(2**31, (self.length,), generator=generator)
         yield from zip(order.tolist(), seeds.tolist(), strict=True)
 
     def left_out(self, count: int) -> set[int]:
-        """The samples that this epoch does without: the next ``count`` on a shuffled circle of all samples.
+        """The ``count`` samples that this epoch does without, drawn from those left out least often.
 
-        So in any ``E`` epochs in a row, each of ``N`` samples is left out ``E count / N`` times, rounded down
-        or up: no two samples differ by more than one. That takes the number of the epoch only, so it holds
-        for a resumed run too.
+        So in the first ``E`` epochs each of ``N`` samples is left out ``E count / N`` times, rounded down or
+        up: no two samples differ by more than one (by more than two if counted from a later epoch). What
+        came before follows from the number of the epoch, so it holds for a resumed run too.
         """
-        # The circle is that of an epoch which no run reaches, the same in all epochs of a seed.
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + 1_000_002)
-        circle = torch.randperm(self.length, generator=generator)
-        places = torch.arange(self.epoch * count, (self.epoch + 1) * count) % max(1, self.length)
-        return set(circle[places].tolist())
+        times = torch.zeros(self.length, dtype=torch.float64)
+        chosen = torch.zeros(0, dtype=torch.int64)
+        for epoch in range(self.epoch + 1 if count else 0):
+            # Other numbers than those that order the epoch: epochs below zero, which no run reaches.
+            draw = torch.rand(self.length, generator=self._generator(-1 - epoch), dtype=torch.float64)
+            chosen = (times + draw).topk(count, largest=False).indices
+            times[chosen] += 1
+        return set(chosen.tolist())
+
+    def _generator(self, epoch: int) -> torch.Generator:
+        # Seeds of neighbouring epochs must not collide with those of neighbouring runs: 1,000,003 is prime.
+        return torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
 
 
 class EvalSampler(Sampler[int]):
