@@ -102,3 +102,19 @@ def test_it_and_its_children_die_with_the_process_that_was_started(tmp_path: Pat
     while any(Path(f"/proc/{pid}/exe").exists() for pid in pids):  # that of a dead process leads nowhere
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def test_a_program_that_it_starts_by_the_interpreters_name_is_warm_too(tmp_path: Path) -> None:
+    """As Lightning, torchrun and sweeps start theirs. Code and options have an interpreter of their own."""
+    program = """
+import subprocess, sys
+if len(sys.argv) > 1:
+    print("warm" if "torch" in sys.modules else "cold", sys.argv[1])
+else:
+    for words in (["program.py", "file"], ["-m", "program", "module"], ["-u", "program.py", "unbuffered"],
+                  ["-P", "program.py", "option"], ["-c", "print('code')"]):
+        print(subprocess.run([sys.executable, *words], text=True, capture_output=True).stdout, end="")
+"""
+    printed, errors = start(tmp_path, program).communicate(timeout=120)
+    assert errors == ""
+    assert printed.splitlines() == ["warm file", "warm module", "warm unbuffered", "cold option", "code"]

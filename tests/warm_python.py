@@ -3,7 +3,8 @@
 Most of the time of a short command goes into importing torch and what is built on it. A server does so once
 for the whole suite, and each command forks from it. Only that is spared: the project's modules are imported
 anew, and arguments, folder, environment, output, signals and the exit code are those of a process of its own.
-A test of imports, or of what a death leaves behind, starts ``sys.executable`` instead.
+Processes that a command starts by its own ``sys.executable`` (those of DDP, of torchrun, the jobs of a sweep)
+fork from the server, too. A test of imports, or of what a death leaves behind, starts ``sys.executable``.
 
 Three processes work on a command: the relay, which the test starts and waits for; the command itself; and its
 supervisor, which hands signals from the relay to the command and the command's end to the relay.
@@ -62,6 +63,7 @@ def _serve(address: str) -> None:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(address)
     listener.listen()
+    _write_executable(address)
     print("ready", flush=True)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how supervisors ended
     while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:  # that of pytest is open
@@ -72,6 +74,23 @@ def _serve(address: str) -> None:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             _supervise(connection)
         connection.close()
+
+
+def _executable(address: str) -> Path:
+    return Path(address).with_name("python")
+
+
+def _write_executable(address: str) -> None:
+    """What stands in the place of ``sys.executable``: by its name alone a program can be started."""
+    program = f"""#!/bin/sh
+case "$1" in
+    -u | -m | [!-]*) exec '{sys.executable}' -I -S '{__file__}' '{address}' "$@" ;;
+    *) exec '{sys.executable}' "$@" ;;
+esac
+"""
+    path = _executable(address)
+    path.write_text(program)
+    path.chmod(0o700)
 
 
 def _import_libraries() -> None:
@@ -103,7 +122,9 @@ def _supervise(connection: socket.socket) -> None:
     os._exit(0)
 
 
-def _become(files: list[int], words: list[str], folder: str, environment: dict[str, str]) -> None:
+def _become(
+    files: list[int], words: list[str], folder: str, environment: dict[str, str], executable: str
+) -> None:
     """Run the command and end."""
     os.setsid()
     for number, file in enumerate(files):  # standard input, output, errors
@@ -112,6 +133,7 @@ def _become(files: list[int], words: list[str], folder: str, environment: dict[s
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    sys.executable = executable
     sys.path[:0] = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
     code = 0
     try:
@@ -134,6 +156,9 @@ def _run(words: list[str]) -> None:
     import runpy
 
     sys.orig_argv = [sys.executable, *words]
+    if words[0] == "-u":
+        sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
+        words = words[1:]
     if words[0] == "-m":
         sys.path.insert(0, os.getcwd())
         sys.argv = words[1:]
@@ -149,7 +174,12 @@ def _relay(address: str, words: list[str]) -> None:
     connection.connect(address)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: connection.send(str(number).encode()))
-    request = {"words": words, "folder": os.getcwd(), "environment": dict(os.environ)}
+    request = {
+        "words": words,
+        "folder": os.getcwd(),
+        "environment": dict(os.environ),
+        "executable": str(_executable(address)),
+    }
     socket.send_fds(connection, [json.dumps(request).encode()], [0, 1, 2])
     code = int(connection.recv(_MESSAGE))
     if code < 0:
