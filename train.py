@@ -69,7 +69,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         if datamodule.targets_in_workers:
             datamodule.assign = task.assigner(datamodule.size)
         checkpoint, changes = checkpoint_to_go_on_from(config, model, training)
-        for told in (origin, changes, anchors, step):
+        for told in (origin, changes, anchors, task.describe_size(), step):
             if told and trainer.is_global_zero:
                 print(told)
         if cfg.find:

@@ -240,8 +240,10 @@ def quieten_lightning() -> None:
     warnings.filterwarnings("ignore", "The `srun` command is available")
     warnings.filterwarnings("ignore", "Precision .* is not supported by the model summary")
     warnings.filterwarnings("ignore", ".*is deprecated", module="pytorch_lightning.utilities._pytree")
+    # An advertisement, and what the progress has said already.
+    needless = ("litlogger", "TPU available: False", "`Trainer.fit` stopped: `max_epochs=")
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
-        lambda record: "litlogger" not in record.getMessage()  # an advertisement
+        lambda record: not any(words in record.getMessage() for words in needless)
     )
 
 
