@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 
 from detection.cli import (
     checked_config,
+    describe_lr,
     errors_in_a_sentence,
     inference_config,
     lr_scale,
@@ -69,7 +70,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
         if datamodule.targets_in_workers:
             datamodule.assign = task.assigner(datamodule.size)
         checkpoint, changes = checkpoint_to_go_on_from(config, model, training)
-        for told in (origin, changes, anchors, task.describe_size(), step):
+        rate = describe_lr(config, datamodule.images_per_step)
+        for told in (origin, changes, anchors, task.describe_size(), step, rate):
             if told and trainer.is_global_zero:
                 print(told)
         if cfg.find:

@@ -193,6 +193,14 @@ def lr_scale(config: dict[str, Any], batch_size: int) -> float:
     return batch_size / base if scaled else 1.0
 
 
+def describe_lr(config: dict[str, Any], batch_size: int) -> str:
+    """A line for the user where the learning rate is another one than was typed; else nothing."""
+    lr, base = config["optimizer"]["lr"], config["optimizer"]["base_batch_size"]
+    scale = lr_scale(config, batch_size)
+    told = f"optimizer.lr={lr:g} x {batch_size} images per step / {base} (optimizer.scale_lr)"
+    return f"The learning rate: {lr * scale:.3g} = {told}." if config["optimizer"]["scale_lr"] else ""
+
+
 @contextmanager
 def errors_in_a_sentence() -> Iterator[None]:
     """End the program with the message of a user's mistake: data, weights, missing packages.
