@@ -249,7 +249,12 @@ def quieten_lightning() -> None:
     warnings.filterwarnings("ignore", "Precision .* is not supported by the model summary")
     warnings.filterwarnings("ignore", ".*is deprecated", module="pytorch_lightning.utilities._pytree")
     # An advertisement, and what the progress has said already.
-    needless = ("litlogger", "TPU available: False", "`Trainer.fit` stopped: `max_epochs=")
+    needless = (
+        "litlogger",
+        "TPU available: False",
+        "`Trainer.fit` stopped: `max_epochs=",
+        "Found current_model_",
+    )
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
         lambda record: not any(words in record.getMessage() for words in needless)
     )
