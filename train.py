@@ -12,12 +12,12 @@ from detection.cli import (
     lr_scale,
     make_trainer,
     model_config,
-    quieten_lightning,
     run_with_hints,
     save_config,
 )
 from detection.faults import faults_in_a_sentence
 from detection.init_from import make_task
+from detection.lightning_messages import quieten_lightning
 from detection.resume import checkpoint_to_go_on_from, describe_training, keep_anchors
 from detection.sweeps.job import error_noted, in_sweep, run_job
 

@@ -1,9 +1,7 @@
 """What the commands share: mistyped keys get a hint, configurations are checked before anything runs."""
 
-import logging
 import os
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -231,33 +229,6 @@ def _plain(cfg: DictConfig | ListConfig, resolve: bool = False) -> dict[str, Any
     config = OmegaConf.to_container(cfg, resolve=resolve)
     assert isinstance(config, dict)
     return {str(key): value for key, value in config.items()}
-
-
-def quieten_lightning() -> None:
-    """Drop what Lightning says that is not about the user's run."""
-    # The best checkpoint is that of the first callback, as conf/callbacks/default.yaml says.
-    warnings.filterwarnings("ignore", ".*configured with multiple `ModelCheckpoint` callbacks")
-    # What goes on in another way is told in our words, by detection.resume.
-    warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`")
-    warnings.filterwarnings("ignore", "The dirpath has changed from")
-    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
-    warnings.filterwarnings("ignore", "The checkpoint was not created with WeightAveraging")
-    # Frozen batch norms are in evaluation mode on purpose.
-    warnings.filterwarnings("ignore", "Found .* in eval mode at the start of training")
-    # On a login node of Slurm's: this run may well be none of its jobs.
-    warnings.filterwarnings("ignore", "The `srun` command is available")
-    warnings.filterwarnings("ignore", "Precision .* is not supported by the model summary")
-    warnings.filterwarnings("ignore", ".*is deprecated", module="pytorch_lightning.utilities._pytree")
-    # An advertisement, and what the progress has said already.
-    needless = (
-        "litlogger",
-        "TPU available: False",
-        "`Trainer.fit` stopped: `max_epochs=",
-        "Found current_model_",
-    )
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
-        lambda record: not any(words in record.getMessage() for words in needless)
-    )
 
 
 def make_trainer(config: dict[str, Any]) -> "pl.Trainer":

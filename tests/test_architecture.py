@@ -35,6 +35,7 @@ ALLOWED = {
     "endings": {"processes"},
     "run_lock": {"files", "processes"},
     "shared_memory": {"data"},
+    "lightning_messages": set(),
     "runs": set(),
     "sweeps": {"endings", "processes", "console"},
     "tasks": {"data", "models", "targets", "losses", "metrics", "ops", "types"},
