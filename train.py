@@ -26,6 +26,10 @@ from detection.sweeps.job import error_noted, in_sweep, run_job
 def main(cfg: DictConfig) -> float:
     """Run one job; a sweep compares the figure it returns."""
     if in_sweep():
+        if cfg.find:
+            raise SystemExit(
+                f"find={cfg.find} looks for the setting of one run: give each value a command of its own."
+            )
         return run_job(cfg.optimized_metric)
     with error_noted(cfg.run_dir):
         figures = train(cfg)

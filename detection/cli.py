@@ -236,9 +236,9 @@ def make_trainer(config: dict[str, Any]) -> "pl.Trainer":
     from detection.callbacks.own_signals import keep_own_signals
 
     if config["find"]:
-        trainer: pl.Trainer = instantiate(
-            config["trainer"], callbacks=[], logger=False, enable_checkpointing=False
-        )
+        from detection.tuning import TRAINER
+
+        trainer: pl.Trainer = instantiate(config["trainer"], **TRAINER)
         keep_own_signals(trainer)
         return trainer
     callbacks = [instantiate(callback) for callback in config["callbacks"].values()]

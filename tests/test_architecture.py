@@ -40,7 +40,7 @@ ALLOWED = {
     "sweeps": {"endings", "processes", "console"},
     "tasks": {"data", "models", "targets", "losses", "metrics", "ops", "types"},
     "callbacks": {"tasks", "data", "types", "viz", "runs", "endings", "files", "archive", "console"},
-    "tuning": {"tasks", "data"},
+    "tuning": {"tasks", "data", "viz"},
     "benchmarking": {"types", "console"},
     "inference": {"tasks", "data", "types"},
     "prediction": {"data", "types", "colours", "synonyms", "file_reading"},
