@@ -6,17 +6,18 @@ from omegaconf import DictConfig
 
 from detection.cli import (
     checked_config,
+    describe_lr,
     errors_in_a_sentence,
     inference_config,
     lr_scale,
     make_trainer,
     model_config,
-    quieten_lightning,
     run_with_hints,
     save_config,
 )
 from detection.faults import faults_in_a_sentence
 from detection.init_from import make_task
+from detection.lightning_messages import quieten_lightning
 from detection.resume import checkpoint_to_go_on_from, describe_training, keep_anchors
 from detection.sweeps.job import error_noted, in_sweep, run_job
 
@@ -25,6 +26,10 @@ from detection.sweeps.job import error_noted, in_sweep, run_job
 def main(cfg: DictConfig) -> float:
     """Run one job; a sweep compares the figure it returns."""
     if in_sweep():
+        if cfg.find:
+            raise SystemExit(
+                f"find={cfg.find} looks for the setting of one run: give each value a command of its own."
+            )
         return run_job(cfg.optimized_metric)
     with error_noted(cfg.run_dir):
         figures = train(cfg)
@@ -69,7 +74,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
         if datamodule.targets_in_workers:
             datamodule.assign = task.assigner(datamodule.size)
         checkpoint, changes = checkpoint_to_go_on_from(config, model, training)
-        for told in (origin, changes, anchors, step):
+        rate = describe_lr(config, datamodule.images_per_step)
+        for told in (origin, changes, anchors, task.describe_size(), step, rate):
             if told and trainer.is_global_zero:
                 print(told)
         if cfg.find:

@@ -13,10 +13,10 @@ from detection.cli import (
     checked_config,
     errors_in_a_sentence,
     make_data_and_task,
-    quieten_lightning,
     run_with_hints,
 )
 from detection.faults import faults_in_a_sentence
+from detection.lightning_messages import quieten_lightning
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl

@@ -1,9 +1,7 @@
 """What the commands share: mistyped keys get a hint, configurations are checked before anything runs."""
 
-import logging
 import os
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -193,6 +191,14 @@ def lr_scale(config: dict[str, Any], batch_size: int) -> float:
     return batch_size / base if scaled else 1.0
 
 
+def describe_lr(config: dict[str, Any], batch_size: int) -> str:
+    """A line for the user where the learning rate is another one than was typed; else nothing."""
+    lr, base = config["optimizer"]["lr"], config["optimizer"]["base_batch_size"]
+    scale = lr_scale(config, batch_size)
+    told = f"optimizer.lr={lr:g} x {batch_size} images per step / {base} (optimizer.scale_lr)"
+    return f"The learning rate: {lr * scale:.3g} = {told}." if config["optimizer"]["scale_lr"] else ""
+
+
 @contextmanager
 def errors_in_a_sentence() -> Iterator[None]:
     """End the program with the message of a user's mistake: data, weights, missing packages.
@@ -225,34 +231,14 @@ def _plain(cfg: DictConfig | ListConfig, resolve: bool = False) -> dict[str, Any
     return {str(key): value for key, value in config.items()}
 
 
-def quieten_lightning() -> None:
-    """Drop what Lightning says that is not about the user's run."""
-    # The best checkpoint is that of the first callback, as conf/callbacks/default.yaml says.
-    warnings.filterwarnings("ignore", ".*configured with multiple `ModelCheckpoint` callbacks")
-    # What goes on in another way is told in our words, by detection.resume.
-    warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`")
-    warnings.filterwarnings("ignore", "The dirpath has changed from")
-    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
-    warnings.filterwarnings("ignore", "The checkpoint was not created with WeightAveraging")
-    # Frozen batch norms are in evaluation mode on purpose.
-    warnings.filterwarnings("ignore", "Found .* in eval mode at the start of training")
-    # On a login node of Slurm's: this run may well be none of its jobs.
-    warnings.filterwarnings("ignore", "The `srun` command is available")
-    warnings.filterwarnings("ignore", "Precision .* is not supported by the model summary")
-    warnings.filterwarnings("ignore", ".*is deprecated", module="pytorch_lightning.utilities._pytree")
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
-        lambda record: "litlogger" not in record.getMessage()  # an advertisement
-    )
-
-
 def make_trainer(config: dict[str, Any]) -> "pl.Trainer":
     """Make the trainer with its callbacks and loggers; alone, without either, to look for settings."""
     from detection.callbacks.own_signals import keep_own_signals
 
     if config["find"]:
-        trainer: pl.Trainer = instantiate(
-            config["trainer"], callbacks=[], logger=False, enable_checkpointing=False
-        )
+        from detection.tuning import TRAINER
+
+        trainer: pl.Trainer = instantiate(config["trainer"], **TRAINER)
         keep_own_signals(trainer)
         return trainer
     callbacks = [instantiate(callback) for callback in config["callbacks"].values()]

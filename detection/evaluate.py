@@ -15,11 +15,11 @@ from detection.cli import (
     CONF,
     checked_config,
     errors_in_a_sentence,
-    quieten_lightning,
     run_with_hints,
     typed_overrides,
 )
 from detection.faults import faults_in_a_sentence
+from detection.lightning_messages import quieten_lightning
 from detection.old_boxes import old_boxes
 from detection.precision import evaluation_precision
 

@@ -9,8 +9,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from detection.checkpoints import load_detector, open_split, with_inputs_of
-from detection.cli import CONF, checked_config, errors_in_a_sentence, quieten_lightning, run_with_hints
+from detection.cli import CONF, checked_config, errors_in_a_sentence, run_with_hints
 from detection.exporting.settings import Settings
+from detection.lightning_messages import quieten_lightning
 from detection.old_boxes import old_boxes
 
 if TYPE_CHECKING:

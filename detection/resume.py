@@ -1,6 +1,6 @@
 """How a run goes on (``ckpt=...``): from which checkpoint, and what has changed since."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ _WORDS = {
     "val_images": "validation images",
 }
 # A run that goes on has these anyway, or they are told by what the checkpoint itself says.
-_NOT_COMPARED = ("run_dir", "ckpt", "optimizer.", "scheduler.", "model.optimizer.", "model.scheduler.")
+_NOT_COMPARED = ("run_dir", "ckpt", "optimizer", "scheduler", "model.optimizer", "model.scheduler")
 
 
 def describe_training(config: Mapping[str, Any], datamodule: "DetectionDataModule") -> dict[str, Any]:
@@ -142,6 +142,8 @@ def checkpoint_to_go_on_from(
         step_of_the_first_release(before),
     ]
     changes = _changes(described, {"model": model, "training": training})
+    if config["optimizer"]["scale_lr"] and "optimizer.lr" in changes:  # nobody has typed these
+        changes["learning rate"] = changes.pop("optimizer.lr")
     changes |= _changes_of_config(before, config)
     if changes:
         told = (f"{key}: {values}" for key, values in sorted(changes.items()))
@@ -152,9 +154,10 @@ def checkpoint_to_go_on_from(
 
 def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
     """What changed of optimizer, schedule and training, as the checkpoint itself describes them."""
-    lines = []
-    for part in ("optimizer", "scheduler"):
-        lines += changed_keys(then["model"].get(part, {}), now["model"][part], f"{part}.")
+    before, after = (
+        {part: side["model"].get(part, {}) for part in ("optimizer", "scheduler")} for side in (then, now)
+    )
+    lines = changed_keys(before, after)
     if "training" in then:  # not in checkpoints of 0.1
         known = {key: then["training"].get(key) for key in now["training"]}
         lines += changed_keys(known, now["training"])
@@ -187,9 +190,15 @@ def _changes_of_config(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[
     if isinstance(folder, str) and folder:
         then = _in_folder(then, folder, str(now["run_dir"]))
     lines = changed_keys(then, now) if then else []
+    changes = dict(line.split(": ", 1) for line in lines)
     if "global_batch_size" in then.get("data", {}):  # of 0.1: keys that it did not know are no changes
-        lines = [line for line in lines if "(none)" not in line]
-    return dict(line.split(": ", 1) for line in lines if not line.startswith(_NOT_COMPARED))
+        unknown = ("(none)", "off -> on", "on -> off")
+        changes = {key: told for key, told in changes.items() if not any(word in told for word in unknown)}
+    return {key: told for key, told in changes.items() if not _is_in(key, _NOT_COMPARED)}
+
+
+def _is_in(key: str, nodes: Iterable[str]) -> bool:
+    return any(key == node or key.startswith(f"{node}.") for node in nodes)
 
 
 def _what_is_left(checkpoint: Mapping[str, Any], trainer: Mapping[str, Any], path: Path) -> str:

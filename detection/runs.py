@@ -9,6 +9,7 @@ from typing import Any
 
 # What decides the shape of the weights; everything else may change when a run goes on.
 _NETWORK = ("_target_", "network", "backbone", "class_names")
+_NOTHING = "(none)"  # in place of a key that is not there
 
 
 def run_folder(ckpt: str | None, name: str, now: str) -> str:
@@ -128,16 +129,61 @@ def check_same_network(described: Mapping[str, Any], model: Mapping[str, Any], p
 
 
 def changed_keys(then: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
-    """What differs between two configurations, such as ``optimizer.lr: 0.1 -> 0.2``."""
+    """What differs between two configurations, in a user's words and down to single values.
+
+    Returns:
+        Lines such as ``optimizer.lr: 0.1 -> 0.2``, ``optimizer: SGD -> AdamW``, ``callbacks.ema: off -> on``.
+    """
     changes: list[str] = []
     for key in sorted({*then, *now}):
-        old, new = then.get(key, "(none)"), now.get(key, "(none)")
-        name = f"{path}{key}"
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            changes += changed_keys(old, new, f"{name}.")
-        elif old != new:
-            changes.append(f"{name}: {old} -> {new}")
+        changes += _changes_at(f"{path}{key}", then.get(key, _NOTHING), now.get(key, _NOTHING))
     return changes
+
+
+def _changes_at(name: str, old: Any, new: Any) -> list[str]:
+    before, after = _parts(old), _parts(new)
+    if old == new:
+        return []
+    if before is not None and after is not None:
+        return _changes_of_parts(name, before, after)
+    parts = before if after is None else after
+    if parts is None:
+        return [f"{name}: {_shown(old)} -> {_shown(new)}"]
+    if "_target_" in parts:  # a callback, a logger: it is there or not
+        return [f"{name}: {_switch(old)} -> {_switch(new)}"]
+    return changed_keys(before or {}, after or {}, f"{name}.")
+
+
+def _changes_of_parts(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    then, now = before.get("_target_"), after.get("_target_")
+    if then == now or not (then and now):
+        return changed_keys(before, after, f"{name}.")
+    # Another kind has arguments of its own: what only one of the two takes has not changed.
+    common = before.keys() & after.keys() - {"_target_"}
+    before, after = ({key: side[key] for key in common} for side in (before, after))
+    return [f"{name}: {_kind(then)} -> {_kind(now)}", *changed_keys(before, after, f"{name}.")]
+
+
+def _parts(value: Any) -> Mapping[str, Any] | None:
+    """What a value consists of, by name or number; None for what is shown as a whole."""
+    if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        return {str(number): item for number, item in enumerate(value)}
+    return value if isinstance(value, Mapping) else None
+
+
+def _shown(value: Any) -> str:
+    """A plain value as it is typed."""
+    return "null" if value is None else f"{value}".lower() if isinstance(value, bool) else f"{value}"
+
+
+def _switch(value: Any) -> str:
+    if value in (None, _NOTHING):
+        return "off"
+    return _shown(value) if _parts(value) is None else "on"
+
+
+def _kind(target: str) -> str:
+    return target.rpartition(".")[2]
 
 
 def command_to_go_on(arguments: Sequence[str], checkpoint: str, key: str = "ckpt") -> str:

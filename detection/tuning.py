@@ -1,17 +1,36 @@
-"""Looks for a learning rate or a batch size, with Lightning's tuner."""
+"""Looks for a learning rate or a batch size."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final, Literal
 
+import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.tuner.tuning import Tuner
+from rich.progress import Progress
 
 from detection.data.datamodule import DetectionDataModule
 from detection.tasks.base import DetectionTask
+from detection.viz import plot_learning_rates
 
-_STEPS = 100
-# A higher rate than that of the steepest descent would learn as fast, but stands at the edge.
-_RANGE = (1e-6, 1.0)
+_RATES = np.geomspace(1e-6, 1, 100)
+_SMOOTHED_OVER = 9  # steps, half a power of ten: a single step's loss is mostly chance
+_BELOW_BEST = 10  # Smith, 2017, and what came of it: the loss is least just before it explodes
+_MOST_DOUBLINGS = 10
+_LEAST_FALL = 0.05  # of the loss, below which it has not fallen
+
+TRAINER: Final[dict[str, Any]] = {
+    "callbacks": [],
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "max_epochs": -1,  # a small set is gone through as often as it takes
+    "max_steps": len(_RATES),
+    "limit_val_batches": 0,
+    "num_sanity_val_steps": 0,
+}
+"""The arguments of the trainer that looks, whatever those of a training are."""
 
 
 def find(
@@ -25,9 +44,9 @@ def find(
     """Find a setting, print it, and the override that uses it.
 
     Args:
-        what: ``lr`` tries a hundred rising learning rates and takes the one where the loss falls fastest;
-            ``batch_size`` doubles the images that the device takes at once until memory runs out.
-        trainer: without callbacks and loggers.
+        what: ``lr`` takes a hundred steps at rising learning rates, and a tenth of the one that leads to the
+            least loss; ``batch_size`` doubles the images that the device takes at once until memory runs out.
+        trainer: made with ``TRAINER``.
         task: to train.
         datamodule: to train on.
         folder: where ``lr_finder.png`` goes.
@@ -37,55 +56,113 @@ def find(
         The setting by the name of its key.
 
     Raises:
-        ValueError: on several devices, or when nothing was found.
+        ValueError: on several devices, on a CPU for ``batch_size``, or when nothing was found.
     """
     if what not in ("lr", "batch_size"):
         raise ValueError(f"find={what}: it is lr or batch_size.")
     if trainer.world_size > 1:
         raise ValueError(f"find={what} looks on one device: add trainer.devices=1.")
     if what == "batch_size":
-        return _find_batch_size(trainer, task, datamodule)
+        if trainer.strategy.root_device.type == "cpu":
+            raise ValueError(
+                "find=batch_size fills the memory of a GPU; a CPU's is the whole machine's, where a batch that "
+                "is too large is killed without a word: choose data.batch_size yourself."
+            )
+        return find_batch_size(trainer, task, datamodule)
     return _find_learning_rate(trainer, task, datamodule, Path(folder), lr_scale)
 
 
 def _find_learning_rate(
     trainer: pl.Trainer, task: DetectionTask, datamodule: DetectionDataModule, folder: Path, lr_scale: float
 ) -> dict[str, float]:
-    finder = Tuner(trainer).lr_find(
-        task,
-        datamodule=datamodule,
-        min_lr=_RANGE[0],
-        max_lr=_RANGE[1],
-        num_training=_STEPS,
-        update_attr=False,
-    )
-    found = finder.suggestion() if finder else None
-    if finder is None or found is None:
-        raise ValueError("No learning rate was found: the loss did not fall, or there are too few batches.")
-    figure = finder.plot(suggest=True)
-    if figure is not None:
-        figure.savefig(folder / "lr_finder.png", dpi=120)
+    with Progress() as progress:
+        rising = _RisingRates(progress)
+        trainer.callbacks.append(rising)  # type: ignore[attr-defined]
+        trainer.fit(task, datamodule=datamodule)
+    found, picture = best_rate(rising.losses), folder / "lr_finder.png"
+    plot_learning_rates(_RATES[: len(rising.losses)], rising.losses, _SMOOTHED_OVER, found, picture)
+    if found is None:
+        raise ValueError(f"No learning rate was found: the loss does not fall, as {picture} shows.")
     asked = found / lr_scale
-    print(f"The loss falls fastest at a learning rate of {found:.2g}: optimizer.lr={asked:.2g}")
-    print(f"The curve is {folder / 'lr_finder.png'}.")
+    print(f"A tenth of the learning rate with the least loss is {found:.2g}: optimizer.lr={asked:.2g}")
+    print(f"The curve is {picture}.")
     return {"optimizer.lr": asked}
 
 
-def _find_batch_size(
+class _RisingRates(pl.Callback):
+    """Takes each step at a higher learning rate than the one before, and keeps its loss."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.losses: list[float] = []
+        self._progress = progress
+        self._bar = progress.add_task(f"Trying {len(_RATES)} learning rates", total=len(_RATES))
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        for group in trainer.optimizers[0].param_groups:
+            group["lr"] = float(_RATES[trainer.global_step])  # over what the schedule says
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.global_step == len(self.losses):  # in the middle of a step in parts
+            return
+        loss = float(trainer.callback_metrics["train/loss"])
+        if not math.isfinite(loss) or loss > 10 * min(self.losses, default=loss):
+            trainer.should_stop = True
+            self._progress.update(self._bar, completed=len(_RATES))
+            return
+        self.losses.append(loss)
+        self._progress.advance(self._bar)
+
+
+def best_rate(losses: Sequence[float]) -> float | None:
+    """A tenth of the rate with the least loss, as the mean over neighbouring steps.
+
+    Args:
+        losses: of a step at each of the rates, from 1e-6 to 1, as far as they are finite.
+
+    Returns:
+        The rate; None where the loss does not fall, or there are too few steps to tell.
+    """
+    if len(losses) < 2 * _SMOOTHED_OVER:
+        return None
+    means = np.convolve(losses, np.full(_SMOOTHED_OVER, 1 / _SMOOTHED_OVER), "valid")
+    least = int(means.argmin())
+    if means[least] > (1 - _LEAST_FALL) * means[0]:
+        return None
+    return float(_RATES[least + _SMOOTHED_OVER // 2]) / _BELOW_BEST
+
+
+def find_batch_size(
     trainer: pl.Trainer, task: DetectionTask, datamodule: DetectionDataModule
 ) -> dict[str, float]:
+    """Find the largest power of two of images that a device trains with at once, and print it.
+
+    Args:
+        trainer: made with ``TRAINER``.
+        task: to train.
+        datamodule: to train on; no batch is larger than its training set.
+
+    Returns:
+        The setting by the name of its key.
+    """
     # Memory knows parts of a step only; so many of them make it as large.
     parts, trainer.accumulate_grad_batches = trainer.accumulate_grad_batches, 1
+    images = len(datamodule.datasets["train"])
+    if images < 2:
+        raise ValueError("find=batch_size begins with two images, and the training set has one.")
+    doublings = min(images.bit_length() - 1, _MOST_DOUBLINGS)
+    datamodule.batch_size_per_device = 2  # which goes before data.batch_size
     found = Tuner(trainer).scale_batch_size(
         task,
         datamodule=datamodule,
         steps_per_trial=3,
         init_val=2,
-        max_trials=10,
+        max_trials=doublings,
         batch_arg_name="batch_size_per_device",
     )
-    if found is None:
-        raise ValueError("No batch size was found.")
+    assert found is not None
     of_parts = f", in {parts} parts" if parts > 1 else ""
     print(f"The largest batch that fits on a device: data.batch_size_per_device={found * parts}{of_parts}")
+    if found == 2**doublings:
+        most = f"the training set has {images} images, and {2**_MOST_DOUBLINGS} is the most"
+        print(f"Nothing larger was tried: {most}.")
     return {"data.batch_size_per_device": float(found * parts)}

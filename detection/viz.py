@@ -179,6 +179,34 @@ def plot_curves(metrics_csv: Path, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+def plot_learning_rates(
+    rates: ArrayLike, losses: ArrayLike, smoothed_over: int, chosen: float | None, path: Path
+) -> None:
+    """Draw the loss of each step over its learning rate, pale, and the mean over neighbours.
+
+    Args:
+        rates: ``(N,)``, rising by a constant factor.
+        losses: ``(N,)``.
+        smoothed_over: steps in a mean.
+        chosen: the rate to mark; None: none.
+        path: PNG to write.
+    """
+    points = np.stack([np.log10(rates), losses], axis=1)
+    means = _running_mean(points, smoothed_over) if len(points) >= smoothed_over else points
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    ax = figure.subplots()
+    ax.plot(10 ** points[:, 0], points[:, 1], alpha=0.3, label="a step")
+    ax.plot(10 ** means[:, 0], means[:, 1], color="C0", label=f"mean of {smoothed_over} steps")
+    if chosen is not None:
+        ax.axvline(chosen, color="C1", label=f"{chosen:.2g}")
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("learning rate")
+    ax.set_ylabel("loss")
+    ax.legend(fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
 def _points(rows: Sequence[Mapping[str, str]], name: str) -> list[tuple[int, float]]:
     """The values of one figure by step; what is no number is left out."""
     points = []

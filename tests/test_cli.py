@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 
-from detection.cli import quieten_lightning
+from detection.lightning_messages import quieten_lightning
 from tests.benchmarks.bench_start import WITHOUT_TORCH
 from tests.warm_python import warm_python
 

@@ -10,7 +10,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from detection.cli import checked_config, inference_config, model_config
+from detection.cli import checked_config, describe_lr, inference_config, model_config
 from detection.precision import evaluation_precision
 from detection.resume import checkpoint_to_go_on_from, keep_anchors
 from detection.runs import find_weights
@@ -81,7 +81,22 @@ def test_changes_are_known_from_the_checkpoint_alone(run: Path) -> None:
 
 
 def test_a_rate_that_follows_the_batch_is_told_as_it_is_used(tmp_path: Path) -> None:
-    assert "optimizer.lr: 0.003 -> 0.0015" in told(written(tmp_path), "optimizer.scale_lr=true")
+    lines = told(written(tmp_path), "optimizer.scale_lr=true")
+    assert "learning rate: 0.003 -> 0.0015" in lines
+    assert "optimizer.lr" not in lines, "that is what is typed: 0.003"
+    config = settings("optimizer.scale_lr=true")
+    assert describe_lr(config, 16) == (
+        "The learning rate: 0.0015 = optimizer.lr=0.003 x 16 images per step / 32 (optimizer.scale_lr)."
+    )
+    assert describe_lr(settings(), 16) == ""
+
+
+def test_callbacks_and_optimizers_are_told_in_words(tmp_path: Path) -> None:
+    OmegaConf.save(OmegaConf.create(settings("trainer.max_epochs=6")), tmp_path / "config.yaml")
+    lines = told(written(tmp_path), "callbacks=[default,ema]", "optimizer=sgd", "optimizer.lr=0.003",
+                 training={**TRAINING, "max_epochs": 3})  # fmt: skip
+    changed = "callbacks.ema: off -> on; optimizer: AdamW -> SGD; optimizer.weight_decay: 0.05 -> 0.0005"
+    assert f"Changed since: {changed}. This" in lines
 
 
 def test_without_changes_nothing_is_told(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,6 +86,32 @@ def test_changes_are_listed_by_key() -> None:
     then = {"optimizer": {"lr": 0.1, "momentum": 0.9}, "seed": 1, "gone": 2}
     now = {"optimizer": {"lr": 0.2, "momentum": 0.9}, "seed": 1, "new": [3]}
     assert changed_keys(then, now) == ["gone: 2 -> (none)", "new: (none) -> [3]", "optimizer.lr: 0.1 -> 0.2"]
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "lines"),
+    [
+        ({}, {"ema": {"_target_": "a.EMA", "decay": 0.9}}, ["ema: off -> on"]),
+        ({"ema": {"_target_": "a.EMA", "decay": 0.9}}, {}, ["ema: on -> off"]),
+        ({"ema": {"_target_": "a.EMA"}}, {"ema": None}, ["ema: on -> off"]),
+        ({"w": "x.pt"}, {"w": {"_target_": "a.W"}}, ["w: x.pt -> on"]),
+        (
+            {"opt": {"_target_": "torch.optim.SGD", "lr": 0.1, "momentum": 0.9}},
+            {"opt": {"_target_": "torch.optim.AdamW", "lr": 0.2, "betas": [0.9, 0.999]}},
+            ["opt: SGD -> AdamW", "opt.lr: 0.1 -> 0.2"],
+        ),
+        ({"a": None}, {"a": {"b": {"c": 1, "d": None}}}, ["a.b.c: (none) -> 1", "a.b.d: (none) -> null"]),
+        (
+            {"plugins": [{"_target_": "a.IO", "fast": True}, {"_target_": "a.X"}]},
+            {"plugins": [{"_target_": "a.IO", "fast": False}]},
+            ["plugins.0.fast: true -> false", "plugins.1: on -> off"],
+        ),
+        ({"clip": None, "roots": ["a"]}, {"clip": 10, "roots": ["a", "b"]},
+         ["clip: null -> 10", "roots: ['a'] -> ['a', 'b']"]),
+    ],
+)  # fmt: skip
+def test_changes_of_parts_are_told_in_words(then: Any, now: Any, lines: list[str]) -> None:
+    assert changed_keys(then, now) == lines
 
 
 def test_another_network_is_refused_and_another_schedule_is_not() -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -71,6 +72,7 @@ def test_the_run_says_where_it_keeps_things_and_shows_its_figures(run: tuple[Pat
     assert "epoch 2/2" in printed
     assert "val/map" in printed
     step = "A step: 8 images = 1 device x 1 part x 8 images"
+    assert re.search(r"The network: SSD, \d,\d{3},\d{3} parameters, all of them trained\.", printed)
     for name in ("circle", "mean, 11 points (VOC07)", str(folder), step):
         assert name in printed
 

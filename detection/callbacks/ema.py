@@ -1,7 +1,9 @@
 """An exponential moving average of the weights."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
@@ -34,3 +36,10 @@ class EMA(WeightAveraging):
                 torch._foreach_copy_(list(averages), list(weights))
 
         super().__init__(multi_avg_fn=update)
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Go on averaging where training goes on; a test has the averages already, as the network's own."""
+        if trainer.state.fn == "fit":  # else Lightning, too, would put the weights in their place
+            super().on_load_checkpoint(trainer, pl_module, checkpoint)

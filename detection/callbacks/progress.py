@@ -3,19 +3,50 @@
 import math
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar, RichProgressBar
+from torch import Tensor
+
+from detection.console import plain_console
 
 
 def progress_bar(seconds: float = 10.0) -> ProgressBar:
-    """A live bar where standard output is a terminal, else :class:`PlainProgress`.
+    """A live bar on a terminal that can redraw a line, else :class:`PlainProgress`.
 
     Args:
         seconds: time between two plain lines.
     """
-    return RichProgressBar() if sys.stdout.isatty() else PlainProgress(seconds)
+    can_redraw = sys.stdout.isatty() and not plain_console().is_dumb_terminal
+    return LiveProgress() if can_redraw else PlainProgress(seconds)
+
+
+class _MeanLosses:
+    """The means of the training losses over an epoch so far; those of a single step are mostly chance."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, Tensor] = {}
+
+    def add(self, figures: Mapping[str, Tensor]) -> None:
+        """Take up a step. Nothing waits for the device."""
+        for name, value in figures.items():
+            if name.startswith("train/loss"):
+                finite = value.isfinite()  # else callbacks.bad_loss has passed over the step
+                self._sums[name] = self._sums.get(name, 0) + value.where(finite, 0)
+                self._counts[name] = self._counts.get(name, 0) + finite.long()
+
+    def so_far(self) -> dict[str, float]:
+        """The means, by the names of the losses."""
+        return {name: float(total / self._counts[name]) for name, total in self._sums.items()}
+
+    def __str__(self) -> str:
+        means = {name.removeprefix("train/loss"): f"{mean:.3f}" for name, mean in self.so_far().items()}
+        total = means.pop("", "")
+        parts = ", ".join(f"{name.removeprefix('_')} {mean}" for name, mean in means.items())
+        return f"mean loss {total}" + (f" ({parts})" if parts else "")
 
 
 class PlainProgress(ProgressBar):
@@ -31,6 +62,7 @@ class PlainProgress(ProgressBar):
         self._started = self._printed = 0.0
         self._steps_before = 0
         self._enabled = True
+        self.losses = _MeanLosses()
 
     def enable(self) -> None:
         """Print."""
@@ -45,12 +77,19 @@ class PlainProgress(ProgressBar):
         self._started = self._printed = time.monotonic()
         self._steps_before = trainer.global_step
 
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Each epoch has its own means."""
+        self.losses = _MeanLosses()
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Print epoch, step, loss and the time left."""
+        """Print epoch, step, the mean losses of the epoch so far and the time left."""
         now = time.monotonic()
         last = batch_idx + 1 == self.total_train_batches
+        parts = trainer.accumulate_grad_batches  # of a step; what is logged after the last is that of all
+        if last or (batch_idx + 1) % parts == 0:
+            self.losses.add(trainer.callback_metrics)
         if now - self._printed < self.seconds and not last:
             return
         self._printed = now
@@ -59,12 +98,9 @@ class PlainProgress(ProgressBar):
         schedule = trainer.lr_scheduler_configs[0].scheduler if trainer.lr_scheduler_configs else None
         place = schedule.last_epoch if schedule else trainer.global_step
         left = (trainer.estimated_stepping_batches - place) * (now - self._started) / max(done, 1)
-        losses = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("train/loss")}
-        shown = "  ".join(f"{k.removeprefix('train/')} {v:.3f}" for k, v in losses.items())
-        parts = trainer.accumulate_grad_batches  # of a step
         self._line(
-            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  step {batch_idx // parts + 1}/"
-            f"{math.ceil(self.total_train_batches / parts)}  {shown}  about {_duration(left)} left",
+            f"epoch {_epoch(trainer.current_epoch, trainer)}  step {batch_idx // parts + 1}/"
+            f"{math.ceil(self.total_train_batches / parts)}  {self.losses}  {_duration(left)} left",
         )
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -90,6 +126,75 @@ class PlainProgress(ProgressBar):
     def _line(self, text: str) -> None:
         if self._enabled:
             print(text, flush=True)
+
+
+class LiveProgress(RichProgressBar):
+    """A bar that is redrawn, and above it what :class:`PlainProgress` prints at the end of an epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines = PlainProgress(math.inf)
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Be ready."""
+        super().setup(trainer, pl_module, stage)
+        self._lines.setup(trainer, pl_module, stage)
+
+    def disable(self) -> None:
+        """Show nothing; the trainer asks for this on all processes but the first."""
+        super().disable()
+        self._lines.disable()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        super().on_train_start(trainer, pl_module)
+        self._lines.on_train_start(trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin a bar."""
+        self._lines.on_train_epoch_start(trainer, pl_module)
+        super().on_train_epoch_start(trainer, pl_module)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Redraw the bar, and after the last batch print the epoch's line."""
+        self._lines.on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Print the validation figures."""
+        super().on_validation_end(trainer, pl_module)
+        self._lines.on_validation_end(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the bar away: the lines say it all."""
+        self._remove()
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the bar away, lest the figures be printed above it."""
+        super().on_test_end(trainer, pl_module)
+        self._remove()
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        """What stands beside the bar."""
+        mean = self._lines.losses.so_far().get("train/loss")
+        return {} if mean is None else {"mean loss": mean}
+
+    def _remove(self) -> None:
+        if self.progress is not None:
+            for task in self.progress.tasks:
+                self.progress.update(task.id, visible=False)
+        self._stop_progress()
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        """Epochs are counted from 1, as everywhere else."""
+        return f"Epoch {_epoch(current_epoch, self.trainer)}".ljust(len(self.validation_description))
+
+
+def _epoch(number: int, trainer: pl.Trainer) -> str:
+    """Which epoch, counted from 1, of how many, where there is an end."""
+    return f"{number + 1}/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else f"{number + 1}"
 
 
 def _duration(seconds: float) -> str:

@@ -79,6 +79,13 @@ class DetectionTask(pl.LightningModule, ABC):
         """Keep plain values (dicts, lists, strings, numbers) that describe this task in its checkpoints."""
         self.save_hyperparameters({"format": DESCRIPTION_FORMAT, **config}, logger=False)
 
+    def describe_size(self) -> str:
+        """How large the network is, as a line for the user."""
+        sizes = [(p.numel(), p.requires_grad) for p in self.network.parameters()]
+        total, trained = (sum(size for size, learns in sizes if learns or every) for every in (True, False))
+        learning = "all of them trained" if trained == total else f"{trained:,} of them trained"
+        return f"The network: {type(self.network).__name__}, {total:,} parameters, {learning}."
+
     @abstractmethod
     def evaluate_batch(self, batch: Any) -> tuple[list[Detections], list[Target], dict[str, Tensor], Tensor]:
         """Detect and score one batch.

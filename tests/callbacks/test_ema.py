@@ -2,12 +2,15 @@
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytorch_lightning as pl
+import torch
 
 from detection.callbacks.ema import EMA
+from tests.callbacks.conftest import loader
 
 Run = Callable[..., pl.Trainer]
 DECAY = 0.3
@@ -55,6 +58,16 @@ def test_a_checkpoint_holds_the_average_as_the_networks_weights(run: Run) -> Non
     run(EMA(DECAY), seen, num_sanity_val_steps=0, test=False)
     assert float(seen.saved["state_dict"]["weight"]) == pytest.approx(expected_average(6))
     assert float(seen.saved["current_model_state"]["weight"]) == pytest.approx(0.8**6)
+
+
+def test_the_test_of_a_checkpoint_is_of_the_average(run: Run, tmp_path: Path) -> None:
+    seen = Seen()
+    trainer = run(EMA(DECAY), seen, num_sanity_val_steps=0, test=False)
+    torch.save(seen.saved, tmp_path / "kept.ckpt")
+    task = trainer.lightning_module
+    trainer.test(task, loader(), ckpt_path=tmp_path / "kept.ckpt", verbose=False, weights_only=True)
+    assert float(task.weight.detach()) == pytest.approx(expected_average(6))  # type: ignore[operator]
+    assert float(trainer.callback_metrics["test/loss"]) == pytest.approx(expected_average(6) ** 2)
 
 
 @pytest.mark.parametrize("decay", [0.0, 1.0, -1.0, 2.0])

@@ -1,5 +1,6 @@
 """What a log file shows of a run."""
 
+import math
 import re
 import sys
 import time
@@ -7,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import RichProgressBar
+import torch
 
 from detection.callbacks import progress
-from detection.callbacks.progress import PlainProgress, progress_bar
+from detection.callbacks.progress import LiveProgress, PlainProgress, _MeanLosses, progress_bar
 
 Run = Callable[..., pl.Trainer]
 
@@ -21,7 +22,10 @@ def test_a_live_bar_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(plain, PlainProgress)
     assert plain.seconds == 3
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    assert isinstance(progress_bar(), RichProgressBar)
+    monkeypatch.setenv("TERM", "xterm")
+    assert isinstance(progress_bar(), LiveProgress)
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(progress_bar(), PlainProgress)
 
 
 def test_a_line_per_epoch_and_evaluation(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,10 +34,29 @@ def test_a_line_per_epoch_and_evaluation(run: Run, capsys: pytest.CaptureFixture
     starts = [line.split("  ")[0] for line in lines]
     assert starts == ["epoch 1/2", "val/map 1.0000", "epoch 2/2", "val/map 1.0000"]
     trained = [line for line in lines if line.startswith("epoch")]
-    assert re.fullmatch(
-        r"epoch 1/2  step 3/3  loss \d\.\d{3}  loss_cls \d\.\d{3}  about \d+:\d\d left", trained[0]
+    # The weight is 1, 0.8 and 0.64, the loss its square: 1, 0.64 and 0.4096.
+    assert re.fullmatch(r"epoch 1/2  step 3/3  mean loss 0\.683 \(cls 0\.342\)  \d+:\d\d left", trained[0])
+    # 0.512, 0.4096, 0.32768: of this epoch alone.
+    assert re.fullmatch(r"epoch 2/2  step 3/3  mean loss 0\.179 \(cls 0\.090\)  0:00 left", trained[1])
+
+
+def test_the_live_bar_leaves_the_same_lines(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    bar = LiveProgress()
+    run(bar, enable_progress_bar=True, test=False)
+    printed = capsys.readouterr().out
+    for text in ("epoch 1/2  step 3/3  mean loss 0.683 (cls", "epoch 2/2  step 3/3  mean", "val/map 1.0000"):
+        assert text in printed
+    assert bar._get_train_description(0).startswith("Epoch 1/2")
+    assert bar.get_metrics(bar.trainer, bar.trainer.lightning_module)["mean loss"] == pytest.approx(
+        0.179, abs=1e-3
     )
-    assert trained[1].endswith("about 0:00 left")
+
+
+def test_steps_that_were_passed_over_do_not_count() -> None:
+    losses = _MeanLosses()
+    for value in (1.0, math.nan, 3.0, math.inf):
+        losses.add({"train/loss": torch.tensor(value), "val/loss": torch.tensor(9.0)})
+    assert str(losses) == "mean loss 2.000"
 
 
 def test_a_line_every_so_often(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,7 +77,7 @@ def test_the_time_left(run: Run, capsys: pytest.CaptureFixture[str], monkeypatch
     clock = iter(range(0, 10_000, 60))
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
     run(PlainProgress(seconds=0), enable_progress_bar=True, test=False, limit_val_batches=0)
-    left = re.findall(r"about (\S+) left", capsys.readouterr().out)
+    left = re.findall(r"  (\S+) left", capsys.readouterr().out)
     # A minute per step, six steps.
     assert left == ["5:00", "4:00", "3:00", "2:00", "1:00", "0:00"]
 

@@ -15,7 +15,8 @@ from omegaconf import open_dict
 
 from detection.benchmarking.steps import StepTimes
 from detection.callbacks.progress import progress_bar
-from detection.cli import CONF, checked_config, make_data_and_task, quieten_lightning
+from detection.cli import CONF, checked_config, make_data_and_task
+from detection.lightning_messages import quieten_lightning
 from detection.tasks.base import DetectionTask
 
 Replace = Callable[[DetectionTask, dict[str, Any]], DetectionTask]

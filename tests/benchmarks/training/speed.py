@@ -27,7 +27,8 @@ from hydra.utils import instantiate
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-from detection.cli import CONF, checked_config, model_config, quieten_lightning
+from detection.cli import CONF, checked_config, model_config
+from detection.lightning_messages import quieten_lightning
 from detection.tasks.base import DetectionTask
 from detection.types import AnchorTargets, ListBatch, PaddedBatch, Target
 from tests.benchmarks.training.peers import TorchvisionTask, torchvision_of
