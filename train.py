@@ -18,7 +18,7 @@ from detection.cli import (
 from detection.faults import faults_in_a_sentence
 from detection.init_from import make_task
 from detection.lightning_messages import quieten_lightning
-from detection.resume import checkpoint_to_go_on_from, describe_training, keep_anchors
+from detection.resume import changes_since, describe_training, keep_anchors, read_origin
 from detection.sweeps.job import error_noted, in_sweep, run_job
 
 
@@ -61,21 +61,25 @@ def train(cfg: DictConfig) -> dict[str, float]:
         quieten_lightning()
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         trainer = make_trainer(config)
+        origin = read_origin(config)
         datamodule = instantiate(config["data"])
         datamodule.prepare_data()
         datamodule.setup()
         step = datamodule.divide_among(trainer.world_size, trainer.accumulate_grad_batches)
         check_shared_memory(datamodule, trainer.world_size // trainer.num_nodes)
         model = model_config(config, datamodule.class_names, datamodule.images_per_step)
-        model, anchors = keep_anchors(model, config)
-        task, origin = make_task(model, config)
+        model, anchors = keep_anchors(model, origin) if origin else (model, "")
+        task, weights = make_task(model, config)
+        task.check_size(datamodule.size)
         training = describe_training(config, datamodule)
         task.describe(model=model, data=inference_config(config["data"]), training=training)
         if datamodule.targets_in_workers:
             datamodule.assign = task.assigner(datamodule.size)
-        checkpoint, changes = checkpoint_to_go_on_from(config, model, training)
+        changes = changes_since(origin, config, model, training) if origin else ""
+        checkpoint = origin.path if origin else None
+        del origin  # its tensors take memory
         rate = describe_lr(config, datamodule.images_per_step)
-        for told in (origin, changes, anchors, task.describe_size(), step, rate):
+        for told in (weights, changes, anchors, task.describe_size(), step, rate):
             if told and trainer.is_global_zero:
                 print(told)
         if cfg.find:

@@ -1,11 +1,18 @@
 """From a checkpoint to a detector: a checkpoint describes itself, so its path is all that is needed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal
 
 from detection.archive import is_archive, verify
+from detection.checkpoint_tensors import (
+    buildable,
+    compare_weights,
+    kinds_of_floats,
+    of_another_network,
+    refuse_odd_tensors,
+)
 from detection.description import DATA_KEYS, DescriptionError, check_description
 from detection.file_reading import MAX_CHECKPOINT, open_file
 from detection.models.described_anchors import with_anchors_of_format_1
@@ -13,8 +20,6 @@ from detection.registry import build, without_weights
 from detection.synonyms import in_words_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from detection.data.datamodule import DetectionDataModule
     from detection.inference import Detector
     from detection.tasks.base import DetectionTask
@@ -58,17 +63,16 @@ def load_task(path: str | Path) -> "DetectionTask":
     described = checkpoint["hyper_parameters"]
     # All weights are in the checkpoint: nothing need be fetched or read again.
     model = without_weights(described["model"])
-    try:
-        _compare_weights(model, checkpoint["state_dict"], path)
+    compare_weights(model, checkpoint["state_dict"], path)
+    with buildable(path):
         task: DetectionTask = build(model)
-        task.describe(**described)
-    except (TypeError, AttributeError, IndexError, KeyError, ArithmeticError) as error:
-        raise ValueError(f"{path} describes what cannot be built: {error}") from error
+        task.check_size(described["data"]["size"])
+    task.describe(**described)
     try:
         task.load_state_dict(checkpoint["state_dict"])
     except RuntimeError as error:  # it lists every tensor, a few are enough
         lines = [line.strip()[:150] for line in str(error).splitlines()[1:4]]
-        raise _of_another_network(path, lines) from error
+        raise of_another_network(path, lines) from error
     return task.eval()
 
 
@@ -196,84 +200,6 @@ def _checked(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
         checkpoint["hyper_parameters"]["model"] = with_anchors_of_format_1(model)
     if not isinstance(state, dict) or not all(type(key) is str for key in state):
         raise ValueError(f"{path} has no weights by name under state_dict.")
-    for problem in _refuse(checkpoint):
-        raise ValueError(f"{path} cannot be opened safely: {problem}.")
+    refuse_odd_tensors(checkpoint, path)
+    checkpoint["hyper_parameters"]["weights"] = kinds_of_floats(state)
     return checkpoint
-
-
-def _refuse(checkpoint: Mapping[str, Any]) -> Iterator[str]:
-    """What in the tensors and in the state of a training would harm who goes on with it."""
-    import torch
-
-    values, seen = [*checkpoint.items()], set[int]()
-    while values:
-        key, value = values.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, dict):
-            values += value.items()
-        elif isinstance(value, list | tuple):
-            values += [(key, child) for child in value]
-        elif isinstance(value, torch.Tensor) and not _is_whole(value):
-            yield f"the tensor {key!r:.80} is not one of plain numbers that the file holds"
-    if not all(isinstance(value, torch.Tensor) for value in checkpoint["state_dict"].values()):
-        yield "state_dict holds other things than tensors"
-    elif not all(value.isfinite().all() for value in checkpoint["state_dict"].values()):
-        yield "its weights hold numbers that are not finite, so it would find nothing"
-    yield from _foreign_files(checkpoint.get("callbacks", {}))
-
-
-def _is_whole(tensor: "Tensor") -> bool:
-    """Whether each element lies in the file: a view may repeat a few bytes to any size."""
-    import torch
-
-    if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
-        return False
-    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
-
-
-def _foreign_files(callbacks: Any) -> Iterator[str]:
-    """Files that Lightning would open or delete when a run goes on: a run has its own, in one folder."""
-    if not isinstance(callbacks, dict):
-        yield "its callbacks are no dict"
-        return
-    for state in callbacks.values():
-        if not isinstance(state, dict) or "best_model_path" not in state:
-            continue
-        best = state.get("best_k_models")
-        names = [state.get(key) for key in ("best_model_path", "kth_best_model_path", "last_model_path")]
-        names += list(best) if isinstance(best, dict) else []
-        for name in names:
-            if name and not (
-                type(name) is str
-                and Path(name).suffix == ".ckpt"
-                and Path(name).parent == Path(str(state.get("dirpath")))
-            ):
-                yield f"the run that goes on would read or delete {name!r:.120}"
-
-
-def _compare_weights(model: dict[str, Any], state: Mapping[str, "Tensor"], path: str | Path) -> None:
-    """Compare what a description asks for with the weights before any memory is taken for it.
-
-    Raises:
-        ValueError: they differ.
-    """
-    import torch
-
-    with torch.device("meta"):  # shapes without numbers
-        backbone, classes = build(model["backbone"]), len(model["class_names"])
-        network = build(model["network"])(backbone=backbone, num_classes=classes)
-    wanted = {f"network.{key}": tuple(value.shape) for key, value in network.state_dict().items()}
-    found = {key: tuple(value.shape) for key, value in state.items() if key.startswith("network.")}
-    lines = [
-        f"{key[:80]}: {found.get(key, 'missing')} instead of {wanted.get(key, 'nothing')};"
-        for key in [*wanted, *(found.keys() - wanted.keys())]
-        if found.get(key) != wanted.get(key)
-    ]
-    if lines:
-        raise _of_another_network(path, lines[:3])
-
-
-def _of_another_network(path: str | Path, lines: Sequence[str]) -> ValueError:
-    return ValueError(f"The weights of {path} are of another network: {' '.join(lines)}")

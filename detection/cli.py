@@ -142,8 +142,9 @@ def checked_config(cfg: DictConfig) -> dict[str, Any]:
             if not isinstance(config["optimizer"]["scale_lr"], bool):
                 errors.append("optimizer.scale_lr: expected bool, true or false")
         errors += check_config(checked)
-        # The model holds copies of these two, and one mistake need not be reported twice.
-        errors = [error for error in errors if not error.startswith(("model.optimizer", "model.scheduler"))]
+        # The model holds copies of what stands elsewhere, and one mistake need not be reported twice.
+        copies = ("model.optimizer", "model.scheduler", "model.network.size:")
+        errors = [error for error in errors if not error.startswith(copies)]
         if "trainer" in config:
             errors += started_elsewhere(config["trainer"])
         if not errors and "trainer" in config:

@@ -10,9 +10,10 @@ import json
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from inspect import Parameter
-from types import ModuleType
-from typing import Any, NamedTuple, get_args
+from types import ModuleType, NoneType, UnionType
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
+from annotated_types import Interval, Len
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import SchemaError
 
@@ -127,18 +128,53 @@ def _check_type(value: Any, parameter: Parameter, path: str) -> Iterator[str]:
     is_default = type(value) is type(default) and value == default
     if annotation is Parameter.empty or isinstance(annotation, str) or is_default or _has_target(value):
         return
+    yield from check_value(value, annotation, path)
+
+
+def check_value(value: Any, annotation: Any, path: str) -> Iterator[str]:
+    """Compare one value with an annotation, as :func:`check_config` does.
+
+    Args:
+        value: of YAML's types.
+        annotation: a type, with the bounds of :mod:`detection.bounds` if it has any.
+        path: the dotted path of the value.
+
+    Yields:
+        A sentence where the value is none of the annotation's.
+    """
+    settings = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
     try:
-        adapter = TypeAdapter[Any](annotation, config=ConfigDict(arbitrary_types_allowed=True))
+        adapter = TypeAdapter[Any](annotation, config=settings)
         # JSON has YAML's types, and pydantic's strict rules for it are the ones promised above.
         adapter.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         if any(detail["type"] != "needs_python_object" for detail in error.errors(include_url=False)):
-            yield f"{path}: expected {inspect.formatannotation(annotation)}, got {value!r}"
+            yield f"{path}: expected {_in_words(annotation)}, got {value!r}"
     except SchemaError:  # a protocol, which YAML's own values do not fulfil
         if not isinstance(value, dict | list) and type(value) not in get_args(annotation):
-            yield f"{path}: expected {inspect.formatannotation(annotation)}, got {value!r}"
+            yield f"{path}: expected {_in_words(annotation)}, got {value!r}"
     except (PydanticUserError, NameError, TypeError):
         return  # an annotation that pydantic cannot describe, or a value that YAML cannot hold
+
+
+def _in_words(annotation: Any) -> str:
+    """An annotation as Python writes it, but for the bounds in it: ``int from 1 to 9``."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if annotation is NoneType:
+        return "None"
+    if "Annotated[" not in str(annotation):
+        return inspect.formatannotation(annotation)
+    if origin is Annotated:
+        return " ".join([_in_words(parts[0]), *(_bound_in_words(bound) for bound in parts[1:])])
+    words = [_in_words(part) for part in parts]
+    return " or ".join(words) if origin in (Union, UnionType) else f"{origin.__name__}[{', '.join(words)}]"
+
+
+def _bound_in_words(bound: Interval | Len) -> str:
+    if isinstance(bound, Len):
+        low, high = bound.min_length, bound.max_length
+        return f"of {low}" if low == high else f"of {low} to {high}"
+    return f"from {bound.ge:,} to {bound.le:,}"
 
 
 def _signature(name: str) -> _Target | None:

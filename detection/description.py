@@ -5,11 +5,11 @@ registry; arguments are compared with the signatures of what is called only afte
 """
 
 import math
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from detection import registry
+from detection.bounds import Size
 from detection.suggestions import join
 
 DATA_KEYS = ("size", "eval_transform", "collate")
@@ -31,9 +31,7 @@ _COMPLETED_LATER = {
 
 _MAX_DEPTH, _MAX_VALUES, _MAX_LENGTH, _MAX_STRING = 20, 200_000, 1_000, 1_000
 _MAX_CLASSES = 100_000
-_MAX_INTEGER, _MAX_NUMBER = 1_000_000, sys.float_info.max
-# Of these the memory depends, and the weights do not tell them.
-_LIMITS = {"size": 10_000, "pooled_size": 64, "post_nms_top": 10_000}
+_MAX_NUMBER = 10**12
 # Joiners are a part of words in some scripts.
 _JOINERS = str.maketrans("", "", "\u200c\u200d")
 
@@ -55,13 +53,9 @@ def check_description(described: Mapping[str, Any]) -> dict[str, Any]:
         DescriptionError: it holds other things than plain values, names what may not be named, or asks for
             something without bounds.
     """
-    from detection.config import check_config  # takes a while: --help does not wait for it
-
     copy: dict[str, Any] = _copy(dict(described), "", [0], 0)
-    mistake = next(_mistakes(copy), None)
-    if mistake is None:
-        # Only from here on is anything imported, and all of it is ours or the user's own.
-        mistake = next(iter(check_config({"model": copy["model"], "data": copy["data"]})), None)
+    # Only for the values is anything imported, and then all of it is ours or the user's own.
+    mistake = next(_mistakes(copy), None) or next(_odd_values(copy["model"], copy["data"]), None)
     if mistake is not None:
         raise DescriptionError(mistake if len(mistake) <= 600 else f"{mistake[:600]}...")
     return copy
@@ -99,11 +93,9 @@ def _problem(value: Any, path: str) -> str | None:
             return f"{_brief(value)} holds control characters"
         return None
     if type(value) in (int, float):
-        name = next((name for name in reversed(path.split(".")) if name.isidentifier()), "")
-        limit = _LIMITS.get(name, _MAX_INTEGER) if type(value) is int else _MAX_NUMBER
-        endless = value == math.inf and name == "max_anchor_side"
-        if not endless and not abs(value) <= limit:  # nan is no number that compares
-            return f"{_brief(value)} is beyond the limit, {limit:g}"
+        endless = value == math.inf and path.endswith(".max_anchor_side")
+        if not endless and not abs(value) <= _MAX_NUMBER:  # nan is no number that compares
+            return f"{_brief(value)} is beyond the limit, {_MAX_NUMBER:,}"
         return None
     return f"a {type(value).__name__}, where a description holds dicts, lists, strings and numbers"
 
@@ -125,11 +117,22 @@ def _mistakes(described: dict[str, Any]) -> Iterator[str]:
         yield f"data: expected the keys {', '.join(DATA_KEYS)}; these are missing or too many: {keys}"
         return
     yield from _mistakes_of_node(data["eval_transform"], "data.eval_transform", "transform")
-    sizes = data["size"] if type(data["size"]) is list else [data["size"]]
-    if len(sizes) not in (1, 2) or not all(type(size) is int and size > 0 for size in sizes):
-        yield f"data.size: expected one or two numbers of pixels, got {_brief(data['size'])}"
     if data["collate"] not in ("padded", "list"):
         yield f"data.collate: expected padded or list, got {_brief(data['collate'])}"
+
+
+def _odd_values(model: dict[str, Any], data: dict[str, Any]) -> Iterator[str]:
+    """Check the arguments of calls that are known to be allowed."""
+    # These take a while: --help does not wait for them.
+    from detection.config import check_config, check_value
+    from detection.data.classes import refuse_equal_names
+
+    try:
+        refuse_equal_names(model["class_names"])
+    except ValueError as error:
+        yield f"model.class_names: {error}"
+    yield from check_value(data["size"], Size, "data.size")
+    yield from check_config({"model": model, "data": data})
 
 
 def _mistakes_of_node(node: Any, path: str, kind: registry.Kind | None) -> Iterator[str]:

@@ -20,7 +20,7 @@ from detection.cli import (
 )
 from detection.faults import faults_in_a_sentence
 from detection.lightning_messages import quieten_lightning
-from detection.old_boxes import old_boxes
+from detection.notes import notes
 from detection.precision import evaluation_precision
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def evaluate(cfg: DictConfig) -> "Analysis":
         task = load_task(config["ckpt"])
         precision, line = evaluation_precision(config["trainer"], task.hparams, typed_overrides())
         config["trainer"]["precision"] = precision
-        for told in filter(None, (line, old_boxes(task.hparams, config["ckpt"]))):
+        for told in filter(None, (line, notes(task.hparams, config["ckpt"]))):
             print(told, flush=True)
         datamodule = instantiate(with_inputs_of(task, config["data"]))
         datamodule.prepare_data()

@@ -12,7 +12,7 @@ from detection.checkpoints import load_detector, open_split, with_inputs_of
 from detection.cli import CONF, checked_config, errors_in_a_sentence, run_with_hints
 from detection.exporting.settings import Settings
 from detection.lightning_messages import quieten_lightning
-from detection.old_boxes import old_boxes
+from detection.notes import notes
 
 if TYPE_CHECKING:
     from detection.data.datamodule import DetectionDataModule
@@ -55,8 +55,8 @@ def export(settings: Settings, data: dict[str, Any] | None) -> None:
         require_onnx()
     quieten_lightning()
     detector = load_detector(settings.ckpt)
-    if note := old_boxes(detector.task.hparams, settings.ckpt):
-        print(note)
+    if told := notes(detector.task.hparams, settings.ckpt):
+        print(told)
     datamodule = _open_data(settings, data, detector) if data else None
     scenes = _scenes(settings, datamodule, detector)
     _write(settings, detector, scenes)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from detection.checkpoints import load_task
 from detection.description import DATA_KEYS, DescriptionError, check_description
 from detection.models.described_anchors import anchor_arguments, anchors_in_numbers
-from detection.old_boxes import old_boxes
+from detection.notes import notes
 from detection.registry import build, without_weights
 from detection.runs import find_weights
 
@@ -108,8 +108,8 @@ def take_weights(
         kept = {}
     old, new = origin.network.state_dict(), task.network.state_dict()
     lines = [f"Starting from {source}: {_describe(old_model)}, {len(old_names)} classes"]
-    if note := old_boxes(origin.hparams, source, goes_on=True):
-        lines.append(f"  {note}")
+    if told := notes(origin.hparams, source, goes_on=True):
+        lines += [f"  {note}" for note in told.splitlines()]
     if _shapes(old) == _shapes(new):
         task.network.load_state_dict(old)
         fresh = [name for name in new_names if name not in kept]

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from detection.checkpoints import load_detector
 from detection.cli import CONF, checked_config, errors_in_a_sentence, run_with_hints
-from detection.old_boxes import old_boxes
+from detection.notes import notes
 
 if TYPE_CHECKING:
     from detection.prediction.jobs import Job
@@ -65,8 +65,8 @@ def _job(settings: "Settings") -> "Job":
     from detection.prediction.selection import Selection, find_labels
 
     detector = load_detector(settings.ckpt, _device(settings.device))
-    if note := old_boxes(detector.task.hparams, settings.ckpt):
-        print(note)
+    if told := notes(detector.task.hparams, settings.ckpt):
+        print(told)
     select = Selection(settings.threshold, find_labels(settings.classes, detector.class_names))
     return Job(settings, detector, select, detector.class_names)
 

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from omegaconf import OmegaConf
 
+from detection.checkpoint_tensors import compare_weights
 from detection.checkpoints import read_checkpoint
 from detection.data.step_size import step_of_the_first_release
 from detection.models.described_anchors import anchor_arguments, anchors_in_numbers, with_anchor_arguments
-from detection.old_boxes import old_boxes
+from detection.notes import notes
 from detection.precision import full_name
 from detection.registry import build, without_weights
 from detection.runs import changed_keys, check_same_network, find_checkpoint
@@ -28,6 +29,38 @@ _WORDS = {
 _NOT_COMPARED = ("run_dir", "ckpt", "optimizer", "scheduler", "model.optimizer", "model.scheduler")
 
 
+class Origin(NamedTuple):
+    """The checkpoint that a run goes on from."""
+
+    path: Path
+    checkpoint: dict[str, Any]
+    """As ``read_checkpoint`` gives it."""
+
+
+def read_origin(config: Mapping[str, Any]) -> Origin | None:
+    """Read the checkpoint that ``ckpt`` names.
+
+    Args:
+        config: the whole configuration, with ``ckpt`` and ``run_dir``.
+
+    Returns:
+        None for a new run.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+        ValueError: it cannot be read, or the run is to look for settings.
+    """
+    path = find_checkpoint(config["ckpt"], config["run_dir"])
+    if path is None:
+        return None
+    if config["find"]:
+        raise ValueError(
+            f"find={config['find']} looks for the settings of a new run: leave ckpt out; to start from the "
+            f"weights of a checkpoint, give init_from={path}"
+        )
+    return Origin(path, read_checkpoint(path))
+
+
 def describe_training(config: Mapping[str, Any], datamodule: "DetectionDataModule") -> dict[str, Any]:
     """What a checkpoint tells about its training, beside the model with its optimizer and schedule.
 
@@ -44,25 +77,21 @@ def describe_training(config: Mapping[str, Any], datamodule: "DetectionDataModul
     return {**trainer, "images_per_step": datamodule.images_per_step, **images}
 
 
-def keep_anchors(model: dict[str, Any], config: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+def keep_anchors(model: dict[str, Any], origin: Origin) -> tuple[dict[str, Any], str]:
     """Give the model of a run that goes on the anchors of its checkpoint.
 
     Args:
         model: what the task is made from.
-        config: the whole configuration, with ``ckpt`` and ``run_dir``.
+        origin: the checkpoint.
 
     Returns:
         The description of the model, and a line for the user where its anchors are not those that a new run
         has: where 0.1 made them.
 
     Raises:
-        FileNotFoundError: there is no such checkpoint.
         ValueError: the configuration asks for other anchors.
     """
-    path = find_checkpoint(config["ckpt"], config["run_dir"])
-    if path is None:
-        return model, ""
-    described = read_checkpoint(path)["hyper_parameters"]["model"]
+    described = origin.checkpoint["hyper_parameters"]["model"]
     kept = anchor_arguments(described)
     if not kept:
         return model, ""
@@ -75,9 +104,9 @@ def keep_anchors(model: dict[str, Any], config: Mapping[str, Any]) -> tuple[dict
     asked = anchor_arguments(model)
     if asked:
         raise ValueError(
-            f"{path} has other anchors than the configuration ({had}, not {wanted}). To go on with those of "
-            f"the checkpoint, leave out model.network's {', '.join(asked)}; to start a new run from its "
-            "weights, use init_from instead of ckpt."
+            f"{origin.path} has other anchors than the configuration ({had}, not {wanted}). To go on with "
+            f"those of the checkpoint, leave out model.network's {', '.join(asked)}; to start a new run from "
+            "its weights, use init_from instead of ckpt."
         )
     return going_on, f"The anchors stay those of the checkpoint, {had}; a new run would have {wanted}."
 
@@ -102,32 +131,24 @@ def _anchor_numbers(model: Mapping[str, Any]) -> dict[str, Any]:
         return anchors_in_numbers(build(model["network"])(backbone=backbone, num_classes=1))
 
 
-def checkpoint_to_go_on_from(
-    config: Mapping[str, Any], model: Mapping[str, Any], training: Mapping[str, Any]
-) -> tuple[Path | None, str]:
-    """Find the checkpoint that ``ckpt`` names.
+def changes_since(
+    origin: Origin, config: Mapping[str, Any], model: Mapping[str, Any], training: Mapping[str, Any]
+) -> str:
+    """Say what has changed since a checkpoint was written, and refuse what a run cannot go on with.
 
     Args:
+        origin: the checkpoint.
         config: the whole configuration.
         model: what the task is made from.
         training: see :func:`describe_training`.
 
     Returns:
-        Its path, None for a new run; and what to tell the user: what has changed since it was written.
+        Lines for the user.
 
     Raises:
-        FileNotFoundError: there is none.
         ValueError: it is of another network, holds weights alone, or its run is longer than what is asked.
     """
-    path = find_checkpoint(config["ckpt"], config["run_dir"])
-    if path is None:
-        return None, ""
-    if config["find"]:
-        raise ValueError(
-            f"find={config['find']} looks for the settings of a new run: leave ckpt out; to start from the "
-            f"weights of a checkpoint, give init_from={path}"
-        )
-    checkpoint = read_checkpoint(path)
+    path, checkpoint = origin
     described = checkpoint["hyper_parameters"]
     check_same_network(described["model"], model, path)
     if not {"optimizer_states", "loops"} <= checkpoint.keys():
@@ -135,10 +156,13 @@ def checkpoint_to_go_on_from(
             f"{path} holds weights, but not the state of a training to go on with: start a new run from "
             f"them by init_from={path}"
         )
+    for weights in ("state_dict", "current_model_state"):  # with an average, this and the weights themselves
+        if weights in checkpoint:
+            compare_weights(described["model"], checkpoint[weights], path)
     before = _config_before(path)
     lines = [
         f"Going on from {path}.",
-        old_boxes(described, path, goes_on=True),
+        notes(described, path, goes_on=True),
         step_of_the_first_release(before),
     ]
     changes = _changes(described, {"model": model, "training": training})
@@ -149,7 +173,7 @@ def checkpoint_to_go_on_from(
         told = (f"{key}: {values}" for key, values in sorted(changes.items()))
         lines.append(f"Changed since: {'; '.join(told)}. This is used from now on.")
     lines += [_what_is_left(checkpoint, config["trainer"], path), _later_epochs(checkpoint, path)]
-    return path, "\n".join(line for line in lines if line)
+    return "\n".join(line for line in lines if line)
 
 
 def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:

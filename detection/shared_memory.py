@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from detection.bounds import height_and_width
 from detection.data.datamodule import DetectionDataModule
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -49,8 +50,7 @@ def _batches(workers: int) -> int:
 
 def _bytes_per_batch(datamodule: DetectionDataModule) -> int:
     """Bytes of the largest batch of one device."""
-    size = datamodule.size
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = height_and_width(datamodule.size)
     image = 3 * height * width
     images = datamodule.images_at_once
     evaluated = (datamodule.eval_batch_size or images) * image

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from detection.cli import checked_config
+from detection.cli import checked_config, model_config
 from detection.models.faster_rcnn import FasterRCNN
 from detection.models.zoo import get_model
+from detection.registry import build
 from detection.tasks.faster_rcnn import FasterRCNNTask
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -90,7 +90,7 @@ def test_a_missing_value_is_named() -> None:
 def test_an_experiment_trains_the_network_of_its_name(name: str) -> None:
     """The numbers are written in conf, for training, and in the zoo, for users of the package alone."""
     config = checked_config(resolved(f"experiment={name}", "model.backbone.weights=null"))
-    task = instantiate({**config["model"], "class_names": [str(i) for i in range(20)]})
+    task = build(model_config(config, [str(i) for i in range(20)], None))
     expected = get_model(name, pretrained_backbone=False)
     assert isinstance(task, FasterRCNNTask)
     assert isinstance(expected, FasterRCNN)

@@ -12,8 +12,10 @@ from omegaconf import OmegaConf
 
 from detection.cli import checked_config, describe_lr, inference_config, model_config
 from detection.precision import evaluation_precision
-from detection.resume import checkpoint_to_go_on_from, keep_anchors
+from detection.registry import build
+from detection.resume import changes_since, keep_anchors, read_origin
 from detection.runs import find_weights
+from detection.tasks.base import DetectionTask
 
 CONF = Path(__file__).parent.parent / "conf"
 TRAINING = {
@@ -30,6 +32,12 @@ def settings(*overrides: str) -> dict[str, Any]:
         )
 
 
+@cache
+def weights() -> dict[str, Any]:
+    task: DetectionTask = build(model_config(settings(), ["cat"], None))
+    return task.state_dict()
+
+
 def written(folder: Path, epochs: int = 3, name: str = "last", **changes: Any) -> Path:
     """A checkpoint of so many epochs of four steps, of the quickstart, in a run's folder."""
     progress = {"current": {"ready": epochs, "started": epochs, "processed": epochs, "completed": epochs - 1}}
@@ -42,7 +50,7 @@ def written(folder: Path, epochs: int = 3, name: str = "last", **changes: Any) -
     }
     checkpoint = {
         "global_step": 4 * epochs, "hyper_parameters": described, "loops": {"fit_loop": fit_loop},
-        "optimizer_states": [], "state_dict": {}, **changes,
+        "optimizer_states": [], "state_dict": weights(), **changes,
     }  # fmt: skip
     path = folder / "checkpoints" / f"{name}.ckpt"
     path.parent.mkdir(exist_ok=True)
@@ -52,10 +60,11 @@ def written(folder: Path, epochs: int = 3, name: str = "last", **changes: Any) -
 
 def told(path: Path, *overrides: str, training: Mapping[str, Any] = TRAINING) -> str:
     config = {**settings("trainer.max_epochs=6", *overrides), "ckpt": str(path)}
-    model, _ = keep_anchors(model_config(config, ["cat"], 16), config)
-    found, lines = checkpoint_to_go_on_from(config, model, training)
-    assert found == path
-    return lines
+    origin = read_origin(config)
+    assert origin is not None
+    assert origin.path == path
+    model, _ = keep_anchors(model_config(config, ["cat"], 16), origin)
+    return changes_since(origin, config, model, training)
 
 
 @pytest.fixture(params=["intact", "missing", "garbage", "a list", "binary"])

@@ -21,7 +21,7 @@ from detection.cli import checked_config, model_config
 from detection.data.download import Archive, download_voc
 from detection.init_from import make_task
 from detection.models.backbones.weights import read_file
-from detection.resume import checkpoint_to_go_on_from
+from detection.resume import read_origin
 from tests.data.small_set import jpeg
 from tests.every import for_every
 
@@ -72,7 +72,7 @@ def settings(*overrides: str) -> dict[str, Any]:
 
 def go_on(path: Path) -> object:
     config = settings(f"ckpt='{path}'")
-    return checkpoint_to_go_on_from(config, model_config(config, ["cat"], None), {})
+    return read_origin(config)
 
 
 def start_from(path: Path) -> object:

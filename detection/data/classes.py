@@ -55,9 +55,8 @@ def select_classes(
     Raises:
         ValueError: a name cannot be one or the names are not distinct, or an object has another class.
     """
+    refuse_equal_names(classes)
     wanted = {name.casefold(): name for name in classes}
-    if not classes or len(wanted) < len(classes):
-        raise ValueError(f"classes must be distinct names, regardless of case; got {list(classes)}")
     for given in classes:
         # A configuration would read ${...} as a reference to a value of its own, or of the environment.
         if not given.isprintable() or "${" in given:
@@ -76,6 +75,24 @@ def select_classes(
                 left_out[item.name] += 1
         selected.append(record._replace(objects=tuple(kept)))
     return Selection(selected, left_out)
+
+
+def refuse_equal_names(classes: Sequence[str]) -> None:
+    """Refuses names of classes that are none, empty, or equal but for case and the spaces around them.
+
+    Args:
+        classes: the names.
+
+    Raises:
+        ValueError: with the names in question.
+    """
+    counts = Counter(name.strip().casefold() for name in classes)
+    wrong = [name for name in classes if counts[name.strip().casefold()] > 1 or not name.strip()]
+    if wrong or not classes:
+        raise ValueError(
+            "classes must be distinct names, regardless of case and of spaces around them, and at least one; "
+            f"got {wrong[:10]}"
+        )
 
 
 def refuse_misspelt(classes: Sequence[str], used: Iterable[str], left_out: Iterable[str]) -> None:

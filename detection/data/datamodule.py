@@ -12,6 +12,7 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from detection.bounds import Natural, Positive, Seconds, Size
 from detection.data.cache import Cache, open_cache
 from detection.data.collate import CollateList, CollatePadded
 from detection.data.dataset import DetectionDataset
@@ -24,7 +25,7 @@ from detection.data.step_size import divide_step, step_line
 from detection.data.transforms import DetectionTransform
 from detection.types import AnchorTargets
 
-MakeTransform = Callable[[int | Sequence[int]], DetectionTransform]
+MakeTransform = Callable[[Size], DetectionTransform]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -55,17 +56,17 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         seed: seed of order and augmentation.
     """
 
-    size: int | Sequence[int]
+    size: Size
     train_transform: MakeTransform
     eval_transform: MakeTransform
     collate: Literal["padded", "list"] = "padded"
     batch_size: int | None = 32
     batch_size_per_device: int | None = None
-    eval_batch_size: int | None = None
-    num_workers: int = 4
-    timeout: float = 300
+    eval_batch_size: Positive | None = None
+    num_workers: Natural = 4
+    timeout: Seconds = 300
     targets_in_workers: bool = False
-    overfit_images: int | None = None
+    overfit_images: Positive | None = None
     on_error: OnError = "raise"
     cache: Cache = "none"
     cache_folder: str | None = None

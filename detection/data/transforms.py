@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from detection.bounds import Colour, Expansion, Share, Size, height_and_width
 from detection.data.geometry import SSDGeometry
 from detection.data.photometric import PhotometricDistort
 
@@ -179,7 +180,7 @@ def short_side_size(
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _short_and_longest(size: int | Sequence[int]) -> tuple[int, int]:
+def _short_and_longest(size: Size) -> tuple[int, int]:
     if isinstance(size, int) or len(size) != 2:
         raise ValueError(
             f"data.size={size}: Faster R-CNN keeps the shape of images, so give the length of the shortest "
@@ -188,18 +189,14 @@ def _short_and_longest(size: int | Sequence[int]) -> tuple[int, int]:
     return size[0], size[1]
 
 
-def _height_width(size: int | Sequence[int]) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else (size[0], size[1])
-
-
 def ssd_train_transform(
-    size: int | Sequence[int],
-    fill: Sequence[float] = IMAGENET_MEAN,
+    size: Size,
+    fill: Colour = IMAGENET_MEAN,
     photometric: bool = True,
-    expand_probability: float = 0.5,
-    max_expand: float = 4.0,
+    expand_probability: Share = 0.5,
+    max_expand: Expansion = 4.0,
     crop: bool = True,
-    flip_probability: float = 0.5,
+    flip_probability: Share = 0.5,
 ) -> DetectionTransform:
     """SSD's training transform (SSD paper, sections 2.2 and 3.6).
 
@@ -214,24 +211,24 @@ def ssd_train_transform(
         crop: whether to take an IoU-constrained crop.
         flip_probability: chance of a mirror image.
     """
-    geometry = SSDGeometry(_height_width(size), fill, expand_probability, max_expand, crop, flip_probability)
+    geometry = SSDGeometry(
+        height_and_width(size), fill, expand_probability, max_expand, crop, flip_probability
+    )
     steps = [geometry, PhotometricDistort()] if photometric else [geometry]
     return DetectionTransform(steps, min_box_side=_MIN_TRAIN_SIDE)
 
 
-def ssd_eval_transform(size: int | Sequence[int], bilinear: bool = False) -> DetectionTransform:
+def ssd_eval_transform(size: Size, bilinear: bool = False) -> DetectionTransform:
     """SSD's evaluation transform: resize, nothing else.
 
     Args:
         size: side, or height and width.
         bilinear: see :class:`ResizeExactly`.
     """
-    return DetectionTransform([ResizeExactly(_height_width(size), bilinear)])
+    return DetectionTransform([ResizeExactly(height_and_width(size), bilinear)])
 
 
-def faster_rcnn_train_transform(
-    size: int | Sequence[int], flip_probability: float = 0.5
-) -> DetectionTransform:
+def faster_rcnn_train_transform(size: Size, flip_probability: Share = 0.5) -> DetectionTransform:
     """Faster R-CNN's training transform: resize, and mirror now and then.
 
     Args:
@@ -245,7 +242,7 @@ def faster_rcnn_train_transform(
     return DetectionTransform(steps, min_box_side=_MIN_TRAIN_SIDE)
 
 
-def faster_rcnn_eval_transform(size: int | Sequence[int], round_down: bool = False) -> DetectionTransform:
+def faster_rcnn_eval_transform(size: Size, round_down: bool = False) -> DetectionTransform:
     """Faster R-CNN's evaluation transform: resize, nothing else.
 
     Args:

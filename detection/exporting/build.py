@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from detection.bounds import height_and_width
 from detection.exporting.faster_rcnn_program import FasterRCNNProgram
 from detection.exporting.programs import Primitives
 from detection.exporting.ssd_program import SSDProgram
@@ -74,8 +75,7 @@ def decisions(task: DetectionTask) -> dict[str, Any]:
 
 def ssd_size(task: DetectionTask) -> tuple[int, int]:
     """``(height, width)`` of an SSD's input, as its checkpoint says."""
-    size = task.hparams["data"]["size"]
-    return (size, size) if isinstance(size, int) else (size[0], size[1])
+    return height_and_width(task.hparams["data"]["size"])
 
 
 def smallest_side(network: FasterRCNN) -> int:

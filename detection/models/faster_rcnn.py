@@ -4,6 +4,7 @@ Shapes: B images, A anchors over all feature maps, R regions of all images toget
 background.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 
+from detection.bounds import MAX_REGION_CELLS
 from detection.models.backbones import Backbone
 from detection.models.roi_head import RoIHead, RoIOutput
 from detection.models.rpn import RPN, RPNOutput
@@ -43,6 +45,9 @@ class FasterRCNN(nn.Module):
         neck: makes a pyramid of them, as an ordered mapping; None to use them as they are.
         rpn: proposes regions from all maps.
         roi_head: classifies regions of the first maps.
+
+    Raises:
+        ValueError: if the regions of an image have more cells than memory is taken for.
     """
 
     mean: Tensor
@@ -53,6 +58,12 @@ class FasterRCNN(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone, self.neck, self.rpn, self.roi_head = backbone, neck, rpn, roi_head
+        regions, side = max(rpn.post_nms_top), roi_head.pooled_size
+        if regions * side**2 > MAX_REGION_CELLS:
+            raise ValueError(
+                f"{regions:,} regions of {side}x{side} cells are more than {MAX_REGION_CELLS:,} cells per "
+                "image: lower model.network.post_nms_top or pooled_size."
+            )
         self.num_classes = roi_head.num_classes
         self.register_buffer("mean", torch.tensor(backbone.mean).view(3, 1, 1))
         self.register_buffer("std", torch.tensor(backbone.std).view(3, 1, 1))
@@ -68,6 +79,14 @@ class FasterRCNN(nn.Module):
         """
         normalised = [(image.to(self.mean.dtype) - self.mean) / self.std for image in images]
         return pad_images(normalised, self.backbone.strides[-1])
+
+    def num_anchors(self, image_size: tuple[int, int]) -> int:
+        """How many anchors an input of ``(height, width)`` pixels has."""
+        height, width = image_size
+        return sum(
+            math.ceil(height / stride) * math.ceil(width / stride) * len(base)
+            for base, stride in zip(self.rpn.base_anchors, self.rpn.strides, strict=True)
+        )
 
     def features(self, batch: Tensor) -> list[Tensor]:
         """Returns the feature maps of a prepared batch, finest first."""

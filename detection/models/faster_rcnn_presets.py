@@ -1,10 +1,9 @@
 """The published Faster R-CNNs, from a backbone and plain numbers."""
 
-from collections.abc import Sequence
-
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
+from detection.bounds import Candidates, Cells, Channels, Count, Few, Least, Length, Pair, Ratio, Share, Side
 from detection.models.backbones import Backbone, ResNetBackbone
 from detection.models.faster_rcnn import FasterRCNN
 from detection.models.roi_head import DenseBody, Layer4Body, RoIHead
@@ -16,14 +15,14 @@ def build_faster_rcnn_c4(
     backbone: Backbone,
     num_classes: int,
     *,
-    rpn_channels: int = 1024,
-    anchor_scales: Sequence[float] = (2, 4, 8, 16, 32),
-    anchor_ratios: Sequence[float] = (0.5, 1, 2),
-    pre_nms_top: Sequence[int] = (12000, 6000),
-    post_nms_top: Sequence[int] = (2000, 300),
-    rpn_nms_threshold: float = 0.7,
-    min_size: float = 16,
-    pooled_size: int = 14,
+    rpn_channels: Channels = 1024,
+    anchor_scales: Few[Ratio] = (2, 4, 8, 16, 32),
+    anchor_ratios: Few[Ratio] = (0.5, 1, 2),
+    pre_nms_top: Pair[Candidates] = (12000, 6000),
+    post_nms_top: Pair[Count] = (2000, 300),
+    rpn_nms_threshold: Share = 0.7,
+    min_size: Least = 16,
+    pooled_size: Cells = 14,
 ) -> FasterRCNN:
     """Builds Faster R-CNN on layer3 of a ResNet, whose layer4 is the body of the second stage.
 
@@ -68,16 +67,16 @@ def build_faster_rcnn_fpn(
     backbone: Backbone,
     num_classes: int,
     *,
-    channels: int = 256,
-    dense_channels: int = 1024,
-    anchor_sizes: Sequence[float] = (32, 64, 128, 256, 512),
-    anchor_ratios: Sequence[float] = (0.5, 1, 2),
-    pre_nms_top: Sequence[int] = (2000, 1000),
-    post_nms_top: Sequence[int] = (2000, 1000),
-    rpn_nms_threshold: float = 0.7,
-    min_size: float = 1,
-    pooled_size: int = 7,
-    canonical_size: int = 224,
+    channels: Channels = 256,
+    dense_channels: Channels = 1024,
+    anchor_sizes: Few[Length] = (32, 64, 128, 256, 512),
+    anchor_ratios: Few[Ratio] = (0.5, 1, 2),
+    pre_nms_top: Pair[Candidates] = (2000, 1000),
+    post_nms_top: Pair[Count] = (2000, 1000),
+    rpn_nms_threshold: Share = 0.7,
+    min_size: Least = 1,
+    pooled_size: Cells = 7,
+    canonical_size: Side = 224,
     fit_strides: bool = False,
 ) -> FasterRCNN:
     """Builds Faster R-CNN on a pyramid of the backbone's maps and one more of twice the last stride.

@@ -7,6 +7,7 @@ from torch import nn
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
+from detection.bounds import Candidates, Count, Least, Pair, Share
 from detection.models.backbones import Backbone
 from detection.models.backbones.base import freeze_batchnorm
 from detection.models.faster_rcnn import FasterRCNN
@@ -43,11 +44,11 @@ def build_faster_rcnn_mobilenet_v3(
     backbone: Backbone,
     num_classes: int,
     *,
-    pre_nms_top: Sequence[int] = (2000, 1000),
-    post_nms_top: Sequence[int] = (2000, 1000),
-    rpn_nms_threshold: float = 0.7,
-    rpn_score_threshold: float = 0.05,
-    min_size: float = 1e-3,
+    pre_nms_top: Pair[Candidates] = (2000, 1000),
+    post_nms_top: Pair[Count] = (2000, 1000),
+    rpn_nms_threshold: Share = 0.7,
+    rpn_score_threshold: Share = 0.05,
+    min_size: Least = 1e-3,
 ) -> FasterRCNN:
     """Builds torchvision's Faster R-CNN on the two maps of stride 32 of MobileNetV3 and one of stride 64.
 
@@ -95,10 +96,10 @@ def build_faster_rcnn_fpn_v2(
     backbone: Backbone,
     num_classes: int,
     *,
-    pre_nms_top: Sequence[int] = (2000, 1000),
-    post_nms_top: Sequence[int] = (2000, 1000),
-    rpn_nms_threshold: float = 0.7,
-    min_size: float = 1e-3,
+    pre_nms_top: Pair[Candidates] = (2000, 1000),
+    post_nms_top: Pair[Count] = (2000, 1000),
+    rpn_nms_threshold: Share = 0.7,
+    min_size: Least = 1e-3,
 ) -> FasterRCNN:
     """Builds torchvision's second Faster R-CNN on a feature pyramid.
 

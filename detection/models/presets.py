@@ -5,15 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from detection.bounds import Cells, Channels, Natural
+
 
 class ExtraLayer(NamedTuple):
     """A 1x1 convolution, then a larger one that shrinks the map; both with ReLU."""
 
-    mid_channels: int
-    out_channels: int
-    kernel: int
-    stride: int
-    padding: int
+    mid_channels: Channels
+    out_channels: Channels
+    kernel: Cells
+    stride: Cells
+    padding: Natural
 
 
 @dataclass(frozen=True)

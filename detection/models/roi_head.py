@@ -132,7 +132,7 @@ class RoIHead(nn.Module):
         predictor_stds: tuple[float, float] | None = (0.01, 0.001),
     ) -> None:
         super().__init__()
-        self.num_classes = num_classes
+        self.num_classes, self.pooled_size = num_classes, pooled_size
         self.strides = tuple(strides)
         self.pool = MultiScaleRoIAlign(
             [str(i) for i in range(len(strides))],

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from detection.ops.anchors import in_order_of_anchors
 from detection.ops.proposals import propose
 from detection.ops.rpn_anchors import fitted_stride, shift_anchors
 
@@ -98,8 +99,8 @@ class RPN(nn.Module):
         logits, deltas, anchors = [], [], []
         for x, base, stride in zip(features, self.base_anchors, self.strides, strict=True):
             hidden = F.relu(self.deeper(self.conv(x)))
-            logits.append(_flatten(self.score(hidden), 1).squeeze(-1))
-            deltas.append(_flatten(self.box(hidden), 4))
+            logits.append(in_order_of_anchors(self.score(hidden), 1).squeeze(-1))
+            deltas.append(in_order_of_anchors(self.box(hidden), 4))
             cells = (x.shape[2], x.shape[3])
             step = fitted_stride(cells, padded_size) if self.fit_strides else stride
             anchors.append(shift_anchors(base.to(x.device), cells, step))
@@ -132,8 +133,3 @@ class RPN(nn.Module):
             level_sizes=output.level_sizes,
             score_threshold=self.score_threshold,
         )
-
-
-def _flatten(predictions: Tensor, channels: int) -> Tensor:
-    """``(B, K * channels, H, W)`` to ``(B, H * W * K, channels)``, the order of the anchors."""
-    return predictions.permute(0, 2, 3, 1).reshape(predictions.shape[0], -1, channels)

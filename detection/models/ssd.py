@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from detection.bounds import Few, FewOrNone, Length, Ratio, Size, Step, Stride, height_and_width
 from detection.models.backbones import Backbone
 from detection.models.presets import ExtraLayer, nearest_preset
 from detection.models.ssd_layers import (
@@ -23,7 +24,7 @@ from detection.models.ssd_layers import (
     separable_extra_layer,
 )
 from detection.models.transfer import check_names, copy_class_rows, match_classes, with_background
-from detection.ops.anchors import Step, fitted_steps, ssd_anchors
+from detection.ops.anchors import fitted_steps, in_order_of_anchors, ssd_anchors
 from detection.ops.postprocess import select_detections
 from detection.types import Detections
 
@@ -75,12 +76,12 @@ class SSD(nn.Module):
         backbone: Backbone,
         num_classes: int,
         *,
-        strides: Sequence[int],
-        extras: Sequence[Sequence[int]],
-        anchor_sizes: Sequence[float],
-        anchor_ratios: Sequence[Sequence[float]],
-        anchor_steps: Sequence[Step],
-        max_anchor_side: float = math.inf,
+        strides: Few[Stride],
+        extras: FewOrNone[ExtraLayer],
+        anchor_sizes: Few[Length],
+        anchor_ratios: Few[Few[Ratio]],
+        anchor_steps: Few[Step],
+        max_anchor_side: Length = math.inf,
         extras_batchnorm: bool = True,
         lite_heads: bool = False,
         separable_extras: bool = False,
@@ -130,9 +131,10 @@ class SSD(nn.Module):
         """
         maps = self.feature_maps((images.to(self.mean.dtype) - self.mean) / self.std)
         logits = [
-            _flatten(head(x), self.num_classes + 1) for head, x in zip(self.class_heads, maps, strict=True)
+            in_order_of_anchors(head(x), self.num_classes + 1)
+            for head, x in zip(self.class_heads, maps, strict=True)
         ]
-        deltas = [_flatten(head(x), 4) for head, x in zip(self.box_heads, maps, strict=True)]
+        deltas = [in_order_of_anchors(head(x), 4) for head, x in zip(self.box_heads, maps, strict=True)]
         anchors = self._anchors([(x.shape[2], x.shape[3]) for x in maps], images.device)
         return SSDOutput(torch.cat(logits, dim=1), torch.cat(deltas, dim=1), anchors)
 
@@ -157,6 +159,11 @@ class SSD(nn.Module):
         ghost = copy.deepcopy(self).to("meta").eval()
         maps = ghost.feature_maps(torch.empty(1, 3, *image_size, device="meta"))
         return [(x.shape[2], x.shape[3]) for x in maps]
+
+    def num_anchors(self, image_size: tuple[int, int]) -> int:
+        """How many anchors an input of ``(height, width)`` pixels has; see ``anchors_over``."""
+        cells = (height * width for height, width in self.feature_sizes(image_size))
+        return sum(count * num for count, num in zip(cells, self._num_anchors, strict=True))
 
     def _anchors(self, feature_sizes: Sequence[tuple[int, int]], device: torch.device | None) -> Tensor:
         return ssd_anchors(
@@ -253,11 +260,11 @@ class SSD(nn.Module):
 def build_ssd(
     backbone: Backbone,
     num_classes: int,
-    size: int | Sequence[int],
-    anchor_sizes: Sequence[float] | None = None,
-    max_anchor_side: float | None = None,
-    anchor_steps: Sequence[Step] | None = None,
-    anchors_for: int | Sequence[int] | None = None,
+    size: Size,
+    anchor_sizes: Few[Length] | None = None,
+    max_anchor_side: Length | None = None,
+    anchor_steps: Few[Step] | None = None,
+    anchors_for: Size | None = None,
 ) -> SSD:
     """Builds the published SSD for a backbone and an input size.
 
@@ -277,24 +284,15 @@ def build_ssd(
     Raises:
         ValueError: if nothing was published for maps of the backbone's strides, or the inputs are too small.
     """
-    image_size = _height_and_width(size)
+    image_size = height_and_width(size)
     native, preset = nearest_preset(backbone.family, backbone.strides, max(image_size))
     steps_for = native if anchors_for is None else anchors_for
     sizes_for = size if anchors_for is None and anchor_sizes is not None else steps_for
-    growth = math.sqrt(math.prod(image_size) / math.prod(_height_and_width(sizes_for)))
+    growth = math.sqrt(math.prod(image_size) / math.prod(height_and_width(sizes_for)))
     sides = [growth * side for side in anchor_sizes or preset.anchor_sizes]
     anchors: dict[str, Any] = {"anchor_sizes": sides, "anchor_steps": anchor_steps or preset.anchor_steps}
     anchors["max_anchor_side"] = growth * (max_anchor_side or preset.max_anchor_side)
     network = SSD(backbone, num_classes, **vars(preset) | anchors)
-    if anchor_steps is None and image_size != _height_and_width(steps_for):
+    if anchor_steps is None and image_size != height_and_width(steps_for):
         network.anchor_steps = fitted_steps(network.feature_sizes(image_size), image_size)
     return network
-
-
-def _height_and_width(size: int | Sequence[int]) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else (size[0], size[1])
-
-
-def _flatten(predictions: Tensor, channels: int) -> Tensor:
-    """``(B, K * channels, H, W)`` to ``(B, H * W * K, channels)``, the order of the anchors."""
-    return predictions.permute(0, 2, 3, 1).reshape(predictions.shape[0], -1, channels)

@@ -81,6 +81,19 @@ def fitted_steps(feature_sizes: Sequence[tuple[int, int]], image_size: tuple[int
     return tuple(down if down == right else (down, right) for down, right in steps)
 
 
+def in_order_of_anchors(predictions: Tensor, channels: int) -> Tensor:
+    """Lay out what a convolution predicts at the cells of a map as its anchors are laid out.
+
+    Args:
+        predictions: ``(B, K * channels, H, W)`` for ``K`` anchors per cell.
+        channels: numbers per anchor.
+
+    Returns:
+        ``(B, H * W * K, channels)``.
+    """
+    return predictions.permute(0, 2, 3, 1).reshape(predictions.shape[0], -1, channels)
+
+
 def _down_and_right(step: Step) -> tuple[float, float]:
     if isinstance(step, Sequence):
         down, right = step

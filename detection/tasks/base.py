@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 
+from detection.bounds import MAX_ANCHORS, Size, height_and_width
 from detection.metrics.coco_map import COCOMeanAP
 from detection.metrics.voc_map import Interpolation, VOCMeanAP
 from detection.models.faster_rcnn import FasterRCNN
@@ -46,6 +47,9 @@ class DetectionTask(pl.LightningModule, ABC):
         scheduler: the learning-rate schedule.
         interpolation: how VOC AP is summed: ``07`` (11 points) or ``area`` (2010 and later).
         coco_ap: whether the test also reports COCO's average precision.
+
+    Raises:
+        ValueError: the optimizer refuses its settings.
     """
 
     loss_names: ClassVar[tuple[str, ...]]
@@ -62,6 +66,10 @@ class DetectionTask(pl.LightningModule, ABC):
     ) -> None:
         super().__init__()
         self.class_names = list(class_names)
+        try:  # at once, not at the first step
+            optimizer([nn.Parameter(torch.zeros(1, 1))])
+        except ValueError as error:
+            raise ValueError(f"optimizer: {error}") from error
         self.make_optimizer = optimizer
         self.schedule = scheduler
         self._resumed: TrainingState | None = None
@@ -86,6 +94,22 @@ class DetectionTask(pl.LightningModule, ABC):
         learning = "all of them trained" if trained == total else f"{trained:,} of them trained"
         return f"The network: {type(self.network).__name__}, {total:,} parameters, {learning}."
 
+    def check_size(self, size: Size) -> None:
+        """Refuse inputs that do not fit the network, before memory is taken for them.
+
+        Args:
+            size: the datamodule's ``size``.
+
+        Raises:
+            ValueError: they have more anchors than the limit, or they are too small.
+        """
+        anchors = self.network.num_anchors(height_and_width(size))
+        if anchors > MAX_ANCHORS:
+            raise ValueError(
+                f"data.size={size} gives {anchors:,} anchors to this network, more than the limit of "
+                f"{MAX_ANCHORS:,}: choose a smaller data.size, or fewer anchors per cell."
+            )
+
     @abstractmethod
     def evaluate_batch(self, batch: Any) -> tuple[list[Detections], list[Target], dict[str, Tensor], Tensor]:
         """Detect and score one batch.
@@ -108,7 +132,7 @@ class DetectionTask(pl.LightningModule, ABC):
         """The ground truth of each image of a batch, in its original pixels."""
 
     @abstractmethod
-    def assigner(self, size: int | Sequence[int]) -> Callable[..., AnchorTargets]:
+    def assigner(self, size: Size) -> Callable[..., AnchorTargets]:
         """A function of ground truth alone that assigns training targets, for the loader's workers.
 
         Args:

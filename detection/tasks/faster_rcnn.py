@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from detection.bounds import Count, Factor, Share, Size
 from detection.data.collate import AssignListTargets
 from detection.losses.roi import roi_loss
 from detection.losses.rpn import rpn_loss
@@ -54,7 +55,8 @@ class FasterRCNNTask(DetectionTask):
         roi_samples: proposals per image in the second stage's losses: 128 in the Fast R-CNN paper (section
             2.3), 512 in torchvision.
         positive_fraction: upper limit on the share of objects among those proposals.
-        roi_beta: where the second stage's box loss turns from quadratic to linear; see ``roi_loss``.
+        roi_beta: where the second stage's box loss turns from quadratic to linear; 0 is plain L1. See
+            ``roi_loss``.
         score_threshold: detections below this score are dropped before NMS.
         nms_threshold: IoU above which NMS drops the weaker box of a class.
         max_detections: detections kept per image.
@@ -74,18 +76,18 @@ class FasterRCNNTask(DetectionTask):
         class_names: Sequence[str],
         optimizer: MakeOptimizer,
         scheduler: Schedule,
-        rpn_samples: int = 256,
+        rpn_samples: Count = 256,
         ignore_cross_boundary: bool = True,
-        roi_samples: int = 128,
-        positive_fraction: float = 0.25,
-        score_threshold: float = 0.01,
-        nms_threshold: float = 0.3,
-        max_detections: int = 100,
+        roi_samples: Count = 128,
+        positive_fraction: Share = 0.25,
+        score_threshold: Share = 0.01,
+        nms_threshold: Share = 0.3,
+        max_detections: Count = 100,
         interpolation: Interpolation = "07",
         coco_ap: bool = False,
         channels_last: bool = True,
         compile: bool = False,
-        roi_beta: float = 1.0,
+        roi_beta: Factor = 1.0,
     ) -> None:
         super().__init__(class_names, optimizer, scheduler, interpolation, coco_ap)
         self.network = network(backbone=backbone, num_classes=len(class_names))
@@ -101,8 +103,6 @@ class FasterRCNNTask(DetectionTask):
         self.sample_proposals = partial(
             sample_proposals, num_samples=roi_samples, positive_fraction=positive_fraction, stds=BOX_STDS
         )
-        if roi_beta < 0:
-            raise ValueError(f"model.roi_beta={roi_beta}: give 0 or more; 0 is plain L1.")
         self.roi_loss = partial(roi_loss, beta=roi_beta)
         self.select = partial(
             self.network.detect,
@@ -191,7 +191,7 @@ class FasterRCNNTask(DetectionTask):
             originals.append({**target, "boxes": boxes})
         return originals
 
-    def assigner(self, size: int | Sequence[int]) -> AssignListTargets:
+    def assigner(self, size: Size) -> AssignListTargets:
         """A function of image sizes and ground truth alone, for the loader's workers.
 
         Args:

@@ -5,7 +5,7 @@ momentum or schedule would be ignored. So the task takes both out of the checkpo
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,6 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 Make = Callable[[list[nn.Parameter]], Optimizer]
-
-_PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
 
 
 @dataclass
@@ -60,10 +58,11 @@ def take_training_state(checkpoint: dict[str, Any], averaging: bool) -> Training
 
 
 def follow_folder(checkpoint: dict[str, Any], callbacks: Iterable[pl.Callback]) -> None:
-    """Let a run whose folder was copied or moved know its best checkpoints.
+    """Let a run that goes on know the checkpoints in its own folder, and no others.
 
-    Lightning forgets them where the folder is another one, and the next epoch, however bad, would be written
-    over the best.
+    Lightning reads, replaces and deletes the files that a state names, wherever they lie. And it forgets
+    them all where the folder was copied or moved, so that the next epoch, however bad, would be written over
+    the best. So of each path its last part alone counts.
 
     Args:
         checkpoint: as it was loaded; changed in place.
@@ -71,17 +70,33 @@ def follow_folder(checkpoint: dict[str, Any], callbacks: Iterable[pl.Callback]) 
     """
     for callback in callbacks:
         state = checkpoint.get("callbacks", {}).get(callback.state_key)
-        if not isinstance(callback, ModelCheckpoint) or not state or not callback.dirpath:
-            continue
-        here = {
-            path: str(Path(callback.dirpath) / Path(path).name)
-            for path in (*state["best_k_models"], *(state[key] for key in _PATHS))
-            if path
-        }
-        if Path(here.get(state["best_model_path"], "")).is_file():
-            state["dirpath"] = callback.dirpath
-            state["best_k_models"] = {here[path]: score for path, score in state["best_k_models"].items()}
-            state |= {key: here.get(state[key], "") for key in _PATHS}
+        if isinstance(callback, ModelCheckpoint) and state:
+            checkpoint["callbacks"][callback.state_key] = _own_files(state, callback)
+
+
+def _own_files(state: Mapping[str, Any], callback: ModelCheckpoint) -> dict[str, Any]:
+    """The state of a new run, with those of the kept checkpoints that lie in the callback's folder."""
+    folder = Path(callback.dirpath or ".").resolve()
+
+    def own(path: Any) -> str:
+        found = folder / Path(str(path)).name
+        return str(found) if found.is_file() and found.resolve().parent == folder else ""
+
+    best = state.get("best_k_models")
+    kept = {own(path): score for path, score in best.items()} if isinstance(best, dict) else {}
+    kept = {path: score for path, score in kept.items() if path and _is_number(score)}
+    ranked = sorted(kept, key=lambda path: float(kept[path]), reverse=callback.mode == "max")
+    new: dict[str, Any] = {**callback.state_dict(), "last_model_path": own(state.get("last_model_path"))}
+    if ranked:
+        new |= {"best_k_models": kept, "best_model_path": ranked[0], "kth_best_model_path": ranked[-1]}
+        new |= {"best_model_score": kept[ranked[0]], "kth_value": kept[ranked[-1]]}
+    elif callback.monitor is None:
+        new["best_model_path"] = own(state.get("best_model_path"))
+    return new
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.numel() == 1
 
 
 def name_parameters(optimizer: Optimizer, names: dict[nn.Parameter, str]) -> None:

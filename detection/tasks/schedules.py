@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from detection.bounds import Natural, Share
+
 
 class Schedule(Protocol):
     """A learning-rate schedule over a run of any length."""
@@ -39,9 +41,9 @@ class MultiStep:
     """
 
     milestones: Sequence[float]
-    gamma: float = 0.1
-    warmup_steps: int = 0
-    warmup_factor: float = 1 / 3
+    gamma: Share = 0.1
+    warmup_steps: Natural = 0
+    warmup_factor: Share = 1 / 3
     max_warmup: float = 0.1
 
     def __post_init__(self) -> None:
@@ -77,9 +79,9 @@ class Cosine:
         ValueError: when ``max_warmup`` is not between 0 and 1.
     """
 
-    final_factor: float = 0.01
-    warmup_steps: int = 0
-    warmup_factor: float = 0.01
+    final_factor: Share = 0.01
+    warmup_steps: Natural = 0
+    warmup_factor: Share = 0.01
     max_warmup: float = 0.1
 
     def __post_init__(self) -> None:

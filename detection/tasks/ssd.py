@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from detection.bounds import Count, Factor, Share, Size, height_and_width
 from detection.data.collate import AssignTargets
 from detection.losses.multibox import MultiboxLoss, multibox_loss
 from detection.metrics.voc_map import Interpolation
@@ -51,12 +52,12 @@ class SSDTask(DetectionTask):
         class_names: Sequence[str],
         optimizer: MakeOptimizer,
         scheduler: Schedule,
-        iou_threshold: float = 0.5,
-        neg_pos_ratio: float = 3.0,
-        score_threshold: float = 0.01,
-        nms_threshold: float = 0.45,
-        topk: int = 400,
-        max_detections: int = 100,
+        iou_threshold: Share = 0.5,
+        neg_pos_ratio: Factor = 3.0,
+        score_threshold: Share = 0.01,
+        nms_threshold: Share = 0.45,
+        topk: Count = 400,
+        max_detections: Count = 100,
         interpolation: Interpolation = "07",
         coco_ap: bool = False,
         channels_last: bool = True,
@@ -143,13 +144,13 @@ class SSDTask(DetectionTask):
             targets.append(target)
         return targets
 
-    def assigner(self, size: int | Sequence[int]) -> AssignTargets:
+    def assigner(self, size: Size) -> AssignTargets:
         """A function of padded ground truth alone, for the loader's workers.
 
         Args:
             size: side, or ``(height, width)``, of the images that the workers will serve.
         """
-        anchors = self.network.anchors_over((size, size) if isinstance(size, int) else (size[0], size[1]))
+        anchors = self.network.anchors_over(height_and_width(size))
         return partial(assign_ssd_targets, anchors, iou_threshold=self.iou_threshold, stds=BOX_STDS)
 
 

@@ -13,7 +13,7 @@ from detection.exporting.build import build_program
 from detection.exporting.programs import IN_TORCH
 from detection.init_from import make_task
 from detection.models.presets import PRESETS
-from detection.resume import keep_anchors
+from detection.resume import keep_anchors, read_origin
 from detection.runs import check_same_network
 from detection.tasks.base import DetectionTask
 from detection.tasks.ssd import SSDTask
@@ -57,7 +57,9 @@ def sizes_and_steps(task: DetectionTask) -> tuple[list[float], list[Any]]:
 def going_on(checkpoint: Path, *overrides: str) -> tuple[DetectionTask, str]:
     """The task of a run that goes on, as the command makes it."""
     settings = config(*overrides, f"ckpt={checkpoint}")
-    model, told = keep_anchors(model_of(settings), settings)
+    origin = read_origin(settings)
+    assert origin is not None
+    model, told = keep_anchors(model_of(settings), origin)
     check_same_network(read_checkpoint(checkpoint)["hyper_parameters"]["model"], model, checkpoint)
     return make_task(model, settings)[0], told
 

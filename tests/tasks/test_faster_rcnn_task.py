@@ -96,11 +96,6 @@ def spread_predictions(network: FasterRCNN) -> None:
         network.roi_head.box_predictor.weight.normal_(std=0.2)
 
 
-def test_a_negative_beta_is_refused_in_a_sentence() -> None:
-    with pytest.raises(ValueError, match=r"model\.roi_beta=-1: give 0 or more"):
-        make_task(roi_beta=-1)
-
-
 @pytest.mark.parametrize("beta", [1.0, 1 / 9])
 def test_training_step_is_the_sum_of_the_four_losses(beta: float) -> None:
     task, batch = make_task(roi_beta=beta), mixed_batch()

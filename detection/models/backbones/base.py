@@ -6,6 +6,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from detection.bounds import Natural
+
 Channels = tuple[float, float, float]
 
 IMAGENET_MEAN: Channels = (123.675, 116.28, 103.53)
@@ -29,7 +31,7 @@ class Backbone(nn.Module):
     mean: Channels = IMAGENET_MEAN
     std: Channels = IMAGENET_STD
 
-    def __init__(self, freeze_batchnorm: bool = False, frozen_blocks: int = 0) -> None:
+    def __init__(self, freeze_batchnorm: bool = False, frozen_blocks: Natural = 0) -> None:
         super().__init__()
         self._freeze_batchnorm = freeze_batchnorm
         self._frozen_blocks = frozen_blocks

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
+from detection.bounds import Natural
 from detection.models.backbones.base import Backbone
 from detection.models.backbones.depthwise import keep_strided_depthwise_in_float32
 from detection.models.backbones.folding import fold_batchnorms
@@ -38,7 +39,7 @@ class MobileNetV2Backbone(Backbone):
         self,
         weights: str | None = "imagenet",
         freeze_batchnorm: bool = False,
-        frozen_blocks: int = 0,
+        frozen_blocks: Natural = 0,
         strides: Sequence[int] = (8, 16, 32),
     ) -> None:
         super().__init__(freeze_batchnorm, frozen_blocks)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from detection.bounds import Natural
 from detection.models.backbones.mobilenet import MobileNetV2Backbone
 from detection.models.backbones.same_padding import pad_as_tensorflow
 
@@ -34,7 +35,7 @@ class MobileNetV2TensorFlowBackbone(MobileNetV2Backbone):
         self,
         weights: str | None = None,
         freeze_batchnorm: bool = False,
-        frozen_blocks: int = 0,
+        frozen_blocks: Natural = 0,
         strides: Sequence[int] = (16, 32),
     ) -> None:
         if weights == "imagenet":

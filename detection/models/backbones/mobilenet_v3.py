@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torchvision.models import MobileNet_V3_Large_Weights, mobilenet_v3_large
 
+from detection.bounds import Natural
 from detection.models.backbones.base import Backbone
 from detection.models.backbones.depthwise import keep_strided_depthwise_in_float32
 from detection.models.backbones.folding import fold_batchnorms
@@ -37,7 +38,7 @@ class MobileNetV3LargeBackbone(Backbone):
         self,
         weights: str | None = "imagenet",
         freeze_batchnorm: bool = False,
-        frozen_blocks: int = 0,
+        frozen_blocks: Natural = 0,
         strides: Sequence[int] = (16, 32),
         reduced_tail: bool = False,
     ) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torchvision import models
 
+from detection.bounds import Natural
 from detection.models.backbones.base import Backbone
 from detection.models.backbones.folding import fold_batchnorms
 from detection.models.backbones.weights import load_submodule, read_weights
@@ -47,7 +48,7 @@ class ResNetBackbone(Backbone):
         weights: str | None = "imagenet",
         strides: Sequence[int] = (16, 32),
         freeze_batchnorm: bool = False,
-        frozen_blocks: int = 0,
+        frozen_blocks: Natural = 0,
     ) -> None:
         super().__init__(freeze_batchnorm, frozen_blocks)
         if depth not in _RESNETS:

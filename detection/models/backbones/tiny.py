@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from detection.bounds import Natural
 from detection.models.backbones.base import Backbone
 
 # (channels, stride) of each 3x3 convolution.
@@ -31,7 +32,7 @@ class TinyBackbone(Backbone):
         self,
         weights: None = None,
         freeze_batchnorm: bool = False,
-        frozen_blocks: int = 0,
+        frozen_blocks: Natural = 0,
         strides: Sequence[int] = (8, 16, 32),
     ) -> None:
         super().__init__(freeze_batchnorm, frozen_blocks)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import VGG16_Weights
 
+from detection.bounds import Natural
 from detection.models.backbones.base import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from detection.models.backbones.weights import State, load_submodule, read_weights
 
@@ -51,7 +52,7 @@ class VGG16AtrousBackbone(Backbone):
     mean = (123.0, 117.0, 104.0)
     std = (1.0, 1.0, 1.0)
 
-    def __init__(self, weights: str | None = "imagenet", frozen_blocks: int = 0) -> None:
+    def __init__(self, weights: str | None = "imagenet", frozen_blocks: Natural = 0) -> None:
         super().__init__(frozen_blocks=frozen_blocks)
         self.features = _vgg16_features()
         self.norm4 = L2Norm(512)

@@ -15,9 +15,9 @@ from detection.checkpoints import load_task
 from detection.cli import CONF, checked_config, inference_config, model_config
 from detection.exporting.settings import Settings as ExportSettings
 from detection.init_from import take_weights
-from detection.old_boxes import old_boxes
+from detection.notes import notes
 from detection.prediction.settings import Settings
-from detection.resume import checkpoint_to_go_on_from, keep_anchors
+from detection.resume import changes_since, keep_anchors, read_origin
 
 OFF = "with edges one pixel off"
 
@@ -50,13 +50,17 @@ def checkpoints(config: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 
 
 def test_the_line_is_plain_and_names_the_way() -> None:
-    line = old_boxes({"format": 1}, "my.ckpt")
+    old = {"format": 1, "weights": ["float32"]}
+    line = notes(old, "my.ckpt")
     assert line.startswith("Note: my.ckpt is of version 0.1")
     assert OFF in line
     assert "init_from=my.ckpt" in line
     assert "\n" not in line
-    assert "init_from" not in old_boxes({"format": 1}, "my.ckpt", goes_on=True)
-    assert old_boxes({"format": 2}, "my.ckpt") == ""
+    assert "init_from" not in notes(old, "my.ckpt", goes_on=True)
+    assert notes({**old, "format": 2}, "my.ckpt") == ""
+    both = notes({**old, "weights": ["bfloat16", "float32"]}, "my.ckpt").splitlines()
+    assert both[0] == line
+    assert both[1].startswith("Note: my.ckpt holds weights in bfloat16, which are read into float32")
 
 
 @pytest.mark.parametrize("age", ["old", "now"])
@@ -69,7 +73,9 @@ def test_a_training_that_goes_on_from_it_says_so(
     lines = take_weights(task, model, str(path))
     assert (OFF in lines) == (age == "old")
     resumed = {**config, "ckpt": str(path), "run_dir": str(path.parent)}
-    _, lines = checkpoint_to_go_on_from(resumed, keep_anchors(model, resumed)[0], training={})
+    origin = read_origin(resumed)
+    assert origin is not None
+    lines = changes_since(origin, resumed, keep_anchors(model, origin)[0], training={})
     assert (OFF in lines) == (age == "old")
 
 
