@@ -70,7 +70,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         model = model_config(config, datamodule.class_names, datamodule.images_per_step)
         model, anchors = keep_anchors(model, origin) if origin else (model, "")
         task, weights = make_task(model, config)
-        task.check_size(datamodule.size)
+        task.check_inputs(datamodule.size, datamodule.collate)
         training = describe_training(config, datamodule)
         task.describe(model=model, data=inference_config(config["data"]), training=training)
         if datamodule.targets_in_workers:

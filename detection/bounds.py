@@ -17,8 +17,8 @@ MAX_ANCHORS = 5_000_000
 MAX_REGION_CELLS = 1_000_000
 """Of all regions of an image together: 5,000 regions of 14x14 cells."""
 
-Natural = Annotated[int, Interval(ge=0, le=1_000_000)]
-Positive = Annotated[int, Interval(ge=1, le=1_000_000)]
+Natural = Annotated[int, Interval(ge=0, le=1_000_000_000)]
+Positive = Annotated[int, Interval(ge=1, le=1_000_000_000)]
 Share = Annotated[float, Interval(ge=0, le=1)]
 Factor = Annotated[float, Interval(ge=0, le=1000)]
 Seconds = Annotated[float, Interval(ge=0, le=1_000_000)]
@@ -46,7 +46,9 @@ Stride = Annotated[int, Interval(ge=1, le=1024)]
 """Pixels of the input per cell of a map."""
 Cells = Annotated[int, Interval(ge=1, le=64)]
 """A side, in cells of a map."""
-Channels = Annotated[int, Interval(ge=1, le=65_536)]
+Padding = Annotated[int, Interval(ge=0, le=64)]
+"""On each side of a map, in cells."""
+Channels = Annotated[int, Interval(ge=1, le=8192)]
 
 Count = Annotated[int, Interval(ge=1, le=10_000)]
 """Of what is kept of an image: proposals, detections."""

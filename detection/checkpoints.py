@@ -63,10 +63,12 @@ def load_task(path: str | Path) -> "DetectionTask":
     described = checkpoint["hyper_parameters"]
     # All weights are in the checkpoint: nothing need be fetched or read again.
     model = without_weights(described["model"])
+    if model.get("compile"):  # a training may run a compiler, which writes files; a checkpoint alone may not
+        model["compile"] = False
     compare_weights(model, checkpoint["state_dict"], path)
     with buildable(path):
         task: DetectionTask = build(model)
-        task.check_size(described["data"]["size"])
+        task.check_inputs(described["data"]["size"], described["data"]["collate"])
     task.describe(**described)
     try:
         task.load_state_dict(checkpoint["state_dict"])
@@ -91,7 +93,9 @@ def load_detector(path: str | Path, device: str = "cpu") -> "Detector":
 
     task = load_task(path)
     data = task.hparams["data"]
-    return Detector(task.to(device), build(data["eval_transform"])(data["size"]), data["collate"])
+    with buildable(path):
+        transform = build(data["eval_transform"])(data["size"])
+    return Detector(task.to(device), transform, data["collate"])
 
 
 def with_inputs_of(task: "DetectionTask", data: dict[str, Any]) -> dict[str, Any]:

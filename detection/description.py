@@ -4,12 +4,11 @@ A description is data: dicts, lists, strings, numbers, true, false and null. Wha
 registry; arguments are compared with the signatures of what is called only after all names are known.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from detection import registry
-from detection.bounds import Size
+from detection.bounds import Positive, Size
 from detection.suggestions import join
 
 DATA_KEYS = ("size", "eval_transform", "collate")
@@ -31,7 +30,7 @@ _COMPLETED_LATER = {
 
 _MAX_DEPTH, _MAX_VALUES, _MAX_LENGTH, _MAX_STRING = 20, 200_000, 1_000, 1_000
 _MAX_CLASSES = 100_000
-_MAX_NUMBER = 10**12
+_MAX_INTEGER = 10**12
 # Joiners are a part of words in some scripts.
 _JOINERS = str.maketrans("", "", "\u200c\u200d")
 
@@ -55,7 +54,7 @@ def check_description(described: Mapping[str, Any]) -> dict[str, Any]:
     """
     copy: dict[str, Any] = _copy(dict(described), "", [0], 0)
     # Only for the values is anything imported, and then all of it is ours or the user's own.
-    mistake = next(_mistakes(copy), None) or next(_odd_values(copy["model"], copy["data"]), None)
+    mistake = next(_mistakes(copy), None) or next(_odd_values(copy), None)
     if mistake is not None:
         raise DescriptionError(mistake if len(mistake) <= 600 else f"{mistake[:600]}...")
     return copy
@@ -74,15 +73,15 @@ def _copy(value: Any, path: str, seen: list[int], depth: int) -> Any:
         if len(value) > (_MAX_CLASSES if path == "model.class_names" else _MAX_LENGTH):
             raise DescriptionError(f"{path} has {len(value)} entries")
         return [_copy(child, join(path, index), seen, depth + 1) for index, child in enumerate(value)]
-    problem = _problem(value, path)
+    problem = _problem(value)
     if problem is not None:
         raise DescriptionError(f"{path}: {problem}")
     return value
 
 
-def _problem(value: Any, path: str) -> str | None:
+def _problem(value: Any) -> str | None:
     """What is wrong with a value that is neither a dict nor a list."""
-    if value is None or type(value) is bool:
+    if value is None or type(value) in (bool, float):
         return None
     if type(value) is str:
         if len(value) > _MAX_STRING:
@@ -92,11 +91,8 @@ def _problem(value: Any, path: str) -> str | None:
         if not value.translate(_JOINERS).isprintable():
             return f"{_brief(value)} holds control characters"
         return None
-    if type(value) in (int, float):
-        endless = value == math.inf and path.endswith(".max_anchor_side")
-        if not endless and not abs(value) <= _MAX_NUMBER:  # nan is no number that compares
-            return f"{_brief(value)} is beyond the limit, {_MAX_NUMBER:,}"
-        return None
+    if type(value) is int:  # one of thousands of digits could not even be shown
+        return None if abs(value) <= _MAX_INTEGER else f"an integer beyond the limit, {_MAX_INTEGER:,}"
     return f"a {type(value).__name__}, where a description holds dicts, lists, strings and numbers"
 
 
@@ -121,18 +117,24 @@ def _mistakes(described: dict[str, Any]) -> Iterator[str]:
         yield f"data.collate: expected padded or list, got {_brief(data['collate'])}"
 
 
-def _odd_values(model: dict[str, Any], data: dict[str, Any]) -> Iterator[str]:
-    """Check the arguments of calls that are known to be allowed."""
+def _odd_values(described: dict[str, Any]) -> Iterator[str]:
+    """Check the arguments of calls that are known to be allowed, and what is read besides."""
     # These take a while: --help does not wait for them.
     from detection.config import check_config, check_value
     from detection.data.classes import refuse_equal_names
 
+    model, data, training = described["model"], described["data"], described.get("training", {})
     try:
         refuse_equal_names(model["class_names"])
     except ValueError as error:
         yield f"model.class_names: {error}"
     yield from check_value(data["size"], Size, "data.size")
     yield from check_config({"model": model, "data": data})
+    if type(training) is not dict:
+        yield f"training: expected a dict, got {_brief(training)}"
+        return
+    yield from check_value(training.get("precision"), str | int | None, "training.precision")
+    yield from check_value(training.get("batches_per_epoch"), Positive | None, "training.batches_per_epoch")
 
 
 def _mistakes_of_node(node: Any, path: str, kind: registry.Kind | None) -> Iterator[str]:

@@ -12,7 +12,7 @@ from detection.files import write_text
 
 # Their messages are written for people; the loader's workers pass them on with a traceback before.
 # By name: Lightning's own kind cannot be imported before it is needed.
-_TOLD = ("ImageError", "CacheError", "BadLossError", "MisconfigurationException")
+_TOLD = ("ImageError", "CollateError", "CacheError", "BadLossError", "MisconfigurationException")
 _IN_WORKER = "in DataLoader worker process"
 # What Lightning and torch call while they put back the state of a checkpoint.
 _RESTORING = {"_restore_modules_and_callbacks", "restore_training_state", "restore_model", "resume_start"}

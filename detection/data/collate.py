@@ -13,6 +13,10 @@ AssignListTargets = Callable[[Sequence[tuple[int, int]], Sequence[Target]], Anch
 """``(height, width)`` and objects of each image to what each anchor of the padded batch should predict."""
 
 
+class CollateError(ValueError):
+    """Images that do not go into one batch; the message names the remedy."""
+
+
 class CollatePadded:
     """Stack images of one size and pad their objects to the longest list of the batch.
 
@@ -25,7 +29,19 @@ class CollatePadded:
         self.assign = assign
 
     def __call__(self, samples: Sequence[Sample]) -> PaddedBatch:
-        """Collate samples whose images share one size."""
+        """Collate samples.
+
+        Raises:
+            CollateError: their images do not share one size.
+        """
+        sizes = sorted({tuple(sample.image.shape[-2:]) for sample in samples})
+        if len(sizes) > 1:
+            (height, width), (other_height, other_width) = sizes[:2]
+            raise CollateError(
+                f"Images of {height}x{width} and {other_height}x{other_width} cannot be stacked, as "
+                "data.collate=padded does: take a transform that makes one size of all, such as "
+                "data/transform=ssd."
+            )
         batch, longest = len(samples), max(len(sample.target["labels"]) for sample in samples)
         boxes = torch.zeros(batch, longest, 4)
         labels = torch.full((batch, longest), -1, dtype=torch.int64)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from detection.bounds import Cells, Channels, Natural
+from detection.bounds import Cells, Channels, Padding
 
 
 class ExtraLayer(NamedTuple):
@@ -15,7 +15,7 @@ class ExtraLayer(NamedTuple):
     out_channels: Channels
     kernel: Cells
     stride: Cells
-    padding: Natural
+    padding: Padding
 
 
 @dataclass(frozen=True)

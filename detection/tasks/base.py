@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -54,6 +54,8 @@ class DetectionTask(pl.LightningModule, ABC):
 
     loss_names: ClassVar[tuple[str, ...]]
     """The losses of ``evaluate_batch``, ``loss`` (the sum) among them."""
+    collate: ClassVar[Literal["padded", "list"]]
+    """How images become a batch; see the datamodule."""
     network: SSD | FasterRCNN
 
     def __init__(
@@ -94,15 +96,22 @@ class DetectionTask(pl.LightningModule, ABC):
         learning = "all of them trained" if trained == total else f"{trained:,} of them trained"
         return f"The network: {type(self.network).__name__}, {total:,} parameters, {learning}."
 
-    def check_size(self, size: Size) -> None:
+    def check_inputs(self, size: Size, collate: str) -> None:
         """Refuse inputs that do not fit the network, before memory is taken for them.
 
         Args:
             size: the datamodule's ``size``.
+            collate: the datamodule's ``collate``.
 
         Raises:
-            ValueError: they have more anchors than the limit, or they are too small.
+            ValueError: they are collated for another network, have more anchors than the limit, or are too
+                small.
         """
+        if collate != self.collate:
+            raise ValueError(
+                f"data.collate={collate}: {type(self).__name__} takes data.collate={self.collate}, as the "
+                "data/transform of its model has it."
+            )
         anchors = self.network.num_anchors(height_and_width(size))
         if anchors > MAX_ANCHORS:
             raise ValueError(

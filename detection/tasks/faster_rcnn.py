@@ -67,6 +67,7 @@ class FasterRCNNTask(DetectionTask):
     """
 
     loss_names = ("loss", "loss_rpn_cls", "loss_rpn_box", "loss_roi_cls", "loss_roi_box")
+    collate = "list"
     network: FasterRCNN
 
     def __init__(

@@ -43,6 +43,7 @@ class SSDTask(DetectionTask):
     """
 
     loss_names = ("loss", "loss_cls", "loss_box")
+    collate = "padded"
     network: SSD
 
     def __init__(
