@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from detection.bounds import Cells, Channels, Padding
 
-
 ExtraNumbers = tuple[Channels, Channels, Cells, Cells, Padding]
 """What an :class:`ExtraLayer` is made of."""
 
