@@ -209,3 +209,13 @@ def test_evaluated_as_it_was_trained(
     assert used == precision
     assert line in said
     assert bool(line) == bool(said)
+
+
+@pytest.mark.parametrize("part", ["state_dict", "current_model_state"])
+def test_weights_of_another_kind_do_not_go_on(tmp_path: Path, part: str) -> None:
+    key = next(iter(weights()))
+    spoilt: dict[str, Any] = {part: {**weights(), key: weights()[key].to(torch.int8)}}
+    with pytest.raises(ValueError, match=rf"are of another network: {key}: \S+ \S+ \S+ \S+ of int8"):
+        told(written(tmp_path, **spoilt))
+    half: dict[str, Any] = {part: {key: value.half() for key, value in weights().items()}}
+    assert ("holds weights in float16" in told(written(tmp_path, **half))) == (part == "state_dict")

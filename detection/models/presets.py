@@ -7,15 +7,18 @@ from typing import NamedTuple
 
 from detection.bounds import Cells, Channels, Padding
 
+ExtraNumbers = tuple[Channels, Channels, Cells, Cells, Padding]
+"""What an :class:`ExtraLayer` is made of."""
+
 
 class ExtraLayer(NamedTuple):
     """A 1x1 convolution, then a larger one that shrinks the map; both with ReLU."""
 
-    mid_channels: Channels
-    out_channels: Channels
-    kernel: Cells
-    stride: Cells
-    padding: Padding
+    mid_channels: int
+    out_channels: int
+    kernel: int
+    stride: int
+    padding: int
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from detection.bounds import Few, FewOrNone, Length, Ratio, Size, Step, Stride, height_and_width
 from detection.models.backbones import Backbone
-from detection.models.presets import ExtraLayer, nearest_preset
+from detection.models.presets import ExtraLayer, ExtraNumbers, nearest_preset
 from detection.models.ssd_layers import (
     LiteBatchNorm2d,
     check_arguments,
@@ -77,7 +77,7 @@ class SSD(nn.Module):
         num_classes: int,
         *,
         strides: Few[Stride],
-        extras: FewOrNone[ExtraLayer],
+        extras: FewOrNone[ExtraNumbers],
         anchor_sizes: Few[Length],
         anchor_ratios: Few[Few[Ratio]],
         anchor_steps: Few[Step],

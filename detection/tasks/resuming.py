@@ -70,7 +70,7 @@ def follow_folder(checkpoint: dict[str, Any], callbacks: Iterable[pl.Callback]) 
     """
     for callback in callbacks:
         state = checkpoint.get("callbacks", {}).get(callback.state_key)
-        if isinstance(callback, ModelCheckpoint) and state:
+        if isinstance(callback, ModelCheckpoint) and isinstance(state, dict):
             checkpoint["callbacks"][callback.state_key] = _own_files(state, callback)
 
 

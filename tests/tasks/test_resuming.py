@@ -1,5 +1,6 @@
 """What a training that goes on takes from the checkpoint, and what from the configuration."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -282,3 +283,48 @@ def test_the_best_of_a_copied_run_is_kept(tmp_path: Path) -> None:
     assert best.best_model_path == str(tmp_path / "copy" / "best.ckpt")
     assert (tmp_path / "copy/best.ckpt").read_bytes() == (tmp_path / "run/best.ckpt").read_bytes()
     assert read(tmp_path / "copy")["global_step"] > read(tmp_path / "copy", "best.ckpt")["global_step"]
+
+
+def test_a_state_cannot_name_files_of_others(tmp_path: Path) -> None:
+    """Lightning would delete the one that is no longer the best, and test the one that still is."""
+    fit(tmp_path / "run", TwoLayers(), epochs=1)
+    folder, others = tmp_path / "run", tmp_path / "others"
+    others.mkdir()
+    names = ["absolute", "above", "relative", "linked", "plain"]
+    paths = [others / f"{name}.ckpt" for name in names]
+    for path in paths:
+        path.write_text("mine")
+    (folder / "linked.ckpt").symlink_to(paths[3])
+    foreign = [
+        str(paths[0]), f"{folder}/../others/above.ckpt", os.path.relpath(paths[2]), f"{folder}/linked.ckpt",
+        "plain.ckpt", "..", "", "http://localhost/x.ckpt",
+    ]  # fmt: skip
+    shutil.copy(folder / "last.ckpt", folder / "first.ckpt")
+    for spoilt in foreign:
+        checkpoint = read(folder, "first.ckpt")
+        for key, state in checkpoint["callbacks"].items():
+            if key.startswith("ModelCheckpoint"):
+                low = torch.tensor(-9.0)
+                state |= {"best_k_models": {spoilt: low}, "kth_value": low, "best_model_score": low}
+                state |= {key: spoilt for key in state if key.endswith("_path")}
+                state["dirpath"] = str(Path(spoilt).parent)
+        torch.save(checkpoint, folder / "spoilt.ckpt")
+        trainer = fit(folder, TwoLayers(), epochs=2, ckpt="spoilt.ckpt")
+        for callback in trainer.checkpoint_callbacks:
+            assert isinstance(callback, ModelCheckpoint)
+            assert Path(callback.best_model_path).parent == folder, spoilt
+            assert callback.best_model_score is None or callback.best_model_score == 1.0
+        assert [path.read_text() for path in paths] == ["mine"] * len(paths), spoilt
+
+
+@pytest.mark.parametrize("value", [None, "x", 3, [], {}, {"a": "b"}, torch.zeros(2)])
+def test_an_odd_state_of_a_callback_is_that_of_a_new_run(tmp_path: Path, value: Any) -> None:
+    fit(tmp_path, TwoLayers(), epochs=1)
+    checkpoint = read(tmp_path)
+    for state in checkpoint["callbacks"].values():
+        state |= dict.fromkeys(state, value)
+    torch.save(checkpoint, tmp_path / "odd.ckpt")
+    trainer = fit(tmp_path, TwoLayers(), epochs=2, ckpt="odd.ckpt")
+    best = trainer.checkpoint_callback
+    assert isinstance(best, ModelCheckpoint)
+    assert best.best_model_path == str(tmp_path / "best.ckpt")
