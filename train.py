@@ -18,6 +18,7 @@ from detection.cli import (
 from detection.faults import faults_in_a_sentence
 from detection.init_from import make_task
 from detection.lightning_messages import quieten_lightning
+from detection.monitors import check_monitors
 from detection.resume import checkpoint_to_go_on_from, describe_training, keep_anchors
 from detection.sweeps.job import error_noted, in_sweep, run_job
 
@@ -69,6 +70,9 @@ def train(cfg: DictConfig) -> dict[str, float]:
         model = model_config(config, datamodule.class_names, datamodule.images_per_step)
         model, anchors = keep_anchors(model, config)
         task, origin = make_task(model, config)
+        if not cfg.find:
+            during = [*task.figure_names("val"), *task.figure_names("train")]
+            check_monitors(config, during, task.figure_names("test"))
         training = describe_training(config, datamodule)
         task.describe(model=model, data=inference_config(config["data"]), training=training)
         if datamodule.targets_in_workers:

@@ -65,8 +65,8 @@ def find(
     if what == "batch_size":
         if trainer.strategy.root_device.type == "cpu":
             raise ValueError(
-                "find=batch_size fills the memory of a GPU; a CPU's is the whole machine's, where a batch that "
-                "is too large is killed without a word: choose data.batch_size yourself."
+                "find=batch_size fills the memory of a GPU; a CPU's is the whole machine's, where what takes too "
+                "much is killed without a word: choose data.batch_size yourself."
             )
         return find_batch_size(trainer, task, datamodule)
     return _find_learning_rate(trainer, task, datamodule, Path(folder), lr_scale)

@@ -48,6 +48,7 @@ ALLOWED = {
     "faults": {"endings", "files"},
     "old_boxes": set(),
     "precision": set(),
+    "monitors": {"suggestions"},
     "inspection": {"data", "models", "ops", "types", "file_reading", "console"},
     "exporting": {"data", "metrics", "models", "ops", "prediction", "tasks", "types"},
 }

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -31,6 +31,7 @@ from detection.types import AnchorTargets, Detections, Target
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 
+COCO_FIGURES = ("map", "map_50", "map_75")
 DESCRIPTION_FORMAT = 2
 """How a checkpoint describes itself: 1 until 0.1 (boxes of VOC one pixel off, no number), 2 since."""
 
@@ -85,6 +86,15 @@ class DetectionTask(pl.LightningModule, ABC):
         total, trained = (sum(size for size, learns in sizes if learns or every) for every in (True, False))
         learning = "all of them trained" if trained == total else f"{trained:,} of them trained"
         return f"The network: {type(self.network).__name__}, {total:,} parameters, {learning}."
+
+    def figure_names(self, stage: Literal["train", "val", "test"]) -> list[str]:
+        """What a stage logs, ``val/map`` say; a task of your own that logs more adds its names."""
+        names = list(self.loss_names)
+        if stage != "train":
+            names = ["map", "map_07", "map_area", *names, *(f"ap/{name}" for name in self.class_names)]
+        if stage == "test" and self._coco:
+            names += [f"coco_{name}" for name in COCO_FIGURES]
+        return [f"{stage}/{name}" for name in names]
 
     @abstractmethod
     def evaluate_batch(self, batch: Any) -> tuple[list[Detections], list[Target], dict[str, Tensor], Tensor]:
@@ -209,7 +219,7 @@ class DetectionTask(pl.LightningModule, ABC):
         values |= {name: mean.compute() for name, mean in self._losses.items()}
         if stage == "test" and self._coco:
             coco = self._coco.compute()
-            values |= {f"coco_{name}": coco[name] for name in ("map", "map_50", "map_75")}
+            values |= {f"coco_{name}": coco[name] for name in COCO_FIGURES}
         # Every process computed the same values from the gathered states: averaging them changes nothing.
         self.log_dict({f"{stage}/{k}": v.float() for k, v in values.items()}, sync_dist=True)
         self._reset(stage)  # the detections of a whole set take memory
