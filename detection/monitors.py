@@ -31,8 +31,8 @@ def check_monitors(config: Mapping[str, Any], during: Sequence[str], at_the_end:
     chosen = watching.get("callbacks.best", {}).get("monitor")
     if compared in during and compared != chosen:
         raise ValueError(
-            f"optimized_metric={compared}: a run tells this figure where its best checkpoint is chosen by it, "
-            f"and that is chosen by {chosen}; give callbacks.best.monitor={compared} as well."
+            f"optimized_metric={compared}: a run tells this figure where its best checkpoint is chosen by "
+            f"it, and that is chosen by {chosen}; give callbacks.best.monitor={compared} as well."
         )
     _check_name("optimized_metric", compared, [chosen, *at_the_end])
     direction = config["optimized_direction"]
