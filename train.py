@@ -18,6 +18,7 @@ from detection.cli import (
 from detection.faults import faults_in_a_sentence
 from detection.init_from import make_task
 from detection.lightning_messages import quieten_lightning
+from detection.monitors import check_monitors
 from detection.resume import changes_since, describe_training, keep_anchors, read_origin
 from detection.sweeps.job import error_noted, in_sweep, run_job
 
@@ -71,6 +72,9 @@ def train(cfg: DictConfig) -> dict[str, float]:
         model, anchors = keep_anchors(model, origin) if origin else (model, "")
         task, weights = make_task(model, config)
         task.check_inputs(datamodule.size, datamodule.collate)
+        if not cfg.find:
+            during = [*task.figure_names("val"), *task.figure_names("train")]
+            check_monitors(config, during, task.figure_names("test"))
         training = describe_training(config, datamodule)
         task.describe(model=model, data=inference_config(config["data"]), training=training)
         if datamodule.targets_in_workers:

@@ -49,6 +49,7 @@ ALLOWED = {
     "faults": {"endings", "files"},
     "notes": set(),
     "precision": set(),
+    "monitors": {"suggestions"},
     "inspection": {"data", "models", "ops", "types", "file_reading", "console"},
     "exporting": {"data", "bounds", "metrics", "models", "ops", "prediction", "tasks", "types"},
 }

@@ -52,10 +52,10 @@ def test_a_learning_rate_is_found_and_drawn(tmp_path: Path) -> None:
     batch = ("optimizer.scale_lr=true", "data.batch_size=8", "optimizer.base_batch_size=32")
     result = command(tmp_path, "find=lr", *batch)
     assert result.returncode == 0, result.stderr[-2000:]
-    line = next(line for line in result.stdout.splitlines() if line.startswith("A tenth"))
-    beginning = "A tenth of the learning rate with the least loss is "
+    line = next(line for line in result.stdout.splitlines() if line.startswith("A third of"))
+    beginning = "A third of the learning rate with the least loss is "
     used, asked = line.removeprefix(beginning).split(": optimizer.lr=")
-    assert 1e-4 < float(used) < 1e-2, "3e-3 trains this detector"
+    assert 1e-4 < float(used) < 2e-2, "3e-3 trains this detector"
     assert float(asked) == pytest.approx(4 * float(used), rel=0.1), "the rate for 32 images, used with 8"
     picture = cv2.imread(str(tmp_path / "run/lr_finder.png"))
     assert picture is not None
@@ -67,7 +67,7 @@ def test_a_handful_of_images_is_enough(tmp_path: Path) -> None:
     """They are gone through as often as it takes, whatever the number of epochs."""
     result = command(tmp_path, "find=lr", "data.num_train=8", "trainer.max_epochs=1")
     assert result.returncode == 0, result.stderr[-2000:]
-    assert 1e-4 < float(result.stdout.partition("optimizer.lr=")[2].split()[0]) < 1e-2
+    assert 1e-4 < float(result.stdout.partition("optimizer.lr=")[2].split()[0]) < 2e-2
 
 
 def test_the_best_rate_is_below_the_least_loss() -> None:
@@ -77,7 +77,7 @@ def test_the_best_rate_is_below_the_least_loss() -> None:
     noise = np.random.default_rng(0).normal(0, 0.3, 100)
     found = best_rate(list(rises + noise))
     assert found is not None
-    assert 3e-4 < found < 2e-3
+    assert 1e-3 < found < 6e-3
     assert best_rate(list(10 + noise)) is None, "it does not fall"
     assert best_rate([10.0, 9.0, 8.0]) is None, "too few to tell"
 

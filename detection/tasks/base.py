@@ -32,6 +32,7 @@ from detection.types import AnchorTargets, Detections, Target
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 
+COCO_FIGURES = ("map", "map_50", "map_75")
 DESCRIPTION_FORMAT = 2
 """How a checkpoint describes itself: 1 until 0.1 (boxes of VOC one pixel off, no number), 2 since."""
 
@@ -118,6 +119,15 @@ class DetectionTask(pl.LightningModule, ABC):
                 f"data.size={size} gives {anchors:,} anchors to this network, more than the limit of "
                 f"{MAX_ANCHORS:,}: choose a smaller data.size, or fewer anchors per cell."
             )
+
+    def figure_names(self, stage: Literal["train", "val", "test"]) -> list[str]:
+        """What a stage logs, ``val/map`` say; a task of your own that logs more adds its names."""
+        names = list(self.loss_names)
+        if stage != "train":
+            names = ["map", "map_07", "map_area", *names, *(f"ap/{name}" for name in self.class_names)]
+        if stage == "test" and self._coco:
+            names += [f"coco_{name}" for name in COCO_FIGURES]
+        return [f"{stage}/{name}" for name in names]
 
     @abstractmethod
     def evaluate_batch(self, batch: Any) -> tuple[list[Detections], list[Target], dict[str, Tensor], Tensor]:
@@ -242,7 +252,7 @@ class DetectionTask(pl.LightningModule, ABC):
         values |= {name: mean.compute() for name, mean in self._losses.items()}
         if stage == "test" and self._coco:
             coco = self._coco.compute()
-            values |= {f"coco_{name}": coco[name] for name in ("map", "map_50", "map_75")}
+            values |= {f"coco_{name}": coco[name] for name in COCO_FIGURES}
         # Every process computed the same values from the gathered states: averaging them changes nothing.
         self.log_dict({f"{stage}/{k}": v.float() for k, v in values.items()}, sync_dist=True)
         self._reset(stage)  # the detections of a whole set take memory

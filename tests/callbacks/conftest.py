@@ -95,10 +95,9 @@ def run(tmp_path: Path) -> Run:
             max_epochs=epochs,
             callbacks=list(callbacks),
             default_root_dir=tmp_path,
-            enable_checkpointing=False,
             enable_model_summary=False,
             log_every_n_steps=1,
-            **{"logger": False, "enable_progress_bar": False, **options},  # type: ignore[arg-type]
+            **{"logger": False, "enable_progress_bar": False, "enable_checkpointing": False, **options},  # type: ignore[arg-type]
         )
         task = TinyTask()
         if epochs:

@@ -1,0 +1,55 @@
+"""Whether the figures that callbacks watch and a sweep compares will be there, and which way is up."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from detection.suggestions import did_you_mean
+
+
+def check_monitors(config: Mapping[str, Any], during: Sequence[str], at_the_end: Sequence[str]) -> None:
+    """Refuse a figure that no run will have, before the first epoch instead of after it.
+
+    Args:
+        config: the whole configuration.
+        during: the figures of training and validation.
+        at_the_end: those of the test.
+
+    Raises:
+        ValueError: there is no such figure, and the message lists those that there are; or the best of a loss
+            would be the greatest, or of a precision the least.
+    """
+    watching = {
+        f"callbacks.{name}": callback
+        for name, callback in config["callbacks"].items()
+        if callback.get("monitor") is not None
+    }
+    for path, callback in watching.items():
+        _check_name(f"{path}.monitor", callback["monitor"], during)
+        _check_direction(f"{path}.mode", callback.get("mode"), callback["monitor"], "max", "min")
+    compared = config["optimized_metric"]
+    # A run ends with the figures of its test, and of validation the one that chose its checkpoint.
+    chosen = watching.get("callbacks.best", {}).get("monitor")
+    if compared in during and compared != chosen:
+        raise ValueError(
+            f"optimized_metric={compared}: a run tells this figure where its best checkpoint is chosen by "
+            f"it, and that is chosen by {chosen}; give callbacks.best.monitor={compared} as well."
+        )
+    _check_name("optimized_metric", compared, [chosen, *at_the_end])
+    direction = config["optimized_direction"]
+    _check_direction("optimized_direction", direction, compared, "maximize", "minimize")
+
+
+def _check_name(key: str, figure: str, known: Sequence[str]) -> None:
+    if figure in known:
+        return
+    listed = dict.fromkeys(
+        f"{name.partition('/ap/')[0]}/ap/<class>" if "/ap/" in name else name for name in known
+    )
+    meant = did_you_mean(figure, known) or "."
+    raise ValueError(f"{key}={figure}: there is no such figure{meant} There are {', '.join(listed)}.")
+
+
+def _check_direction(key: str, given: str | None, figure: str, upward: str, downward: str) -> None:
+    right = downward if "/loss" in figure else upward
+    if given not in (None, right):
+        raise ValueError(f"{key}={given}: the best {figure} would be the worst; give {key}={right}.")
