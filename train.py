@@ -12,9 +12,9 @@ from detection.cli import (
     make_trainer,
     model_config,
     quieten_lightning,
-    run_with_hints,
     save_config,
 )
+from detection.entry import run_with_hints
 from detection.faults import faults_in_a_sentence
 from detection.init_from import make_task
 from detection.resume import checkpoint_to_go_on_from, describe_training, keep_anchors
@@ -44,7 +44,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     Returns:
         The final figures, ``test/map`` among them; the run's folder holds them as ``metrics.json``.
     """
-    config = checked_config(cfg)
+    config = checked_config(cfg, "detection.own_keys.Train")
     with faults_in_a_sentence(cfg.run_dir), errors_in_a_sentence():
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
         import pytorch_lightning as pl

@@ -102,7 +102,8 @@ def _typed(value: Any) -> str:
         return "{" + ",".join(f"{key}:{_typed(child)}" for key, child in value.items()) + "}"
     if isinstance(value, list | tuple):
         return f"[{','.join(map(_typed, value))}]"
-    return str(value)
+    # What would be read as a number, say, was typed in quotes.
+    return f"'{value}'" if isinstance(value, str) and list(_plain(value)) else str(value)
 
 
 def _candidates(value: Any) -> Iterator[Any]:
