@@ -19,12 +19,14 @@ from detection.faults import faults_in_a_sentence
 from detection.init_from import make_task
 from detection.resume import checkpoint_to_go_on_from, describe_training, keep_anchors
 from detection.sweeps.job import error_noted, in_sweep, run_job
+from detection.words import tell_readings
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> float:
     """Run one job; a sweep compares the figure it returns."""
     if in_sweep():
+        tell_readings()
         return run_job(cfg.optimized_metric)
     with error_noted(cfg.run_dir):
         figures = train(cfg)

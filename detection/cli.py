@@ -46,13 +46,14 @@ def checked_config(cfg: DictConfig, own: str | None = None) -> dict[str, Any]:
     """
     # Takes a while: --help and mistyped keys do not wait for it.
     from detection.corrections import correct_paths, correct_values, is_copy
+    from detection.words import tell_readings
 
-    missing = OmegaConf.missing_keys(cfg)
-    errors = [f"{key}: needs a value ({key}=...)" for key in sorted(missing)]
+    errors: list[str] = []
     try:
-        if not missing:
+        errors += [f"{key}: needs a value ({key}=...)" for key in sorted(OmegaConf.missing_keys(cfg))]
+        if not errors:
             correct_paths(cfg, _verb())
-        config = _plain(cfg, resolve=not missing)
+        config = _plain(cfg, resolve=not errors)
         load_plugins(config.get("plugins") or ())
     except OmegaConfBaseException as error:
         errors.append(f"{error.full_key}: {str(error).partition(chr(10))[0]}")
@@ -74,6 +75,7 @@ def checked_config(cfg: DictConfig, own: str | None = None) -> dict[str, Any]:
         errors += keep_one_size(config.get("data", {}), typed_overrides())
     if errors:
         raise SystemExit("\n".join(["The configuration has errors; nothing was run.", *errors]))
+    tell_readings()
     return config
 
 

@@ -8,7 +8,7 @@ from detection.config import Mistake
 from detection.near_paths import as_found
 from detection.runs import checkpoint_of_run
 from detection.values import typed
-from detection.words import say_reading
+from detection.words import note_reading
 
 # What is read, and so has to be there.
 _READ = (
@@ -38,7 +38,7 @@ def correct_paths(cfg: DictConfig, verb: str) -> None:
             best = checkpoint_of_run(found or value)
             found = str(best) if best else found
         if found is not None:
-            say_reading(f"{key}={value}", f"{key}={found}")
+            note_reading(f"{key}={value}", f"{key}={found}")
             OmegaConf.update(cfg, key, found)
 
 
@@ -54,7 +54,7 @@ def correct_values(cfg: DictConfig, mistakes: Sequence[Mistake]) -> bool:
     """
     readings = [mistake for mistake in mistakes if mistake.meant and not is_copy(cfg, mistake.path)]
     for mistake in readings:
-        say_reading(
+        note_reading(
             f"{mistake.path}={typed(OmegaConf.select(cfg, mistake.path))}",
             f"{mistake.path}={typed(mistake.meant[0])}",
         )

@@ -17,7 +17,7 @@ from detection.endings import end_if_told, hear_signals
 from detection.processes import agree_on_start, end_with_the_first
 from detection.quoting import quote_paths, take_run_dir
 from detection.streams import make_output_last
-from detection.words import plain_words
+from detection.words import plain_words, tell_readings
 
 _HAVE_RUN_DIR = ("train", "evaluate", "check", "benchmark")
 
@@ -42,6 +42,7 @@ def run_with_hints(main: Callable[[], Any], config_name: str = "train") -> None:
         agree_on_start()
         _offer_sweepers()
         _run(main, config_name)
+        tell_readings()
     finally:
         end_if_told()
 

@@ -5,7 +5,7 @@ A word that can mean one thing only is read as ours; for the others there is a s
 
 import re
 
-from detection.groups import compact
+from detection.groups import compact, is_group, options
 
 # Ours, and what others call it, without hyphens and underscores.
 _TRAINING = {
@@ -16,7 +16,9 @@ _TRAINING = {
     "data.batch_size": "batch b bs trainbatchsize imsperbatch samplespergpu",
     "data.size": "imgsz img imgsize imagesize inputsize imgscale",
     "data.num_workers": "workers j workerspergpu",
-    "data.root": "datapath dataroot datadir datasetdir",
+    "data.root": "datapath dataroot datadir datasetdir path",
+    "trainer.sync_batchnorm": "syncbn",
+    "optimizer.scale_lr": "autoscalelr",
     "model.backbone.frozen_blocks": "freeze",
     "model.score_threshold": "conf confthres",
     "model.max_detections": "maxdet detectionsperimg",
@@ -57,6 +59,7 @@ _READ_AS = {
 }
 
 _AS_TRAINED = "the checkpoint decides it, as it was trained; leave this out"
+_DESCRIBED = "the checkpoint describes its network; leave this out"
 _NMS = "the overlap of suppression is set in training, model.nms_threshold=...; leave this out"
 _TESTED = "python -m detection.evaluate ckpt=... tests a checkpoint"
 # What to type, and the words that it is an answer to.
@@ -76,6 +79,10 @@ _TOLD_IN_TRAINING = {
     "the length is counted in epochs, trainer.max_epochs=...": "maxiter maxiters iterations maxsteps",
     "a recipe is chosen by experiment=...": "config cfg configfile",
     "settings are given without it, such as optimizer.lr=0.01": "cfgoptions opts options",
+    "processes are started by trainer=ddp trainer.devices=..., or by torchrun": "launcher distributed",
+    "augmentation is set by data.train_transform": (
+        "mosaic mixup hsvh hsvs hsvv fliplr flipud degrees scale translate augment aug hflip"
+    ),
     _TESTED: "evalonly testonly",
     "each task is a command of its own, such as python -m detection.predict": "mode task",
     "devices are chosen by trainer.accelerator=cpu or gpu, and trainer.devices=[0]": "device",
@@ -91,18 +98,22 @@ _TOLD = {
         "boxes are written by save=[json], or voc, or coco": "savetxt savejson",
         "it predicts in float32; leave this out": "half fp16",
         "source=... names the images": "data dataroot",
+        _DESCRIBED: "model backbone arch experiment",
+        "device=... says where to run, cpu, cuda or cuda:1": "trainer accelerator gpu gpus",
     },
     "evaluate": {
         _NMS: "iou nms iouthres",
         _AS_TRAINED: "imgsz imgsize size inputsize",
         "AP takes all scores; threshold=... is that of the confusion matrix": "conf confthres",
         "it belongs to python -m detection.predict; data.root=... is the set to test on": "source",
+        _DESCRIBED: "model backbone arch experiment",
         "half precision is trainer.precision=16-mixed, or bf16-mixed": "half amp fp16",
         "devices are chosen by trainer.accelerator=cpu or gpu, and trainer.devices=[0]": "device",
     },
     "export": {
         _NMS: "iou iouthres",
         _AS_TRAINED: "imgsz imgsize size inputsize",
+        _DESCRIBED: "model backbone arch experiment",
         "suppression is inside the file; leave this out": "nms",
         "images=... are those to check on": "source",
         "int8=true makes a smaller file": "half fp16",
@@ -138,6 +149,8 @@ def read_as(verb: str, key: str, value: str) -> list[str] | None:
         return _device(value)
     if key == "resume" and verb == "train":
         return {"true": ["ckpt=last"], "false": []}.get(value.casefold(), [f"ckpt={value}"])
+    if is_group(key) and value in options(key):
+        return None
     ours = _find(_READ_AS[verb], key)
     return [f"{ours}={value}"] if ours else None
 

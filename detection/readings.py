@@ -9,13 +9,13 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
 
 from detection.groups import CONF, compact, groups, is_group, options
 from detection.other_tools import read_as, told
 from detection.suggestions import dotted_keys, successor, suggest_keys
-from detection.words import apart, say_reading
+from detection.words import apart, note_reading
 
 _SEVERAL = {"callbacks", "logger"}  # groups of which several files are chosen
 # The words to read instead, or a sentence that says what to type; None where nothing is wrong.
@@ -39,7 +39,7 @@ def read_again(words: Sequence[str], error: Exception, verb: str) -> list[str]:
     settings, flags = apart(words)
     several = bool({"-m", "--multirun"} & set(flags))
     # Which keys there are depends on the groups, so these come first.
-    answers = {word: _read_form(word, several) or _read_choice(word, verb) for word in settings}
+    answers = {word: _read_form(word, several) or _read_choice(word, error, verb) for word in settings}
     if not any(answers.values()):
         config, chosen = _composed(settings, flags, verb)
         words = [word for word in settings if _parts(word)[1] not in chosen]
@@ -52,7 +52,7 @@ def read_again(words: Sequence[str], error: Exception, verb: str) -> list[str]:
     read = []
     for word, answer in answers.items():
         if isinstance(answer, list):
-            say_reading(word, " ".join(answer))
+            note_reading(word, " ".join(answer))
         read += answer if isinstance(answer, list) else [word]
     return [*read, *flags]
 
@@ -71,7 +71,7 @@ def unknown_key(key: str, value: str, config: Mapping[str, Any], verb: str) -> A
     if (read := read_as(verb, key, value)) is not None:
         return read
     if answer := told(verb, key):
-        return f"{key}: no such key; {answer}."
+        return f"{key}: no such key; {answer}"
     same = [known for known in dotted_keys(config) if known.casefold() == key.casefold().replace("-", "_")]
     if "." not in key and not same:
         homes = [group for group in groups() if group.rpartition("/")[2] == key and _has(config, group)]
@@ -81,9 +81,12 @@ def unknown_key(key: str, value: str, config: Mapping[str, Any], verb: str) -> A
         same = [home for home in same if "." not in home] or same
     if len(same) == 1:
         return [f"{same[0]}={value}"]
-    theirs = read_as(verb, key.rpartition(".")[2].casefold(), value) if "." in key else None
+    last = key.rpartition(".")[2]
+    if last != key and (answer := told(verb, last)):
+        return f"{key}: no such key; {answer}"
+    theirs = read_as(verb, last, value) if last != key else None
     near = same[:3] or ([word.partition("=")[0] for word in theirs] if theirs else suggest_keys(key, config))
-    return f"{key}: no such key; " + (f"did you mean {' or '.join(near)}?" if near else "--help lists them.")
+    return f"{key}: no such key; " + (f"did you mean {' or '.join(near)}?" if near else "--help lists them")
 
 
 def _read_form(word: str, several: bool) -> Answer:
@@ -95,33 +98,37 @@ def _read_form(word: str, several: bool) -> Answer:
         quoted = value.replace('"', "'")
         return f"""{word}: this cannot be read; put the value in two kinds of quotes, '{key}="{quoted}"'."""
     if is_group(key) and isinstance(override.value(), bool | int | float):
-        return f"{word}: choose one of {', '.join(options(key))}."
+        return f"{word}: choose one of {', '.join(options(key))}"
     if not override.is_sweep_override() or several or not is_group(key) or "(" in value:
         return None
     if key in _SEVERAL:
         return [f"{key}=[{value}]"]
-    return f"{word}: these are several runs, one for each value: add -m."
+    return f"{word}: these are several runs, one for each value: add -m"
 
 
-def _read_choice(word: str, verb: str) -> Answer:
+def _read_choice(word: str, error: Exception, verb: str) -> Answer:
     """A word that chooses a file which a group does not have."""
     key, _, value = word.partition("=")
-    if not is_group(key) or (value in ("", "null") and key != "data"):
-        return None if value == "null" or not is_group(key) else _choose(word, key)
-    known = {compact(option): option for option in options(key)}
+    if not isinstance(error, MissingConfigException) or not is_group(key) or value == "null":
+        return None
+    # Hydra knows the files of a user's own folder, too.
     chosen = value.strip("[]").split(",")
-    if all(each in known.values() for each in chosen) or value == "null":
+    is_missing = error.missing_cfg_file in [f"{key}/{each}" for each in chosen]
+    known = {compact(option): option for option in (is_missing and error.options) or options(key)}
+    wrong = [each for each in chosen if each not in known.values()]
+    if not wrong:
         return None
     if key == "data" and (Path(value).suffix in (".yaml", ".yml") or "/" in value or Path(value).exists()):
         return _read_data(value)
     if key == "model" and Path(value).suffix in (".ckpt", ".pt", ".pth"):
         return read_as(verb, key, value) or (
-            f"{word}: model names a network ({', '.join(options(key))}); init_from={value} starts from these "
-            f"weights, ckpt={value} goes on with their run."
+            f"{word}: model names a network ({', '.join(known.values())}); init_from={value} starts from "
+            f"these weights, ckpt={value} goes on with their run."
         )
     if all(compact(each) in known for each in chosen):
-        return [f"{key}={value.replace(each, known[compact(each)])}" for each in chosen[:1]]
-    return _choose(word, key)
+        read = ",".join(known[compact(each)] for each in chosen)
+        return [f"{key}=[{read}]" if value.startswith("[") else f"{key}={read}"]
+    return _choose(word, key, wrong[0], list(known.values()))
 
 
 def _read_data(value: str) -> Answer:
@@ -133,19 +140,22 @@ def _read_data(value: str) -> Answer:
     )
 
 
-def _choose(word: str, group: str) -> str:
+def _choose(word: str, group: str, value: str, known: Sequence[str]) -> str:
     """Name the options of a group that are near, or all of them; and the group that has such an option."""
-    value = word.partition("=")[2]
-    elsewhere = [other for other in groups() if value in options(other)]
-    if elsewhere:
-        return f"{word}: no such {group}; did you mean {' or '.join(f'{e}={value}' for e in elsewhere)}?"
-    known = {compact(option): option for option in options(group)}
+    others = [other for other in groups() if value in options(other) and other != "data/transform"]
+    likely = _near(value, known) + [f"{other}={value}" for other in others]
+    if not likely and group == "model":
+        likely = [f"experiment={name}" for name in _near(value, options("experiment"))]
+    if likely:
+        return f"{word}: no such {group}; did you mean {' or '.join(likely[:4])}?"
+    return f"{word}: no such {group}; choose one of {', '.join(known)}"
+
+
+def _near(value: str, names: Sequence[str]) -> list[str]:
+    known = {compact(name): name for name in names}
     begins = [option for name, option in known.items() if value and name.startswith(compact(value))]
     near = difflib.get_close_matches(compact(value), known, n=3, cutoff=0.65)
-    likely = begins[:3] or [known[name] for name in near]
-    if likely:
-        return f"{word}: no such {group}; did you mean {' or '.join(likely)}?"
-    return f"{word}: no such {group}; choose one of {', '.join(known.values())}."
+    return begins[:3] or [known[name] for name in near]
 
 
 def _read_key(word: str, config: Mapping[str, Any], verb: str, several: bool) -> Answer:
@@ -172,7 +182,7 @@ def _read_list(key: str, value: str, default: Any) -> Answer:
     is_list = isinstance(default, list) or key.rpartition(".")[2] == "classes"
     if is_list:
         return [f"{key}=[{value}]"]
-    return f"{key}={value}: these are several runs, one for each value: add -m."
+    return f"{key}={value}: these are several runs, one for each value: add -m"
 
 
 def _parts(word: str) -> tuple[str, str, str]:
@@ -197,7 +207,9 @@ def _composed(
     config = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(config, dict)
     hydra = config.pop("hydra")
-    return {str(key): value for key, value in config.items()}, hydra["runtime"]["choices"]
+    choices = hydra["runtime"]["choices"]
+    # Some groups, such as experiment, are no part of the configuration, yet may be what was meant.
+    return {**{key: None for key in choices if is_group(key)}, **config}, choices
 
 
 def _has(config: Mapping[str, Any], key: str) -> bool:

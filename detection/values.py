@@ -69,6 +69,9 @@ def meant(value: Any, annotation: Any) -> Any:
     Raises:
         LookupError: there is none.
     """
+    choices = [choice for kind in _kinds(annotation) for choice in _choices(kind) if isinstance(choice, str)]
+    if isinstance(value, str) and (same := [each for each in choices if each.lower() == value.lower()]):
+        return same[0]
     for candidate in _candidates(value):
         if fits(candidate, annotation):
             return candidate

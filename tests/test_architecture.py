@@ -27,7 +27,16 @@ ALLOWED = {
     "report": {"data", "metrics", "types", "console", "files"},
     "suggestions": set(),
     "synonyms": set(),
-    "config": {"suggestions"},
+    "config": {"suggestions", "values"},
+    "values": set(),
+    "near_paths": set(),
+    "groups": set(),
+    "other_tools": {"groups"},
+    "words": {"groups", "other_tools", "processes"},
+    "readings": {"groups", "other_tools", "suggestions", "words"},
+    "corrections": {"config", "near_paths", "runs", "values", "words"},
+    "own_keys": set(),
+    "devices": set(),
     "processes": set(),
     "files": set(),
     "console": set(),
@@ -35,14 +44,14 @@ ALLOWED = {
     "endings": {"processes"},
     "run_lock": {"files", "processes"},
     "shared_memory": {"data"},
-    "runs": set(),
+    "runs": {"near_paths"},
     "sweeps": {"endings", "processes", "console"},
     "tasks": {"data", "models", "targets", "losses", "metrics", "ops", "types"},
     "callbacks": {"tasks", "data", "types", "viz", "runs", "endings", "files", "archive", "console"},
     "tuning": {"tasks", "data"},
     "benchmarking": {"types", "console"},
     "inference": {"tasks", "data", "types"},
-    "prediction": {"data", "types", "colours", "synonyms", "file_reading"},
+    "prediction": {"data", "types", "colours", "synonyms", "file_reading", "near_paths"},
     "quoting": set(),
     "faults": {"endings", "files"},
     "old_boxes": set(),
@@ -52,8 +61,9 @@ ALLOWED = {
 }
 VERBS = {"evaluate", "predict", "export", "convert", "check", "benchmark"}
 LIBRARIES = {
-    "hydra": VERBS | {"cli", "published", "sweeps", "quoting", "run_lock"},
-    "omegaconf": VERBS | {"cli", "published", "resume", "sweeps", "run_lock"},
+    "hydra": VERBS | {"cli", "entry", "published", "sweeps", "quoting", "readings", "run_lock"},
+    "omegaconf": VERBS
+    | {"cli", "entry", "published", "resume", "sweeps", "readings", "corrections", "run_lock"},
     "pytorch_lightning": {
         "tasks",
         "callbacks",
@@ -65,7 +75,7 @@ LIBRARIES = {
     },
     "albumentations": {"data"},
     "wandb": {"callbacks"},
-    "pydantic": {"config"},
+    "pydantic": {"values"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -85,7 +95,7 @@ def part(path: Path) -> str:
 
 def test_every_file_belongs_to_a_known_floor() -> None:
 
-    entry_points = {"__init__", "cli", "checkpoints", "init_from", "published", "resume"} | VERBS
+    entry_points = {"__init__", "cli", "entry", "checkpoints", "init_from", "published", "resume"} | VERBS
     assert {part(path) for path in FILES} - set(ALLOWED) == entry_points
 
 
