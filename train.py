@@ -12,15 +12,16 @@ from detection.cli import (
     lr_scale,
     make_trainer,
     model_config,
-    run_with_hints,
     save_config,
 )
+from detection.entry import run_with_hints
 from detection.faults import faults_in_a_sentence
 from detection.init_from import make_task
 from detection.lightning_messages import quieten_lightning
 from detection.monitors import check_monitors
 from detection.resume import changes_since, describe_training, keep_anchors, read_origin
 from detection.sweeps.job import error_noted, in_sweep, run_job
+from detection.words import tell_readings
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -31,6 +32,7 @@ def main(cfg: DictConfig) -> float:
             raise SystemExit(
                 f"find={cfg.find} looks for the setting of one run: give each value a command of its own."
             )
+        tell_readings()
         return run_job(cfg.optimized_metric)
     with error_noted(cfg.run_dir):
         figures = train(cfg)
@@ -50,7 +52,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     Returns:
         The final figures, ``test/map`` among them; the run's folder holds them as ``metrics.json``.
     """
-    config = checked_config(cfg)
+    config = checked_config(cfg, "detection.own_keys.Train")
     with faults_in_a_sentence(cfg.run_dir), errors_in_a_sentence():
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
         import pytorch_lightning as pl

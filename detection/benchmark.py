@@ -13,8 +13,8 @@ from detection.cli import (
     checked_config,
     errors_in_a_sentence,
     make_data_and_task,
-    run_with_hints,
 )
+from detection.entry import run_with_hints
 from detection.faults import faults_in_a_sentence
 from detection.lightning_messages import quieten_lightning
 
@@ -37,9 +37,9 @@ def benchmark(cfg: DictConfig) -> "list[Measurement]":
     Returns:
         The rows of the table.
     """
-    config = checked_config(cfg)
+    config = checked_config(cfg, "detection.own_keys.Benchmark")
     for key in ("warmup", "batches"):
-        if not isinstance(config[key], int) or config[key] < 1:
+        if config[key] < 1:
             raise SystemExit(f"{key}={config[key]}: give a number of batches, 1 or more.")
     with faults_in_a_sentence(config["run_dir"]), errors_in_a_sentence():
         from detection.benchmarking.report import print_table, surroundings

@@ -7,7 +7,8 @@ import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from detection.cli import CONF, checked_config, errors_in_a_sentence, run_with_hints
+from detection.cli import CONF, checked_config, errors_in_a_sentence
+from detection.entry import run_with_hints
 
 if TYPE_CHECKING:
     from detection.inspection.coverage import Coverage
@@ -29,8 +30,8 @@ def check(cfg: DictConfig) -> "Inspection":
     Returns:
         What was found.
     """
-    output = _output_folder(cfg)
-    config = checked_config(cfg)
+    config = checked_config(cfg, "detection.own_keys.Check")
+    output = _output_folder(config)
     with errors_in_a_sentence():
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
         from rich.console import Console
@@ -66,26 +67,22 @@ def check(cfg: DictConfig) -> "Inspection":
     return inspection
 
 
-def _output_folder(cfg: DictConfig) -> Path | None:
+def _output_folder(config: dict[str, Any]) -> Path | None:
     """Where the corrected copy goes, once the values of this command's own keys are known to make sense.
 
     Raises:
         SystemExit: with all mistakes.
     """
-    output = Path(str(cfg.output)).expanduser() if cfg.fix else None
+    fix, written = config["fix"], config["output"]
+    output = Path(written or "").expanduser() if fix else None
     mistakes = {
-        f"fail_on={cfg.fail_on}: choose error or warning": cfg.fail_on not in ("error", "warning"),
-        f"fix={cfg.fix}: choose true or false": not isinstance(cfg.fix, bool),
-        "fix=true needs a folder to write the corrected copy to: output=...": cfg.fix and cfg.output is None,
-        f"output={cfg.output} is for the corrected copy: add fix=true": not cfg.fix
-        and cfg.output is not None,
-        f"output={output} exists already: choose another folder": output is not None and output.exists(),
-        f"min_side={cfg.min_side}: give a number of pixels": (
-            type(cfg.min_side) not in (int, float) or cfg.min_side < 0
+        "fix=true needs a folder to write the corrected copy to: output=...": fix and written is None,
+        f"output={written} is for the corrected copy: add fix=true": not fix and written is not None,
+        f"output={output} exists already: choose another folder": (
+            output is not None and written is not None and output.exists()
         ),
-        f"workers={cfg.workers}: give a number of threads, 1 or more": (
-            type(cfg.workers) is not int or cfg.workers < 1
-        ),
+        f"min_side={config['min_side']}: give a number of pixels": config["min_side"] < 0,
+        f"workers={config['workers']}: give a number of threads, 1 or more": config["workers"] < 1,
     }
     found = [message for message, wrong in mistakes.items() if wrong]
     if found:

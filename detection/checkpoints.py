@@ -16,6 +16,7 @@ from detection.checkpoint_tensors import (
 from detection.description import DATA_KEYS, DescriptionError, check_description
 from detection.file_reading import MAX_CHECKPOINT, open_file
 from detection.models.described_anchors import with_anchors_of_format_1
+from detection.near_paths import beside
 from detection.registry import build, without_weights
 from detection.synonyms import in_words_of
 
@@ -45,7 +46,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             from detection.published import read_published
 
             return _checked(read_published(str(path)), path)
-        raise FileNotFoundError(f"{path}: there is no such checkpoint.")
+        raise FileNotFoundError(f"{path}: there is no such checkpoint{beside(path)}.")
     return _checked(_load(path), path)
 
 

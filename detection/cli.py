@@ -1,158 +1,118 @@
-"""What the commands share: mistyped keys get a hint, configurations are checked before anything runs."""
+"""What the commands share: configurations are checked before anything runs, and faults end in a sentence."""
 
 import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from detection.data.step_size import keep_one_size
 from detection.description import DATA_KEYS
-from detection.endings import end_if_told, hear_signals, stopped_by
+from detection.devices import unusable_devices
 from detection.files import write_text
-from detection.processes import agree_on_start, end_with_the_first, started_elsewhere
-from detection.quoting import quote_paths, refuse_dashes, take_run_dir
+from detection.groups import CONF as CONF
+from detection.groups import groups
+from detection.processes import started_elsewhere
 from detection.registry import load_plugins
 from detection.runs import run_folder
-from detection.streams import make_output_last
-from detection.suggestions import successor, suggest_keys
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
+    from detection.config import Mistake
     from detection.data.datamodule import DetectionDataModule
     from detection.tasks.base import DetectionTask
-
-CONF = Path(__file__).parent.parent / "conf"
-
-_HAVE_RUN_DIR = ("train", "evaluate", "check", "benchmark")
 
 OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
 
 
-def run_with_hints(main: Callable[[], Any], config_name: str = "train") -> None:
-    """Run a ``@hydra.main`` command; when Hydra refuses an override, name the key that was likely meant.
-
-    Paths need no quotes of Hydra's. The command outlives the readers of its output, and ends by Ctrl-C or
-    SIGTERM with a sentence (:mod:`detection.endings`).
+def checked_config(cfg: DictConfig, own: str | None = None) -> dict[str, Any]:
+    """Resolve a configuration and check every node against the constructor it names.
 
     Args:
-        main: the command.
-        config_name: its primary configuration.
-    """
-    make_output_last()
-    hear_signals()
-    end_with_the_first()
-    try:
-        refuse_dashes()
-        if config_name in _HAVE_RUN_DIR:
-            take_run_dir()
-        quote_paths()
-        _share_registry()
-        agree_on_start()
-        _offer_sweepers()
-        main()
-    except SystemExit as stop:
-        if stop.code == 1 and not stopped_by():
-            for hint in _override_hints(config_name):
-                print(hint, file=sys.stderr)
-        raise
-    finally:
-        end_if_told()
-
-
-def _share_registry() -> None:
-    """Spare Hydra a copy of all registered configurations for each group that ``--help`` lists.
-
-    There is one registry, which is only read: half of the time of ``--help`` went into copies of it.
-    """
-    ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
-
-
-def _offer_sweepers() -> None:
-    """Let Hydra find our sweeper, in this process and in those that a launcher starts."""
-    folder = str(Path(__file__).parent / "sweeps/plugins")
-    sys.path.append(folder)
-    others = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([others, folder] if others else [folder])
-
-
-def _override_hints(config_name: str) -> list[str]:
-    """A line for each KEY=VALUE of the command line whose key is in no configuration."""
-    words = [word for word in sys.argv[1:] if "=" in word and not word.startswith(("-", "+", "~", "hydra"))]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        # Groups change which keys exist (data=shapes), plain keys do not.
-        groups = [word for word in words if (CONF / word.split("=")[0]).is_dir()]
-        try:
-            cfg = compose(config_name, overrides=groups)
-        except Exception:  # the group itself is at fault, and Hydra listed the choices already
-            return []
-    config = _plain(cfg)
-    keys = [word.split("=")[0] for word in words if word not in groups]
-    hints = []
-    for key in keys:
-        if _has_key(config, key):
-            continue
-        near = suggest_keys(key, config)
-        if now := successor(key):
-            hints.append(f"{key}: no such key; {now}")
-        elif near:
-            hints.append(f"{key}: no such key; did you mean {' or '.join(near)}?")
-    return hints
-
-
-def _has_key(config: Any, dotted: str) -> bool:
-    for key in dotted.split("."):
-        if not isinstance(config, dict) or key not in config:
-            return False
-        config = config[key]
-    return True
-
-
-def checked_config(cfg: DictConfig) -> dict[str, Any]:
-    """Resolve a configuration and check every node against the constructor it names.
+        cfg: the configuration; values that are nearly right are corrected in it, and the user is told.
+        own: the dotted name of what has the types of the command's own keys (:mod:`detection.own_keys`).
 
     Raises:
         SystemExit: with all errors, one per line, when there are any.
     """
     # Takes a while: --help and mistyped keys do not wait for it.
-    from detection.config import check_config
+    from detection.corrections import correct_paths, correct_values, is_copy
+    from detection.words import tell_readings
 
-    missing = OmegaConf.missing_keys(cfg)
-    errors = [f"{key}: needs a value ({key}=...)" for key in sorted(missing)]
-    config = _plain(cfg, resolve=not errors)
+    errors: list[str] = []
     try:
+        errors += [f"{key}: needs a value ({key}=...)" for key in sorted(OmegaConf.missing_keys(cfg))]
+        if not errors:
+            correct_paths(cfg, _verb())
+        config = _plain(cfg, resolve=not errors)
         load_plugins(config.get("plugins") or ())
+    except OmegaConfBaseException as error:
+        errors.append(f"{error.full_key}: {str(error).partition(chr(10))[0]}")
     except ValueError as error:
         errors.append(str(error))
     if not errors:
-        checked = dict(config)
-        if "model" in config:
-            # The data decides the class names; they are filled in once it has been read.
-            checked["model"] = model_config(config, class_names=[], batch_size=None)
-            checked["optimizer"] = checked["model"]["optimizer"]
-            if not isinstance(config["optimizer"]["scale_lr"], bool):
-                errors.append("optimizer.scale_lr: expected bool, true or false")
-        errors += check_config(checked)
-        # The model holds copies of what stands elsewhere, and one mistake need not be reported twice.
-        copies = ("model.optimizer", "model.scheduler", "model.network.size:")
-        errors = [error for error in errors if not error.startswith(copies)]
+        mistakes = _mistakes(config, own)
+        if correct_values(cfg, mistakes):
+            config = _plain(cfg, resolve=True)
+            mistakes = _mistakes(config, own)
+        # One mistake need not be reported again wherever its value is copied to.
+        errors += [m.sentence for m in mistakes if not is_copy(cfg, m.path)] or [m.sentence for m in mistakes]
+        errors += _added_in_vain(config, own)
         if "trainer" in config:
             errors += started_elsewhere(config["trainer"])
+            errors += unusable_devices(config["trainer"]) if not errors and _verb() != "check" else []
         if not errors and "trainer" in config:
             errors += _never_validated(config["trainer"])
         errors += keep_one_size(config.get("data", {}), typed_overrides())
     if errors:
         raise SystemExit("\n".join(["The configuration has errors; nothing was run.", *errors]))
+    tell_readings()
     return config
+
+
+def _mistakes(config: dict[str, Any], own: str | None) -> "list[Mistake]":
+    from detection.config import find_mistakes, find_mistakes_in_keys
+
+    mistakes, checked = [], dict(config)
+    if own is not None:
+        mistakes += find_mistakes_in_keys(config, own)
+    if "model" in config:
+        mistakes += find_mistakes_in_keys(config["optimizer"], "detection.own_keys.ScaleRule", "optimizer")
+        # The data decides the class names; they are filled in once it has been read.
+        checked["model"] = model_config(config, class_names=[], batch_size=None)
+        checked["optimizer"] = checked["model"]["optimizer"]
+    return mistakes + find_mistakes(checked)
+
+
+def _added_in_vain(config: dict[str, Any], own: str | None) -> list[str]:
+    """Refuse keys that ``+`` adds beside the command's own, which nothing reads."""
+    from detection.config import key_names
+    from detection.readings import unknown_key
+
+    typed = typed_overrides()
+    known = {group.partition("/")[0] for group in groups()} | set(key_names(own) if own else config)
+    errors = []
+    for word in typed:
+        key, _, value = word.lstrip("+").partition("=")
+        root = key.partition(".")[0]
+        if not word.startswith("+") or root in known or any(f"${{{root}" in other for other in typed):
+            continue
+        answer = unknown_key(key, value, {name: config[name] for name in config if name in known}, _verb())
+        errors.append(
+            answer if isinstance(answer, str) else f"{key}: no such key; give {' '.join(answer or [])}"
+        )
+    return errors
+
+
+def _verb() -> str:
+    return str(HydraConfig.get().job.config_name) if HydraConfig.initialized() else "train"
 
 
 def typed_overrides() -> list[str]:

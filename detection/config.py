@@ -6,23 +6,30 @@ will become a call of that target; its other keys are the arguments. All mistake
 
 import importlib
 import inspect
-import json
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from inspect import Parameter
-from types import ModuleType, NoneType, UnionType
-from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
-
-from annotated_types import Interval, Len
-from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
-from pydantic_core import SchemaError
+from types import ModuleType
+from typing import Any, NamedTuple
 
 from detection.suggestions import did_you_mean, join, successor
+from detection.values import asked_for, fits, meant, typed
 
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 _HYDRA_KEYS = ("_target_", "_partial_", "_recursive_", "_convert_")
+
+
+class Mistake(NamedTuple):
+    """What is wrong with a configuration."""
+
+    path: str
+    """The dotted path of the value."""
+    sentence: str
+    """For the user; it begins with the path."""
+    meant: tuple[Any, ...] = ()
+    """The value in its place, where there is one sensible reading."""
 
 
 class _Target(NamedTuple):
@@ -58,10 +65,51 @@ def check_config(config: Mapping[str, Any]) -> list[str]:
     Returns:
         One sentence per mistake, headed by the dotted path, in the order of the configuration.
     """
+    return [mistake.sentence for mistake in find_mistakes(config)]
+
+
+def find_mistakes(config: Mapping[str, Any]) -> list[Mistake]:
+    """Find what :func:`check_config` tells, with the readings of values that are nearly right.
+
+    Args:
+        config: The whole configuration, interpolations resolved.
+    """
     return list(_check(config, path="", complete=True))
 
 
-def _check(value: Any, path: str, complete: bool) -> Iterator[str]:
+def find_mistakes_in_keys(config: Mapping[str, Any], name: str, path: str = "") -> list[Mistake]:
+    """Compare with a constructor's signature those keys that have the names of its parameters.
+
+    Args:
+        config: What holds the keys, and others.
+        name: The constructor's dotted name.
+        path: The dotted path of ``config``.
+    """
+    parameters = {parameter.name: parameter for parameter in _parameters(name)}
+    return [
+        mistake
+        for key, value in config.items()
+        if key in parameters
+        for mistake in _check_type(value, parameters[key], join(path, key))
+    ]
+
+
+def key_names(name: str) -> list[str]:
+    """The names of a constructor's parameters.
+
+    Args:
+        name: The constructor's dotted name.
+    """
+    return [parameter.name for parameter in _parameters(name)]
+
+
+def _parameters(name: str) -> list[Parameter]:
+    target = _signature(name)
+    assert target is not None, f"{name} has no signature"
+    return target.parameters
+
+
+def _check(value: Any, path: str, complete: bool) -> Iterator[Mistake]:
     """Check what is below ``path``; ``complete`` says whether required arguments must be there."""
     if isinstance(value, Mapping):
         if "_target_" in value:
@@ -74,14 +122,14 @@ def _check(value: Any, path: str, complete: bool) -> Iterator[str]:
             yield from _check(child, join(path, index), complete)
 
 
-def _check_node(node: Mapping[str, Any], path: str, complete: bool) -> Iterator[str]:
+def _check_node(node: Mapping[str, Any], path: str, complete: bool) -> Iterator[Mistake]:
     """Check one call and, at the place of each argument, what is below it."""
     name = str(node["_target_"])
     target = None
     try:
         target = _signature(name)
     except Exception as error:  # importing runs foreign code, which may fail in any way
-        yield f"{path or 'config'}: cannot import '{name}': {error}"
+        yield Mistake(path, f"{path or 'config'}: cannot import '{name}': {error}")
     for key, value in node.items():
         if key in _HYDRA_KEYS:
             continue
@@ -95,43 +143,43 @@ def _check_node(node: Mapping[str, Any], path: str, complete: bool) -> Iterator[
         yield from _check_binding(node, target, path, must_be_complete)
 
 
-def _check_named(key: str, value: Any, target: _Target, path: str) -> Iterator[str]:
+def _check_named(key: str, value: Any, target: _Target, path: str) -> Iterator[Mistake]:
     if key in target.named:
         yield from _check_type(value, target.named[key], path)
     elif not target.accepts(Parameter.VAR_KEYWORD):
         hint = f"; {now}" if (now := successor(path)) else did_you_mean(key, target.named)
-        yield f"{path}: {target.name} has no argument '{key}'{hint}"
+        yield Mistake(path, f"{path}: {target.name} has no argument '{key}'{hint}")
 
 
-def _check_positional(values: list[Any], target: _Target, path: str) -> Iterator[str]:
+def _check_positional(values: list[Any], target: _Target, path: str) -> Iterator[Mistake]:
     if len(values) > len(target.positional) and not target.accepts(Parameter.VAR_POSITIONAL):
         expected = len(target.positional)
-        yield f"{path}: {target.name} takes {expected} positional arguments, got {len(values)}"
+        yield Mistake(path, f"{path}: {target.name} takes {expected} positional arguments, got {len(values)}")
     for index, (value, parameter) in enumerate(zip(values, target.positional, strict=False)):
         yield from _check_type(value, parameter, join(path, index))
 
 
-def _check_binding(node: Mapping[str, Any], target: _Target, path: str, complete: bool) -> Iterator[str]:
+def _check_binding(node: Mapping[str, Any], target: _Target, path: str, complete: bool) -> Iterator[Mistake]:
     """Check that no argument is given twice and, of a complete call, that none is missing."""
     filled = {parameter.name for parameter in target.positional[: len(node.get("_args_", []))]}
     for parameter in target.parameters:
+        name = join(path, parameter.name)
         if parameter.name in filled and parameter.name in node:
-            yield f"{join(path, parameter.name)}: given twice, by name and in _args_"
+            yield Mistake(name, f"{name}: given twice, by name and in _args_")
         given = parameter.name in filled or parameter.name in node
         optional = parameter.default is not Parameter.empty or parameter.kind in _VARIADIC
         if complete and not given and not optional:
-            yield f"{join(path, parameter.name)}: missing, {target.name} needs it"
+            yield Mistake(name, f"{name}: missing, {target.name} needs it")
 
 
-def _check_type(value: Any, parameter: Parameter, path: str) -> Iterator[str]:
-    annotation, default = parameter.annotation, parameter.default
+def _check_type(value: Any, parameter: Parameter, path: str) -> Iterator[Mistake]:
+    default = parameter.default
     is_default = type(value) is type(default) and value == default
-    if annotation is Parameter.empty or isinstance(annotation, str) or is_default or _has_target(value):
-        return
-    yield from check_value(value, annotation, path)
+    if not is_default and not _has_target(value):
+        yield from check_value(value, parameter.annotation, path)
 
 
-def check_value(value: Any, annotation: Any, path: str) -> Iterator[str]:
+def check_value(value: Any, annotation: Any, path: str) -> Iterator[Mistake]:
     """Compare one value with an annotation, as :func:`check_config` does.
 
     Args:
@@ -140,41 +188,15 @@ def check_value(value: Any, annotation: Any, path: str) -> Iterator[str]:
         path: the dotted path of the value.
 
     Yields:
-        A sentence where the value is none of the annotation's.
+        A mistake where the value is none of the annotation's.
     """
-    settings = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
+    if fits(value, annotation) is not False:
+        return
+    sentence = f"{path}={typed(value)}: give {asked_for(annotation)}"
     try:
-        adapter = TypeAdapter[Any](annotation, config=settings)
-        # JSON has YAML's types, and pydantic's strict rules for it are the ones promised above.
-        adapter.validate_json(json.dumps(value), strict=True)
-    except ValidationError as error:
-        if any(detail["type"] != "needs_python_object" for detail in error.errors(include_url=False)):
-            yield f"{path}: expected {_in_words(annotation)}, got {value!r}"
-    except SchemaError:  # a protocol, which YAML's own values do not fulfil
-        if not isinstance(value, dict | list) and type(value) not in get_args(annotation):
-            yield f"{path}: expected {_in_words(annotation)}, got {value!r}"
-    except (PydanticUserError, NameError, TypeError):
-        return  # an annotation that pydantic cannot describe, or a value that YAML cannot hold
-
-
-def _in_words(annotation: Any) -> str:
-    """An annotation as Python writes it, but for the bounds in it: ``int from 1 to 9``."""
-    origin, parts = get_origin(annotation), get_args(annotation)
-    if annotation is NoneType:
-        return "None"
-    if "Annotated[" not in str(annotation):
-        return inspect.formatannotation(annotation)
-    if origin is Annotated:
-        return " ".join([_in_words(parts[0]), *(_bound_in_words(bound) for bound in parts[1:])])
-    words = [_in_words(part) for part in parts]
-    return " or ".join(words) if origin in (Union, UnionType) else f"{origin.__name__}[{', '.join(words)}]"
-
-
-def _bound_in_words(bound: Interval | Len) -> str:
-    if isinstance(bound, Len):
-        low, high = bound.min_length, bound.max_length
-        return f"of {low}" if low == high else f"of {low} to {high}"
-    return f"from {bound.ge:,} to {bound.le:,}"
+        yield Mistake(path, sentence, (meant(value, annotation),))
+    except LookupError:
+        yield Mistake(path, sentence)
 
 
 def _signature(name: str) -> _Target | None:

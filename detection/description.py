@@ -128,13 +128,14 @@ def _odd_values(described: dict[str, Any]) -> Iterator[str]:
         refuse_equal_names(model["class_names"])
     except ValueError as error:
         yield f"model.class_names: {error}"
-    yield from check_value(data["size"], Size, "data.size")
+    yield from (mistake.sentence for mistake in check_value(data["size"], Size, "data.size"))
     yield from check_config({"model": model, "data": data})
     if type(training) is not dict:
         yield f"training: expected a dict, got {_brief(training)}"
         return
-    yield from check_value(training.get("precision"), str | int | None, "training.precision")
-    yield from check_value(training.get("batches_per_epoch"), Positive | None, "training.batches_per_epoch")
+    for key, annotation in (("precision", str | int | None), ("batches_per_epoch", Positive | None)):
+        for mistake in check_value(training.get(key), annotation, f"training.{key}"):
+            yield mistake.sentence
 
 
 def _mistakes_of_node(node: Any, path: str, kind: registry.Kind | None) -> Iterator[str]:

@@ -15,9 +15,9 @@ from detection.cli import (
     CONF,
     checked_config,
     errors_in_a_sentence,
-    run_with_hints,
     typed_overrides,
 )
+from detection.entry import run_with_hints
 from detection.faults import faults_in_a_sentence
 from detection.lightning_messages import quieten_lightning
 from detection.notes import notes
@@ -45,7 +45,7 @@ def evaluate(cfg: DictConfig) -> "Analysis":
     Returns:
         The figures.
     """
-    config = checked_config(cfg)
+    config = checked_config(cfg, "detection.own_keys.Evaluate")
     folder = Path(config["run_dir"])
     _refuse_mistakes(config, folder)
     with faults_in_a_sentence(folder), errors_in_a_sentence():
@@ -116,12 +116,11 @@ def _refuse_mistakes(config: dict[str, Any], folder: Path) -> None:
     Raises:
         SystemExit: with all mistakes.
     """
-    split, threshold, number = config["split"], config["threshold"], config["num_images"]
-    is_score = threshold is None or (type(threshold) in (int, float) and 0 <= threshold <= 1)
+    threshold, number = config["threshold"], config["num_images"]
+    is_score = threshold is None or 0 <= threshold <= 1
     mistakes = {
-        f"split={split}: choose test, val or train": split not in ("test", "val", "train"),
         f"threshold={threshold}: give a score from 0 to 1, or null for the best": not is_score,
-        f"num_images={number}: give a number, 0 or more": type(number) is not int or number < 0,
+        f"num_images={number}: give a number, 0 or more": number < 0,
         f"{folder} holds a report already, which is not overwritten: choose another hydra.run.dir": (
             folder / "metrics.json"
         ).exists(),

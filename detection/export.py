@@ -9,7 +9,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from detection.checkpoints import load_detector, open_split, with_inputs_of
-from detection.cli import CONF, checked_config, errors_in_a_sentence, run_with_hints
+from detection.cli import CONF, checked_config, errors_in_a_sentence
+from detection.entry import run_with_hints
 from detection.exporting.settings import Settings
 from detection.lightning_messages import quieten_lightning
 from detection.notes import notes
@@ -23,13 +24,8 @@ if TYPE_CHECKING:
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="export")
 def main(cfg: DictConfig) -> None:
     """Run as configured."""
-    from detection.config import check_config
-
-    config = checked_config(cfg)
+    config = checked_config(cfg, "detection.exporting.settings.Settings")
     own = {field.name: config[field.name] for field in fields(Settings)}
-    errors = check_config({"_target_": "detection.exporting.settings.Settings", **own})
-    if errors:
-        raise SystemExit("\n".join(["The configuration has errors; nothing was run.", *errors]))
     with errors_in_a_sentence():
         data = config["data"] if "_target_" in config["data"] else None
         export(Settings(**own), data)

@@ -7,7 +7,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from detection.checkpoints import load_detector
-from detection.cli import CONF, checked_config, errors_in_a_sentence, run_with_hints
+from detection.cli import CONF, checked_config, errors_in_a_sentence
+from detection.entry import run_with_hints
 from detection.notes import notes
 
 if TYPE_CHECKING:

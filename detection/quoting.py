@@ -1,4 +1,4 @@
-"""The command line before Hydra reads it: paths without quotes, ``run_dir=``, and words with dashes."""
+"""Paths on the command line: they need no quotes of Hydra's, and ``run_dir=`` names the run's folder."""
 
 import re
 import sys
@@ -22,26 +22,6 @@ _PATHS = {
     "hydra.run.dir",
     "hydra.sweep.dir",
 }
-
-# A word with dashes whose name has none inside of it: all of Hydra's flags but these have.
-_WITH_DASHES = re.compile(r"--?([A-Za-z][\w./@]+)(=.*)?$")
-_FLAGS = {"help", "version", "cfg", "resolve", "package", "run", "multirun", "info"}
-_SHORT_FLAGS = {"-cn", "-cp", "-cd", "-sc"}
-
-
-def refuse_dashes() -> None:
-    """Refuse ``--optimizer.lr=0.1``, which other programs and W&B's agent write.
-
-    Raises:
-        SystemExit: naming the words to type instead.
-    """
-    for word in sys.argv[1:]:
-        match = _WITH_DASHES.match(word)
-        if match and match[1] not in _FLAGS and word.partition("=")[0] not in _SHORT_FLAGS:
-            raise SystemExit(
-                f"{word}: settings are KEY=VALUE, without dashes: {match[1]}{match[2] or '=...'}. In a sweep "
-                "of W&B, write ${args_no_hyphens} instead of ${args}."
-            )
 
 
 def take_run_dir() -> None:

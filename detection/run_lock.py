@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from detection.files import is_alive
 from detection.processes import is_first
@@ -123,7 +124,11 @@ class ClaimFolder(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Claim it."""
         HydraConfig.instance().set_config(config)  # the name of the folder may ask for it
-        claim(Path(config.hydra.run.dir))
+        try:
+            folder = config.hydra.run.dir
+        except OmegaConfBaseException:  # it refers to a key that is not there, which Hydra says next
+            return
+        claim(Path(folder))
 
 
 def _make(path: Path, me: Owner) -> None:

@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from detection.near_paths import beside
+
 # What decides the shape of the weights; everything else may change when a run goes on.
 _NETWORK = ("_target_", "network", "backbone", "class_names")
 _NOTHING = "(none)"  # in place of a key that is not there
@@ -71,8 +73,8 @@ def find_checkpoint(ckpt: str | None, folder: str) -> Path | None:
         path = path / "checkpoints" / "last.ckpt"
     if not path.is_file():
         raise FileNotFoundError(
-            f"ckpt={ckpt}: there is no {path}. A run writes it after its first epoch; give the path of a "
-            "checkpoint or of a run's folder, or leave ckpt out to start anew."
+            f"ckpt={ckpt}: there is no {path}{beside(path)}. A run writes it after its first epoch; give the "
+            "path of a checkpoint or of a run's folder, or leave ckpt out to start anew."
         )
     return path
 
@@ -95,16 +97,24 @@ def find_weights(source: str, name: str) -> str:
                 f"init_from={source}: no run in runs/{name} has a {source}.ckpt; give a checkpoint's path."
             )
         return str(newest or source)
-    folder = Path(source).expanduser()
-    if not folder.is_dir():
+    if not Path(source).expanduser().is_dir():
         return source
-    places = [folder / part / f"{which}.ckpt" for part in ("checkpoints", ".") for which in ("best", "last")]
-    for path in places:
-        if path.is_file():
-            return str(path)
+    if (path := checkpoint_of_run(source)) is not None:
+        return str(path)
     raise FileNotFoundError(
         f"init_from={source}: this folder has no checkpoints/best.ckpt; give a checkpoint's path."
     )
+
+
+def checkpoint_of_run(folder: str) -> Path | None:
+    """The best checkpoint of a run, or its last where it has no best; None where this is no run's folder.
+
+    Args:
+        folder: of the run, or its ``checkpoints``.
+    """
+    places = [Path(folder).expanduser() / part for part in ("checkpoints", ".")]
+    paths = [place / f"{which}.ckpt" for place in places for which in ("best", "last")]
+    return next((path for path in paths if path.is_file()), None)
 
 
 def check_same_network(described: Mapping[str, Any], model: Mapping[str, Any], path: Path) -> None:

@@ -31,7 +31,7 @@ def suggest_keys(unknown: str, config: Mapping[str, Any]) -> list[str]:
         last = _ratio(unknown.rpartition(".")[2], key.rpartition(".")[2])
         return max(whole, (whole + last) / 2)
 
-    ranked = sorted(((similarity(key), key) for key in _dotted_keys(config, "")), key=lambda item: -item[0])
+    ranked = sorted(((similarity(key), key) for key in dotted_keys(config)), key=lambda item: -item[0])
     return [key for score, key in ranked[:3] if score >= 0.6]
 
 
@@ -46,11 +46,17 @@ def join(path: str, key: object) -> str:
     return f"{path}.{key}" if path else str(key)
 
 
-def _dotted_keys(config: Mapping[str, Any], path: str) -> Iterator[str]:
+def dotted_keys(config: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """All keys of a configuration, those of its nodes before those below.
+
+    Args:
+        config: The configuration.
+        path: Its own dotted path.
+    """
     for key, value in config.items():
         yield join(path, key)
         if isinstance(value, Mapping):
-            yield from _dotted_keys(value, join(path, key))
+            yield from dotted_keys(value, join(path, key))
 
 
 def _ratio(a: str, b: str) -> float:

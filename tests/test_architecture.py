@@ -28,7 +28,16 @@ ALLOWED = {
     "report": {"data", "metrics", "types", "console", "files"},
     "suggestions": set(),
     "synonyms": set(),
-    "config": {"suggestions"},
+    "config": {"suggestions", "values"},
+    "values": set(),
+    "near_paths": set(),
+    "groups": set(),
+    "other_tools": {"groups"},
+    "words": {"groups", "other_tools", "processes"},
+    "readings": {"groups", "other_tools", "suggestions", "words"},
+    "corrections": {"config", "near_paths", "runs", "values", "words"},
+    "own_keys": set(),
+    "devices": set(),
     "processes": set(),
     "files": set(),
     "console": set(),
@@ -37,14 +46,14 @@ ALLOWED = {
     "run_lock": {"files", "processes"},
     "shared_memory": {"data", "bounds"},
     "lightning_messages": set(),
-    "runs": set(),
+    "runs": {"near_paths"},
     "sweeps": {"endings", "processes", "console"},
     "tasks": {"data", "models", "targets", "losses", "metrics", "ops", "types", "bounds"},
     "callbacks": {"tasks", "data", "types", "viz", "runs", "endings", "files", "archive", "console"},
     "tuning": {"tasks", "data", "viz"},
     "benchmarking": {"types", "console"},
     "inference": {"tasks", "data", "types"},
-    "prediction": {"data", "types", "colours", "synonyms", "file_reading"},
+    "prediction": {"data", "types", "colours", "synonyms", "file_reading", "near_paths"},
     "quoting": set(),
     "faults": {"endings", "files"},
     "notes": set(),
@@ -55,8 +64,9 @@ ALLOWED = {
 }
 VERBS = {"evaluate", "predict", "export", "convert", "check", "benchmark"}
 LIBRARIES = {
-    "hydra": VERBS | {"cli", "published", "sweeps", "quoting", "run_lock"},
-    "omegaconf": VERBS | {"cli", "published", "resume", "sweeps", "run_lock"},
+    "hydra": VERBS | {"cli", "entry", "published", "sweeps", "quoting", "readings", "run_lock"},
+    "omegaconf": VERBS
+    | {"cli", "entry", "published", "resume", "sweeps", "readings", "corrections", "run_lock"},
     "pytorch_lightning": {
         "tasks",
         "callbacks",
@@ -68,8 +78,8 @@ LIBRARIES = {
     },
     "albumentations": {"data"},
     "wandb": {"callbacks"},
-    "pydantic": {"config"},
-    "annotated_types": {"config", "bounds"},
+    "pydantic": {"values"},
+    "annotated_types": {"values", "bounds"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -92,6 +102,7 @@ def test_every_file_belongs_to_a_known_floor() -> None:
     entry_points = {
         "__init__",
         "cli",
+        "entry",
         "checkpoints",
         "checkpoint_tensors",
         "init_from",

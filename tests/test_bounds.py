@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 
 from detection.bounds import MAX_ANCHORS, MAX_SIDE
 from detection.cli import CONF, checked_config, inference_config, model_config
-from detection.config import check_config
+from detection.config import check_config, find_mistakes
 from detection.data.collate import CollateError, CollatePadded
 from detection.description import DescriptionError, check_description
 from detection.models.backbones import ResNetBackbone, TinyBackbone, VGG16AtrousBackbone
@@ -19,6 +19,7 @@ from detection.models.ssd import SSD, build_ssd
 from detection.registry import build
 from detection.tasks.base import DetectionTask
 from detection.types import Sample, Target
+from detection.values import typed
 from tests.every import for_every
 
 SSD_CASES: dict[str, list[Any]] = {
@@ -97,9 +98,9 @@ def test_a_value_beyond_its_bounds_is_refused(case: tuple[str, str, Any]) -> Non
     experiment, path, value = case
     with pytest.raises(DescriptionError) as refusal:
         check_description(put(described(experiment), path, value))
-    assert str(refusal.value).startswith(f"{path}: expected "), refusal.value
+    assert str(refusal.value).startswith(f"{path}={typed(value)}: give "), refusal.value
     config = put({**described(experiment), "data": copy.deepcopy(settings(experiment)["data"])}, path, value)
-    assert [error.partition(":")[0] for error in check_config(config)] == [path]
+    assert [mistake.path for mistake in find_mistakes(config)] == [path]
 
 
 def test_the_command_line_says_each_once_and_what_is_allowed() -> None:
@@ -113,10 +114,11 @@ def test_the_command_line_says_each_once_and_what_is_allowed() -> None:
     ):
         checked_config(compose("train", overrides=words))
     assert sorted(str(refusal.value).splitlines()[1:]) == [
-        "data.eval_batch_size: expected int from 1 to 1,000,000,000 or None, got 0",
-        "data.size: expected int from 1 to 4,096 or Sequence[int from 1 to 4,096] of 2, got -3",
-        "model.nms_threshold: expected float from 0 to 1, got 3",
-        "model.topk: expected int from 1 to 10,000, got -1",
+        "data.eval_batch_size=0: give a whole number of at least 1 or null",
+        "data.size=-3: give a whole number from 1 to 4,096 or a list of 2 whole numbers from 1 to 4,096, "
+        "such as [1,2]",
+        "model.nms_threshold=3: give a number from 0 to 1",
+        "model.topk=-1: give a whole number from 1 to 10,000",
     ]
 
 
@@ -188,7 +190,8 @@ def test_extra_layers_have_bounds() -> None:
         [8] * 6,
     ):
         (error,) = check_config({"network": {**node, "extras": [spoilt]}})
-        assert error.startswith("network.extras: expected Sequence[tuple[int from 1 to 8,192, "), spoilt
+        assert error.startswith(f"network.extras=[{typed(spoilt)}]: give "), spoilt
+        assert ", each a list of 5: a whole number from 1 to 8,192; " in error
     assert isinstance(SSD(TinyBackbone(), 2, **{**plain(node), "extras": [(8, 16, 3, 2, 1)]}), SSD)
 
 

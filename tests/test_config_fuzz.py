@@ -94,7 +94,7 @@ def test_a_part_that_is_missing_is_named() -> None:
     config = copy.deepcopy(configuration("quickstart"))
     config["model"]["scheduler"] = None
     (mistake,) = check_config(config)
-    assert mistake.startswith("model.scheduler: expected detection.tasks.schedules.Schedule, got None")
+    assert mistake == "model.scheduler=null: give a part with a _target_ (Schedule)"
 
 
 @given(key=st.text(max_size=20))

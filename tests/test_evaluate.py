@@ -151,7 +151,7 @@ def test_classes_of_others_are_named(place: Path, tmp_path: Path) -> None:
         (["ckpt=a", "num_images=-1"], "num_images=-1: give a number"),
         (["ckpt=a", "data.size=512"], "data.size=512: inputs are made as the checkpoint describes"),
         (["ckpt=a", "data/transform=ssd"], "data/transform=ssd: inputs are made as the checkpoint describes"),
-        (["ckpt=a", "data.num_workers=two"], "data.num_workers: expected int"),
+        (["ckpt=a", "data.num_workers=two"], "data.num_workers=two: give a whole number"),
     ],
 )
 def test_mistakes_end_in_a_sentence(place: Path, tmp_path: Path, arguments: list[str], expected: str) -> None:

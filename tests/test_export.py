@@ -251,7 +251,7 @@ def test_missing_packages_are_named_with_the_way_to_get_them(monkeypatch: pytest
     ("words", "message"),
     [
         (["format=tflite", "fromat=onnx"], "fromat: no such key; did you mean format"),
-        (["ckpt=a.ckpt", "format=tflite", "num_images=x"], "format: expected"),
+        (["ckpt=a.ckpt", "format=tflite", "num_images=x"], "format=tflite: give one of onnx, torch_export"),
     ],
 )
 def test_mistakes_end_in_a_sentence(tmp_path: Path, words: list[str], message: str) -> None:

@@ -292,7 +292,7 @@ def test_a_missing_gpu_is_said(ssd: Path, tmp_path: Path) -> None:
         (["sorce=x"], "sorce: no such key; did you mean source?"),
         (
             ["ckpt=x", "source=x", "threshold=high", "save=[image]"],
-            "threshold: expected float, got 'high'\nsave:",
+            "threshold=high: give a number\nsave=",
         ),
         (
             ["ckpt=x", "source=x", "threshold=7"],

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from detection.quoting import quote_paths, refuse_dashes, take_run_dir
+from detection.quoting import quote_paths, take_run_dir
 
 
 @pytest.mark.parametrize(
@@ -66,26 +66,6 @@ def test_a_sweep_keeps_its_list_and_one_run_takes_a_comma_for_a_name(monkeypatch
     monkeypatch.setattr(sys, "argv", ["train.py", "data.root=a,b"])
     quote_paths()
     assert sys.argv[1] == "data.root='a,b'"
-
-
-@pytest.mark.parametrize(
-    "word", ["--optimizer.lr=0.1", "--seed=3", "-optimizer.lr=0.1", "--optimizer.lr", "--data.batch_size=4"]
-)
-def test_words_with_dashes_are_told_without(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["train.py", "seed=1", word])
-    with pytest.raises(SystemExit, match=rf"KEY=VALUE, without dashes: {word.lstrip('-')}.*args_no_hyphens"):
-        refuse_dashes()
-
-
-def test_flags_of_hydra_have_dashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    flags = [
-        "--help", "--hydra-help", "--version", "--cfg=job", "--cfg", "--resolve", "--package=a", "--run",
-        "-m", "--multirun", "--shell-completion", "--config-path=a", "--config-name=train", "--config-dir=a",
-        "-cd=a", "-cn=a", "-cp=a", "--experimental-rerun=a",
-        "--info=all", "-c=job", "-p=a", "-h", "-i", "source=--a=b",
-    ]  # fmt: skip
-    monkeypatch.setattr(sys, "argv", ["train.py", *flags])
-    refuse_dashes()
 
 
 @pytest.mark.parametrize("word", ["run_dir=/new/folder", "++run_dir=/new/folder"])

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from detection.near_paths import beside
+
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2")
 )
@@ -69,8 +71,8 @@ def find_source(source: str | int) -> Source:
             _fixed_part(path), (match for match in found if match.is_file()), f"The pattern {path}"
         )
     raise FileNotFoundError(
-        f"{path}: there is no such file or folder. source takes an image, a folder, a quoted pattern such as "
-        "'photos/*.jpg', a video, or the number of a webcam."
+        f"{path}: there is no such file or folder{beside(path)}. source takes an image, a folder, a quoted "
+        "pattern such as 'photos/*.jpg', a video, or the number of a webcam."
     )
 
 

@@ -19,8 +19,8 @@ import runpy, sys
 sys.argv = ["train.py", *sys.argv[1:]]
 try:
     runpy.run_path("train.py", run_name="__main__")
-except SystemExit:
-    pass
+except SystemExit as stop:
+    print(stop.code)
 assert "torch" not in sys.modules, "torch was imported"
 """
 
