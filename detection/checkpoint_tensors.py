@@ -40,10 +40,14 @@ def _odd_tensors(checkpoint: Mapping[str, Any]) -> Iterator[str]:
             values += [(key, child) for child in value]
         elif isinstance(value, torch.Tensor) and not _is_whole(value):
             yield f"the tensor {key!r:.80} is not one of plain numbers that the file holds"
+    for part in ("state_dict", "current_model_state"):  # the second where the first is an average
+        state = checkpoint.get(part, {})
+        if not isinstance(state, dict) or not all(
+            isinstance(value, torch.Tensor) for value in state.values()
+        ):
+            yield f"{part} holds other things than tensors by name"
     state = checkpoint["state_dict"]
-    if not all(isinstance(value, torch.Tensor) for value in state.values()):
-        yield "state_dict holds other things than tensors"
-    elif not all(value.isfinite().all() for key, value in state.items() if not _is_count(key)):
+    if not all(value.isfinite().all() for key, value in state.items() if not _is_count(key)):
         yield "its weights hold numbers that are not finite, so it would find nothing"
 
 

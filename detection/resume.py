@@ -172,7 +172,13 @@ def changes_since(
     if changes:
         told = (f"{key}: {values}" for key, values in sorted(changes.items()))
         lines.append(f"Changed since: {'; '.join(told)}. This is used from now on.")
-    lines += [_what_is_left(checkpoint, config["trainer"], path), _later_epochs(checkpoint, path)]
+    try:
+        lines += [_what_is_left(checkpoint, config["trainer"], path), _later_epochs(checkpoint, path)]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} does not say how far its training has come: start a new run from its weights by "
+            f"init_from={path}"
+        ) from error
     return "\n".join(line for line in lines if line)
 
 
