@@ -40,19 +40,11 @@ def check(cfg: DictConfig) -> "Inspection":
         from detection.inspection.fix import write_fixed_copy
         from detection.inspection.inspect import inspect_dataset
         from detection.inspection.report import print_report, summary, write_json
-        from detection.inspection.sources import read_source
         from detection.inspection.statistics import compute_statistics
 
-        instantiate(config["data"]).prepare_data()
-        source = read_source(config["data"])
-        inspection = inspect_dataset(
-            source.readings,
-            source.classes,
-            source.skip_others,
-            config["min_side"],
-            config["workers"],
-            source.findings,
-        )
+        data = instantiate(config["data"])
+        data.prepare_data()
+        inspection = inspect_dataset(data, config["data"]["root"], config["min_side"], config["workers"])
         statistics = compute_statistics(inspection)
         coverage = _coverage(config, inspection)
         changes = [] if output is None else write_fixed_copy(inspection, output)

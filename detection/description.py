@@ -121,13 +121,11 @@ def _odd_values(described: dict[str, Any]) -> Iterator[str]:
     """Check the arguments of calls that are known to be allowed, and what is read besides."""
     # These take a while: --help does not wait for them.
     from detection.config import check_config, check_value
-    from detection.data.classes import refuse_equal_names
+    from detection.data.classes import wrong_names
 
     model, data, training = described["model"], described["data"], described.get("training", {})
-    try:
-        refuse_equal_names(model["class_names"])
-    except ValueError as error:
-        yield f"model.class_names: {error}"
+    if (wrong := wrong_names(model["class_names"])) is not None:
+        yield f"model.class_names: {wrong}"
     yield from (mistake.sentence for mistake in check_value(data["size"], Size, "data.size"))
     yield from check_config({"model": model, "data": data})
     if type(training) is not dict:

@@ -94,23 +94,17 @@ def is_inside(path: Path, root: Path) -> bool:
     return path.resolve().is_relative_to(root.resolve())
 
 
-@contextmanager
-def unquoted_outside(path: Path, root: Path) -> Iterator[None]:
-    """Replace an error about a file that a data set only leads to by one that does not quote it.
+def fault_of(path: Path, root: Path, error: Exception) -> str:
+    """Say what is wrong with a file, going on from its name, without quoting one outside of the data set.
 
     Args:
-        path: the file that is read.
+        path: the file.
         root: the folder of the data set.
-
-    Raises:
-        ValueError: what was wrong, inside of the data set as it is.
+        error: what was raised about it.
     """
-    try:
-        yield
-    except ValueError:
-        if is_inside(path, root):
-            raise
-        raise ValueError(f"{path} cannot be used. {outside(path, root)}") from None
+    if is_inside(path, root) or isinstance(error, UnfitFileError):
+        return str(error).removeprefix(f"{path} ")
+    return f"cannot be used. {outside(path, root)}"
 
 
 def outside(path: Path, root: Path) -> str:

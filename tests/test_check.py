@@ -9,10 +9,9 @@ from pathlib import Path
 import cv2
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+from hydra.utils import instantiate
 
 from detection.data.shapes import write_shapes
-from detection.inspection.sources import read_source
 from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
@@ -47,7 +46,7 @@ def test_mistakes_end_with_exit_code_1_a_report_and_a_corrected_copy(shapes: Pat
     report = json.loads((run / "report.json").read_text())
     (error,) = [item for item in report["findings"] if item["severity"] == "error"]
     assert error["kind"] == "truncated-image"
-    assert error["image"] == "train_00003"
+    assert error["image"] == "Shapes/train_00003"
     assert report["summary"]["error"] == 1
     assert report["images"] == {"train": 12, "val": 4}
     assert report["changes"] == (tmp_path / "copy" / "changes.txt").read_text().splitlines()
@@ -88,7 +87,7 @@ def test_an_existing_output_and_missing_data_end_in_a_sentence(shapes: Path, tmp
     assert "exists already" in result.stderr
     assert "Traceback" not in result.stderr
     result = check(tmp_path / "run", f"data.root={tmp_path}")
-    assert "point data.root to the folder that holds VOCdevkit" in result.stderr
+    assert "Point data.root to the folder that holds VOCdevkit" in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -97,11 +96,8 @@ def test_every_kind_of_data_can_be_checked(path: Path, tmp_path: Path) -> None:
     """Without files, all that there is to say is that they are missing."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("check", overrides=[f"data={path.stem}", f"data.root={tmp_path}"])
-    data = OmegaConf.to_container(cfg.data, resolve=True)
-    assert isinstance(data, dict)
     try:
-        readings = read_source({str(key): value for key, value in data.items()}).readings
-        found = [item.kind for reading in readings for item in reading.findings]
+        found = [item.kind for item in instantiate(cfg.data).read("val").findings]
     except FileNotFoundError as error:
         found = ["missing-list"] if str(tmp_path) in str(error) else []
     assert set(found) == {"missing-list"}

@@ -17,8 +17,8 @@ from pycocotools.coco import COCO
 
 from detection.data.coco import COCODetection
 from detection.data.conversion import convert
-from detection.data.corners import from_voc_corners, whole_voc_corners
 from detection.data.dataset import DetectionDataset
+from detection.data.formats.corners import from_voc_corners, whole_voc_corners
 from detection.data.shapes import SHAPE_CLASSES, write_shapes
 from detection.data.voc import VOCDetection
 from detection.data.writers.coco_writer import COCOWriter

@@ -9,32 +9,26 @@ from pathlib import Path
 import pytest
 
 from detection.checkpoints import read_checkpoint
-from detection.data.annotation import parse_annotation
-from detection.data.coco import read_coco
-from detection.data.decoding import decode_image
-from detection.data.index import read_image_ids
-from detection.data.records import read_orientation, read_size
-from detection.data.voc import read_voc
-from detection.data.yolo import read_yolo
+from detection.data.coco import COCODetection
+from detection.data.formats.voc import read_annotation
+from detection.data.formats.voc_folder import read_voc
+from detection.data.formats.yolo import read_yolo
+from detection.data.image_files import decode_image, read_header
+from detection.data.voc import VOCDetection
+from detection.data.yolo import YOLODetection
 from detection.file_reading import UnfitFileError, read_file_bytes, read_text
-from detection.inspection import read_voc as inspect_voc
-from detection.inspection.read_yolo import read_yolo as inspect_yolo
 from detection.models.backbones.weights import read_file
-from detection.prediction.reading import read_image
 from tests.data.small_set import jpeg
 
 SECRET = "root:$6$s3cr3t:19000:0:99999:7:::"
 READERS: dict[str, Callable[[Path], object]] = {
     "checkpoint": read_checkpoint,
     "weights": lambda path: read_file(path, ""),
-    "annotation": parse_annotation,
-    "list": read_image_ids,
-    "coco": lambda path: read_coco(path.parent, path),
-    "data.yaml": lambda path: read_yolo(path, "train"),
-    "size": read_size,
-    "orientation": read_orientation,
+    "annotation": read_annotation,
+    "coco": lambda path: COCODetection(path.parent, path),
+    "data.yaml": lambda path: YOLODetection(path, "train"),
+    "header": read_header,
     "pixels": lambda path: decode_image(path, upright=False),
-    "prediction": read_image,
     "text": read_text,
 }
 
@@ -150,34 +144,20 @@ SETS = [list_of_yolo, label_of_yolo, description_of_yolo, names_of_yolo, list_of
 
 
 @pytest.mark.parametrize("make", SETS)
-def test_training_quotes_nothing_from_outside(
-    tmp_path: Path, secret: Path, make: Callable[..., Path]
-) -> None:
+def test_nothing_from_outside_is_quoted(tmp_path: Path, secret: Path, make: Callable[..., Path]) -> None:
     root = make(tmp_path / "set", secret)
     yolo = "yolo" in make.__name__
-    with pytest.raises((ValueError, OSError)) as refusal:
-        read_yolo(root, "train") if yolo else read_voc(root, ["train"])
-    assert "s3cr3t" not in str(refusal.value)
-    assert str(secret) in str(refusal.value) or "a.txt" in str(refusal.value) or "a.xml" in str(refusal.value)
-
-
-@pytest.mark.parametrize("make", SETS)
-def test_the_check_quotes_nothing_from_outside(
-    tmp_path: Path, secret: Path, make: Callable[..., Path]
-) -> None:
-    root = make(tmp_path / "set", secret)
-    yolo = "yolo" in make.__name__
-    reading = (
-        inspect_yolo(root, "train", "train")
-        if yolo
-        else inspect_voc.read_voc(root, "train", [(root, "train")])
-    )
+    reading = read_yolo(root, "train") if yolo else read_voc(root, ["train"])
     assert reading.findings
     assert "s3cr3t" not in str(reading)
+    with pytest.raises((ValueError, OSError)) as refusal:
+        YOLODetection(root, "train") if yolo else VOCDetection(root, ["train"])
+    assert "s3cr3t" not in str(refusal.value)
+    assert str(secret) in str(refusal.value) or "a.txt" in str(refusal.value) or "a.xml" in str(refusal.value)
 
 
 def test_an_error_inside_of_the_data_set_quotes_the_line(tmp_path: Path) -> None:
     root = yolo_set(tmp_path / "set")
     (root / "labels/a.txt").write_text("cat 0.5 0.5 0.2 0.2\n")
     with pytest.raises(ValueError, match=r"a\.txt: line 1 \(cat 0\.5"):
-        read_yolo(root, "train")
+        YOLODetection(root, "train")

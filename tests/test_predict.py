@@ -109,8 +109,8 @@ def test_the_end_says_what_was_found_skipped_and_written(
     assert "7 images in" in printed
     assert f"Written to {output}" in printed
     assert "2 could not be read and were skipped:" in printed
-    assert "broken.jpg: it is not an image" in printed
-    assert "empty.png: the file is empty" in printed
+    assert "broken.jpg: is not an image" in printed
+    assert "empty.png: is an empty file" in printed
     total = sum(len(row["detections"]) for row in read_json(output)["images"])
     assert f"{total} detections" in printed
     assert any(name in printed for name in CLASSES)
@@ -273,7 +273,9 @@ def test_nothing_readable_is_an_error_and_leaves_nothing(ssd: Path, tmp_path: Pa
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.jpg").write_bytes(b"broken")
     (tmp_path / "photos/b.heic").touch()
-    with pytest.raises(ValueError, match=r"None of 2 images could be read:\n  a\.jpg: .*\n  b\.heic: HEIC"):
+    with pytest.raises(
+        ValueError, match=r"None of 2 images could be read:\n  a\.jpg: .*\n  b\.heic: is in HEIC"
+    ):
         predict(settings(ssd, tmp_path / "photos", tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 

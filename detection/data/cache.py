@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.data.dataset import DetectionDataset
-from detection.data.decoding import decode_image
+from detection.data.image_files import decode_image
 
 Cache = Literal["none", "ram", "disk"]
 """Where decoded images are kept."""
@@ -76,7 +76,10 @@ class ImageCache:
 
     def missing_bytes(self, dataset: DetectionDataset) -> dict[Path, int]:
         """Memory that each image of a dataset will take which is not there yet."""
-        places = [self._place(Path(path), dataset.upright) for path in dataset.paths]
+        places = [
+            self._place(Path(path), bool(upright))
+            for path, upright in zip(dataset.paths, dataset.upright, strict=False)
+        ]
         return {
             place: 3 * height * width
             for place, (height, width) in zip(places, dataset.sizes, strict=True)

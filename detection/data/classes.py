@@ -2,10 +2,11 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from detection.data.records import ImageRecord
+from detection.data.formats.findings import Finding
+from detection.data.formats.records import ImageRecord, ObjectRecord
 
 OtherClasses = Literal["error", "skip"]
 """What becomes of objects whose class is not among the wanted ones."""
@@ -55,65 +56,82 @@ def select_classes(
     Raises:
         ValueError: a name cannot be one or the names are not distinct, or an object has another class.
     """
-    refuse_equal_names(classes)
+    wrong = wrong_names(classes)
+    if wrong is not None:
+        raise ValueError(wrong)
     wanted = {name.casefold(): name for name in classes}
-    for given in classes:
-        # A configuration would read ${...} as a reference to a value of its own, or of the environment.
-        if not given.isprintable() or "${" in given:
-            raise ValueError(f"{given!r} cannot be the name of a class: rename it in the annotations")
     left_out: Counter[str] = Counter()
     selected = []
     for record in records:
         kept = []
-        for number, item in enumerate(record.objects, 1):
+        for item in record.objects:
             name = wanted.get(item.name.casefold())
             if name is not None:
                 kept.append(item if item.name == name else item._replace(name=name))
             elif other_classes == "error":
-                raise ValueError(_unknown_class(f"{record.source}: object {number}", item.name, classes))
+                raise ValueError(unknown_class(record, item, classes).sentence)
             else:
                 left_out[item.name] += 1
         selected.append(record._replace(objects=tuple(kept)))
     return Selection(selected, left_out)
 
 
-def refuse_equal_names(classes: Sequence[str]) -> None:
-    """Refuses names of classes that are none, empty, or equal but for case and the spaces around them.
-
-    Args:
-        classes: the names.
-
-    Raises:
-        ValueError: with the names in question.
-    """
+def wrong_names(classes: Sequence[str]) -> str | None:
+    """Says why names cannot be those of classes, if so."""
     counts = Counter(name.strip().casefold() for name in classes)
-    wrong = [name for name in classes if counts[name.strip().casefold()] > 1 or not name.strip()]
-    if wrong or not classes:
-        raise ValueError(
+    equal = [name for name in classes if counts[name.strip().casefold()] > 1 or not name.strip()]
+    if equal or not classes:
+        return (
             "classes must be distinct names, regardless of case and of spaces around them, and at least one; "
-            f"got {wrong[:10]}"
+            f"got {equal[:10]}"
         )
+    # A configuration would read ${...} as a reference to a value of its own, or of the environment.
+    bad = next((name for name in classes if not name.isprintable() or "${" in name), None)
+    return None if bad is None else f"{bad!r} cannot be the name of a class: rename it in the annotations"
 
 
-def refuse_misspelt(classes: Sequence[str], used: Iterable[str], left_out: Iterable[str]) -> None:
-    """Refuses a wanted class that no object has while objects of nearly the same name were left out.
+def unknown_class(record: ImageRecord, item: ObjectRecord, classes: Sequence[str]) -> Finding:
+    """The finding of an object that is of none of the classes."""
+    close = difflib.get_close_matches(item.name, classes, n=1)
+    message = (
+        f"{record.name_of(item.number)} has the unknown class "
+        + (f"{item.name!r}, did you mean {close[0]!r}?" if close else f"{item.name!r}.")
+        + f" The classes are: {', '.join(classes)}."
+        + " Correct the annotation or set data.classes; data.other_classes=skip leaves such objects out"
+    )
+    return Finding("unknown-class", record.source, message, record.image_id, item.number)
+
+
+def misspelt_classes(classes: Sequence[str], used: Iterable[str], left_out: Iterable[str]) -> Iterator[str]:
+    """Names the wanted classes that no object has while objects of nearly the same name were left out.
 
     Args:
         classes: the wanted names.
         used: the wanted names that objects have.
         left_out: the names of the objects that were left out.
 
-    Raises:
-        ValueError: with the name that was likely meant.
+    Yields:
+        A sentence for each, with the name that was likely meant.
     """
     others = {name.casefold(): name for name in left_out}
-    for name in set(classes) - set(used):
+    for name in sorted(set(classes) - set(used)):
         close = difflib.get_close_matches(name.casefold(), others, n=1, cutoff=_CLOSE)
         if close:
-            raise ValueError(
+            yield (
                 f"data.classes: no object has the class {name!r}, did you mean {others[close[0]]!r}? "
                 f"Correct the name in data.classes, or take it out if {others[close[0]]!r} is another class"
             )
+
+
+def refuse_misspelt(classes: Sequence[str], used: Iterable[str], left_out: Iterable[str]) -> None:
+    """Refuses what `misspelt_classes` names.
+
+    Raises:
+        ValueError: with the name that was likely meant.
+    """
+    sentence = next(misspelt_classes(classes, used, left_out), None)
+    if sentence is not None:
+        raise ValueError(sentence)
 
 
 def say_left_out(left_out: Counter[str]) -> str:
@@ -121,13 +139,3 @@ def say_left_out(left_out: Counter[str]) -> str:
     shown = ", ".join(f"{name} {count}" for name, count in left_out.most_common(10))
     more = f" and {len(left_out) - 10} more classes" if len(left_out) > 10 else ""
     return f"{left_out.total()} objects of other classes are left out: {shown}{more}"
-
-
-def _unknown_class(who: str, name: str, classes: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, classes, n=1)
-    return (
-        f"{who} has the unknown class "
-        + (f"{name!r}, did you mean {close[0]!r}?" if close else f"{name!r}.")
-        + f" The classes are: {', '.join(classes)}."
-        + " Correct the annotation or set data.classes; data.other_classes=skip leaves such objects out"
-    )

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 from detection.data.classes import OtherClasses, found_classes, refuse_misspelt, say_left_out, select_classes
-from detection.data.coco import read_coco
-from detection.data.corners import from_voc_corners, whole_voc_corners
-from detection.data.records import Box, read_orientation
-from detection.data.voc import read_voc
+from detection.data.formats.coco import read_coco
+from detection.data.formats.corners import from_voc_corners, whole_voc_corners
+from detection.data.formats.layouts import Split
+from detection.data.formats.records import Box
+from detection.data.formats.usable import usable_records
+from detection.data.formats.voc_folder import read_voc
+from detection.data.formats.yolo import read_yolo
+from detection.data.image_files import read_header
 from detection.data.writers.sets import (
     COCO_LAYOUT,
     COCOLayout,
@@ -19,10 +23,8 @@ from detection.data.writers.sets import (
     write_voc_set,
     write_yolo_set,
 )
-from detection.data.yolo import read_yolo
 
 Format = Literal["voc", "coco", "yolo"]
-Split = str | tuple[int | str, str]
 WRITERS = {"voc": write_voc_set, "coco": write_coco_set, "yolo": write_yolo_set}
 
 
@@ -94,14 +96,14 @@ def _read(source: Format, root: Path, splits: Sequence[Split], layout: COCOLayou
             raise ValueError(f"splits: {list(split)} is for VOC; a split of {source} is a name such as train")
         name = str(split if isinstance(split, str) else split[-1])
         if source == "voc":
-            records = read_voc(root, [split])
+            reading = read_voc(root, [split])
         elif source == "coco":
             images, annotations = (root / part for part in layout.of(name))
-            records, found = read_coco(images, annotations)
-            names += [new for new in found if new not in names]
+            reading = read_coco(images, annotations)
         else:
-            records, names = read_yolo(root, name)
-        sets.setdefault(name, []).extend(records)
+            reading = read_yolo(root, name)
+        sets.setdefault(name, []).extend(usable_records(reading)[0])
+        names += [new for new in reading.classes or () if new not in names]
     for name, records in sets.items():
         _refuse_repeated((record.image_id for record in records), name)
     return sets, names or found_classes(record for records in sets.values() for record in records)
@@ -130,7 +132,7 @@ def _select(
 def _refuse_rotated(sets: Sets) -> None:
     for records in sets.values():
         for record in records:
-            if read_orientation(record.path) not in (0, 1):
+            if read_header(record.path).orientation not in (0, 1):
                 raise ValueError(
                     f"{record.path} is stored rotated (EXIF): boxes of VOC belong to the pixels as stored, "
                     "those of COCO and YOLO to the image as shown. Make the two one before converting: turn "

@@ -14,17 +14,22 @@ from torch.utils.data import DataLoader, Dataset
 
 from detection.bounds import Natural, Positive, Seconds, Size
 from detection.data.cache import Cache, open_cache
+from detection.data.classes import OtherClasses
 from detection.data.collate import CollateList, CollatePadded
 from detection.data.dataset import DetectionDataset
+from detection.data.formats.findings import Finding
+from detection.data.formats.records import Reading
+from detection.data.formats.usable import OnError
 from detection.data.grouping import GroupedBatchSampler, aspect_group
 from detection.data.nothing import nothing_to_find, refuse_nothing_to_learn
-from detection.data.records import OnError
 from detection.data.sampling import EvalSampler, SeededDataset, TrainSampler
 from detection.data.skipping import CollateUsable, LeftOut, Replaced, UsableLoader
 from detection.data.step_size import divide_step, step_line
 from detection.data.transforms import DetectionTransform
 from detection.types import AnchorTargets
 
+SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 MakeTransform = Callable[[Size], DetectionTransform]
 
 
@@ -45,8 +50,8 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         num_workers: loader processes per device.
         timeout: seconds without a batch from them after which the run ends; 0 waits for ever.
         targets_in_workers: assign training targets in the loader's workers instead of on the device.
-        overfit_images: train, validate and test on so many first images of the training split, without
-            augmentation; None for the real splits.
+        overfit_images: train, validate and test on so many first training images, without augmentation.
+        other_classes: what becomes of objects of other classes: ``error`` or ``skip``.
         on_error: what becomes of images that cannot be used, because their annotation is wrong or they cannot
             be decoded: ``raise`` stops the run; ``skip`` leaves them out and notes what is wrong with them
             (:meth:`problems`). In training another image stands in (:class:`Replaced`); in evaluation none
@@ -67,6 +72,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
     timeout: Seconds = 300
     targets_in_workers: bool = False
     overfit_images: Positive | None = None
+    other_classes: OtherClasses = "error"
     on_error: OnError = "raise"
     cache: Cache = "none"
     cache_folder: str | None = None
@@ -84,14 +90,25 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         """What assigns targets in the workers, from what the collation knows; it comes from the task."""
         self._first_epoch = 0
 
+    @property
     @abstractmethod
+    def wanted_classes(self) -> Sequence[str] | None:
+        """Class names in label order, where they were given."""
+
+    @abstractmethod
+    def read(self, split: SplitName) -> Reading:
+        """Read the annotations of one split."""
+
+    def unlisted(self) -> list[Finding]:
+        """What lies beside the splits and belongs to none of them."""
+        return []
+
     def make_dataset(
-        self,
-        split: Literal["train", "val", "test"],
-        classes: Sequence[str] | None,
-        transform: DetectionTransform,
+        self, split: SplitName, classes: Sequence[str] | None, transform: DetectionTransform
     ) -> DetectionDataset:
         """Open one split. ``classes`` is None for the first one opened, which decides the class names."""
+        classes = classes or self.wanted_classes
+        return DetectionDataset(self.read(split), classes, transform, self.other_classes, self.on_error)
 
     def setup(self, stage: str | None = None) -> None:
         """Read the annotations. The class names of the training split hold for all splits."""

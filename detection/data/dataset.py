@@ -11,9 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from detection.data.classes import OtherClasses, refuse_misspelt, say_left_out, select_classes
-from detection.data.decoding import decode_image
-from detection.data.records import ImageError, ImageRecord
+from detection.data.classes import (
+    OtherClasses,
+    found_classes,
+    refuse_misspelt,
+    say_left_out,
+    select_classes,
+)
+from detection.data.formats.records import Reading
+from detection.data.formats.usable import OnError, say_warnings, usable_records
+from detection.data.image_files import ImageError, decode_image, refuse_another_size
 from detection.types import Sample, Target
 
 
@@ -34,38 +41,41 @@ class SampleTransform(Protocol):
 
 
 class DetectionDataset(Dataset[Sample]):
-    """Images and the objects in them. Each format's subclass reads the records.
+    """Images and the objects in them.
 
     Args:
-        records: the images and their objects, checked.
-        classes: names in the order of the labels; objects match regardless of case.
+        reading: what the files of the split say.
+        classes: names in the order of the labels; objects match regardless of case. None takes the names that
+            the files declare, or else those found in the data, sorted.
         transform: applied to each decoded image and its objects.
         other_classes: what becomes of objects of other classes: ``error`` or ``skip``, which leaves them out.
-        upright: turn images as their EXIF orientation asks. The boxes of a format belong either to the
-            pixels as stored or to the image as it is shown.
-        problems: what is wrong with images that are not among the records, because they are to be skipped.
+        on_error: what becomes of images with errors: ``raise`` refuses the split, ``skip`` leaves them out.
 
     Raises:
-        ValueError: an object has another class, or the names are not distinct.
+        FileNotFoundError: part of the set is missing.
+        ValueError: something is wrong with the set, an object has another class, or names are not distinct.
     """
 
     def __init__(
         self,
-        records: Sequence[ImageRecord],
-        classes: Sequence[str],
+        reading: Reading,
+        classes: Sequence[str] | None = None,
         transform: SampleTransform | None = None,
         other_classes: OtherClasses = "error",
-        upright: bool = False,
-        problems: Sequence[str] = (),
+        on_error: OnError = "raise",
     ) -> None:
+        records, self.problems = usable_records(reading, on_error)
+        """And what is wrong with each image that was left out when the annotations were read."""
+        if classes is None:
+            classes = reading.classes or found_classes(records)
         self.transform = transform
-        self.upright = upright
         self.decode: Callable[[Path, bool], NDArray[np.uint8]] = decode_image
         """Reads an image's pixels, given ``upright``; a cache of decoded images takes its place."""
         self.classes = tuple(name.strip() for name in classes)
         """Class names, in the order of the labels."""
         selected, self.left_out = select_classes(records, self.classes, other_classes)
-        self.notes = [say_left_out(self.left_out)] if self.left_out else []
+        left_out = [say_left_out(self.left_out)] if self.left_out else []
+        self.notes = [*reading.notes, *left_out, *say_warnings(reading)]
         """What the user should know about how the data was read."""
         self.image_ids = [record.image_id for record in selected]
         """Name of each image, unique in the set."""
@@ -73,6 +83,8 @@ class DetectionDataset(Dataset[Sample]):
         """``(height, width)`` of each image on disk."""
         self._paths = [str(record.path) for record in selected]
         self._sources = [record.source for record in selected]
+        self.upright = np.array([record.upright for record in selected], dtype=np.bool_)
+        """Whether each image is turned as its EXIF orientation asks."""
         # The objects of all images end to end, in few large arrays: workers share their memory, while a
         # million small Python objects would be copied by each worker that looks at them.
         labels = {name: label for label, name in enumerate(self.classes)}
@@ -81,8 +93,6 @@ class DetectionDataset(Dataset[Sample]):
         self._labels = np.array([labels[item.name] for item in objects], dtype=np.int64)
         self._difficult = np.array([item.difficult for item in objects], dtype=np.bool_)
         self._ends = np.cumsum([0, *(len(record.objects) for record in selected)])
-        self.problems = list(problems)
-        """What is wrong with each image that was left out when the annotations were read."""
         self.unusable = torch.zeros(len(selected), dtype=torch.bool).share_memory_()
         """Images that turned out to be unusable when they were wanted; the loader's workers write here."""
 
@@ -168,10 +178,6 @@ class DetectionDataset(Dataset[Sample]):
 
     def _read_image(self, index: int) -> NDArray[np.uint8]:
         path, size = Path(self._paths[index]), self.sizes[index]
-        image = self.decode(path, self.upright)
-        if image.shape[:2] != size:
-            raise ImageError(
-                f"{path} has {image.shape[1]}x{image.shape[0]} pixels, but {self._sources[index]} is for "
-                f"{size[1]}x{size[0]}: was the image resized or rotated (EXIF) after it was annotated?"
-            )
+        image = self.decode(path, bool(self.upright[index]))
+        refuse_another_size(path, image, size, self._sources[index])
         return image

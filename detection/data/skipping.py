@@ -6,7 +6,7 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 from detection.data.dataset import DetectionDataset
-from detection.data.records import ImageError
+from detection.data.image_files import ImageError
 from detection.types import Sample
 
 # So many in a row are no accident: the disk is gone, or the data has been moved.

@@ -7,16 +7,16 @@ from typing import Literal
 
 from filelock import FileLock
 
-from detection.data.classes import OtherClasses
-from detection.data.coco import COCODetection
-from detection.data.datamodule import DetectionDataModule
+from detection.data.datamodule import SPLITS, DetectionDataModule, SplitName
 from detection.data.download import archives_of, download_voc
+from detection.data.formats.coco import read_coco
+from detection.data.formats.findings import Finding
+from detection.data.formats.layouts import Split
+from detection.data.formats.records import Reading
+from detection.data.formats.voc_folder import read_voc, unlisted_annotations
+from detection.data.formats.yolo import read_yolo
 from detection.data.shapes import SHAPE_CLASSES, write_shapes
-from detection.data.transforms import DetectionTransform
-from detection.data.voc import VOC_CLASSES, VOCDetection
-from detection.data.yolo import YOLODetection
-
-Split = tuple[int | str, str] | str
+from detection.data.voc import VOC_CLASSES
 
 
 @dataclass(kw_only=True, eq=False)
@@ -30,7 +30,6 @@ class VOCDataModule(DetectionDataModule):
         test_splits: what to test the best checkpoint on; the validation splits when None.
         classes: class names in label order; ``voc`` for the twenty of VOC, None to read them from the
             training data.
-        other_classes: what becomes of objects of classes that are not in ``classes``: ``error`` or ``skip``.
         download: fetch the official archives of these splits into ``root`` where they are not there.
         archive_folder: where archives downloaded earlier lie; they are also looked for in ``root``.
     """
@@ -40,7 +39,6 @@ class VOCDataModule(DetectionDataModule):
     val_splits: Sequence[Split]
     test_splits: Sequence[Split] | None = None
     classes: Sequence[str] | Literal["voc"] | None = "voc"
-    other_classes: OtherClasses = "error"
     download: bool = False
     archive_folder: str | None = None
 
@@ -50,7 +48,7 @@ class VOCDataModule(DetectionDataModule):
             return
         with _only_one_process(self.root):
             splits = [*self.train_splits, *self.val_splits, *(self.test_splits or [])]
-            official = [(split[0], split[1]) for split in splits if isinstance(split[0], int)]
+            official = [(split[0], str(split[1])) for split in splits if isinstance(split[0], int)]
             download_voc(self.root, self.archive_folder, archives_of(official))
 
     @property
@@ -58,22 +56,25 @@ class VOCDataModule(DetectionDataModule):
         """Whether the test is made on the validation images."""
         return not self.test_splits
 
-    def make_dataset(
-        self,
-        split: Literal["train", "val", "test"],
-        classes: Sequence[str] | None,
-        transform: DetectionTransform,
-    ) -> VOCDetection:
-        """Open one split."""
-        wanted = VOC_CLASSES if self.classes == "voc" else self.classes
-        splits = {
-            "train": self.train_splits,
-            "val": self.val_splits,
-            "test": self.test_splits or self.val_splits,
-        }
-        return VOCDetection(
-            self.root, splits[split], classes or wanted, transform, self.other_classes, self.on_error
-        )
+    @property
+    def wanted_classes(self) -> Sequence[str] | None:
+        """Class names in label order, where they were given."""
+        return VOC_CLASSES if self.classes == "voc" else self.classes
+
+    def read(self, split: SplitName) -> Reading:
+        """Read the annotations of one split."""
+        official = self.wanted_classes is not None and tuple(self.wanted_classes) == VOC_CLASSES
+        return read_voc(self.root, self._splits(split), official)
+
+    def unlisted(self) -> list[Finding]:
+        """A note for each annotation that no list names."""
+        splits = [entry for split in SPLITS for entry in self._splits(split)]
+        return unlisted_annotations(self.root, splits).findings
+
+    def _splits(self, split: SplitName) -> Sequence[Split]:
+        if split == "train":
+            return self.train_splits
+        return self.val_splits if split == "val" else self.test_splits or self.val_splits
 
 
 @dataclass(kw_only=True, eq=False)
@@ -102,14 +103,14 @@ class ShapesDataModule(DetectionDataModule):
         with _only_one_process(self.root):
             write_shapes(self.root, *counts, size=self.image_size, seed=self.data_seed)
 
-    def make_dataset(
-        self,
-        split: Literal["train", "val", "test"],
-        classes: Sequence[str] | None,
-        transform: DetectionTransform,
-    ) -> VOCDetection:
-        """Open one split."""
-        return VOCDetection(self.root, [("Shapes", split)], SHAPE_CLASSES, transform, on_error=self.on_error)
+    @property
+    def wanted_classes(self) -> Sequence[str]:
+        """The names of the shapes."""
+        return SHAPE_CLASSES
+
+    def read(self, split: SplitName) -> Reading:
+        """Read the annotations of one split."""
+        return read_voc(self.root, [("Shapes", split)])
 
 
 @dataclass(kw_only=True, eq=False)
@@ -129,7 +130,6 @@ class COCODataModule(DetectionDataModule):
         test_annotations: the JSON file of the test images; the validation split is the test when None.
         classes: class names in label order; None takes the categories of the training file, in the order of
             their ids.
-        other_classes: what becomes of objects of classes that are not in ``classes``: ``error`` or ``skip``.
     """
 
     root: str
@@ -140,29 +140,26 @@ class COCODataModule(DetectionDataModule):
     test_images: str | None = None
     test_annotations: str | None = None
     classes: Sequence[str] | None = None
-    other_classes: OtherClasses = "error"
 
     @property
     def test_is_val(self) -> bool:
         """Whether the test is made on the validation images."""
         return self.test_annotations is None
 
-    def make_dataset(
-        self,
-        split: Literal["train", "val", "test"],
-        classes: Sequence[str] | None,
-        transform: DetectionTransform,
-    ) -> COCODetection:
-        """Open one split."""
+    @property
+    def wanted_classes(self) -> Sequence[str] | None:
+        """Class names in label order, where they were given."""
+        return self.classes
+
+    def read(self, split: SplitName) -> Reading:
+        """Read the annotations of one split."""
         paths = {
             "train": (self.train_images, self.train_annotations),
             "val": (self.val_images, self.val_annotations),
             "test": (self.test_images or self.val_images, self.test_annotations or self.val_annotations),
         }
         images, annotations = (Path(self.root) / path for path in paths[split])
-        wanted = classes or self.classes
-        crowd = split != "train"
-        return COCODetection(images, annotations, wanted, transform, self.other_classes, crowd, self.on_error)
+        return read_coco(images, annotations, crowd=split != "train")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -175,7 +172,6 @@ class YOLODataModule(DetectionDataModule):
         val_split: the key of the validation images.
         test_split: the key of the test images; the validation images when None.
         classes: class names in label order; None takes those of the file.
-        other_classes: what becomes of objects of classes that are not in ``classes``: ``error`` or ``skip``.
     """
 
     root: str
@@ -183,23 +179,21 @@ class YOLODataModule(DetectionDataModule):
     val_split: str = "val"
     test_split: str | None = None
     classes: Sequence[str] | None = None
-    other_classes: OtherClasses = "error"
 
     @property
     def test_is_val(self) -> bool:
         """Whether the test is made on the validation images."""
         return self.test_split is None
 
-    def make_dataset(
-        self,
-        split: Literal["train", "val", "test"],
-        classes: Sequence[str] | None,
-        transform: DetectionTransform,
-    ) -> YOLODetection:
-        """Open one split."""
+    @property
+    def wanted_classes(self) -> Sequence[str] | None:
+        """Class names in label order, where they were given."""
+        return self.classes
+
+    def read(self, split: SplitName) -> Reading:
+        """Read the annotations of one split."""
         keys = {"train": self.train_split, "val": self.val_split, "test": self.test_split or self.val_split}
-        wanted = classes or self.classes
-        return YOLODetection(self.root, keys[split], wanted, transform, self.other_classes, self.on_error)
+        return read_yolo(self.root, keys[split])
 
 
 def _only_one_process(root: str) -> FileLock:

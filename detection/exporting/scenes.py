@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from detection.data.dataset import DetectionDataset
+from detection.data.image_files import decode_image
 from detection.data.shape_drawing import draw_image
-from detection.prediction.reading import UnreadableImageError, read_image
 from detection.prediction.sources import ImageFiles, find_source
 
 Prepare = Callable[[NDArray[np.uint8]], Tensor]
@@ -49,13 +49,8 @@ def scenes_of_files(source: str, count: int, prepare: Prepare) -> list[Scene]:
     found = find_source(source)
     if not isinstance(found, ImageFiles):
         raise ValueError(f"images={source}: give an image, a folder of images or a quoted pattern.")
-    scenes = []
-    for file in (found.files[row] for row in spread(count, len(found.files))):
-        try:
-            scenes.append(Scene(file.name, prepare(read_image(file.path))))
-        except UnreadableImageError as error:
-            raise ValueError(f"{file.path}: {error}") from error
-    return scenes
+    files = [found.files[row] for row in spread(count, len(found.files))]
+    return [Scene(file.name, prepare(decode_image(file.path, upright=True))) for file in files]
 
 
 def generated_scenes(count: int, seed: int, prepare: Prepare) -> list[Scene]:

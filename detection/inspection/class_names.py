@@ -2,12 +2,14 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
-from detection.inspection.findings import Finding
-from detection.inspection.records import ImageRecord, ObjectRecord
+from detection.data.classes import misspelt_classes, unknown_class, wrong_names
+from detection.data.formats.findings import Finding
+from detection.data.formats.records import ImageRecord, ObjectRecord
+from detection.inspection.repeats import TRAIN
 
 MIN_LENGTH = 4  # shorter names are often one letter apart: car, cat
 RARE = 5  # a misspelling is at least so many times rarer than the name that was meant
@@ -24,23 +26,29 @@ class ClassNames(NamedTuple):
 
 
 class _Use(NamedTuple):
+    split: str
     record: ImageRecord
     item: ObjectRecord
     name: str
 
 
 def resolve_class_names(
-    records: Sequence[ImageRecord], declared: Sequence[str] | None, skip_others: bool = False
+    records: Mapping[str, Sequence[ImageRecord]], declared: Sequence[str] | None, skip_others: bool = False
 ) -> ClassNames:
     """Says which class each written name means.
 
     Args:
-        records: of all splits.
+        records: by split.
         declared: the classes; None to take the names found in ``train`` (or anywhere, if it has none), where
             spellings that differ by case, spaces, hyphens or underscores are one class.
         skip_others: objects of other classes are left out on purpose; only near misses are reported.
     """
-    uses = [_Use(record, item, item.name) for record in records for item in record.objects if item.name]
+    uses = [
+        _Use(split, record, item, item.name)
+        for split, images in records.items()
+        for record in images
+        for item in record.objects
+    ]
     counts = Counter(use.name for use in uses)
     first = {use.name: use for use in reversed(uses)}
     classes = tuple(name.strip() for name in declared) if declared is not None else _found_classes(uses)
@@ -48,7 +56,7 @@ def resolve_class_names(
     # As in training, where case alone does not make another class.
     known = {name.casefold() for name in classes}
     if declared is None:
-        known |= {use.name.casefold() for use in uses if use.record.split == "train"}
+        known |= {use.name.casefold() for use in uses if use.split == TRAIN}
     findings = []
     for name, meant in meaning.items():
         if meant is not None and meant != name and name.casefold() in known:
@@ -64,17 +72,31 @@ def resolve_class_names(
             if meant is not None
         ]
         meaning |= dict.fromkeys(left_out)
+        findings += _misspelt(classes, [use for use in uses if use.split == TRAIN], known)
     else:
-        findings += [_unknown(use, meaning[use.name], classes) for use in others]
+        findings += [unknown_class(use.record, use.item, classes) for use in others]
     if declared is None:
         findings += _possible_misspellings(classes, Counter(meaning[use.name] for use in uses), first)
+    wrong = wrong_names(classes) if classes else None
+    if wrong is not None:
+        findings.append(Finding("bad-class-name", "data.classes", wrong))
     return ClassNames(classes, meaning, findings)
 
 
+def _misspelt(classes: Sequence[str], trained_on: Sequence[_Use], known: Collection[str]) -> list[Finding]:
+    """What training says of classes without objects while others of nearly the same name are left out."""
+    written = {use.name.casefold() for use in trained_on}
+    used = [name for name in classes if name.casefold() in written]
+    left_out = [use.name for use in trained_on if use.name.casefold() not in known]
+    sentences = misspelt_classes(classes, used, left_out)
+    return [
+        Finding("misspelt-class", "data.classes", sentence.removeprefix("data.classes: "))
+        for sentence in sentences
+    ]
+
+
 def _found_classes(uses: Sequence[_Use]) -> tuple[str, ...]:
-    counts = Counter(use.name for use in uses if use.record.split == "train") or Counter(
-        use.name for use in uses
-    )
+    counts = Counter(use.name for use in uses if use.split == TRAIN) or Counter(use.name for use in uses)
     # The most frequent spelling of each class names it.
     spellings = {_squash(name): name for name, _ in reversed(counts.most_common())}
     return tuple(sorted(spellings.values()))
@@ -90,16 +112,6 @@ def _nearest(name: str, classes: Iterable[str]) -> str | None:
         return by_key[key]
     close = [known for other, known in by_key.items() if _one_letter_apart(key, other)]
     return close[0] if len(close) == 1 else None
-
-
-def _unknown(use: _Use, meant: str | None, classes: Sequence[str]) -> Finding:
-    known = ", ".join(classes[:20]) + (", ..." if len(classes) > 20 else "")
-    hint = f"did you mean {meant!r}?" if meant else f"the classes are: {known}."
-    message = (
-        f"object {use.item.number} has the unknown class {use.name!r}; {hint} Correct the name, or set "
-        "data.classes"
-    )
-    return Finding("unknown-class", use.record.file, message, use.record.image_id, use.item.number)
 
 
 def _possible_misspellings(
@@ -118,7 +130,7 @@ def _similar(use: _Use, who: str, what: str) -> Finding:
     message = (
         f"the class {use.name!r} ({who}, here is the first) {what}: give both one name if they are one class"
     )
-    return Finding("similar-class-names", use.record.file, message, use.record.image_id, use.item.number)
+    return Finding("similar-class-names", use.record.source, message, use.record.image_id, use.item.number)
 
 
 def _squash(name: str) -> str:

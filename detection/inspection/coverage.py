@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
 
-from detection.inspection.defects import InspectedImage
+from detection.inspection.images import InspectedImage
 from detection.inspection.statistics import SIDE_EDGES
 from detection.models.faster_rcnn import FasterRCNN
 from detection.models.ssd import SSD
@@ -106,23 +106,23 @@ def measure_coverage(
     # Images of one input size share their anchors.
     groups: dict[Size, list[InspectedImage]] = defaultdict(list)
     for image in images:
-        if image.objects:
-            groups[input_size(image.size)].append(image)
+        if image.record.objects:
+            groups[input_size(image.record.size)].append(image)
     label_of = {name: label for label, name in enumerate(classes)}
     labels: list[int] = []
     sides: list[float] = []
     best: list[float] = []
     for size, group in track(groups.items(), "Comparing objects with anchors"):
         boxes = torch.cat([_scaled_boxes(image, size) for image in group])
-        labels += [label_of[str(item.name)] for image in group for item in image.objects]
+        labels += [label_of[item.name] for image in group for item in image.record.objects]
         sides += [math.sqrt((x2 - x1) * (y2 - y1)) for x1, y1, x2, y2 in boxes.tolist()]
         best += _best_iou(boxes, anchors(size)).tolist()
     return Coverage(thresholds, tuple(classes), np.array(labels, np.int64), np.array(sides), np.array(best))
 
 
 def _scaled_boxes(image: InspectedImage, size: Size) -> Tensor:
-    boxes = torch.tensor([item.box for item in image.objects], dtype=torch.float32)
-    return scale_boxes(boxes, image.size, size)
+    boxes = torch.tensor([item.box for item in image.record.objects], dtype=torch.float32)
+    return scale_boxes(boxes, image.record.size, size)
 
 
 def _best_iou(boxes: Tensor, anchors: Tensor) -> Tensor:

@@ -1,70 +1,121 @@
-"""What an image file is: decoded to its last pixel, because a truncated one shows only there."""
+"""What is worth knowing about one image and its objects, besides what training is refused for."""
 
 import hashlib
-import io
-from pathlib import Path
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from PIL import Image
-
-from detection.file_reading import MAX_IMAGE, read_file_bytes
-
-ORIENTATION_TAG = 0x0112
-UPRIGHT = 1
-_TURNED_BY_A_QUARTER = (5, 6, 7, 8)
-
-
-class ImageError(ValueError):
-    """A file that cannot be decoded; ``kind`` is the kind of finding."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
+from detection.data.formats.findings import Finding
+from detection.data.formats.records import ImageRecord, ObjectRecord
+from detection.data.image_files import (
+    UPRIGHT,
+    Header,
+    ImageError,
+    decode_image,
+    read_header,
+    refuse_another_size,
+)
 
 
 class ImageFacts(NamedTuple):
-    """What matters about an image."""
+    """What matters about an image file."""
 
-    size: tuple[int, int]
-    """``(height, width)`` as stored, without regard to EXIF."""
-    mode: str
-    """Pillow's: ``RGB``, ``L``, ``CMYK``; ``;16`` is added for 16 bits per channel."""
-    orientation: int
-    """EXIF's, 1 for upright."""
+    header: Header
     digest: str
     """Equal for images with equal pixels."""
 
-    def size_of(self, upright: bool) -> tuple[int, int]:
-        """``(height, width)`` as shown, with regard to EXIF, or as stored."""
-        return self.size[::-1] if upright and self.orientation in _TURNED_BY_A_QUARTER else self.size
+
+class InspectedImage(NamedTuple):
+    """An image of a split after inspection."""
+
+    split: str
+    read: ImageRecord
+    """As it was read."""
+    record: ImageRecord
+    """Its objects are those to learn from: of the classes, under their names, without repeats."""
+    facts: ImageFacts | None
+    """None if it cannot be decoded."""
 
 
-def read_image(path: Path) -> ImageFacts:
-    """Decodes an image.
-
-    Raises:
-        ImageError: the file is not an image, or its pixels cannot all be decoded.
-    """
+def read_facts(record: ImageRecord) -> ImageFacts | ImageError:
+    """Decodes an image as a loader does; what would stop the loader is returned."""
     try:
-        image = Image.open(io.BytesIO(read_file_bytes(path, MAX_IMAGE)))
-    except Exception as error:  # decoders fail in many ways on damaged files
-        raise ImageError(
-            "unreadable-image", f"is not an image that can be read ({_reason(error)})"
-        ) from error
-    with image:
-        # A 16-bit PNG in colour is already reduced to 8 bits by its decoder; only its raw mode tells.
-        deep = ";16" in str(image.tile) and ";16" not in image.mode
-        try:
-            image.load()
-            orientation = int(image.getexif().get(ORIENTATION_TAG, UPRIGHT))
-        except Exception as error:
-            raise ImageError("truncated-image", f"breaks off or is damaged ({_reason(error)})") from error
-        digest = hashlib.blake2b(f"{image.mode}{image.size}".encode(), digest_size=16)
-        digest.update(image.tobytes())
-        mode = image.mode + ";16" * deep
-        return ImageFacts((image.height, image.width), mode, orientation, digest.hexdigest())
+        header = read_header(record.path)
+        pixels = decode_image(record.path, record.upright)
+        refuse_another_size(record.path, pixels, record.size, record.source)
+    except ImageError as error:
+        return error
+    digest = hashlib.blake2b(str(pixels.shape).encode(), digest_size=16)
+    digest.update(pixels.data)
+    return ImageFacts(header, digest.hexdigest())
 
 
-def _reason(error: Exception) -> str:
-    # Pillow's messages repeat the path, which the finding names already.
-    return str(error).split(" '")[0].strip() or type(error).__name__
+def inspect_image(
+    split: str, record: ImageRecord, facts: ImageFacts | ImageError, min_side: float
+) -> tuple[InspectedImage, list[Finding]]:
+    """Checks one image and its objects.
+
+    Args:
+        split: ``train``, ``val`` or ``test``.
+        record: what the annotation says.
+        facts: of the decoded file, or why it cannot be decoded.
+        min_side: boxes narrower or lower than this many pixels of the file are reported.
+    """
+    if isinstance(facts, ImageError):
+        findings = [Finding(facts.kind, str(record.path), facts.reason, record.image_id)]
+    else:
+        findings = [*_check_pixels(record, facts.header)]
+    kept: list[ObjectRecord] = []
+    for item in record.objects:
+        twin = next((other for other in kept if other.box == item.box), None)
+        if twin is not None:
+            message = f"{record.name_of(item.number)} {_repeats(item, twin, record)}"
+            findings.append(Finding("duplicate-box", record.source, message, record.image_id, item.number))
+        else:
+            findings += _check_side(record, item, min_side)
+        if twin is None or twin.name != item.name:
+            kept.append(item)
+    decoded = None if isinstance(facts, ImageError) else facts
+    return InspectedImage(split, record, record._replace(objects=tuple(kept)), decoded), findings
+
+
+def _check_pixels(record: ImageRecord, header: Header) -> Iterator[Finding]:
+    if header.orientation not in (0, UPRIGHT):
+        meant = "image as it is shown" if record.upright else "pixels as stored"
+        message = (
+            f"has EXIF orientation {header.orientation}: viewers turn it, and boxes are read "
+            f"as those of the {meant}. "
+            "Look at the boxes; best turn the pixels and remove the tag"
+        )
+        yield Finding("exif-orientation", str(record.path), message, record.image_id)
+    if header.mode != "RGB":
+        kinds = {
+            "L": "grey", "CMYK": "CMYK", "P": "a palette image", "RGBA": "transparent",
+            "1": "black and white",
+        }  # fmt: skip
+        deep = "I" in header.mode or ";16" in header.mode
+        message = (
+            f"is {'16 bits deep' if deep else kinds.get(header.mode, header.mode)} (Pillow's "
+            f"mode {header.mode}): it "
+            "is converted to 8-bit RGB when read; convert it once if its colours matter"
+        )
+        yield Finding("not-rgb", str(record.path), message, record.image_id)
+
+
+def _check_side(record: ImageRecord, item: ObjectRecord, min_side: float) -> Iterator[Finding]:
+    x1, y1, x2, y2 = item.box
+    if min(x2 - x1, y2 - y1) < min_side:
+        message = (
+            f"{record.name_of(item.number)} ({item.name}) has {x2 - x1:g}x{y2 - y1:g} pixels, below "
+            f"min_side={min_side:g}: correct it if that is a slip, or mark it difficult"
+        )
+        yield Finding("small-box", record.source, message, record.image_id, item.number)
+
+
+def _repeats(item: ObjectRecord, twin: ObjectRecord, record: ImageRecord) -> str:
+    if item.name == twin.name:
+        return f"({item.name}) repeats {record.noun} {twin.number}: remove one"
+    return (
+        f"({item.name}) has exactly the box of {record.noun} {twin.number} ({twin.name}): "
+        f"remove the one with the "
+        "wrong class"
+    )

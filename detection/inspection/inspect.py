@@ -1,19 +1,20 @@
 """The inspection of a dataset: every image is decoded once, every check is made."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.progress import track
 
+from detection.data.datamodule import SPLITS, DetectionDataModule
+from detection.data.formats.findings import SEVERITIES, Finding
+from detection.data.formats.records import ImageRecord, Reading
+from detection.data.image_files import ImageError
 from detection.inspection.class_names import resolve_class_names
-from detection.inspection.defects import InspectedImage, inspect_image
-from detection.inspection.findings import SEVERITIES, Finding
-from detection.inspection.images import ImageError, ImageFacts, read_image
-from detection.inspection.records import Reading
-from detection.inspection.repeats import find_repeats
+from detection.inspection.images import ImageFacts, InspectedImage, inspect_image, read_facts
+from detection.inspection.repeats import TRAIN, find_repeats
 
 
 class Inspection(NamedTuple):
@@ -25,7 +26,9 @@ class Inspection(NamedTuple):
     images: list[InspectedImage]
     """Of all splits. Their objects carry the names of `classes`; those of unknown classes are left out."""
     findings: list[Finding]
-    """Errors first, then by kind and file."""
+    """Errors first, then by kind and file. Files are named relative to the root."""
+    root: Path
+    """The folder of the dataset."""
 
     def count(self, severity: str) -> int:
         """How many findings are of this severity."""
@@ -33,82 +36,90 @@ class Inspection(NamedTuple):
 
 
 def inspect_dataset(
-    readings: Sequence[Reading],
-    declared_classes: Sequence[str] | None,
-    skip_others: bool = False,
-    min_side: float = 4,
-    workers: int = 4,
-    also: Sequence[Finding] = (),
+    data: DetectionDataModule, root: str, min_side: float = 4, workers: int = 4
 ) -> Inspection:
     """Decodes all images and makes all checks.
 
     Args:
-        readings: one per split.
-        declared_classes: in label order; None to take the names found in ``train``.
-        skip_others: objects of other classes are left out on purpose.
+        data: says where the images come from.
+        root: findings name files relative to this folder, or to that of this file.
         min_side: boxes narrower or lower than this many pixels of the file are reported.
         workers: threads that decode.
-        also: further findings of the readers, which belong to no split.
+
+    Raises:
+        FileNotFoundError: there is no dataset.
     """
-    records = [record for reading in readings for record in reading.records]
-    facts = _read_images(sorted({record.image for record in records if record.image is not None}), workers)
-    images = [
-        inspect_image(record, None if record.image is None else facts[record.image], min_side)
-        for record in records
-    ]
-    names = resolve_class_names(records, declared_classes, skip_others)
-    renamed = [_rename(image, names.meaning) for image in images]
-    splits = tuple(reading.split for reading in readings)
-    findings = [
-        *(finding for reading in readings for finding in reading.findings),
-        *also,
-        # An image of val and test is inspected for each, but reported once.
-        *dict.fromkeys(finding for image in images for finding in image.findings),
-        *names.findings,
-        *find_repeats(images),
-        *_check_splits(readings, names.classes, renamed),
-    ]
-    findings.sort(key=lambda item: (SEVERITIES.index(item.severity), item.kind, item.file, item.object or 0))
-    return Inspection(splits, names.classes, renamed, findings)
+    # Where there are no images for a test, it is made on those of the validation.
+    splits = [split for split in SPLITS if split != "test" or not data.test_is_val]
+    readings: dict[str, Reading] = {split: data.read(split) for split in splits}
+    declared = data.wanted_classes or readings[TRAIN].classes
+    names = resolve_class_names(
+        {split: reading.records for split, reading in readings.items()},
+        declared,
+        data.other_classes == "skip",
+    )
+    facts = _read_images([record for reading in readings.values() for record in reading.records], workers)
+    images, findings = [], [*names.findings, *data.unlisted()]
+    for split, reading in readings.items():
+        blamed = {finding.image for finding in reading.findings}
+        findings += reading.findings
+        for record in reading.records:
+            image, found = inspect_image(split, record, facts[record.path, record.upright], min_side)
+            images.append(image._replace(record=_rename(image.record, names.meaning)))
+            findings += found
+            if not record.objects and record.image_id not in blamed:
+                message = "has no objects: fine if that is so, since such images are trained on as background"
+                findings.append(Finding("no-objects", record.source, message, record.image_id))
+    findings += [*find_repeats(images), *_check_splits(readings, names.classes, images)]
+    folder = Path(root).expanduser()
+    folder = folder.parent if folder.is_file() else folder
+    # An image of val and test is inspected for each, but reported once.
+    shown = [_shown(finding, folder) for finding in dict.fromkeys(findings)]
+    shown.sort(key=lambda item: (SEVERITIES.index(item.severity), item.kind, item.file, item.object or 0))
+    return Inspection(tuple(splits), names.classes, images, shown, folder)
 
 
-def _read_images(paths: Sequence[Path], workers: int) -> dict[Path, ImageFacts | ImageError]:
+def _read_images(
+    records: Sequence[ImageRecord], workers: int
+) -> dict[tuple[Path, bool], ImageFacts | ImageError]:
+    unique = {(record.path, record.upright): record for record in records}
     # Threads suffice: decoding and hashing release the interpreter's lock.
     with ThreadPoolExecutor(workers) as pool:
-        results = track(pool.map(_facts, paths), f"Reading {len(paths)} images", total=len(paths))
-        return dict(zip(paths, results, strict=True))
+        facts = pool.map(read_facts, unique.values())
+        results = track(facts, f"Reading {len(unique)} images", total=len(unique))
+        return dict(zip(unique, results, strict=True))
 
 
-def _facts(path: Path) -> ImageFacts | ImageError:
-    try:
-        return read_image(path)
-    except ImageError as error:
-        return error
-
-
-def _rename(image: InspectedImage, meaning: dict[str, str | None]) -> InspectedImage:
-    renamed = [item._replace(name=meaning[item.name]) for item in image.objects if item.name is not None]
-    return image._replace(objects=tuple(item for item in renamed if item.name is not None))
+def _rename(record: ImageRecord, meaning: Mapping[str, str | None]) -> ImageRecord:
+    named = [(item, meaning[item.name]) for item in record.objects]
+    return record._replace(
+        objects=tuple(item._replace(name=name) for item, name in named if name is not None)
+    )
 
 
 def _check_splits(
-    readings: Sequence[Reading], classes: Sequence[str], images: Sequence[InspectedImage]
+    readings: Mapping[str, Reading], classes: Sequence[str], images: Sequence[InspectedImage]
 ) -> list[Finding]:
     findings = []
-    for reading in readings:
-        if not reading.records:
-            if not any(finding.kind in ("missing-list", "broken-annotation") for finding in reading.findings):
-                message = f"the split {reading.split} has no images: add some or choose other splits"
-                findings.append(Finding("empty-split", reading.file, message))
-            continue
+    for split, reading in readings.items():
         counts = Counter(
-            item.name for image in images if image.record.split == reading.split for item in image.objects
+            item.name for image in images if image.split == split for item in image.record.objects
         )
         absent = [repr(name) for name in classes if not counts[name]]
-        if absent:
-            consequence = "cannot be learned" if reading.split == "train" else "have no AP there"
+        if split == TRAIN and reading.records and not counts.total():
+            message = "has nothing to learn: none of its images has an object to train on; annotate some"
+            findings.append(Finding("nothing-to-learn", reading.file, message))
+        elif absent and reading.records:
+            consequence = "cannot be learned" if split == TRAIN else "have no AP there"
             message = (
-                f"{reading.split} has no object of {', '.join(absent)}, which {consequence}: add some, or "
+                f"has no object of {', '.join(absent)} in {split}, which "
+                f"{consequence}: add some, or drop these "
             )
-            findings.append(Finding("class-missing-in-split", reading.file, f"{message}drop these classes"))
+            findings.append(Finding("class-missing-in-split", reading.file, f"{message}classes"))
     return findings
+
+
+def _shown(finding: Finding, root: Path) -> Finding:
+    """Names files relative to the dataset's root where they lie there."""
+    file, message = (text.replace(f"{root}/", "") for text in (finding.file, finding.message))
+    return finding._replace(file=file, message=message)

@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from detection.inspection.defects import InspectedImage
-from detection.inspection.findings import Finding
+from detection.data.formats.findings import Finding
+from detection.inspection.images import InspectedImage
 
 TRAIN = "train"
 
@@ -19,16 +19,17 @@ def find_repeats(images: Sequence[InspectedImage]) -> list[Finding]:
 
 
 def _in_two_splits(images: Sequence[InspectedImage]) -> list[Finding]:
-    trained_on = {image.record.image_file for image in images if image.record.split == TRAIN}
+    trained_on = {image.record.path for image in images if image.split == TRAIN}
     findings = []
     for image in images:
         record = image.record
-        if record.split != TRAIN and record.image_file in trained_on:
+        if image.split != TRAIN and record.path in trained_on:
             message = (
-                f"is in train and in {record.split}: a model would be judged by what it has learned. Take it "
+                f"is in train and in {image.split}: a model would be judged by what it has "
+                f"learned. Take it off one "
+                "of the lists"
             )
-            message += "off one of the lists"
-            findings.append(Finding("in-two-splits", record.file, message, record.image_id))
+            findings.append(Finding("in-two-splits", record.source, message, record.image_id))
     return findings
 
 
@@ -38,20 +39,19 @@ def _same_pixels(images: Sequence[InspectedImage]) -> list[Finding]:
         if image.facts is not None:
             groups[image.facts.digest].append(image)
     findings = []
-    for group in groups.values():
-        seen = {group[0].record.image_file}
-        first = group[0].record
-        for image in group[1:]:
+    for first, *others in groups.values():
+        seen = {first.record.path}
+        for image in others:
             record = image.record
-            if record.image_file in seen:
+            if record.path in seen:
                 continue
-            seen.add(record.image_file)
-            message = f"({record.split}) has the same pixels as {first.image_file} ({first.split}): "
-            if TRAIN in (first.split, record.split) and first.split != record.split:
+            seen.add(record.path)
+            message = f"({image.split}) has the same pixels as {first.record.path} ({first.split}): "
+            if TRAIN in (first.split, image.split) and first.split != image.split:
                 kind = "duplicate-image-across-splits"
                 message += "a model would be judged by what it has learned. Remove one of them"
             else:
                 kind = "duplicate-image"
                 message += "remove one of them, and keep the better boxes"
-            findings.append(Finding(kind, record.image_file, message, record.image_id))
+            findings.append(Finding(kind, str(record.path), message, record.image_id))
     return findings

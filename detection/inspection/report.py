@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from detection.data.formats.findings import SEVERITIES, Finding
 from detection.inspection.coverage import Coverage
-from detection.inspection.findings import SEVERITIES, Finding
 from detection.inspection.inspect import Inspection
 from detection.inspection.statistics import ASPECT_EDGES, SIDE_EDGES, Statistics, histogram, range_label
 
@@ -44,7 +44,7 @@ def print_report(
 def summary(inspection: Inspection) -> str:
     """One line: how many findings of each severity, in how many images."""
     counts = ", ".join(_number(inspection.count(severity), severity) for severity in SEVERITIES)
-    objects = sum(len(image.objects) for image in inspection.images)
+    objects = sum(len(image.record.objects) for image in inspection.images)
     return f"{counts} in {_number(len(inspection.images), 'image')} with {_number(objects, 'usable object')}"
 
 

@@ -44,8 +44,8 @@ class Statistics(NamedTuple):
 
 def compute_statistics(inspection: Inspection) -> Statistics:
     """Counts and measures the objects that can be learned from."""
-    images = Counter(image.record.split for image in inspection.images)
-    items = [(image.record.split, item) for image in inspection.images for item in image.objects]
+    images = Counter(image.split for image in inspection.images)
+    items = [(image.split, item) for image in inspection.images for item in image.record.objects]
     counts = Counter((split, item.name) for split, item in items)
     difficult = Counter(split for split, item in items if item.difficult)
     boxes = np.array([item.box for _, item in items], dtype=np.float64).reshape(-1, 4)

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from detection.data.image_files import ImageError, decode_image
 from detection.prediction.ahead import one_ahead
 from detection.prediction.output import picture_path
 from detection.prediction.progress import Tracker
-from detection.prediction.reading import UnreadableImageError, read_image
 from detection.prediction.sources import ImageFile
 from detection.prediction.writing import Result, Skipped, save_picture
 from detection.types import Detections
@@ -82,9 +82,9 @@ def predict_images(
 def _read(file: ImageFile) -> NDArray[np.uint8] | str:
     """The image, or why it cannot be read."""
     try:
-        return read_image(file.path)
-    except UnreadableImageError as error:
-        return str(error)
+        return decode_image(file.path, upright=True)
+    except ImageError as error:
+        return error.reason
 
 
 def _finish(writing: list[Future[None]]) -> None:

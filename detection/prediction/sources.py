@@ -7,13 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from detection.data.image_files import IMAGE_SUFFIXES, UNREADABLE_SUFFIXES
 from detection.near_paths import beside
 
-IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2")
-)
-# Photos that cannot be read are named among the skipped files: a folder of them must not look empty.
-UNREADABLE_SUFFIXES = frozenset((".heic", ".heif"))
 VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ts"))
 _PHOTO_SUFFIXES = IMAGE_SUFFIXES | UNREADABLE_SUFFIXES
 

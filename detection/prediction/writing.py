@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from detection.data.records import read_orientation
+from detection.data.image_files import read_header
 from detection.data.writers.coco_writer import COCOWriter
 from detection.data.writers.voc_writer import write_voc
 from detection.prediction.drawing import draw_detections
@@ -80,7 +80,7 @@ def image_row(result: Result, names: Sequence[str]) -> dict[str, Any]:
 def write_voc_annotations(output: Path, results: Sequence[Result], names: Sequence[str]) -> None:
     """Write a VOC annotation per image, in the pixels as stored: VOC knows no EXIF orientation."""
     for result in results:
-        orientation = read_orientation(result.file.path)
+        orientation = read_header(result.file.path).orientation
         _, scores, labels = _plain(result.detections)
         stored = boxes_as_stored(result.detections["boxes"], orientation, result.size).tolist()
         path = annotation_path(output, result.file.name)

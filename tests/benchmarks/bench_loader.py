@@ -9,9 +9,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from detection.data.datamodule import DetectionDataModule
-from detection.data.dataset import DetectionDataset
-from detection.data.records import ImageRecord
-from detection.data.transforms import DetectionTransform, ssd_eval_transform, ssd_train_transform
+from detection.data.formats.records import ImageRecord, Reading
+from detection.data.transforms import ssd_eval_transform, ssd_train_transform
 from detection.data.voc import VOC_CLASSES
 from tests.benchmarks.harness import Benchmark, Result, timed
 from tests.benchmarks.input_peers import Peer, albumentations_ssd_train
@@ -26,10 +25,10 @@ class Photographs(DetectionDataModule):
 
     records: list[ImageRecord]
 
-    def make_dataset(
-        self, split: str, classes: Sequence[str] | None, transform: DetectionTransform
-    ) -> DetectionDataset:
-        return DetectionDataset(self.records, VOC_CLASSES, transform)
+    wanted_classes = VOC_CLASSES
+
+    def read(self, split: object) -> Reading:
+        return Reading("the photographs", records=self.records)
 
 
 def loader() -> Iterator[Result]:

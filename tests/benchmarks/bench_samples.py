@@ -6,7 +6,7 @@ import cv2
 import torch
 
 from detection.data.dataset import DetectionDataset
-from detection.data.records import ImageRecord
+from detection.data.formats.records import ImageRecord, Reading
 from detection.data.transforms import (
     IMAGENET_MEAN,
     DetectionTransform,
@@ -30,9 +30,13 @@ _PICTURES, _SAMPLES = 48, 16
 Serve = Callable[[], None]
 
 
+def dataset_of(records: list[ImageRecord], transform: DetectionTransform) -> DetectionDataset:
+    return DetectionDataset(Reading("the photographs", records=records), VOC_CLASSES, transform)
+
+
 def ours(records: list[ImageRecord], transform: DetectionTransform, training: bool = True) -> Serve:
     """Give the next samples of our dataset, for training each with a seed of its own."""
-    dataset, number = DetectionDataset(records, VOC_CLASSES, transform), iter(range(10**9))
+    dataset, number = dataset_of(records, transform), iter(range(10**9))
 
     def serve() -> None:
         for _ in range(_SAMPLES):
@@ -78,7 +82,7 @@ def other_samples() -> Iterator[Result]:
             transform = ssd_eval_transform(300, bilinear=name == "linear")
             mine = ours(records, transform, training=False)
             other = albumentations_ssd_eval(records, interpolation)
-            _check_same(DetectionDataset(records, VOC_CLASSES, transform), other)
+            _check_same(dataset_of(records, transform), other)
             yield timed("6", f"SSD evaluation, {name}{work}", mine, peer(other), 0.68, rounds=21)
         mine = ours(records, faster_rcnn_train_transform((600, 1000)))
         theirs = peer(albumentations_faster_rcnn_train(records))

@@ -19,8 +19,8 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from detection.data.formats.records import ImageRecord
 from detection.data.geometry import INTERPOLATIONS, Box, sample_crop, sample_expansion
-from detection.data.records import ImageRecord
 from detection.data.transforms import IMAGENET_MEAN
 
 IMAGENET_STD = (58.395, 57.12, 57.375)

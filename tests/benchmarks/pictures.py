@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.data.records import ImageRecord, ObjectRecord
+from detection.data.formats.records import ImageRecord, ObjectRecord
 from detection.data.voc import VOC_CLASSES
 
 HEIGHT, WIDTH = 375, 500

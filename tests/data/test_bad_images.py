@@ -137,9 +137,15 @@ UNUSABLE: dict[str, tuple[bytes, str]] = {
     "a git-lfs pointer": (b"version https://git-lfs.github.com/spec/v1\n", r"x\.jpg is not an image"),
     "a jpeg's first bytes": (jpeg()[:11], r"x\.jpg is not an image"),
     "a png of no pixels": (png(0, 0), r"x\.jpg"),
-    "a png without its pixels": (png(SIZE, SIZE), r"x\.jpg cannot be decoded: replace the file"),
-    "a png of 20,000 x 20,000 pixels": (png(20_000, 20_000), r"x\.jpg has more than 178 million pixels"),
-    "a png that claims 4 billion pixels": (png(65_000, 65_000), r"x\.jpg has more than 178 million pixels"),
+    "a png without its pixels": (png(SIZE, SIZE), r"x\.jpg cannot be decoded"),
+    "a png of 20,000 x 20,000 pixels": (
+        png(20_000, 20_000),
+        r"x\.jpg has .* pixels, more " "than the limit of 268 million",
+    ),
+    "a png that claims 4 billion pixels": (
+        png(65_000, 65_000),
+        r"x\.jpg has .* pixels, more " "than the limit of 268 million",
+    ),
     "a png with a wrong checksum": (
         encoded(noise(), "PNG")[:200] + bytes(300) + encoded(noise(), "PNG")[500:],
         r"x\.jpg cannot be decoded",
@@ -202,7 +208,9 @@ def test_names_that_are_no_files(small_set: SmallSet, kind: str) -> None:
         path.mkdir()
     else:
         path.symlink_to(path if kind == "link to itself" else small_set.root / "nothing")
-    with pytest.raises(ValueError, match=r"(Is a directory|No such file|Too many levels).*x\.jpg"):
+    with pytest.raises(
+        ValueError, match=r"x\.jpg cannot be read \((Is a directory|No such " "file|Too many levels)"
+    ):
         small_set.serve("raise")
     assert small_set.serve("skip").evaluated == ["mine/a", "mine/b", "mine/c"]
 
@@ -275,7 +283,7 @@ def test_an_evaluation_of_nothing_is_refused(small_set: SmallSet, workers: int) 
         ValueError, match=r"None of the 3 images that this process evaluates can be used"
     ) as error:
         list(module.val_dataloader())
-    assert "a.jpg is an empty file: replace the file or take it off the lists" in str(error.value)
+    assert "a.jpg is an empty file: replace the file or leave it out" in str(error.value)
 
 
 def test_a_set_of_which_nothing_is_left_is_refused(small_set: SmallSet) -> None:

@@ -13,7 +13,9 @@ from PIL import Image
 
 from detection.data.classes import found_classes, say_left_out
 from detection.data.dataset import DetectionDataset
-from detection.data.records import Box, ImageRecord, ObjectRecord, cut_at_borders, read_orientation, read_size
+from detection.data.formats.judging import cut_at_borders
+from detection.data.formats.records import Box, ImageRecord, ObjectRecord, Reading
+from detection.data.image_files import read_header
 from detection.data.sources import VOCDataModule
 from detection.data.transforms import ssd_eval_transform, ssd_train_transform
 from detection.data.writers.voc_writer import write_voc
@@ -26,7 +28,11 @@ def record(folder: Path, name: str, *objects: ObjectRecord) -> ImageRecord:
 
 
 def item(name: str, box: Box = (1, 2, 10, 20), difficult: bool = False) -> ObjectRecord:
-    return ObjectRecord(name, box, difficult)
+    return ObjectRecord(name, box, difficult, number=1)
+
+
+def dataset_of(records: list[ImageRecord], classes: list[str], **options: Any) -> DetectionDataset:
+    return DetectionDataset(Reading("the images", records=records), classes, **options)
 
 
 @pytest.fixture
@@ -39,7 +45,7 @@ def records(tmp_path: Path) -> list[ImageRecord]:
 
 
 def test_annotations_of_each_image(records: list[ImageRecord]) -> None:
-    dataset = DetectionDataset(records, [" dog", "cat", "bird"])
+    dataset = dataset_of(records, [" dog", "cat", "bird"])
     assert dataset.classes == ("dog", "cat", "bird")
     assert dataset.image_ids == ["a", "b", "c"]
     assert dataset.notes == []
@@ -54,7 +60,7 @@ def test_annotations_of_each_image(records: list[ImageRecord]) -> None:
 
 
 def test_a_caller_cannot_change_the_annotations(records: list[ImageRecord]) -> None:
-    dataset = DetectionDataset(records, ["dog", "cat", "bird"])
+    dataset = dataset_of(records, ["dog", "cat", "bird"])
     for value in dataset.annotation(0).values():
         if isinstance(value, torch.Tensor):
             value.zero_()
@@ -64,7 +70,7 @@ def test_a_caller_cannot_change_the_annotations(records: list[ImageRecord]) -> N
 
 def test_few_large_arrays_travel_to_workers(records: list[ImageRecord]) -> None:
     many = [records[2]._replace(image_id=str(number)) for number in range(1000)]
-    dataset = DetectionDataset(many, ["dog", "cat", "bird"])
+    dataset = dataset_of(many, ["dog", "cat", "bird"])
     assert len(pickle.dumps(dataset)) < 150_000  # 3,000 objects of 25 bytes, and the names of the images
     copy = pickle.loads(pickle.dumps(dataset))
     assert copy[7].target["labels"].tolist() == [2, 1, 0]
@@ -72,9 +78,9 @@ def test_few_large_arrays_travel_to_workers(records: list[ImageRecord]) -> None:
 
 def test_other_classes_are_refused_or_left_out(records: list[ImageRecord]) -> None:
     with pytest.raises(ValueError, match=r"annotation of c: object 1 has the unknown class 'bird'") as error:
-        DetectionDataset(records, ["cat", "dog"])
+        dataset_of(records, ["cat", "dog"])
     assert "data.other_classes=skip" in str(error.value)
-    dataset = DetectionDataset(records, ["cat"], other_classes="skip")
+    dataset = dataset_of(records, ["cat"], other_classes="skip")
     assert [len(dataset.annotation(index)["labels"]) for index in range(3)] == [1, 0, 1]
     assert dataset.left_out == {"dog": 2, "bird": 1}
     assert dataset.notes == ["3 objects of other classes are left out: dog 2, bird 1"]
@@ -82,14 +88,14 @@ def test_other_classes_are_refused_or_left_out(records: list[ImageRecord]) -> No
 
 
 def test_a_misspelt_class_is_not_a_class_without_objects(records: list[ImageRecord]) -> None:
-    dataset = DetectionDataset(records, ["cat", "elephant", "dgo"], other_classes="skip")
+    dataset = dataset_of(records, ["cat", "elephant", "dgo"], other_classes="skip")
     with pytest.raises(ValueError, match=r"no object has the class 'dgo', did you mean 'dog'\?"):
         dataset.check_training_classes()
-    dataset = DetectionDataset(records, ["cat", "elephant"], other_classes="skip")
+    dataset = dataset_of(records, ["cat", "elephant"], other_classes="skip")
     dataset.check_training_classes()
     assert dataset.notes[-1] == "no object has the class elephant"
     with pytest.raises(ValueError, match=r"no object has the class 'Birds', did you mean 'bird'\?"):
-        DetectionDataset(records, ["cat", "Birds"], other_classes="skip").check_training_classes()
+        dataset_of(records, ["cat", "Birds"], other_classes="skip").check_training_classes()
 
 
 def test_long_lists_of_left_out_classes_are_cut() -> None:
@@ -103,7 +109,7 @@ def test_found_classes_are_sorted_and_case_is_one(records: list[ImageRecord], tm
 
 
 def test_the_first_images(records: list[ImageRecord]) -> None:
-    dataset = DetectionDataset(records, ["dog", "cat", "bird"])
+    dataset = dataset_of(records, ["dog", "cat", "bird"])
     few = dataset.first(2)
     assert (len(few), len(dataset)) == (2, 3)
     assert few.image_ids == ["a", "b"]
@@ -114,7 +120,7 @@ def test_the_first_images(records: list[ImageRecord]) -> None:
 
 
 def test_image_of_another_size(records: list[ImageRecord]) -> None:
-    dataset = DetectionDataset(records, ["dog", "cat", "bird"])
+    dataset = dataset_of(records, ["dog", "cat", "bird"])
     Image.new("RGB", (30, 40)).save(records[0].path)
     with pytest.raises(
         ValueError, match=r"a.png has 30x40 pixels, but annotation of a is for 40x30.*rotated"
@@ -142,9 +148,10 @@ def test_sizes_as_stored_and_as_shown(tmp_path: Path, orientation: int, shown: t
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(np.zeros((20, 50, 3), np.uint8)).save(tmp_path / "a.jpg", exif=exif)
-    assert read_size(tmp_path / "a.jpg") == (20, 50)
-    assert read_size(tmp_path / "a.jpg", upright=True) == shown
-    assert read_orientation(tmp_path / "a.jpg") == orientation
+    header = read_header(tmp_path / "a.jpg")
+    assert header.size_of(upright=False) == (20, 50)
+    assert header.size_of(upright=True) == shown
+    assert header.orientation == orientation
 
 
 def test_a_voc_set_of_some_classes(

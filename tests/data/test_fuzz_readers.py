@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from detection.data.annotation import clip_to_image, parse_annotation
-from detection.data.coco import read_coco
-from detection.data.index import read_image_ids
-from detection.data.records import ObjectRecord
-from detection.data.yolo import read_yolo
+from detection.data.formats.coco import read_coco
+from detection.data.formats.records import ObjectRecord
+from detection.data.formats.usable import usable_records
+from detection.data.formats.voc_folder import read_voc
+from detection.data.formats.yolo import read_yolo
 from tests.data.small_set import SIZE, annotation, jpeg
 
 FUZZ = settings(
@@ -70,24 +70,32 @@ def check_objects(objects: tuple[ObjectRecord, ...], size: tuple[int, int]) -> N
         assert 0 <= y1 < y2 <= size[0]
 
 
+@pytest.fixture(scope="module")
+def voc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("voc")
+    for part in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (folder / part).mkdir(parents=True)
+    (folder / "JPEGImages/x.jpg").write_bytes(jpeg())
+    return folder
+
+
 @given(content=st.one_of(xml_files(), st.binary(max_size=200)))
 @FUZZ
-def test_any_xml_file(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "x.xml"
-    path.write_bytes(content)
-    objects, refusal = attempt(lambda: clip_to_image(parse_annotation(path), (SIZE, SIZE), path))
-    assert objects is not None or str(path) in refusal
-    check_objects(objects or (), (SIZE, SIZE))
+def test_any_xml_file(voc: Path, content: bytes) -> None:
+    (voc / "Annotations/x.xml").write_bytes(content)
+    (voc / "ImageSets/Main/all.txt").write_text("x")
+    found, refusal = attempt(lambda: usable_records(read_voc(voc, ["all"])))
+    assert found or "Annotations/x.xml" in refusal
+    for record in found[0] if found else []:
+        check_objects(record.objects, (SIZE, SIZE))
 
 
 @given(content=st.one_of(st.binary(max_size=60), st.text(max_size=60).map(str.encode)))
 @FUZZ
-def test_any_list(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "all.txt"
-    path.write_bytes(content)
-    ids, refusal = attempt(lambda: read_image_ids(path))
-    assert ids or str(path) in refusal
-    assert len(set(ids or [])) == len(ids or [])
+def test_any_list(voc: Path, content: bytes) -> None:
+    (voc / "ImageSets/Main/any.txt").write_bytes(content)
+    found, refusal = attempt(lambda: usable_records(read_voc(voc, ["any"])))
+    assert found or str(voc) in refusal
 
 
 anything = st.recursive(
@@ -129,8 +137,8 @@ def coco_files(draw: st.DrawFn) -> str:
 def test_any_coco_file(images: Path, tmp_path: Path, content: str) -> None:
     path = tmp_path / "a.json"
     path.write_text(content)
-    for skipped in (None, list[str]()):
-        found, refusal = attempt(partial(read_coco, images, path, skipped))
+    for on_error in ("raise", "skip"):
+        found, refusal = attempt(partial(usable_records, read_coco(images, path), on_error))
         assert found or str(path) in refusal
         for record in found[0] if found else []:
             assert record.path.is_file()
@@ -148,7 +156,7 @@ def test_any_yolo_label_and_names(tmp_path: Path, label: bytes, names: Any) -> N
     (tmp_path / "images/a.jpg").write_bytes(jpeg())
     (tmp_path / "labels/a.txt").write_bytes(label)
     (tmp_path / "data.yaml").write_text(json.dumps({"train": "images", "names": names}))  # JSON is YAML
-    found, refusal = attempt(lambda: read_yolo(tmp_path, "train"))
+    found, refusal = attempt(lambda: usable_records(read_yolo(tmp_path, "train")))
     assert found or "data.yaml" in refusal or "a.txt" in refusal
     for record in found[0] if found else []:
         check_objects(record.objects, record.size)

@@ -9,8 +9,9 @@ from xml.etree import ElementTree
 import pytest
 
 from detection.data.shapes import write_shapes
+from detection.data.sources import VOCDataModule
+from detection.data.transforms import ssd_eval_transform, ssd_train_transform
 from detection.inspection.inspect import Inspection, inspect_dataset
-from detection.inspection.sources import read_source
 
 SIZE = 96
 
@@ -36,18 +37,17 @@ class VOCFolder:
 
     def inspect(self, **changes: Any) -> Inspection:
         """Inspects the folder, with some values of the data's configuration changed."""
-        data = {
-            "_target_": "detection.data.sources.VOCDataModule",
+        known: dict[str, Any] = {
             "root": str(self.root),
             "train_splits": ["train"],
             "val_splits": ["val"],
-            "test_splits": None,
             "classes": None,
-            "other_classes": "error",
-            **changes,
+            "size": SIZE,
+            "train_transform": ssd_train_transform,
+            "eval_transform": ssd_eval_transform,
         }
-        source = read_source(data)
-        return inspect_dataset(source.readings, source.classes, source.skip_others, 4, 2, source.findings)
+        data = VOCDataModule(**{**known, **changes})
+        return inspect_dataset(data, data.root, workers=2)
 
     def edit(self, image_id: str, change: Callable[[ElementTree.Element], None]) -> None:
         tree = ElementTree.parse(self.xml(image_id))

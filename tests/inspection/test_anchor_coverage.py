@@ -6,22 +6,18 @@ import numpy as np
 import pytest
 import torch
 
+from detection.data.formats.records import Box, ImageRecord, ObjectRecord
 from detection.inspection.coverage import Size, anchors_for, measure_coverage
-from detection.inspection.defects import InspectedImage
-from detection.inspection.images import ImageFacts
-from detection.inspection.records import Box, ImageRecord, ObjectRecord
+from detection.inspection.images import InspectedImage
 from detection.models.faster_rcnn import FasterRCNN
 from detection.models.ssd import SSD
 from detection.models.zoo import get_model
 
 
 def image(size: Size, boxes: list[Box], names: list[str]) -> InspectedImage:
-    objects = tuple(
-        ObjectRecord(number, name, box, "")
-        for number, (box, name) in enumerate(zip(boxes, names, strict=True), 1)
-    )
-    record = ImageRecord("train", "a", "a.xml", Path("a.jpg"), "a.jpg", objects)
-    return InspectedImage(record, ImageFacts(size, "RGB", 1, ""), size, objects, [])
+    objects = tuple(ObjectRecord(name, box, False) for box, name in zip(boxes, names, strict=True))
+    record = ImageRecord("a", Path("a.jpg"), size, objects, "a.xml")
+    return InspectedImage("train", record, record, None)
 
 
 def random_images(count: int = 5) -> list[InspectedImage]:
@@ -55,8 +51,8 @@ def test_best_iou_agrees_with_a_loop_over_all_pairs() -> None:
     )
     expected = []
     for item in images:
-        (height, width), boxes = item.size, [entry.box for entry in item.objects]
-        for x1, y1, x2, y2 in (box for box in boxes if box is not None):
+        (height, width), boxes = item.record.size, [entry.box for entry in item.record.objects]
+        for x1, y1, x2, y2 in boxes:
             scaled = (x1 * 90 / width, y1 * 120 / height, x2 * 90 / width, y2 * 120 / height)
             side = ((scaled[2] - scaled[0]) * (scaled[3] - scaled[1])) ** 0.5
             expected.append((naive_best_iou(scaled, anchors.tolist()), side))

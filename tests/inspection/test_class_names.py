@@ -1,27 +1,21 @@
 """Names that mean the same class, and names that only look alike."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
+from detection.data.formats.records import ImageRecord, ObjectRecord
 from detection.inspection.class_names import ClassNames, resolve_class_names
-from detection.inspection.records import ImageRecord, ObjectRecord
 
 
 def resolve(
     train: Sequence[str], val: Sequence[str] = (), declared: Sequence[str] | None = None, skip: bool = False
 ) -> ClassNames:
-    records = [
-        ImageRecord(
-            split=split,
-            image_id="a",
-            file=f"{split}.xml",
-            image=None,
-            image_file="a.jpg",
-            objects=tuple(ObjectRecord(i, name, (0, 0, 9, 9), "") for i, name in enumerate(names, 1)),
-        )
-        for split, names in (("train", train), ("val", val))
-    ]
+    records = {}
+    for split, names in (("train", train), ("val", val)):
+        objects = tuple(ObjectRecord(name, (0, 0, 9, 9), False, i) for i, name in enumerate(names, 1))
+        records[split] = [ImageRecord("a", Path("a.jpg"), (20, 20), objects, f"{split}.xml")]
     return resolve_class_names(records, declared, skip)
 
 
@@ -66,7 +60,7 @@ def test_declared_classes_decide() -> None:
         ("unknown-class", 3),
     ]
     assert "did you mean 'person'?" in names.findings[1].message
-    assert "the classes are: person, dog" in names.findings[2].message
+    assert "The classes are: person, dog" in names.findings[2].message
 
 
 def test_a_class_of_val_alone_is_unknown() -> None:
@@ -84,3 +78,9 @@ def test_left_out_classes_are_reported_only_where_they_look_misspelt() -> None:
     (finding,) = names.findings
     assert finding.kind == "similar-class-names"
     assert finding.object == 2
+
+
+def test_what_training_says_of_class_names_is_said_here_too() -> None:
+    misspelt = resolve(["person", "zebra"], declared=["persn"], skip=True).findings
+    assert [item.kind for item in misspelt if item.severity == "error"] == ["misspelt-class"]
+    assert [item.kind for item in resolve(["a${b}"]).findings] == ["bad-class-name"]

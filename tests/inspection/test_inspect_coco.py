@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from detection.data.sources import COCODataModule
+from detection.data.transforms import ssd_eval_transform, ssd_train_transform
 from detection.inspection.fix import write_fixed_copy
 from detection.inspection.inspect import Inspection, inspect_dataset
-from detection.inspection.sources import read_source
 
 NAMES = ("cat", "dog")
 
@@ -43,19 +44,15 @@ def inspect(root: Path, documents: dict[str, Any], **changes: Any) -> Inspection
     for split, document in documents.items():
         text = document if isinstance(document, str) else json.dumps(document)
         (root / f"{split}.json").write_text(text)
-    data = {
-        "_target_": "detection.data.sources.COCODataModule",
+    known: dict[str, Any] = {
         "root": str(root),
         **{f"{split}_images": split for split in ("train", "val")},
         **{f"{split}_annotations": f"{split}.json" for split in ("train", "val")},
-        "test_images": None,
-        "test_annotations": None,
-        "classes": None,
-        "other_classes": "error",
-        **changes,
+        "size": 96,
+        "train_transform": ssd_train_transform,
+        "eval_transform": ssd_eval_transform,
     }
-    source = read_source(data)
-    return inspect_dataset(source.readings, source.classes, source.skip_others, workers=1)
+    return inspect_dataset(COCODataModule(**{**known, **changes}), str(root), workers=1)
 
 
 def test_nothing_is_found_in_a_clean_set(tmp_path: Path, documents: dict[str, Any]) -> None:
@@ -63,7 +60,7 @@ def test_nothing_is_found_in_a_clean_set(tmp_path: Path, documents: dict[str, An
     assert inspection.findings == []
     assert inspection.classes == NAMES, "in the order of the category ids"
     assert len(inspection.images) == 12
-    boxes = {item.name: item.box for item in inspection.images[0].objects}
+    boxes = {item.name: item.box for item in inspection.images[0].record.objects}
     assert boxes == {"dog": (10, 5, 30, 20.5), "cat": (0, 5, 20, 20.5)}
 
 
@@ -94,13 +91,13 @@ def test_every_planted_mistake_is_found(tmp_path: Path, documents: dict[str, Any
         ("box-outside", "train.json", 4),
         ("box-past-border", "train.json", 11),
         ("duplicate-box", "train.json", 50),
+        ("duplicate-id", "train.json", 7),
         ("empty-box", "train.json", 1),
+        ("image-of-another-size", "train/005.jpg", None),
         ("listed-twice", "train.json", None),
-        ("listed-twice", "train.json", 7),
         ("missing-image", "train.json", None),
-        ("missing-tag", "train.json", None),
+        ("missing-size", "train.json", None),
         ("missing-tag", "train.json", 9),
-        ("size-mismatch", "train.json", None),
         ("small-box", "train.json", 10),
         ("unknown-class", "train.json", 6),
         ("unknown-image", "train.json", 7),
@@ -109,14 +106,12 @@ def test_every_planted_mistake_is_found(tmp_path: Path, documents: dict[str, Any
     assert sorted(found, key=str) == sorted(expected, key=str)
 
 
-@pytest.mark.parametrize(
-    ("text", "kind"), [("{", "broken-annotation"), ("[]", "missing-tag"), ('{"images": []}', "missing-tag")]
-)
+@pytest.mark.parametrize("text", ["{", "[]", '{"images": []}'])
 def test_files_that_are_not_cocos_are_said_to_be_so(
-    tmp_path: Path, documents: dict[str, Any], text: str, kind: str
+    tmp_path: Path, documents: dict[str, Any], text: str
 ) -> None:
     inspection = inspect(tmp_path, {**documents, "val": text})
-    assert kind in {item.kind for item in inspection.findings if item.file == "val.json"}
+    assert "broken-annotation" in {item.kind for item in inspection.findings if item.file == "val.json"}
 
 
 def test_boxes_belong_to_the_image_as_shown_and_stay_with_it_in_the_copy(
@@ -140,4 +135,4 @@ def test_boxes_belong_to_the_image_as_shown_and_stay_with_it_in_the_copy(
     assert copied[:9].min() > 200
     assert copied[12:].max() < 50
     xml = (output / "Annotations" / f"{png.stem}.xml").read_text()
-    assert "<ymin>1</ymin><xmax>40</xmax><ymax>10</ymax>" in xml
+    assert "<ymin>1</ymin><xmax>40</xmax><ymax>10</ymax>" in "".join(xml.split())

@@ -8,8 +8,9 @@ import pytest
 import yaml
 from PIL import Image
 
+from detection.data.sources import YOLODataModule
+from detection.data.transforms import ssd_eval_transform, ssd_train_transform
 from detection.inspection.inspect import Inspection, inspect_dataset
-from detection.inspection.sources import read_source
 
 
 @pytest.fixture
@@ -35,18 +36,13 @@ def write_yaml(root: Path, content: dict[str, Any]) -> None:
 
 
 def inspect(root: Path, **changes: Any) -> Inspection:
-    data = {
-        "_target_": "detection.data.sources.YOLODataModule",
+    known: dict[str, Any] = {
         "root": str(root),
-        "train_split": "train",
-        "val_split": "val",
-        "test_split": None,
-        "classes": None,
-        "other_classes": "error",
-        **changes,
+        "size": 96,
+        "train_transform": ssd_train_transform,
+        "eval_transform": ssd_eval_transform,
     }
-    source = read_source(data)
-    return inspect_dataset(source.readings, source.classes, source.skip_others, workers=1)
+    return inspect_dataset(YOLODataModule(**{**known, **changes}), str(root), workers=1)
 
 
 def places(inspection: Inspection) -> list[tuple[str, str, int | None]]:
@@ -58,7 +54,7 @@ def test_nothing_is_found_in_a_clean_set(root: Path) -> None:
     inspection = inspect(root)
     assert inspection.findings == []
     assert inspection.classes == ("cat", "dog")
-    assert inspection.images[0].objects[0].box == pytest.approx((0, 0, 30, 40)), "pixels of the image"
+    assert inspection.images[0].record.objects[0].box == pytest.approx((0, 0, 30, 40)), "pixels of the image"
 
 
 def test_every_planted_mistake_is_found(root: Path) -> None:
@@ -98,7 +94,7 @@ def test_polygons_and_lists_of_images_are_read(root: Path) -> None:
     write_yaml(root, {"train": "train.txt", "val": "images/val", "names": {0: "cat", 1: "dog"}})
     inspection = inspect(root)
     assert places(inspection) == [("listed-twice", "train.txt", 9), ("missing-image", "train.txt", 10)]
-    assert inspection.images[0].objects[0].box == pytest.approx((6, 4, 30, 24))
+    assert inspection.images[0].record.objects[0].box == pytest.approx((6, 4, 30, 24))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +107,7 @@ def test_polygons_and_lists_of_images_are_read(root: Path) -> None:
         ),
         (
             {"train": "images/train", "val": "images/val", "names": {1: "cat"}},
-            "missing-tag",
+            "broken-annotation",
             "number them from 0",
         ),
         ({"train": "images/train", "names": ["cat", "dog"]}, "missing-list", "'val'"),

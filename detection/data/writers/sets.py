@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rich.progress import track
 
-from detection.data.records import ImageRecord
+from detection.data.formats.records import ImageRecord
 from detection.data.writers.coco_writer import COCOWriter
 from detection.data.writers.voc_writer import write_voc
 from detection.data.writers.yolo_writer import write_data_yaml, write_yolo_labels
@@ -45,11 +45,11 @@ def write_voc_set(folder: Path, sets: Sets, names: list[str], link: bool) -> Non
         (folder / part).mkdir(parents=True)
     # All splits share one folder, and an image may be in several of them.
     everything = {record.path: record for records in sets.values() for record in records}
-    stems = _stems(everything.values())
+    stems = unique_stems(everything.values())
     for record in track(everything.values(), "Writing VOC"):
         image_name = stems[record.path] + record.path.suffix
         _place_image(record.path, folder / "JPEGImages" / image_name, link)
-        boxes, labels, difficult = _columns(record, names)
+        boxes, labels, difficult = columns_of(record, names)
         annotation = folder / "Annotations" / f"{stems[record.path]}.xml"
         write_voc(annotation, image_name, record.size, boxes, labels, names, difficult=difficult)
     for name, records in sets.items():
@@ -70,11 +70,11 @@ def write_coco_set(folder: Path, sets: Sets, names: list[str], link: bool) -> No
         images, annotations = (folder / part for part in COCO_LAYOUT.of(name))
         images.mkdir(parents=True)
         annotations.parent.mkdir(exist_ok=True)
-        stems, writer = _stems(records), COCOWriter(names)
+        stems, writer = unique_stems(records), COCOWriter(names)
         for record in track(records, f"Writing COCO: {name}"):
             image_name = stems[record.path] + record.path.suffix
             _place_image(record.path, images / image_name, link)
-            boxes, labels, difficult = _columns(record, names)
+            boxes, labels, difficult = columns_of(record, names)
             writer.add(image_name, record.size, boxes, labels, crowd=difficult)
         writer.write(annotations)
 
@@ -91,22 +91,23 @@ def write_yolo_set(folder: Path, sets: Sets, names: list[str], link: bool) -> No
     for name, records in sets.items():
         for part in ("images", "labels"):
             (folder / part / name).mkdir(parents=True)
-        stems = _stems(records)
+        stems = unique_stems(records)
         for record in track(records, f"Writing YOLO: {name}"):
             stem = stems[record.path]
             _place_image(record.path, folder / "images" / name / (stem + record.path.suffix), link)
-            boxes, labels, _ = _columns(record, names)
+            boxes, labels, _ = columns_of(record, names)
             write_yolo_labels(folder / "labels" / name / f"{stem}.txt", record.size, boxes, labels)
     write_data_yaml(folder / "data.yaml", names, {name: f"images/{name}" for name in sets})
 
 
-def _columns(record: ImageRecord, names: list[str]) -> tuple[list[Sequence[float]], list[int], list[bool]]:
+def columns_of(record: ImageRecord, names: list[str]) -> tuple[list[Sequence[float]], list[int], list[bool]]:
+    """Returns the boxes, the labels and the marks as difficult of an image's objects."""
     boxes: list[Sequence[float]] = [item.box for item in record.objects]
     labels = [names.index(item.name) for item in record.objects]
     return boxes, labels, [item.difficult for item in record.objects]
 
 
-def _stems(records: Iterable[ImageRecord]) -> dict[Path, str]:
+def unique_stems(records: Iterable[ImageRecord]) -> dict[Path, str]:
     """Names each image without its folder, and with it where two images share a name."""
     records = list(records)
     counts = Counter(record.path.stem.casefold() for record in records)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
-from detection.data.corners import CORNERS, whole_voc_corners
+from detection.data.formats.corners import CORNERS, to_voc_corners, whole_voc_corners
 
 
 def write_voc(
@@ -16,6 +16,7 @@ def write_voc(
     class_names: Sequence[str],
     scores: Sequence[float] | None = None,
     difficult: Sequence[bool] | None = None,
+    whole: bool = True,
 ) -> None:
     """Writes one image's objects.
 
@@ -23,11 +24,12 @@ def write_voc(
         path: the XML file to write.
         image_name: file name of the image in ``JPEGImages``.
         size: ``(height, width)`` of the image.
-        boxes: ``xyxy`` in pixels, rounded by `whole_voc_corners`.
+        boxes: ``xyxy`` in pixels.
         labels: class of each box, ``0..C-1``.
         class_names: name of each class.
         scores: written as ``<score>`` where given, for detections.
         difficult: written as ``<difficult>``; 0 where not given.
+        whole: round to whole pixels, as VOC's own corners are.
     """
     root = Element("annotation")
     _add(root, "filename", image_name)
@@ -41,8 +43,9 @@ def write_voc(
         if scores is not None:
             _add(item, "score", f"{scores[number]:.6f}")
         bndbox = SubElement(item, "bndbox")
-        for tag, value in zip(CORNERS, whole_voc_corners(box, size), strict=True):
-            _add(bndbox, tag, value)
+        corners: Sequence[float] = whole_voc_corners(box, size) if whole else to_voc_corners(box)
+        for tag, corner in zip(CORNERS, corners, strict=True):
+            _add(bndbox, tag, f"{corner:.10g}")
     indent(root)
     ElementTree(root).write(path, encoding="utf-8")
 

@@ -5,10 +5,11 @@ from typing import Literal, NamedTuple
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
-# An error stops training or makes its figures wrong; a warning is probably a mistake; a note is good to know.
+# An error stops training; a warning is probably a mistake; a note is good to know.
 KINDS: dict[str, Severity] = {
     "missing-list": "error",
     "empty-split": "error",
+    "incomplete-copy": "error",
     "missing-annotation": "error",
     "broken-annotation": "error",
     "missing-tag": "error",
@@ -16,16 +17,22 @@ KINDS: dict[str, Severity] = {
     "missing-image": "error",
     "unreadable-image": "error",
     "truncated-image": "error",
+    "image-of-another-size": "error",
     "empty-box": "error",
     "box-outside": "error",
     "box-of-another-size": "error",
     "unknown-class": "error",
+    "misspelt-class": "error",
+    "bad-class-name": "error",
+    "nothing-to-learn": "error",
     "unknown-image": "error",
     "listed-twice": "error",
-    "in-two-splits": "error",
+    "in-two-splits": "warning",
+    "known-empty-box": "warning",
     "box-past-border": "warning",
     "small-box": "warning",
     "duplicate-box": "warning",
+    "duplicate-id": "warning",
     "size-mismatch": "warning",
     "filename-mismatch": "warning",
     "exif-orientation": "warning",
@@ -39,6 +46,9 @@ KINDS: dict[str, Severity] = {
     "unlisted-annotation": "note",
 }
 
+# Messages that begin with a place inside of the file are set off from its name by a colon.
+_PLACES = ("object ", "annotation ", "line ", "image ", "category ")
+
 
 class Finding(NamedTuple):
     """One thing about one place of a dataset."""
@@ -46,11 +56,12 @@ class Finding(NamedTuple):
     kind: str
     """A key of `KINDS`."""
     file: str
-    """Where to look: a path, relative to the dataset's root where it lies there."""
+    """Where to look."""
     message: str
-    """A sentence that ends with the remedy."""
+    """Goes on from the file's name, and ends with the remedy."""
     image: str = ""
-    """The id of the image concerned, if it is one."""
+    """The id of the image concerned. Where it is empty, the mistake is of the whole set, unless `object` is
+    given: that is one of no image."""
     object: int | None = None
     """Counts the objects of a VOC annotation from 1, or the lines of a YOLO one; COCO's annotation id."""
 
@@ -58,3 +69,8 @@ class Finding(NamedTuple):
     def severity(self) -> Severity:
         """How bad this kind of finding is."""
         return KINDS[self.kind]
+
+    @property
+    def sentence(self) -> str:
+        """The file and what is to be said about it."""
+        return f"{self.file}{': ' if self.message.startswith(_PLACES) else ' '}{self.message}"

@@ -7,9 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from detection.data import index
-from detection.data.annotation import parse_annotation
-from detection.data.index import load_index, read_image_ids
+from detection.data.formats import voc_folder
+from detection.data.formats.records import ImageRecord
+from detection.data.formats.usable import usable_records
+from detection.data.formats.voc import read_annotation
+from detection.data.formats.voc_folder import read_voc
 
 
 def add(folder: Path, image_id: str, name: str = "cat", image: str | None = None, filename: str = "") -> None:
@@ -44,10 +46,17 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def spy(path: Path) -> Any:
         names.append(path.stem)
-        return parse_annotation(path)
+        return read_annotation(path)
 
-    monkeypatch.setattr(index, "parse_annotation", spy)
+    monkeypatch.setattr(voc_folder, "read_annotation", spy)
     return names
+
+
+def load(folder: Path, split: str = "train") -> dict[str, ImageRecord]:
+    """Every image by its id, or the refusal."""
+    return {
+        record.image_id.partition("/")[2]: record for record in usable_records(read_voc(folder, [split]))[0]
+    }
 
 
 def cache_file(folder: Path) -> Path:
@@ -56,90 +65,88 @@ def cache_file(folder: Path) -> Path:
 
 
 def test_entries_in_the_order_of_the_list(folder: Path) -> None:
-    entries = load_index(folder, "train")
+    entries = load(folder)
     assert list(entries) == ["b", "a"]
-    assert entries["a"].image == "a.jpg"
+    assert entries["a"].path == folder / "JPEGImages/a.jpg"
     assert entries["a"].size == (30, 40)
-    assert entries["a"].objects == (("cat", (0.0, 1.0, 30.0, 20.0), False),)
+    assert entries["a"].objects == (("cat", (0.0, 1.0, 30.0, 20.0), False, 1),)
 
 
 def test_second_time_reads_the_cache(folder: Path, parsed: list[str]) -> None:
-    first = load_index(folder, "train")
+    first = load(folder)
     assert parsed == ["b", "a"]
-    assert load_index(folder, "train") == first
+    assert load(folder) == first
     assert parsed == ["b", "a"]
 
 
 def test_changed_added_and_removed_files(folder: Path, parsed: list[str]) -> None:
-    load_index(folder, "train")
+    load(folder)
     parsed.clear()
     add(folder, "a", name="giraffe")
     add(folder, "c")
     (folder / "Annotations" / "b.xml").unlink()
     write_list(folder, ["a", "c"])
-    entries = load_index(folder, "train")
+    entries = load(folder)
     assert parsed == ["a", "c"]
     assert entries["a"].objects[0].name == "giraffe"
     assert list(json.loads(cache_file(folder).read_text())["entries"]) == ["a", "c"]
 
 
 def test_same_size_but_newer_is_parsed_again(folder: Path, parsed: list[str]) -> None:
-    load_index(folder, "train")
+    load(folder)
     parsed.clear()
     path = folder / "Annotations" / "a.xml"
     path.write_text(path.read_text().replace("cat", "dog"))
     os.utime(path, ns=(1, 1))
-    assert load_index(folder, "train")["a"].objects[0].name == "dog"
+    assert load(folder)["a"].objects[0].name == "dog"
     assert parsed == ["a"]
 
 
 def test_resized_image_is_noticed(folder: Path) -> None:
-    load_index(folder, "train")
+    load(folder)
     cv2.imwrite(str(folder / "JPEGImages" / "a.jpg"), np.zeros((60, 80, 3), np.uint8))
-    assert load_index(folder, "train")["a"].size == (60, 80)
+    assert load(folder)["a"].size == (60, 80)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 0}', '{"format": 1, "entries": {"a": [1]}}'])
 def test_damaged_cache_is_rebuilt(folder: Path, content: str) -> None:
-    expected = load_index(folder, "train")
+    expected = load(folder)
     path = cache_file(folder)
     whole = path.read_text()
     path.write_text(content)
-    assert load_index(folder, "train") == expected
+    assert load(folder) == expected
     assert path.read_text() == whole
 
 
 def test_the_cache_of_another_convention_is_not_read(folder: Path) -> None:
     """Format 1 held boxes that ended at the middle of VOC's last pixel."""
-    expected = load_index(folder, "train")
+    expected = load(folder)
     path = cache_file(folder)
-    content = json.loads(path.read_text())
-    assert content["format"] == 2
-    for entry in content["entries"].values():
-        entry[2] = [[name, [x1, y1, x2 - 1, y2 - 1], marked] for name, (x1, y1, x2, y2), marked in entry[2]]
-    path.write_text(json.dumps({**content, "format": 1}))
-    assert load_index(folder, "train") == expected
+    content = path.read_text()
+    assert content.startswith('{"format": 3')
+    path.write_text(content.replace('"format": 3', '"format": 1').replace("30.0, 20.0", "29.0, 19.0"))
+    assert load(folder) == expected
 
 
 def test_no_place_for_a_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocked = folder.parent / "file"
     blocked.touch()  # a file where a folder is wanted: fails for every user, root included
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
-    assert list(load_index(folder, "train")) == ["b", "a"]
+    assert list(load(folder)) == ["b", "a"]
 
 
 def test_splits_have_caches_of_their_own(folder: Path) -> None:
     write_list(folder, ["a"], "val")
-    assert list(load_index(folder, "train")) == ["b", "a"]
-    assert list(load_index(folder, "val")) == ["a"]
-    assert list(load_index(folder, "train")) == ["b", "a"]
+    assert list(load(folder)) == ["b", "a"]
+    assert list(load(folder, "val")) == ["a"]
+    assert list(load(folder)) == ["b", "a"]
 
 
 @pytest.mark.parametrize("image", ["c.jpeg", "c.png", "c.JPG", "photo.jpg"])
 def test_image_found_by_id_or_filename(folder: Path, image: str) -> None:
     add(folder, "c", image=image, filename="photo.jpg")
     write_list(folder, ["c"])
-    assert load_index(folder, "train")["c"].image == image
+    assert load(folder)["c"].path.name == image
 
 
 def test_filename_cannot_leave_the_folder(folder: Path) -> None:
@@ -147,7 +154,7 @@ def test_filename_cannot_leave_the_folder(folder: Path) -> None:
     assert (folder / "outside.jpg").is_file()
     write_list(folder, ["c"])
     with pytest.raises(ValueError, match=r"c.xml has no image.*outside"):
-        load_index(folder, "train")
+        load(folder)
 
 
 def test_all_problems_are_reported_together(folder: Path) -> None:
@@ -155,7 +162,7 @@ def test_all_problems_are_reported_together(folder: Path) -> None:
     (folder / "Annotations" / "b.xml").unlink()
     write_list(folder, ["a", "b", "c.jpg"])
     with pytest.raises(ValueError, match=r"3 of the images of VOC/train") as error:
-        load_index(folder, "train")
+        load(folder)
     message = str(error.value)
     assert "a.jpg is not an image" in message
     assert "b.xml is missing" in message
@@ -165,37 +172,39 @@ def test_all_problems_are_reported_together(folder: Path) -> None:
 def test_long_reports_are_cut(folder: Path) -> None:
     write_list(folder, [f"no{number}" for number in range(25)])
     with pytest.raises(ValueError, match="and 15 more"):
-        load_index(folder, "train")
+        load(folder)
 
 
 def test_missing_image_folder(folder: Path) -> None:
     (folder / "JPEGImages").rename(folder / "images")
     with pytest.raises(FileNotFoundError, match="JPEGImages does not exist"):
-        load_index(folder, "train")
+        load(folder)
 
 
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"a\nb\n", ["a", "b"]),
+        (b"b\na\n", ["b", "a"]),
         (b"\xef\xbb\xbfa\r\nb\r\n\r\n", ["a", "b"]),
         (b"\n  a  \n\n\nb", ["a", "b"]),
-        (b"a -1\nb  1\nc\t0\n", ["a", "b", "c"]),
-        (b"my photo\n2007_000027\n", ["my photo", "2007_000027"]),
+        (b"a -1\nb  1\nmy photo\t0\n", ["a", "b", "my photo"]),
+        (b"photo 0\nphoto 1\n", ["photo 0", "photo 1"]),
     ],
 )
-def test_read_image_ids(tmp_path: Path, content: bytes, expected: list[str]) -> None:
-    path = tmp_path / "train.txt"
-    path.write_bytes(content)
-    assert read_image_ids(path) == expected
+def test_lists(folder: Path, content: bytes, expected: list[str]) -> None:
+    for image_id in ("my photo", "photo 0", "photo 1"):
+        add(folder, image_id)
+    (folder / "ImageSets/Main/train.txt").write_bytes(content)
+    assert list(load(folder)) == expected
 
 
-def test_bad_lists(tmp_path: Path) -> None:
-    (tmp_path / "val.txt").write_text("\n\n")
-    with pytest.raises(ValueError, match="lists no images"):
-        read_image_ids(tmp_path / "val.txt")
-    (tmp_path / "twice.txt").write_text("a\nb\na\n")
+def test_bad_lists(folder: Path) -> None:
+    write_list(folder, ["", ""], "val")
+    with pytest.raises(ValueError, match=r"val.txt lists no images"):
+        load(folder, "val")
+    write_list(folder, ["a", "b", "a"], "twice")
     with pytest.raises(ValueError, match="image a 2 times"):
-        read_image_ids(tmp_path / "twice.txt")
+        load(folder, "twice")
+    (folder / "ImageSets/Main/train.txt").unlink()
     with pytest.raises(FileNotFoundError, match=r"train.txt does not exist; the splits .* are: twice, val"):
-        read_image_ids(tmp_path / "train.txt")
+        load(folder)

@@ -6,7 +6,7 @@ pixels wide. Boxes have continuous edges everywhere else: the same object reache
 
 from collections.abc import Sequence
 
-from detection.data.records import Box
+from detection.data.formats.records import Box
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 

@@ -1,0 +1,1 @@
+"""What annotation files say: one reader for each format, for training, check and convert alike."""

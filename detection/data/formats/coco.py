@@ -1,0 +1,270 @@
+"""COCO's format: a folder of images and one JSON file of annotations."""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from rich.markup import escape
+from rich.progress import track
+
+from detection.data.formats.judging import keep_inside
+from detection.data.formats.records import Box, ImageRecord, ObjectRecord, Reading
+from detection.data.image_files import ImageError, read_header
+from detection.file_reading import MAX_JSON, read_text
+
+# Two images of COCO's own training set have one box without height each (bbox [x, y, w, 0]); there is nothing
+# a user could correct, so these are passed over. Any other empty box is an error.
+KNOWN_EMPTY_BOXES = ("000000200365.jpg", "000000550395.jpg")
+_HUGE = 1e9  # pixels; also false for NaN
+_SIDE = 1 << 20  # pixels; no image is wider
+_FEW = 100_000  # annotations that are read in about a second
+_LISTS = ("images", "annotations", "categories")
+
+Entry = dict[str, Any]
+"""An object of the JSON file."""
+
+
+def read_coco(images: Path | str, annotations: Path | str, crowd: bool = True) -> Reading:
+    """Reads a COCO annotation file.
+
+    Images are named by their ids, and labels follow the order of the category ids, whatever their numbers.
+    Boxes belong to images as they are shown: EXIF orientations are heeded.
+
+    Args:
+        images: the folder that ``file_name`` is relative to.
+        annotations: the JSON file.
+        crowd: keep regions with ``iscrowd``, which hold many objects under one box, as difficult objects.
+    """
+    folder, path = Path(images).expanduser(), Path(annotations).expanduser()
+    reading = Reading(f"the images of {path}", str(path))
+    document = _load(path, reading)
+    if document is None:
+        return reading
+    if not folder.is_dir():
+        message = f"does not exist: it should be the folder with the images of {path}"
+        reading.add("missing-list", folder, message)
+        return reading
+    names = _read_categories(document["categories"], reading)
+    reading.classes = tuple(names.values())
+    _Reader(folder, path, names, reading).read(document, crowd)
+    return reading
+
+
+def _load(path: Path, reading: Reading) -> dict[str, list[Entry]] | None:
+    if not path.exists():
+        there = ", ".join(sorted(file.name for file in path.parent.glob("*.json"))[:10]) or "none"
+        message = (
+            f"does not exist; JSON files in that folder: {there}. Correct data.root or "
+            f"the path of the annotation "
+        )
+        reading.add("missing-list", path, f"{message}file (data.train_annotations, data.val_annotations)")
+        return None
+    try:
+        document = json.loads(read_text(path, MAX_JSON))
+    except (ValueError, RecursionError, OSError) as error:
+        reading.add(
+            "broken-annotation", path, f"is not well-formed JSON ({error}): export it again or repair it"
+        )
+        return None
+    missing = [key for key in _LISTS if not _is_list_of_dicts(document, key)]
+    if missing:
+        message = (
+            f"is not a COCO annotation file: it has no list of objects under {', '.join(missing)}. Detection "
+        )
+        message += "results and captions are other formats: choose the file of instances"
+        reading.add("broken-annotation", path, message)
+        return None
+    if not document["images"]:
+        reading.add("empty-split", path, "lists no images: choose another file or export it again")
+        return None
+    return dict(document)
+
+
+def _is_list_of_dicts(document: object, key: str) -> bool:
+    value = document.get(key) if isinstance(document, dict) else None
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+
+
+def _read_categories(categories: list[Entry], reading: Reading) -> dict[int, str]:
+    """Names by id, in the order of the ids."""
+    names: dict[int, str] = {}
+    for category in categories:
+        number, name = category.get("id"), category.get("name")
+        if not _is_integer(number) or not isinstance(name, str) or not name.strip():
+            message = f"category {category} needs an integer id and a name: add them"
+            reading.add("missing-tag", reading.file, message)
+        elif number in names:
+            message = f"category {name}: the category id {number} is given twice: make the ids distinct"
+            reading.add("listed-twice", reading.file, message)
+        else:
+            names[number] = name.strip()
+    for name, count in Counter(name.casefold() for name in names.values()).items():
+        if count > 1:
+            message = (
+                f"gives {count} categories the name {name!r}: make the names distinct, regardless of case"
+            )
+            reading.add("listed-twice", reading.file, message)
+    if not categories:
+        reading.add("missing-tag", reading.file, "has no categories: list the classes under categories")
+    return dict(sorted(names.items()))
+
+
+class _Reader:
+    """Reads the images of one file and their objects."""
+
+    def __init__(self, folder: Path, path: Path, names: dict[int, str], reading: Reading) -> None:
+        self.folder, self.path, self.names, self.reading = folder, path, names, reading
+        self.images: dict[Any, tuple[str, tuple[int, int]]] = {}
+        """File name and size, by the ids of the images that can be used."""
+        self.objects: dict[Any, list[ObjectRecord]] = {}
+
+    def read(self, document: dict[str, list[Entry]], crowd: bool) -> None:
+        """Adds all images to the reading; without ``crowd``, not their crowd regions."""
+        file_names: set[str] = set()
+        refused = {_id(entry) for entry in document["images"] if not self._read_image(entry, file_names)}
+        self._read_objects(document["annotations"], refused, crowd)
+        for image_id, (file_name, size) in self.images.items():
+            objects = tuple(self.objects[image_id])
+            path = self.folder / file_name
+            record = ImageRecord(
+                str(image_id), path, size, objects, str(self.path), "annotation", upright=True
+            )
+            keep_inside(self.reading, record, _as_written)
+
+    def _read_image(self, entry: Entry, file_names: set[str]) -> bool:
+        image_id, file_name = _id(entry), entry.get("file_name")
+        who = f"image {file_name} (id {image_id})"
+
+        def refuse(kind: str, message: str) -> bool:
+            self.reading.add(kind, self.path, message, str(file_name if image_id is None else image_id))
+            return False
+
+        if not isinstance(file_name, str) or image_id is None:
+            return refuse("missing-tag", f"image {entry} needs an id and a file_name: add them")
+        if image_id in self.images:
+            other = self.images[image_id][0]
+            return refuse("listed-twice", f"{who} has the id of {other}: give each image its own id")
+        if file_name in file_names:
+            return refuse(
+                "listed-twice", f"{who} is listed twice: merge the two images and their annotations"
+            )
+        if os.path.isabs(file_name) or ".." in Path(file_name).parts or "\0" in file_name:
+            return refuse("missing-image", f"{who} is not inside of {self.folder}: correct its file_name")
+        if not os.path.isfile(f"{self.folder}/{file_name}"):
+            message = f"{who} is missing: there is no file {self.folder / file_name}; correct the folder "
+            message += "(data.train_images, data.val_images), add the file, or remove the image from the JSON"
+            return refuse("missing-image", message)
+        height, width = entry.get("height"), entry.get("width")
+        if not height or not width:
+            try:
+                height, width = read_header(self.folder / file_name).size_of(upright=True)
+            except ImageError as error:
+                return refuse(error.kind, f"{who}: the file {error.reason}")
+            message = f"{who} has no width and height: those of the file are taken; best add them"
+            self.reading.add("missing-size", self.path, message, str(image_id))
+        if not (_is_side(height) and _is_side(width)):
+            return refuse(
+                "missing-tag", f"{who} needs its width and height in pixels: correct them or leave them out"
+            )
+        file_names.add(file_name)
+        self.images[image_id] = file_name, (int(height), int(width))
+        self.objects[image_id] = []
+        return True
+
+    def _read_objects(self, annotations: list[Entry], refused: set[Any], crowd: bool) -> None:
+        seen: set[Any] = set()
+        num_crowd = 0
+        title = f"Reading {escape(self.path.name)}"
+        for position, annotation in enumerate(track(annotations, title, disable=len(annotations) < _FEW), 1):
+            image_id, number = _id(annotation, "image_id"), annotation.get("id")
+            if not _is_integer(number):
+                number = position
+            elif number in seen:
+                message = f"annotation {number}: its id is given twice; make the ids distinct"
+                self.reading.add("duplicate-id", self.path, message, "", number)
+            seen.add(number)
+            if image_id in self.objects:
+                # Of two images with one id, nobody knows which the annotations are of.
+                item = self._read_object(annotation, number, image_id)
+                if item is not None and item.difficult and not crowd:
+                    num_crowd += 1
+                elif item is not None:
+                    self.objects[image_id].append(item)
+            elif image_id not in refused:
+                message = (
+                    f"annotation {number} is of image_id {annotation.get('image_id')!r}, which is not under "
+                )
+                message += "images: add the image or remove the annotation"
+                self.reading.add("unknown-image", self.path, message, "", number)
+
+        if num_crowd:
+            self.reading.notes.append(f"{num_crowd} crowd regions (iscrowd) are not trained on")
+
+    def _read_object(self, annotation: Entry, number: int, image_id: Any) -> ObjectRecord | None:
+        file_name = self.images[image_id][0]
+        who = f"annotation {number} of image {file_name}"
+
+        def refuse(kind: str, message: str) -> None:
+            self.reading.add(kind, self.path, f"{who} {message}", str(image_id), number)
+
+        category, crowd, written = (
+            annotation.get("category_id"),
+            annotation.get("iscrowd", 0),
+            annotation.get("bbox"),
+        )
+        name = self.names.get(category) if _is_integer(category) else None
+        box = _box(written)
+        if name is None:
+            known = ", ".join(f"{key} {value}" for key, value in list(self.names.items())[:10])
+            more = ", ..." if len(self.names) > 10 else ""
+            message = (
+                f"has the unknown category_id {category!r}: correct it or add the "
+                f"category; the categories are: "
+            )
+            refuse("unknown-class", f"{message}{known}{more}")
+        elif crowd not in (0, 1):
+            refuse("bad-coordinate", f"has iscrowd {crowd!r}: set it to 0 or 1")
+        elif box is None:
+            kind = "missing-tag" if written is None else "bad-coordinate"
+            message = (
+                f"has the bbox {written!r} instead of four numbers (x, y, width, "
+                f"height): add the box or remove "
+            )
+            refuse(kind, f"{message}the annotation")
+        elif file_name[-16:] in KNOWN_EMPTY_BOXES and not (box[2] > box[0] and box[3] > box[1]):
+            refuse(
+                "known-empty-box", f"has the empty box {written}, as in COCO's own files: it is passed over"
+            )
+        else:
+            return ObjectRecord(name, box, bool(crowd), number)
+        return None
+
+
+def _box(written: Any) -> Box | None:
+    is_list = isinstance(written, list) and len(written) == 4
+    if is_list and all(type(value) in (int, float) and abs(value) < _HUGE for value in written):
+        x, y, width, height = map(float, written)
+        return x, y, x + width, y + height
+    return None
+
+
+def _as_written(box: Box) -> str:
+    x1, y1, x2, y2 = box
+    return f"[{x1:g}, {y1:g}, {x2 - x1:g}, {y2 - y1:g}] (x, y, width, height)"
+
+
+def _id(entry: Entry, key: str = "id") -> int | str | None:
+    value = entry.get(key)
+    return value if isinstance(value, int | str) else None
+
+
+def _is_side(value: Any) -> TypeGuard[int]:
+    """Whether a value is a whole number of pixels; some tools write ``160.0``."""
+    whole = _is_integer(value) or (isinstance(value, float) and value.is_integer())
+    return whole and 0 < value < _SIDE
+
+
+def _is_integer(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,114 @@
+"""What is wrong with a box, given the size of its image."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from detection.data.formats.records import Box, ImageRecord, ObjectRecord, Reading
+
+Size = tuple[int, int]
+"""``(height, width)``."""
+
+TOLERANCE = 1.0  # pixels; sets that count from 0 where VOC counts from 1, and roundings, are no mistakes
+
+
+class _Judgement(NamedTuple):
+    """A box that is not simply right."""
+
+    box: Box | None
+    """What can be used of it."""
+    kind: str
+    """That of the finding; empty where there is nothing to say."""
+    message: str
+    """What is wrong with it, and the remedy."""
+
+
+def cut_at_borders(box: Box, size: Size) -> Box | None:
+    """Returns the part of a box inside an image of ``(height, width)``; None if there is none."""
+    height, width = size
+    x1, y1, x2, y2 = max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(width)), min(box[3], float(height))
+    return (x1, y1, x2, y2) if x2 > x1 and y2 > y1 else None
+
+
+def keep_inside(
+    reading: Reading,
+    record: ImageRecord,
+    write: Callable[[Box], str],
+    declared: Size | None = None,
+) -> None:
+    """Adds an image to a reading, its boxes cut at its borders, and says what is wrong with them.
+
+    Sets that count pixels from 0 reach -1 and are pulled back to 0; boxes drawn past the border are cut. But
+    where annotation and image disagree on the size, a box that sticks out by more than a pixel was drawn on
+    another image.
+
+    Args:
+        reading: takes the image, without the objects that cannot be used, and the findings.
+        record: the image, with boxes in pixels as they were read.
+        write: puts a box in the file's own words, for messages.
+        declared: the ``(height, width)`` that the annotation says.
+    """
+    if declared not in (None, record.size):
+        message = (
+            f"says that {record.path} has {by(declared)} pixels, but it has "
+            f"{by(record.size)}: if the boxes fit the "
+            "image correct the size, else bring the image that was annotated"
+        )
+        reading.add("size-mismatch", record.source, message, record.image_id)
+    if all(_is_right(item.box, record.size) for item in record.objects):
+        reading.records.append(record)
+        return
+    kept: list[ObjectRecord] = []
+    for item in record.objects:
+        if _is_right(item.box, record.size):
+            kept.append(item)
+            continue
+        who = f"{record.name_of(item.number)} ({item.name}) with box {write(item.box)}"
+        box, kind, message = _judge(item.box, record.size, who, declared)
+        if kind:
+            reading.add(kind, record.source, message, record.image_id, item.number)
+        if box is not None:
+            kept.append(item._replace(box=box))
+    reading.records.append(record._replace(objects=tuple(kept)))
+
+
+def _is_right(box: Box, size: Size) -> bool:
+    """Whether a box lies inside its image and has an area."""
+    return 0 <= box[0] < box[2] <= size[1] and 0 <= box[1] < box[3] <= size[0]
+
+
+def _judge(box: Box, size: Size, written: str, declared: Size | None = None) -> _Judgement:
+    x1, y1, x2, y2 = box
+    if not (x2 > x1 and y2 > y1):
+        return _Judgement(
+            None,
+            "empty-box",
+            f"{written} is an empty or inverted box: swap or correct its sides, or remove it",
+        )
+    inside = cut_at_borders(box, size)
+    past = max(-x1, -y1, x2 - size[1], y2 - size[0])
+    if past > TOLERANCE and declared not in (None, size):
+        return _Judgement(
+            None,
+            "box-of-another-size",
+            f"{written} does not fit its image of {by(size)} pixels, while the annotation is for one of "
+            f"{by(declared)}: was the image resized or rotated (EXIF) after it was annotated? Scale or turn "
+            "its boxes likewise",
+        )
+    if inside is None:
+        return _Judgement(
+            None,
+            "box-outside",
+            f"{written} lies outside its image of {by(size)} pixels: correct the box or remove it",
+        )
+    if past <= TOLERANCE:
+        return _Judgement(inside, "", "")
+    return _Judgement(
+        inside,
+        "box-past-border",
+        f"{written} reaches {past:g} pixels past its image of {by(size)}: it is cut there; correct the box",
+    )
+
+
+def by(size: Size | None) -> str:
+    """A size, for people: ``640x480``, width first."""
+    return "unknown size" if size is None else f"{size[1]}x{size[0]}"

@@ -1,0 +1,177 @@
+"""YOLO's format: a ``data.yaml``, and a text file of normalised boxes for each image."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.progress import track
+
+from detection.data.formats.findings import Finding
+from detection.data.formats.index import Annotation, Entry, Index, Remark, stamp_of
+from detection.data.formats.judging import keep_inside
+from detection.data.formats.records import AnnotationError, Box, ImageRecord, ObjectRecord, Reading
+from detection.data.formats.yolo_description import Description, label_file, list_images, read_description
+from detection.data.image_files import IMAGE_SUFFIXES, Header, ImageError, read_header
+from detection.file_reading import is_inside, read_text
+
+# Written coordinates are rounded: the far corner of a box at the border may come out a hair past 1.
+TOLERANCE = 1e-3
+_FEW = 2000  # images whose sizes and labels are read in about a second
+
+
+def read_yolo(root: Path | str, split: str) -> Reading:
+    """Reads one split of a YOLO dataset.
+
+    ``data.yaml`` names the classes (``names``, a list or numbered) and where the images of each split are: a
+    folder, a text file that lists them, or several of these, relative to ``path``, which is relative to the
+    file. The label file of ``images/a.jpg`` is ``labels/a.txt``; where no folder is called ``images``, it is
+    beside the image. A line is ``class x y width height``: the centre and size of a box, in fractions of the
+    image as it is shown (EXIF orientations are heeded). A line with more numbers is a polygon, of which the
+    bounding box is taken. An image without a label file has no objects. An image is named by its path
+    relative to the dataset.
+
+    Args:
+        root: the folder with ``data.yaml``, or another YAML file like it.
+        split: its key in that file: ``train``, ``val`` or ``test``.
+    """
+    root = Path(root).expanduser()
+    file = root if root.suffix in (".yaml", ".yml") else root / "data.yaml"
+    reading = Reading(f"the images of {split} in {file}", str(file))
+    description = read_description(file, reading)
+    if description is None:
+        return reading
+    reading.classes = tuple(description.names)
+    images = list_images(description, split, reading)
+    if not images and not reading.findings:
+        message = (
+            f"says nothing of use: {split} has no images ({', '.join(sorted(IMAGE_SUFFIXES))}); add some"
+        )
+        reading.add("empty-split", file, message)
+    if images and not any(label_file(image).is_file() for image in images):
+        message = f"is of no use: none of the {len(images)} images of {split} has a label file; "
+        message += (
+            f"{label_file(images[0])} would be that of {images[0]}: put the labels there (an image without "
+        )
+        reading.add("missing-annotation", file, f"{message}objects may go without)")
+        return reading
+    _read_images(images, description, split, reading)
+    return reading
+
+
+def _read_images(images: Sequence[Path], description: Description, split: str, reading: Reading) -> None:
+    """Adds images to the reading, from the index where nothing changed."""
+    index = Index(description.file.resolve(), split)
+    base = description.base
+    for image in track(images, f"Reading labels: {split}", disable=len(images) < _FEW):
+        labels = label_file(image)
+        image_id = (image.relative_to(base) if image.is_relative_to(base) else image).as_posix()
+        stamp = stamp_of(str(labels), str(image))
+        entry = index.find(image_id)
+        if entry is None or entry.stamp != stamp:
+            read = _read_image(image, labels, is_inside(labels, description.root), image_id)
+            if isinstance(read, Finding):
+                reading.findings.append(read)
+                continue
+            entry = Entry(image.name, *read, stamp)
+        index.keep(image_id, entry)
+        _add(image, labels, image_id, entry, description.names, reading)
+    index.save()
+
+
+def _read_image(
+    image: Path, labels: Path, quoting: bool, image_id: str
+) -> tuple[Header, Annotation] | Finding:
+    try:
+        header = read_header(image)
+    except ImageError as error:
+        return Finding(error.kind, str(image), error.reason, image_id)
+    try:
+        return header, read_labels(labels, quoting)
+    except (AnnotationError, OSError) as error:
+        return Finding("broken-annotation", str(labels), str(error).removeprefix(f"{labels} "), image_id)
+
+
+def _add(
+    image: Path, labels: Path, image_id: str, entry: Entry, names: Sequence[str], reading: Reading
+) -> None:
+    size = height, width = entry.header.size_of(upright=True)
+    for kind, message, number in entry.annotation.remarks:
+        reading.add(kind, labels, message, image_id, number)
+
+    def write(box: Box) -> str:
+        x, y = (box[0] + box[2]) / 2 / width, (box[1] + box[3]) / 2 / height
+        return f"{x:g} {y:g} {(box[2] - box[0]) / width:g} {(box[3] - box[1]) / height:g}"
+
+    objects = []
+    for item in entry.annotation.objects:
+        x1, y1, x2, y2 = item.box
+        box = x1 * width, y1 * height, x2 * width, y2 * height
+        number = int(item.name)
+        if number < len(names):
+            objects.append(item._replace(name=names[number], box=box))
+        else:
+            message = (
+                f"line {item.number} ({number} {write(box)}) has the class {number}, but "
+                f"'names' in the YAML file "
+                f"has 0 to {len(names) - 1}: correct the line or add the name"
+            )
+            reading.add("unknown-class", labels, message, image_id, item.number)
+    record = ImageRecord(image_id, image, size, tuple(objects), str(labels), "line", upright=True)
+    keep_inside(reading, record, write)
+
+
+def read_labels(path: Path, quoting: bool = True) -> Annotation:
+    """Reads one label file; where there is none, there are no objects.
+
+    The names of the objects are the numbers of their classes, and their boxes are in fractions of the image.
+
+    Args:
+        path: the file.
+        quoting: repeat lines in messages.
+
+    Raises:
+        AnnotationError: it is no text.
+    """
+    objects: list[ObjectRecord] = []
+    remarks: list[Remark] = []
+    try:
+        lines = read_text(path).splitlines() if path.exists() else []
+    except (ValueError, OSError) as error:
+        raise AnnotationError(str(error)) from error
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            item = _read_line(line, number, f" ({line.strip()[:60]})" if quoting else "")
+            if isinstance(item, ObjectRecord):
+                objects.append(item)
+            else:
+                remarks.append(item)
+    return Annotation("", None, tuple(objects), tuple(remarks))
+
+
+def _read_line(line: str, row: int, quoted: str) -> ObjectRecord | Remark:
+    who = f"line {row}{quoted}"
+    try:
+        number, *values = map(float, line.split())
+    except ValueError:
+        return "bad-coordinate", f"{who} should be numbers: class x y width height", row
+    if not number.is_integer() or number < 0:
+        return "unknown-class", f"{who} has the class {number:g}: number classes from 0, as in 'names'", row
+    if len(values) != 4 and (len(values) < 6 or len(values) % 2):
+        message = (
+            f"{who} has {len(values)} numbers after the class; a box has 4 (x y width "
+            f"height) and a polygon pairs "
+        )
+        return (
+            "missing-tag",
+            f"{message}of x y, 3 or more. Scores of detections do not belong into labels",
+            row,
+        )
+    if not all(-TOLERANCE <= value <= 1 + TOLERANCE for value in values):
+        message = (
+            f"{who} is not normalised: coordinates are fractions of the image's width and height, 0 to 1"
+        )
+        return "bad-coordinate", message, row
+    box = (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
+    if len(values) == 4:
+        x, y, width, height = values
+        box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+    return ObjectRecord(str(int(number)), box, False, row)

@@ -1,0 +1,180 @@
+"""What describes a set in YOLO's format: its ``data.yaml``, and the folders and lists that this leads to."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from detection.data.formats.records import Reading
+from detection.data.image_files import IMAGE_SUFFIXES
+from detection.file_reading import fault_of, is_inside, outside, read_text
+
+
+class Description(NamedTuple):
+    """A ``data.yaml``."""
+
+    file: Path
+    base: Path
+    """What the paths of the splits are relative to."""
+    names: list[str]
+    content: dict[str, Any]
+
+    @property
+    def root(self) -> Path:
+        """What lies outside of this folder is not repeated in messages."""
+        return self.file.parent
+
+
+def read_description(file: Path, reading: Reading) -> Description | None:
+    """Reads a ``data.yaml``; None if it cannot be used, which is added to the reading's findings."""
+    if not file.exists():
+        there = ", ".join(sorted(path.name for path in file.parent.glob("*.y*ml"))) or "none"
+        message = (
+            f"does not exist; YAML files in that folder: {there}. Point data.root to the folder that holds "
+        )
+        reading.add("missing-list", file, f"{message}data.yaml, or to a YAML file of another name")
+        return None
+    try:
+        return _parse_description(file)
+    except (ValueError, OSError) as error:
+        kind = "missing-list" if isinstance(error, FileNotFoundError) else "broken-annotation"
+        reading.add(kind, file, fault_of(file, file.parent, error))
+    return None
+
+
+def _parse_description(file: Path) -> Description:
+    """Reads a YAML file; what is wrong with it is raised as a message that goes on from its name."""
+    try:
+        content = yaml.safe_load(read_text(file))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"is not well-formed YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError("should hold keys and values: train, val and names")
+    names = _class_names(content)
+    path = content.get("path") or ""
+    if not isinstance(path, str):
+        raise ValueError("has more than a word under 'path': it should be a folder, in one word")
+    base = file.parent / path
+    if not base.is_dir():
+        raise FileNotFoundError(
+            f"says 'path', but the folder {base} of its key 'path' does not exist; correct "
+            f"it, or remove 'path' if "
+            "the images lie beside the file"
+        )
+    return Description(file, base, names, content)
+
+
+def _class_names(content: dict[str, Any]) -> list[str]:
+    names = content.get("names")
+    if isinstance(names, dict) and set(names) == set(range(len(names))):
+        names = [names[number] for number in range(len(names))]
+    # Other values than words and numbers are not even written out: aliases can make them endless.
+    words = isinstance(names, list) and all(isinstance(name, str | int | float) for name in names)
+    if not isinstance(names, list) or not names or not words or not all(str(name).strip() for name in names):
+        written = names if words or names is None else f"a {type(names).__name__}"
+        raise ValueError(
+            f"is not complete: 'names' is {written}; it should list the class names, or "
+            f"number them from 0 without "
+            "a gap"
+        )
+    count = content.get("nc", len(names))
+    if count != len(names):
+        raise ValueError(
+            f"contradicts itself: 'nc' is "
+            f"{count if isinstance(count, int) else 'no number'}, but 'names' has "
+            f"{len(names)}: correct one of them"
+        )
+    return [str(name).strip() for name in names]
+
+
+def list_images(description: Description, split: str, reading: Reading) -> list[Path]:
+    """The images of a split, each once; folders are sorted by name, lists keep their order."""
+    places = description.content.get(split)
+    file = description.file
+    if not places:
+        there = ", ".join(key for key in ("train", "val", "test") if description.content.get(key)) or "none"
+        reading.add("missing-list", file, f"has no split {split!r}; its splits are: {there}")
+        return []
+    images: list[Path] = []
+    for place in places if isinstance(places, list) else [places]:
+        if not isinstance(place, str):
+            message = f"is not clear: {split} should be a folder, a text file, or several"
+            reading.add("broken-annotation", file, message)
+            return []
+        # Roboflow exports '../train/images' for a folder that is beside the file.
+        candidates = [description.base / place, description.base / place.removeprefix("../")]
+        path = next((path for path in candidates if path.exists()), None)
+        if path is None:
+            message = (
+                f"says {place!r} under {split!r}, but {candidates[0]} does not exist; correct it, or 'path'"
+            )
+            reading.add("missing-list", file, message)
+        elif path.is_dir():
+            found = sorted(image for image in path.rglob("*") if image.suffix.lower() in IMAGE_SUFFIXES)
+            _find_lonely_labels(path, found, reading)
+            images += found
+        else:
+            images += _read_list(path, description, reading)
+    counts = Counter(images)
+    repeated = next((image for image, count in counts.items() if count > 1), None)
+    if repeated is not None:
+        message = (
+            f"lists images twice: {repeated} is listed {counts[repeated]} times in "
+            f"{split}; list each image once"
+        )
+        reading.add("listed-twice", file, message)
+    return list(counts)
+
+
+def _read_list(path: Path, description: Description, reading: Reading) -> list[Path]:
+    images: dict[Path, None] = {}
+    quoting = is_inside(path, description.root)
+    try:
+        lines = read_text(path).splitlines()
+    except (ValueError, OSError) as error:
+        reading.add("broken-annotation", path, fault_of(path, description.root, error))
+        return []
+    for number, line in enumerate(lines, 1):
+        name = line.strip()
+        if not name:
+            continue
+        candidates = [path.parent / name, description.base / name]
+        found = next((image for image in candidates if os.path.isfile(image)), None)
+        if found in images:
+            message = f"line {number} lists {name} again: {found} is listed twice; remove the line"
+            reading.add("listed-twice", path, message, "", number)
+        elif found is not None:
+            images[found] = None
+        else:
+            message = (
+                f"line {number}: there is no image {candidates[0]}; list images by "
+                f"paths relative to this file, "
+            )
+            message += "or remove the line"
+            if not quoting:
+                message = f"line {number} is no path of an image. {outside(path, description.root)}"
+            reading.add("missing-image", path, message, "", number)
+    return list(images)
+
+
+def label_file(image: Path) -> Path:
+    """``labels/a.txt`` for ``images/a.jpg``, whichever folder called images comes last."""
+    parts = list(image.parts)
+    if "images" in parts[:-1]:
+        last = max(position for position, part in enumerate(parts[:-1]) if part == "images")
+        parts[last] = "labels"
+    return Path(*parts).with_suffix(".txt")
+
+
+def _find_lonely_labels(folder: Path, images: Sequence[Path], reading: Reading) -> None:
+    labels = label_file(folder / "any.jpg").parent
+    if labels == folder:
+        return
+    expected = {label_file(image) for image in images}
+    for file in sorted(labels.rglob("*.txt")):
+        if file not in expected and file.name != "classes.txt":
+            message = f"has no image in {folder}: add it or remove the labels"
+            reading.add("missing-image", file, message, file.as_posix())

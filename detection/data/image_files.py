@@ -1,0 +1,235 @@
+"""The one way from an image file to its header and its pixels, for all commands alike."""
+
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from detection.file_reading import MAX_IMAGE, UnfitFileError, open_file, read_file_bytes
+
+IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2")
+)
+UNREADABLE_SUFFIXES = frozenset((".heic", ".heif"))
+"""Of photos that cannot be read: they are named, so that a folder of them does not look empty."""
+MAX_PIXELS = 2**28
+"""More than the largest phone photo (200 million); 0.8 GB once decoded. A small file can claim any size."""
+
+# Pillow's own limit warns at 89 million pixels, which good cameras exceed. Ours is checked.
+Image.MAX_IMAGE_PIXELS = None
+# OpenCV's own lines about a damaged file say less than the error that is raised here.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+UPRIGHT = 1
+_EXIF_ORIENTATION = 0x0112
+_TURNED_BY_A_QUARTER = (5, 6, 7, 8)
+# What makes an image upright: EXIF 2.3, tag 0x0112.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_JPEG, _SCAN, _END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
+_REMEDY = "replace the file or leave it out"
+
+
+class ImageError(ValueError):
+    """An image that cannot be used; the message names the file and the remedy.
+
+    Args:
+        message: the whole sentence.
+        reason: the part of it that goes on from the file's name.
+        kind: that of the finding.
+    """
+
+    def __init__(self, message: str, reason: str = "", kind: str = "unreadable-image") -> None:
+        super().__init__(message)
+        self.reason, self.kind = reason, kind
+
+
+class Header(NamedTuple):
+    """What an image file says of itself, before its pixels."""
+
+    size: tuple[int, int]
+    """``(height, width)`` as stored, without regard to EXIF."""
+    orientation: int
+    """EXIF's, 1 for upright."""
+    mode: str
+    """Pillow's: ``RGB``, ``L``, ``CMYK``; ``;16`` is added for 16 bits per channel."""
+
+    @property
+    def quarter(self) -> bool:
+        """Whether the image is shown turned by a quarter, so that height and width change places."""
+        return self.orientation in _TURNED_BY_A_QUARTER
+
+    def size_of(self, upright: bool) -> tuple[int, int]:
+        """``(height, width)`` as shown, with regard to EXIF, or as stored."""
+        return self.size[::-1] if upright and self.quarter else self.size
+
+
+def read_header(path: Path | str) -> Header:
+    """Reads what an image file says of itself.
+
+    Raises:
+        ImageError: the file cannot be opened, is not an image, or is too large to be decoded.
+    """
+    try:
+        with open_file(path, MAX_IMAGE) as file, Image.open(file) as image:
+            _refuse_too_many_pixels(path, image)
+            # A 16-bit PNG in colour is already reduced to 8 bits by its decoder; only its raw mode tells.
+            deep = ";16" in str(image.tile) and ";16" not in image.mode
+            return Header((image.height, image.width), _orientation(image), image.mode + ";16" * deep)
+    except ImageError:
+        raise
+    except Exception as error:  # decoders fail in many ways on damaged files
+        raise _not_opened(path, error) from error
+
+
+def decode_image(path: Path, upright: bool) -> NDArray[np.uint8]:
+    """Decodes an image file, of whatever kind and depth, to RGB.
+
+    Grey, palette, CMYK and 16-bit images are converted; transparent pixels lie on white; of several frames
+    (GIF, TIFF) the first is read.
+
+    Args:
+        path: the image.
+        upright: turn the image as its EXIF orientation asks.
+
+    Returns:
+        uint8 ``(H, W, 3)``.
+
+    Raises:
+        ImageError: the file cannot be read, or ends before its pixels do.
+    """
+    if path.suffix.lower() in UNREADABLE_SUFFIXES:
+        raise _error(path, "is in HEIC's format, which is not supported: convert it to JPEG")
+    try:
+        content = read_file_bytes(path, MAX_IMAGE)
+    except OSError as error:
+        raise _error(path, f"cannot be read ({error.strerror or error}): {_REMEDY}") from error
+    if not content:
+        raise _error(path, f"is an empty file: {_REMEDY}")
+    return (
+        _decode_jpeg(path, content, upright) if content.startswith(_JPEG) else _decode(path, content, upright)
+    )
+
+
+def refuse_another_size(path: Path, image: NDArray[np.uint8], size: tuple[int, int], source: str) -> None:
+    """Refuses an image that is not of the size that its annotation was made for.
+
+    Args:
+        path: the image, for the message.
+        image: its pixels, ``(H, W, 3)``.
+        size: the ``(height, width)`` that it should have.
+        source: the file with the annotation.
+
+    Raises:
+        ImageError: it has another size.
+    """
+    if image.shape[:2] != size:
+        reason = (
+            f"has {image.shape[1]}x{image.shape[0]} pixels, but {source} is for "
+            f"{size[1]}x{size[0]}: was the image "
+            "resized or rotated (EXIF) after it was annotated?"
+        )
+        raise _error(path, reason, "image-of-another-size")
+
+
+def _decode_jpeg(path: Path, content: bytes, upright: bool) -> NDArray[np.uint8]:
+    flags = cv2.IMREAD_COLOR_RGB if upright else cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    except (cv2.error, MemoryError) as error:
+        raise _error(path, "is too large to be decoded: shrink it or leave it out") from error
+    if not _is_whole(content):
+        raise _error(path, f"breaks off before its last pixel: {_REMEDY}", "truncated-image")
+    if image is None:
+        raise _error(path, f"cannot be decoded: {_REMEDY}")
+    return np.asarray(image, dtype=np.uint8)
+
+
+def _is_whole(content: bytes) -> bool:
+    """Whether a JPEG goes on to its end. Decoders fill what is missing with grey and call it a success."""
+    # The end mark cannot occur inside of the last scan. After a whole image, anything may follow.
+    if content.endswith(_END) or content.rfind(_END) > content.rfind(_SCAN):
+        return True
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+    except Exception:  # decoders fail in many ways on damaged files
+        return False
+    return True
+
+
+def _decode(path: Path, content: bytes, upright: bool) -> NDArray[np.uint8]:
+    try:
+        image = Image.open(io.BytesIO(content))
+    except Exception as error:
+        raise _not_opened(path, error) from error
+    with image:
+        _refuse_too_many_pixels(path, image)
+        try:
+            orientation = _orientation(image) if upright else UPRIGHT
+            image.load()
+            shown = image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+        except MemoryError as error:
+            raise _error(path, "is too large to be decoded: shrink it or leave it out") from error
+        except Exception as error:
+            raise _error(path, f"cannot be decoded ({_why(error)}): {_REMEDY}", "truncated-image") from error
+        return np.array(_as_rgb(path, shown))
+
+
+def _orientation(image: Image.Image) -> int:
+    if image.format == "PNG" and "exif" not in image.info:
+        return UPRIGHT  # Pillow would decode the whole image to look for it behind the pixels
+    return int(image.getexif().get(_EXIF_ORIENTATION, UPRIGHT))
+
+
+def _as_rgb(path: Path, image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise _error(path, "has floating-point numbers for pixels: convert it to 8 bits")
+    if image.mode.startswith("I"):  # "I;16" or, in older Pillow, "I"
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise _error(path, "has pixels of more than 16 bits: convert it to 8 bits")
+        image = Image.fromarray((values // 256).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _refuse_too_many_pixels(path: Path | str, image: Image.Image) -> None:
+    if image.height * image.width > MAX_PIXELS:
+        raise _error(
+            path,
+            f"has {image.width}x{image.height} pixels, more than the limit of "
+            f"{MAX_PIXELS / 1e6:.0f} million: "
+            "cut it into tiles, shrink it or leave it out",
+        )
+
+
+def _not_opened(path: Path | str, error: Exception) -> ImageError:
+    if isinstance(error, UnfitFileError):
+        return _error(path, f"cannot be read ({error}): {_REMEDY}")
+    if isinstance(error, OSError) and error.errno is not None:
+        # Some decoders name the target of a link, not what is listed.
+        return _error(path, f"cannot be read ({error.strerror}): {_REMEDY}")
+    return _error(path, f"is not an image that can be read: {_REMEDY}")
+
+
+def _why(error: Exception) -> str:
+    return str(error).split(" '")[0].strip() or type(error).__name__
+
+
+def _error(path: Path | str, reason: str, kind: str = "unreadable-image") -> ImageError:
+    return ImageError(f"{path} {reason}", reason, kind)
