@@ -31,8 +31,6 @@ _COMPLETED_LATER = {
 _MAX_DEPTH, _MAX_VALUES, _MAX_LENGTH, _MAX_STRING = 20, 200_000, 1_000, 1_000
 _MAX_CLASSES = 100_000
 _MAX_INTEGER = 10**12
-# Joiners are a part of words in some scripts.
-_JOINERS = str.maketrans("", "", "\u200c\u200d")
 
 
 class DescriptionError(ValueError):
@@ -81,6 +79,8 @@ def _copy(value: Any, path: str, seen: list[int], depth: int) -> Any:
 
 def _problem(value: Any) -> str | None:
     """What is wrong with a value that is neither a dict nor a list."""
+    from detection.data.classes import printable
+
     if value is None or type(value) in (bool, float):
         return None
     if type(value) is str:
@@ -88,7 +88,7 @@ def _problem(value: Any) -> str | None:
             return f"a text of {len(value)} characters"
         if "${" in value:
             return f"{_brief(value)} would be looked up, in the environment for one"
-        if not value.translate(_JOINERS).isprintable():
+        if not printable(value):
             return f"{_brief(value)} holds control characters"
         return None
     if type(value) is int:  # one of thousands of digits could not even be shown

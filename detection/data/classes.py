@@ -14,6 +14,7 @@ OtherClasses = Literal["error", "skip"]
 
 # Finds "dgo" for "dog", but not "star" for "square".
 _CLOSE = 0.65
+_JOINERS = str.maketrans("", "", "\u200c\u200d")
 
 
 class Selection(NamedTuple):
@@ -86,8 +87,13 @@ def wrong_names(classes: Sequence[str]) -> str | None:
             f"got {equal[:10]}"
         )
     # A configuration would read ${...} as a reference to a value of its own, or of the environment.
-    bad = next((name for name in classes if not name.isprintable() or "${" in name), None)
+    bad = next((name for name in classes if not printable(name) or "${" in name), None)
     return None if bad is None else f"{bad!r} cannot be the name of a class: rename it in the annotations"
+
+
+def printable(text: str) -> bool:
+    """Whether a text has no control characters. Joiners, which Python calls unprintable, are parts of words."""
+    return text.translate(_JOINERS).isprintable()
 
 
 def unknown_class(record: ImageRecord, item: ObjectRecord, classes: Sequence[str]) -> Finding:

@@ -107,8 +107,8 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         self, split: SplitName, classes: Sequence[str] | None, transform: DetectionTransform
     ) -> DetectionDataset:
         """Open one split. ``classes`` is None for the first one opened, which decides the class names."""
-        classes = classes or self.wanted_classes
-        return DetectionDataset(self.read(split), classes, transform, self.other_classes, self.on_error)
+        wanted = classes or self.wanted_classes
+        return DetectionDataset(self.read(split), wanted, transform, self.other_classes, self.on_error)
 
     def setup(self, stage: str | None = None) -> None:
         """Read the annotations. The class names of the training split hold for all splits."""

@@ -181,7 +181,7 @@ def short_side_size(
 
 
 def _short_and_longest(size: Size) -> tuple[int, int]:
-    if isinstance(size, int) or size[0] > size[1]:
+    if isinstance(size, int) or len(size) != 2 or size[0] > size[1]:
         raise ValueError(
             f"data.size={size}: Faster R-CNN keeps the shape of images, so give the length of the shortest "
             "side and the most for the longest, such as data.size=[600,1000]."

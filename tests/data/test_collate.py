@@ -58,7 +58,7 @@ def test_padded_without_any_object() -> None:
 
 
 def test_padded_refuses_mixed_sizes() -> None:
-    with pytest.raises(RuntimeError, match="equal size"):
+    with pytest.raises(ValueError, match="of 4x6 and 5x6 cannot be stacked"):
         CollatePadded()([sample(1, "a"), sample(1, "bb", height=5)])
 
 
