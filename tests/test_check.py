@@ -71,9 +71,12 @@ def test_mistakes_end_with_exit_code_1_a_report_and_a_corrected_copy(shapes: Pat
 
 def test_wrong_keys_and_values_are_refused_together(shapes: Path, tmp_path: Path) -> None:
     data = ("data=voc_custom", f"data.root={shapes}")
-    result = check(tmp_path / "run", *data, "fail_on=never", "fix=true", "workers=0", "min_side=x")
+    result = check(tmp_path / "run", *data, "fail_on=never", "min_side=x")
     assert result.returncode == 1
-    for word in ("fail_on=never", "output=...", "workers=0", "min_side=x"):
+    assert "min_side=x: give a number\nfail_on=never: give one of error, warning" in result.stderr
+    result = check(tmp_path / "run", *data, "fix=true", "workers=0", "min_side=-1")
+    assert result.returncode == 1
+    for word in ("output=...", "workers=0", "min_side=-1"):
         assert word in result.stderr
     result = check(tmp_path / "run", *data, "min_sid=3")
     assert "did you mean min_side" in result.stderr

@@ -56,8 +56,8 @@ def test_a_typing_error_is_refused_with_a_hint(arguments: list[str], expected: s
 
 def test_a_reading_is_told_in_a_line_and_the_command_goes_on(tmp_path: Path) -> None:
     words = ["--lr", "0.1", "max_epochs=10.0", "data=voc_custom", f"data.root={tmp_path}/none", "device=cpu"]
-    result = run(*words, f"run_dir={tmp_path}/run", "weights_only=true", "model.backbone.weights=None")
-    assert result.stderr.splitlines() == ["weights_only: no such key; did you mean model.backbone.weights?"]
+    result = run(*words, "weights_only=true")
+    assert result.stderr.splitlines() == ["weights_only: no such key; --help lists them"]
     result = run(*words, f"run_dir={tmp_path}/run", "model.backbone.weights=None")
     lines = result.stderr.splitlines()
     assert {

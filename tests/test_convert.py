@@ -333,7 +333,7 @@ def test_the_command(originals: dict[str, Path], tmp_path: Path) -> None:
     ("arguments", "expected"),
     [
         (["from=voc", "to=coco"], "root: needs a value"),
-        (["from=vok", "to=coco", "root=a", "out=b"], "from=vok: choose voc, coco, yolo"),
+        (["from=vok", "to=coco", "root=a", "out=b"], "from=vok: give one of voc, coco, yolo"),
         (["from=voc", "to=coco", "rooot=a", "out=b"], "rooot: no such key; did you mean root?"),
     ],
 )  # fmt: skip

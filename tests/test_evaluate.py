@@ -146,7 +146,7 @@ def test_classes_of_others_are_named(place: Path, tmp_path: Path) -> None:
     [
         ([], "ckpt: needs a value (ckpt=...)"),
         (["ckpt=/nowhere/best.ckpt"], "/nowhere/best.ckpt: there is no such checkpoint"),
-        (["ckpt=a", "split=trian"], "split=trian: choose test, val or train"),
+        (["ckpt=a", "split=trian"], "split=trian: give one of test, val, train"),
         (["ckpt=a", "threshold=50"], "threshold=50: give a score from 0 to 1"),
         (["ckpt=a", "num_images=-1"], "num_images=-1: give a number"),
         (["ckpt=a", "data.size=512"], "data.size=512: inputs are made as the checkpoint describes"),
