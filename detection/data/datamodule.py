@@ -281,8 +281,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
             timeout=self.timeout if self.num_workers else 0,
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_one_thread,
-            # A loader draws a seed from torch's global generator, unless it has its own: the numbers that
-            # sampling draws there must not depend on when loaders start.
+            # Without its own, it draws from torch's, where sampling draws: whenever it happens to start.
             generator=torch.Generator(),
             **options,
         )
