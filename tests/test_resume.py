@@ -5,6 +5,7 @@ import json
 import os
 import random
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from tests.warm_python import warm_python
 
@@ -162,9 +164,52 @@ def stopped_run(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_changes_are_told(start: Start, stopped_run: Path) -> None:
-    longer = ("trainer.max_epochs=2", "trainer.check_val_every_n_epoch=1", f"ckpt={stopped_run}")
-    printed = finish(start("experiment=quickstart", "debug=fast", *longer))
+@pytest.fixture
+def run(tmp_path: Path, stopped_run: Path) -> Path:
+    """A copy of the stopped run."""
+    return Path(shutil.copytree(stopped_run, tmp_path / "run"))
+
+
+def longer(run: Path) -> tuple[str, ...]:
+    once = ("trainer.max_epochs=2", "trainer.check_val_every_n_epoch=1")
+    return ("experiment=quickstart", "debug=fast", *once, f"ckpt={run}")
+
+
+def test_changes_are_told(start: Start, run: Path) -> None:
+    printed = finish(start(*longer(run)))
     assert "Changed since: trainer.max_epochs: 1 -> 2" in printed
     assert "epoch 1/2" not in printed
     assert "epoch 2/2" in printed
+
+
+def test_a_run_goes_on_beside_broken_files(start: Start, run: Path) -> None:
+    (run / "config.yaml").write_bytes(b"name: [quick\x00\xff\x1b[2J")
+    (run / "metrics.csv").write_bytes(b"epoch,step,val/map\n\x00\xff,\r\n0,1")
+    process = start(*longer(run))
+    printed, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors[-3000:]
+    assert "Traceback" not in errors
+    assert f"Going on from {run}/checkpoints/last.ckpt" in printed
+    assert OmegaConf.load(run / "config.yaml").trainer.max_epochs == 2
+    rows = [row for row in history(run) if row.get("val/map")]
+    assert [row["epoch"] for row in rows] == ["1"], "only the history of the epoch that went on is left"
+    assert (run / "curves.png").is_file()
+
+
+def test_a_run_that_goes_on_touches_its_own_files_alone(start: Start, tmp_path: Path, run: Path) -> None:
+    """What a state calls its former last checkpoint is deleted when the next is written."""
+    others = tmp_path / "others"
+    others.mkdir()
+    thesis = others / "thesis.ckpt"
+    thesis.write_text("mine")
+    checkpoint = last_checkpoint(run)
+    for key, state in checkpoint["callbacks"].items():
+        if key.startswith("ModelCheckpoint"):
+            foreign = f"{run}/checkpoints/../../others/thesis.ckpt"
+            state |= {"best_model_path": foreign, "kth_best_model_path": foreign, "last_model_path": foreign}
+            state |= {"best_k_models": {foreign: torch.tensor(-1.0)}, "dirpath": str(Path(foreign).parent)}
+    torch.save(checkpoint, run / "checkpoints/last.ckpt")
+    finish(start(*longer(run)))
+    assert thesis.read_text() == "mine"
+    assert last_checkpoint(run)["epoch"] == 1
+    assert str(others) not in str(last_checkpoint(run)["callbacks"])
