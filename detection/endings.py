@@ -111,6 +111,23 @@ def end_if_told() -> None:
         _end()
 
 
+def end_in_time(code: int) -> None:
+    """See to it that this process ends, where others may not: those that load from a disk that is away, say.
+
+    Python waits at its end for the processes that it has started, and none can end one that waits for a disk.
+
+    Args:
+        code: the exit status.
+    """
+
+    def end() -> NoReturn:
+        time.sleep(GRACE_SECONDS)
+        _say_and_flush()
+        os._exit(code)
+
+    threading.Thread(target=end, daemon=True).start()
+
+
 def _end() -> NoReturn:
     # In a thread: the reader may have stopped reading, and the main thread may be in the middle of a line.
     last_words = threading.Thread(target=_say_and_flush, daemon=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from detection.endings import raise_if_told
+from detection.endings import end_in_time, raise_if_told
 from detection.files import write_text
 
 # Their messages are written for people; the loader's workers pass them on with a traceback before.
@@ -16,6 +16,7 @@ _TOLD = ("ImageError", "CollateError", "CacheError", "BadLossError", "Misconfigu
 _IN_WORKER = "in DataLoader worker process"
 # What Lightning and torch call while they put back the state of a checkpoint.
 _RESTORING = {"_restore_modules_and_callbacks", "restore_training_state", "restore_model", "resume_start"}
+_TIMED_OUT = "DataLoader timed out"
 _FULL_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
@@ -38,6 +39,8 @@ def faults_in_a_sentence(folder: str | Path) -> Iterator[None]:
         if "killed by signal: Terminated" in str(error):
             time.sleep(1)  # a signal to the whole group ends the processes that load images first
         raise_if_told()
+        if str(error).startswith(_TIMED_OUT):
+            end_in_time(1)
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         sentence = describe(error)
@@ -92,7 +95,7 @@ def describe(error: Exception) -> str | None:
             "The shared memory that loaded images travel through is full: enlarge /dev/shm (docker run "
             "--shm-size=8g), or lower data.num_workers"
         )
-    if message.startswith("DataLoader timed out"):
+    if message.startswith(_TIMED_OUT):
         return (
             f"No batch has come for {message.split()[-2]} seconds (data.timeout). Mostly the shared memory "
             "is full (what the loading processes said is above: enlarge /dev/shm, docker run --shm-size=8g, "

@@ -1,0 +1,187 @@
+"""Runs that are told to end, or whose data stays away: they end in time, say so, and leave nothing behind."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.warm_python import warm_python
+
+ROOT = Path(__file__).parent.parent
+SMALL = (
+    "experiment=quickstart",
+    "data.size=64",
+    "data.image_size=64",
+    "data.num_train=32",
+    "data.num_val=2",
+    "data.num_test=2",
+    "data.batch_size=4",
+    "data.num_workers=1",
+    "trainer.max_epochs=500",
+    "trainer.log_every_n_steps=1",
+    "callbacks.progress.seconds=0",
+)
+ONE = ("trainer=cpu",)
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+MINUTE = 60
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shapes")
+
+
+@pytest.fixture
+def start(tmp_path: Path, data_root: Path) -> Iterator[Start]:
+    """Starts a training into the folder ``run``, in a process group of its own, of which nothing stays."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(
+        *overrides: str, python: tuple[str, ...] = (sys.executable,), **environment: str
+    ) -> subprocess.Popen[str]:
+        words = (*SMALL, f"data.root={data_root}", f"hydra.run.dir={tmp_path / 'run'}", *overrides)
+        known = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(data_root), **environment}
+        process = subprocess.Popen(
+            [*python, "train.py", *words], cwd=ROOT, env=known, text=True, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_for(process: "subprocess.Popen[str]", text: str) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if text in line:
+            return
+    raise AssertionError(f"{text} was not printed: {process.communicate()[1][-3000:]}")
+
+
+def below(pid: int) -> list[int]:
+    """The processes that a process has started, and theirs."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    children = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    return children + [grandchild for child in children for grandchild in below(child)]
+
+
+def assert_gone(processes: list[int]) -> None:
+    deadline = time.monotonic() + 10
+    while alive := [pid for pid in processes if is_running(pid)]:
+        assert time.monotonic() < deadline, f"{alive} linger"
+        time.sleep(0.1)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_stopped_in_its_first_epoch_keeps_the_weights_to_start_from(
+    start: Start, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    process = start(*ONE, "data.num_train=400", python=warm_python())
+    wait_for(process, "epoch 1/500  step 2/100")
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=MINUTE)
+    assert process.returncode == code
+    assert "Traceback" not in errors
+    assert "No epoch is complete, so there is nothing to go on from." in errors
+    kept = tmp_path / "run/checkpoints/stopped.ckpt"
+    command = shlex.split(errors.partition("to start from them:\n")[2].splitlines()[0])
+    assert command[:2] == ["python", "train.py"]
+    assert command[-1] == f"init_from={kept}"
+    if number == signal.SIGINT:  # once is enough
+        quick = ("data.num_train=4", "trainer.max_epochs=1", f"hydra.run.dir={tmp_path / 'next'}")
+        printed, errors = start(*command[2:], *quick, python=warm_python()).communicate(timeout=MINUTE)
+        assert f"Starting from {kept}" in printed, errors
+        assert (tmp_path / "next/metrics.json").exists()
+        refused = start(*ONE, f"ckpt={kept}", python=warm_python())
+        assert (
+            f"{kept} holds weights, but not the state of a training" in refused.communicate(timeout=MINUTE)[1]
+        )
+
+
+@pytest.mark.parametrize(
+    ("launcher", "code"),
+    [
+        ((), 143),
+        # Its own status, whatever its processes end with.
+        pytest.param(TORCHRUN, 1, marks=pytest.mark.slow),
+    ],
+)
+def test_sigterm_to_a_group_of_two_ends_it_and_says_what_is_kept(
+    start: Start, launcher: tuple[str, ...], code: int
+) -> None:
+    process = start("trainer.devices=2", python=(sys.executable, *launcher))
+    wait_for(process, "epoch 2/500")
+    others = below(process.pid)
+    assert len(others) >= 3, "another process, and one for each of the two that loads"
+    started = time.monotonic()
+    os.killpg(process.pid, signal.SIGTERM)
+    _, errors = process.communicate(timeout=MINUTE)
+    assert time.monotonic() - started < MINUTE
+    assert process.returncode == code
+    assert errors.count("Stopped by SIGTERM.") == 1
+    assert "last.ckpt, up to the end of epoch 1. To go on:\n  python train.py" in errors
+    assert_gone(others)
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_the_terminal_of_two_processes_leaves_nothing_behind(start: Start) -> None:
+    process = start("trainer.devices=2")
+    wait_for(process, "epoch 2/500")
+    others = below(process.pid)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=MINUTE)
+    assert process.returncode == 130
+    assert "Stopped by Ctrl-C." in errors
+    assert "Traceback" not in errors
+    assert_gone(others)
+
+
+HANGS = """
+import signal, time
+from detection.data.dataset import DetectionDataset
+
+take = DetectionDataset.__getitem__
+
+def wait_at_the_third(self, index):
+    if index == 2:
+        print("waiting", flush=True)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # who waits for a disk cannot be ended
+        time.sleep(600)
+    return take(self, index)
+
+DetectionDataset.__getitem__ = wait_at_the_third
+"""
+
+
+def test_a_loader_that_brings_nothing_ends_the_run(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "hangs.py").write_text(HANGS)
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    process = start(*ONE, "plugins=[hangs]", "data.timeout=2", PYTHONPATH=paths)
+    wait_for(process, "waiting")
+    started = time.monotonic()
+    process.wait(timeout=MINUTE)
+    assert time.monotonic() - started < 30
+    assert process.returncode == 1
+    os.killpg(process.pid, signal.SIGKILL)  # or who waits keeps the pipe open
+    errors = process.communicate()[1]
+    assert "No batch has come for 2 seconds (data.timeout)." in errors
+    assert "Traceback" not in errors
