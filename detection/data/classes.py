@@ -92,7 +92,7 @@ def wrong_names(classes: Sequence[str]) -> str | None:
 
 
 def printable(text: str) -> bool:
-    """Whether a text has no control characters. Joiners, which Python calls unprintable, are parts of words."""
+    """Whether a text has no control characters. Joiners are parts of words."""
     return text.translate(_JOINERS).isprintable()
 
 
