@@ -37,7 +37,7 @@ def test_help_names_groups_and_keys() -> None:
         (["modle=ssd"], "did you mean model"),
         (["data=vok07"], "voc07"),
         (["data.batch_size=abc"], "data.batch_size"),
-        (["data.size=x", "data.classes=[a]"], "data.size=x: give a whole number or a list"),
+        (["data.size=x", "data.classes=[a]"], "data.size=x: give a whole number from 1 to 4,096 or a list"),
         (["trainer.devices=cuda"], "trainer.accelerator=gpu chooses the kind"),
         (["data=shapes", "+trainer.max_epoch=3"], "did you mean 'max_epochs'"),
         (["data.global_batch_size=8"], "data.global_batch_size: no such key; it is data.batch_size now"),

@@ -56,7 +56,8 @@ def test_a_wrong_value_is_told_once_where_it_was_typed() -> None:
         "seed=abc: give a whole number",
         "find=lrr: give one of lr, batch_size or null",
         "optimizer.scale_lr=3: give true or false",
-        "data.size=big: give a whole number or a list of whole numbers, such as [1,2]",
+        "data.size=big: give a whole number from 1 to 4,096 or a list of 2 whole numbers from 1 to 4,096, "
+        "such as [1,2]",
         "optimizer.lr=fast: give a number",
     ]
 

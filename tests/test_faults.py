@@ -137,7 +137,9 @@ def test_an_image_that_breaks_off_stops_the_run(start: Start, own: Own) -> None:
     root, overrides = own
     image = cut(root / "JPEGImages/val_00002.jpg")
     errors = fails(start(*overrides, "trainer.max_epochs=1", python=warm_python()))
-    assert errors.rstrip().endswith(f"{image} cannot be decoded: replace the file or take it off the lists")
+    assert errors.rstrip().endswith(
+        f"{image} breaks off before its last pixel: replace the file or leave it out"
+    )
 
 
 @pytest.mark.parametrize(

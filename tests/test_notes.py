@@ -100,7 +100,7 @@ def test_commands_say_so(
     ckpt = str(checkpoints[age])
     if command == "evaluate":
         asked: Any = {"ckpt": ckpt, "run_dir": str(tmp_path), "data": {}, "trainer": {"precision": 32}}
-        monkeypatch.setattr(detection.evaluate, "checked_config", lambda cfg: cfg)
+        monkeypatch.setattr(detection.evaluate, "checked_config", lambda cfg, _: cfg)
         monkeypatch.setattr(detection.evaluate, "_refuse_mistakes", lambda *_: None)
         monkeypatch.setattr(detection.evaluate, "with_inputs_of", _stop)
         with pytest.raises(_FarEnoughError):

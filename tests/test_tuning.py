@@ -101,7 +101,7 @@ def test_what_cannot_be_looked_for_is_refused(
 def test_a_mistake_ends_in_a_sentence(tmp_path: Path) -> None:
     result = command(tmp_path, "data.num_train=4", "find=batchsize")
     assert result.returncode == 1
-    assert "find=batchsize: it is lr or batch_size" in result.stderr
+    assert "find=batchsize: give one of lr, batch_size or null" in result.stderr
     assert "Traceback" not in result.stderr
 
 
