@@ -125,7 +125,10 @@ def _joined(words: Sequence[str]) -> list[str]:
         begins = word.startswith("=") and re.fullmatch(_KEY, before)
         goes_on = re.fullmatch(rf"{_KEY}=", before) and "=" not in word and not word.startswith("-")
         is_open = "=" in before and any(before.count(a) > before.count(b) for a, b in ("[]", "{}"))
-        if begins or goes_on or is_open:
+        if is_open and "=" not in word:
+            joined[-1] += f" {word}"
+            typed[-1] += f" {as_typed}"
+        elif begins or goes_on:
             joined[-1] += word
             typed[-1] += f" {as_typed}"
         else:
