@@ -35,7 +35,8 @@ def faults_in_a_sentence(folder: str | Path) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except Exception as last:
+        error = _first(last)
         if "killed by signal: Terminated" in str(error):
             time.sleep(1)  # a signal to the whole group ends the processes that load images first
         raise_if_told()
@@ -56,6 +57,14 @@ def faults_in_a_sentence(folder: str | Path) -> Iterator[None]:
                 "shows it here."
             )
         raise SystemExit(sentence) from error
+
+
+def _first(error: Exception) -> Exception:
+    """Why a run ended: Lightning takes it apart then, which may fail in turn."""
+    frames = traceback.extract_tb(error.__traceback__)
+    before = error.__context__
+    in_turn = any(frame.name == "_teardown" for frame in frames)
+    return before if in_turn and isinstance(before, Exception) else error
 
 
 def _number() -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from PIL import Image
@@ -284,6 +285,26 @@ def test_a_defect_ends_in_a_sentence_and_leaves_its_traceback(
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     with pytest.raises(KeyError), faults_in_a_sentence(tmp_path):
         os.environ["BETAS"]
+
+
+def test_what_failed_first_is_told(tmp_path: Path) -> None:
+    """Lightning takes the run apart after an error, and stumbles over a loader that never started."""
+
+    class Task(pl.LightningModule):
+        def training_step(self, batch: Any) -> None: ...
+        def configure_optimizers(self) -> None: ...
+        def train_dataloader(self) -> Any:
+            class Loader(torch.utils.data.DataLoader[int]):
+                def __iter__(self) -> Any:
+                    raise OSError(11, "Resource temporarily unavailable")
+
+            return Loader([1, 2])  # type: ignore[arg-type]
+
+    trainer = pl.Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, default_root_dir=tmp_path
+    )
+    with pytest.raises(SystemExit, match="Resource temporarily unavailable"), faults_in_a_sentence(tmp_path):
+        trainer.fit(Task())
 
 
 @pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.RMSprop, torch.optim.AdamW])

@@ -52,10 +52,12 @@ class HowToGoOn(pl.Callback):
         """What is kept, and what to type."""
         trainer = self._trainer
         lines = []
-        if trainer is not None and trainer.state.fn == "fit":
-            lines.append(f"Stopped in epoch {trainer.current_epoch + 1} of {trainer.max_epochs}.")
-        elif trainer is not None:
+        if trainer is not None and trainer.state.fn != "fit":
             lines.append("Stopped in the test.")
+        elif trainer is not None and trainer.current_epoch == trainer.max_epochs:
+            lines.append("Stopped after the last epoch.")
+        elif trainer is not None:
+            lines.append(f"Stopped in epoch {trainer.current_epoch + 1} of {trainer.max_epochs}.")
         if self.checkpoint.exists():
             command = command_to_go_on(sys.argv, str(self.checkpoint))
             lines.append(f"Kept: {self.checkpoint}{_epochs_of(self.checkpoint)}. To go on:\n  {command}")

@@ -9,6 +9,7 @@ have in their files, for training cuts other parts out of them every time.
 import atexit
 import errno
 import hashlib
+import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -193,16 +194,19 @@ def _remove_if_unused(place: Path, lock: int, owner: int) -> None:
     shutil.rmtree(place, ignore_errors=True)
 
 
-def _free_bytes(place: Path, kind: Literal["ram", "disk"]) -> int:
+def _free_bytes(place: Path, kind: Literal["ram", "disk"]) -> float:
     free = shutil.disk_usage(place).free
     return min(free, _available_memory()) if kind == "ram" else free
 
 
-def _available_memory() -> int:
-    """Bytes that programs can still have, according to Linux; what the disk's cache holds counts as free."""
-    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+def _available_memory() -> float:
+    """Bytes that programs can still have, where Linux tells; what the disk's cache holds counts as free."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return math.inf
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
 
 
-def _gigabytes(count: int) -> str:
+def _gigabytes(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
