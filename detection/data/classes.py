@@ -124,8 +124,8 @@ def misspelt_classes(classes: Sequence[str], used: Iterable[str], left_out: Iter
         close = difflib.get_close_matches(name.casefold(), others, n=1, cutoff=_CLOSE)
         if close:
             yield (
-                f"data.classes: no object has the class {name!r}, did you mean {others[close[0]]!r}? "
-                f"Correct the name in data.classes, or take it out if {others[close[0]]!r} is another class"
+                f"data.classes: no object has the class {name!r}, did you mean {others[close[0]]!r}? Correct "
+                f"the name in data.classes, or take it out if {others[close[0]]!r} is another class"
             )
 
 

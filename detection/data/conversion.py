@@ -9,7 +9,7 @@ from typing import Literal
 from detection.data.classes import OtherClasses, found_classes, refuse_misspelt, say_left_out, select_classes
 from detection.data.formats.coco import read_coco
 from detection.data.formats.corners import from_voc_corners, whole_voc_corners
-from detection.data.formats.layouts import Split
+from detection.data.formats.layouts import Split, coco_paths
 from detection.data.formats.records import Box
 from detection.data.formats.usable import usable_records
 from detection.data.formats.voc_folder import read_voc
@@ -98,8 +98,7 @@ def _read(source: Format, root: Path, splits: Sequence[Split], layout: COCOLayou
         if source == "voc":
             reading = read_voc(root, [split])
         elif source == "coco":
-            images, annotations = (root / part for part in layout.of(name))
-            reading = read_coco(images, annotations)
+            reading = read_coco(*coco_paths(root, name, *layout.of(name)))
         else:
             reading = read_yolo(root, name)
         sets.setdefault(name, []).extend(usable_records(reading)[0])

@@ -19,7 +19,7 @@ from detection.data.collate import CollateList, CollatePadded
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.findings import Finding
 from detection.data.formats.records import Reading
-from detection.data.formats.usable import OnError
+from detection.data.formats.usable import OnError, settle_repeats
 from detection.data.grouping import GroupedBatchSampler, aspect_group
 from detection.data.nothing import nothing_to_find, refuse_nothing_to_learn
 from detection.data.sampling import EvalSampler, SeededDataset, TrainSampler
@@ -41,8 +41,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         size: input size: the side (SSD), or the shortest and longest side (Faster R-CNN).
         train_transform: makes the training transform from ``size``.
         eval_transform: makes the evaluation transform from ``size``.
-        collate: ``padded`` stacks equal sizes (SSD); ``list`` keeps sizes apart and makes training batches of
-            images of like shape (Faster R-CNN).
+        collate: ``padded`` stacks equal sizes (SSD); ``list`` batches images of like shape (Faster R-CNN).
         batch_size: images of one optimizer step over all devices and nodes.
         batch_size_per_device: images of one optimizer step on each device, instead of ``batch_size``. Either
             is cut into ``trainer.accumulate_grad_batches`` parts, which changes memory, not the step.
@@ -107,8 +106,9 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         self, split: SplitName, classes: Sequence[str] | None, transform: DetectionTransform
     ) -> DetectionDataset:
         """Open one split. ``classes`` is None for the first one opened, which decides the class names."""
-        wanted = classes or self.wanted_classes
-        return DetectionDataset(self.read(split), wanted, transform, self.other_classes, self.on_error)
+        classes = classes or self.wanted_classes
+        reading = settle_repeats(self.read(split), training=split == "train")
+        return DetectionDataset(reading, classes, transform, self.other_classes, self.on_error)
 
     def setup(self, stage: str | None = None) -> None:
         """Read the annotations. The class names of the training split hold for all splits."""

@@ -2,12 +2,13 @@
 
 import io
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.ImageFile import ImageFile
 
 from detection.file_reading import MAX_IMAGE, UnfitFileError, open_file, read_file_bytes
 
@@ -66,6 +67,11 @@ class Header(NamedTuple):
     """Pillow's: ``RGB``, ``L``, ``CMYK``; ``;16`` is added for 16 bits per channel."""
 
     @property
+    def deep(self) -> bool:
+        """Whether there are more than 8 bits per channel."""
+        return self.mode.startswith("I") or ";16" in self.mode
+
+    @property
     def quarter(self) -> bool:
         """Whether the image is shown turned by a quarter, so that height and width change places."""
         return self.orientation in _TURNED_BY_A_QUARTER
@@ -84,9 +90,9 @@ def read_header(path: Path | str) -> Header:
     try:
         with open_file(path, MAX_IMAGE) as file, Image.open(file) as image:
             _refuse_too_many_pixels(path, image)
-            # A 16-bit PNG in colour is already reduced to 8 bits by its decoder; only its raw mode tells.
-            deep = ";16" in str(image.tile) and ";16" not in image.mode
-            return Header((image.height, image.width), _orientation(image), image.mode + ";16" * deep)
+            return Header(
+                (image.height, image.width), _orientation(image), image.mode + ";16" * _is_deep_colour(image)
+            )
     except ImageError:
         raise
     except Exception as error:  # decoders fail in many ways on damaged files
@@ -96,8 +102,8 @@ def read_header(path: Path | str) -> Header:
 def decode_image(path: Path, upright: bool) -> NDArray[np.uint8]:
     """Decodes an image file, of whatever kind and depth, to RGB.
 
-    Grey, palette, CMYK and 16-bit images are converted; transparent pixels lie on white; of several frames
-    (GIF, TIFF) the first is read.
+    Grey, palette, CMYK and 16-bit images are converted, the last by the bits they hold; transparent pixels
+    lie on white; of several frames (GIF, TIFF) the first is read.
 
     Args:
         path: the image.
@@ -136,9 +142,8 @@ def refuse_another_size(path: Path, image: NDArray[np.uint8], size: tuple[int, i
     """
     if image.shape[:2] != size:
         reason = (
-            f"has {image.shape[1]}x{image.shape[0]} pixels, but {source} is for "
-            f"{size[1]}x{size[0]}: was the image "
-            "resized or rotated (EXIF) after it was annotated?"
+            f"has {image.shape[1]}x{image.shape[0]} pixels, but {source} is for {size[1]}x{size[0]}: was the "
+            "image resized or rotated (EXIF) after it was annotated?"
         )
         raise _error(path, reason, "image-of-another-size")
 
@@ -178,8 +183,10 @@ def _decode(path: Path, content: bytes, upright: bool) -> NDArray[np.uint8]:
         _refuse_too_many_pixels(path, image)
         try:
             orientation = _orientation(image) if upright else UPRIGHT
+            deep = _is_deep_colour(image)
             image.load()
-            shown = image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+            shown: Image.Image = _deep_colour(content) if deep else image
+            shown = shown.transpose(_TURNS[orientation]) if orientation in _TURNS else shown
         except MemoryError as error:
             raise _error(path, "is too large to be decoded: shrink it or leave it out") from error
         except Exception as error:
@@ -200,7 +207,7 @@ def _as_rgb(path: Path, image: Image.Image) -> Image.Image:
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
             raise _error(path, "has pixels of more than 16 bits: convert it to 8 bits")
-        image = Image.fromarray((values // 256).astype(np.uint8))
+        image = Image.fromarray(_to_8_bits(values))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -208,13 +215,31 @@ def _as_rgb(path: Path, image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def _is_deep_colour(image: ImageFile) -> bool:
+    """Whether Pillow would reduce 16 bits of colour to 8 by itself; only the raw mode tells."""
+    return ";16" in str(image.tile) and not image.mode.startswith("I")
+
+
+def _deep_colour(content: bytes) -> Image.Image:
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise ValueError("damaged")
+    order = [2, 1, 0, *range(3, pixels.shape[2])]  # OpenCV's blue comes first
+    return Image.fromarray(_to_8_bits(np.ascontiguousarray(pixels[..., order])))
+
+
+def _to_8_bits(values: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
+    """Scales by the bits that an image holds: files of 16 bits are made from cameras of 10, 12 and 14."""
+    bits = next(bits for bits in (10, 12, 14, 16) if values.max() < 1 << bits)
+    return (values >> (bits - 8)).astype(np.uint8)
+
+
 def _refuse_too_many_pixels(path: Path | str, image: Image.Image) -> None:
     if image.height * image.width > MAX_PIXELS:
         raise _error(
             path,
-            f"has {image.width}x{image.height} pixels, more than the limit of "
-            f"{MAX_PIXELS / 1e6:.0f} million: "
-            "cut it into tiles, shrink it or leave it out",
+            f"has {image.width}x{image.height} pixels, more than the limit of {MAX_PIXELS / 1e6:.0f} "
+            "million: cut it into tiles, shrink it or leave it out",
         )
 
 

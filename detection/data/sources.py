@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,7 @@ from detection.data.datamodule import SPLITS, DetectionDataModule, SplitName
 from detection.data.download import archives_of, download_voc
 from detection.data.formats.coco import read_coco
 from detection.data.formats.findings import Finding
-from detection.data.formats.layouts import Split
+from detection.data.formats.layouts import Layout, Split, coco_paths, find_coco, recognise
 from detection.data.formats.records import Reading
 from detection.data.formats.voc_folder import read_voc, unlisted_annotations
 from detection.data.formats.yolo import read_yolo
@@ -153,12 +154,13 @@ class COCODataModule(DetectionDataModule):
 
     def read(self, split: SplitName) -> Reading:
         """Read the annotations of one split."""
+        name = "val" if split == "test" and self.test_is_val else split
         paths = {
             "train": (self.train_images, self.train_annotations),
             "val": (self.val_images, self.val_annotations),
             "test": (self.test_images or self.val_images, self.test_annotations or self.val_annotations),
         }
-        images, annotations = (Path(self.root) / path for path in paths[split])
+        images, annotations = coco_paths(Path(self.root).expanduser(), name, *paths[name])
         return read_coco(images, annotations, crowd=split != "train")
 
 
@@ -194,6 +196,71 @@ class YOLODataModule(DetectionDataModule):
         """Read the annotations of one split."""
         keys = {"train": self.train_split, "val": self.val_split, "test": self.test_split or self.val_split}
         return read_yolo(self.root, keys[split])
+
+
+@dataclass(kw_only=True, eq=False)
+class AutoDataModule(DetectionDataModule):
+    """Images in any layout that is known, which is recognised by looking.
+
+    Args:
+        root: the folder.
+        classes: class names in label order; None takes those that the files declare, or else those of the
+            training data.
+    """
+
+    root: str
+    classes: Sequence[str] | None = None
+
+    @cached_property
+    def layout(self) -> Layout:
+        """What lies in the folder.
+
+        Raises:
+            FileNotFoundError: it is no set of a known kind.
+        """
+        root = Path(self.root).expanduser()
+        found = recognise(root)
+        if found is None:
+            there = ", ".join(sorted(path.name for path in root.iterdir())[:10]) if root.is_dir() else ""
+            what = (
+                f"holds no annotations that are known, but: {there}"
+                if there
+                else "does not exist or is empty"
+            )
+            raise FileNotFoundError(
+                f"{root} {what}. Point data.root to a folder in VOC's, COCO's or YOLO's format"
+            )
+        return found
+
+    @property
+    def wanted_classes(self) -> Sequence[str] | None:
+        """Class names in label order, where they were given."""
+        return self.classes
+
+    @property
+    def test_is_val(self) -> bool:
+        """Whether the test is made on the validation images."""
+        return "test" not in self.layout.splits
+
+    def read(self, split: SplitName) -> Reading:
+        """Read the annotations of one split, and say what was found."""
+        name: SplitName = "val" if split == "test" and self.test_is_val else split
+        reading = self._read(Path(self.root).expanduser(), name)
+        if split == "train":
+            names = reading.classes or {item.name for record in reading.records for item in record.objects}
+            reading.notes.insert(
+                0, f"{self.layout.words}; {len(names)} classes, {len(reading.records)} images"
+            )
+        return reading
+
+    def _read(self, root: Path, split: SplitName) -> Reading:
+        if self.layout.format == "voc":
+            return read_voc(root, [split])
+        if self.layout.format == "yolo":
+            return read_yolo(root, split)
+        # Without a file, the first place where one might be is named as missing.
+        annotations = find_coco(root, split) or root / f"annotations/instances_{split}.json"
+        return read_coco(None, annotations, crowd=split != "train")
 
 
 def _only_one_process(root: str) -> FileLock:

@@ -82,21 +82,18 @@ def _check_pixels(record: ImageRecord, header: Header) -> Iterator[Finding]:
     if header.orientation not in (0, UPRIGHT):
         meant = "image as it is shown" if record.upright else "pixels as stored"
         message = (
-            f"has EXIF orientation {header.orientation}: viewers turn it, and boxes are read "
-            f"as those of the {meant}. "
-            "Look at the boxes; best turn the pixels and remove the tag"
+            f"has EXIF orientation {header.orientation}: viewers turn it, and boxes are read as those of the "
+            f"{meant}. Look at the boxes; best turn the pixels and remove the tag"
         )
         yield Finding("exif-orientation", str(record.path), message, record.image_id)
-    if header.mode != "RGB":
+    if header.mode != "RGB" and not header.deep:
         kinds = {
             "L": "grey", "CMYK": "CMYK", "P": "a palette image", "RGBA": "transparent",
             "1": "black and white",
         }  # fmt: skip
-        deep = "I" in header.mode or ";16" in header.mode
         message = (
-            f"is {'16 bits deep' if deep else kinds.get(header.mode, header.mode)} (Pillow's "
-            f"mode {header.mode}): it "
-            "is converted to 8-bit RGB when read; convert it once if its colours matter"
+            f"is {kinds.get(header.mode, header.mode)} (Pillow's mode {header.mode}): it is converted to "
+            "8-bit RGB when read; convert it once if its colours matter"
         )
         yield Finding("not-rgb", str(record.path), message, record.image_id)
 
@@ -115,7 +112,6 @@ def _repeats(item: ObjectRecord, twin: ObjectRecord, record: ImageRecord) -> str
     if item.name == twin.name:
         return f"({item.name}) repeats {record.noun} {twin.number}: remove one"
     return (
-        f"({item.name}) has exactly the box of {record.noun} {twin.number} ({twin.name}): "
-        f"remove the one with the "
-        "wrong class"
+        f"({item.name}) has exactly the box of {record.noun} {twin.number} ({twin.name}): remove the one "
+        "with the wrong class"
     )

@@ -112,8 +112,8 @@ def _check_splits(
         elif absent and reading.records:
             consequence = "cannot be learned" if split == TRAIN else "have no AP there"
             message = (
-                f"has no object of {', '.join(absent)} in {split}, which "
-                f"{consequence}: add some, or drop these "
+                f"has no object of {', '.join(absent)} in {split}, which {consequence}: add some, or drop "
+                "these "
             )
             findings.append(Finding("class-missing-in-split", reading.file, f"{message}classes"))
     return findings

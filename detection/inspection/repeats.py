@@ -25,9 +25,8 @@ def _in_two_splits(images: Sequence[InspectedImage]) -> list[Finding]:
         record = image.record
         if image.split != TRAIN and record.path in trained_on:
             message = (
-                f"is in train and in {image.split}: a model would be judged by what it has "
-                f"learned. Take it off one "
-                "of the lists"
+                f"is in train and in {image.split}: a model would be judged by what it has learned. Take it "
+                "off one of the lists"
             )
             findings.append(Finding("in-two-splits", record.source, message, record.image_id))
     return findings

@@ -177,7 +177,7 @@ def train(data: DetectionDataModule) -> str:
 @pytest.mark.parametrize("kind", FORMATS)
 @given(data=st.data())
 @settings(
-    max_examples=120,
+    max_examples=60,
     derandomize=True,
     deadline=None,
     database=None,

@@ -127,7 +127,7 @@ def plant_in_images(folder: "VOCFolder") -> list[Place]:
         ("not-rgb", picture("train_00027"), None),
         ("not-rgb", picture("train_00028"), None),
         ("exif-orientation", picture("train_00029"), None),
-        ("not-rgb", "JPEGImages/train_00030.png", None),
+        ("deep-image", "JPEGImages/train_00030.png", None),
     ]
 
 
@@ -209,7 +209,7 @@ def test_a_missing_list_names_those_there_are(folder: "VOCFolder") -> None:
 
 def test_a_missing_folder_ends_in_a_sentence(folder: "VOCFolder", tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"Point data\.root to the folder that holds VOCdevkit"):
-        folder.inspect(root=str(tmp_path))
+        folder.inspect(root=str(tmp_path / "nothing"))
 
 
 def test_val_and_test_may_share_images(folder: "VOCFolder") -> None:

@@ -3,14 +3,18 @@
 import json
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from rich.markup import escape
 from rich.progress import track
 
+from detection.data.formats.coco_images import ImageFiles, find_images
 from detection.data.formats.judging import keep_inside
+from detection.data.formats.plausible import WrittenBox, find_another_rule
 from detection.data.formats.records import Box, ImageRecord, ObjectRecord, Reading
+from detection.data.formats.segmentation import box_around
 from detection.data.image_files import ImageError, read_header
 from detection.file_reading import MAX_JSON, read_text
 
@@ -26,27 +30,29 @@ Entry = dict[str, Any]
 """An object of the JSON file."""
 
 
-def read_coco(images: Path | str, annotations: Path | str, crowd: bool = True) -> Reading:
+def read_coco(images: Path | str | None, annotations: Path | str, crowd: bool = True) -> Reading:
     """Reads a COCO annotation file.
 
     Images are named by their ids, and labels follow the order of the category ids, whatever their numbers.
     Boxes belong to images as they are shown: EXIF orientations are heeded.
 
     Args:
-        images: the folder that ``file_name`` is relative to.
+        images: the folder that ``file_name`` is relative to; None looks for it around the JSON file.
         annotations: the JSON file.
         crowd: keep regions with ``iscrowd``, which hold many objects under one box, as difficult objects.
     """
-    folder, path = Path(images).expanduser(), Path(annotations).expanduser()
+    path = Path(annotations).expanduser()
     reading = Reading(f"the images of {path}", str(path))
     document = _load(path, reading)
     if document is None:
         return reading
+    folder = find_images(path, document["images"]) if images is None else Path(images).expanduser()
     if not folder.is_dir():
         message = f"does not exist: it should be the folder with the images of {path}"
         reading.add("missing-list", folder, message)
         return reading
-    names = _read_categories(document["categories"], reading)
+    categories = _without_root(document["categories"], document["annotations"], reading)
+    names = _read_categories(categories, reading)
     reading.classes = tuple(names.values())
     _Reader(folder, path, names, reading).read(document, crowd)
     return reading
@@ -56,8 +62,8 @@ def _load(path: Path, reading: Reading) -> dict[str, list[Entry]] | None:
     if not path.exists():
         there = ", ".join(sorted(file.name for file in path.parent.glob("*.json"))[:10]) or "none"
         message = (
-            f"does not exist; JSON files in that folder: {there}. Correct data.root or "
-            f"the path of the annotation "
+            f"does not exist; JSON files in that folder: {there}. Correct data.root or the path of the "
+            "annotation "
         )
         reading.add("missing-list", path, f"{message}file (data.train_annotations, data.val_annotations)")
         return None
@@ -72,8 +78,8 @@ def _load(path: Path, reading: Reading) -> dict[str, list[Entry]] | None:
     if missing:
         message = (
             f"is not a COCO annotation file: it has no list of objects under {', '.join(missing)}. Detection "
+            "results and captions are other formats: choose the file of instances"
         )
-        message += "results and captions are other formats: choose the file of instances"
         reading.add("broken-annotation", path, message)
         return None
     if not document["images"]:
@@ -85,6 +91,18 @@ def _load(path: Path, reading: Reading) -> dict[str, list[Entry]] | None:
 def _is_list_of_dicts(document: object, key: str) -> bool:
     value = document.get(key) if isinstance(document, dict) else None
     return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+
+
+def _without_root(categories: list[Entry], annotations: list[Entry], reading: Reading) -> list[Entry]:
+    """The categories without the one that Roboflow puts above all others, which no annotation has."""
+    above = [category.get("supercategory") for category in categories]
+    roots = [category for category in categories if category.get("id") == 0 and category.get("name") in above]
+    if not roots or any(annotation.get("category_id") == 0 for annotation in annotations):
+        return categories
+    reading.notes.append(
+        f"the category 0, {roots[0]['name']}, is above the others and has no objects: it is no class"
+    )
+    return [category for category in categories if category.get("id") != 0]
 
 
 def _read_categories(categories: list[Entry], reading: Reading) -> dict[int, str]:
@@ -118,6 +136,7 @@ class _Reader:
         self.folder, self.path, self.names, self.reading = folder, path, names, reading
         self.images: dict[Any, tuple[str, tuple[int, int]]] = {}
         """File name and size, by the ids of the images that can be used."""
+        self.files = ImageFiles(folder)
         self.objects: dict[Any, list[ObjectRecord]] = {}
 
     def read(self, document: dict[str, list[Entry]], crowd: bool) -> None:
@@ -125,6 +144,7 @@ class _Reader:
         file_names: set[str] = set()
         refused = {_id(entry) for entry in document["images"] if not self._read_image(entry, file_names)}
         self._read_objects(document["annotations"], refused, crowd)
+        find_another_rule(self.reading, self._written(), "x, y, width, height")
         for image_id, (file_name, size) in self.images.items():
             objects = tuple(self.objects[image_id])
             path = self.folder / file_name
@@ -132,6 +152,13 @@ class _Reader:
                 str(image_id), path, size, objects, str(self.path), "annotation", upright=True
             )
             keep_inside(self.reading, record, _as_written)
+
+    def _written(self) -> Iterator[WrittenBox]:
+        for image_id, objects in self.objects.items():
+            size = self.images[image_id][1]
+            for item in objects:
+                x1, y1, x2, y2 = item.box
+                yield WrittenBox(f"annotation {item.number}", (x1, y1, x2 - x1, y2 - y1), item.box, size)
 
     def _read_image(self, entry: Entry, file_names: set[str]) -> bool:
         image_id, file_name = _id(entry), entry.get("file_name")
@@ -146,16 +173,23 @@ class _Reader:
         if image_id in self.images:
             other = self.images[image_id][0]
             return refuse("listed-twice", f"{who} has the id of {other}: give each image its own id")
-        if file_name in file_names:
+        found = self.files.find(file_name)
+        if found is None and (os.path.isabs(file_name) or ".." in Path(file_name).parts or "\0" in file_name):
+            return refuse("missing-image", f"{who} is not inside of {self.folder}: correct its file_name")
+        if found is None:
+            message = (
+                f"{who} is missing: there is no file {self.folder / file_name}; correct the folder "
+                "(data.train_images, data.val_images), add the file, or remove the image from the JSON"
+            )
+            return refuse("missing-image", message)
+        if found in file_names:
             return refuse(
                 "listed-twice", f"{who} is listed twice: merge the two images and their annotations"
             )
-        if os.path.isabs(file_name) or ".." in Path(file_name).parts or "\0" in file_name:
-            return refuse("missing-image", f"{who} is not inside of {self.folder}: correct its file_name")
-        if not os.path.isfile(f"{self.folder}/{file_name}"):
-            message = f"{who} is missing: there is no file {self.folder / file_name}; correct the folder "
-            message += "(data.train_images, data.val_images), add the file, or remove the image from the JSON"
-            return refuse("missing-image", message)
+        if found != file_name:
+            message = f"{who} is read from {found}, the only file of that name: correct its file_name"
+            self.reading.add("filename-mismatch", self.path, message, str(image_id))
+            file_name = found
         height, width = entry.get("height"), entry.get("width")
         if not height or not width:
             try:
@@ -195,8 +229,8 @@ class _Reader:
             elif image_id not in refused:
                 message = (
                     f"annotation {number} is of image_id {annotation.get('image_id')!r}, which is not under "
+                    "images: add the image or remove the annotation"
                 )
-                message += "images: add the image or remove the annotation"
                 self.reading.add("unknown-image", self.path, message, "", number)
 
         if num_crowd:
@@ -209,30 +243,23 @@ class _Reader:
         def refuse(kind: str, message: str) -> None:
             self.reading.add(kind, self.path, f"{who} {message}", str(image_id), number)
 
-        category, crowd, written = (
-            annotation.get("category_id"),
-            annotation.get("iscrowd", 0),
-            annotation.get("bbox"),
-        )
+        category, crowd = annotation.get("category_id"), annotation.get("iscrowd", 0)
+        written = annotation.get("bbox")
         name = self.names.get(category) if _is_integer(category) else None
-        box = _box(written)
+        box = _box(written) if written else box_around(annotation.get("segmentation"))
         if name is None:
             known = ", ".join(f"{key} {value}" for key, value in list(self.names.items())[:10])
             more = ", ..." if len(self.names) > 10 else ""
             message = (
-                f"has the unknown category_id {category!r}: correct it or add the "
-                f"category; the categories are: "
+                f"has the unknown category_id {category!r}: correct it or add the category; the categories"
             )
-            refuse("unknown-class", f"{message}{known}{more}")
+            refuse("unknown-class", f"{message} are: {known}{more}")
         elif crowd not in (0, 1):
             refuse("bad-coordinate", f"has iscrowd {crowd!r}: set it to 0 or 1")
         elif box is None:
             kind = "missing-tag" if written is None else "bad-coordinate"
-            message = (
-                f"has the bbox {written!r} instead of four numbers (x, y, width, "
-                f"height): add the box or remove "
-            )
-            refuse(kind, f"{message}the annotation")
+            message = f"has the bbox {written!r} instead of four numbers (x, y, width, height): add the box"
+            refuse(kind, f"{message} or remove the annotation")
         elif file_name[-16:] in KNOWN_EMPTY_BOXES and not (box[2] > box[0] and box[3] > box[1]):
             refuse(
                 "known-empty-box", f"has the empty box {written}, as in COCO's own files: it is passed over"

@@ -36,6 +36,7 @@ KINDS: dict[str, Severity] = {
     "size-mismatch": "warning",
     "filename-mismatch": "warning",
     "exif-orientation": "warning",
+    "deep-image": "warning",
     "similar-class-names": "warning",
     "class-missing-in-split": "warning",
     "duplicate-image": "warning",

@@ -49,9 +49,8 @@ def keep_inside(
     """
     if declared not in (None, record.size):
         message = (
-            f"says that {record.path} has {by(declared)} pixels, but it has "
-            f"{by(record.size)}: if the boxes fit the "
-            "image correct the size, else bring the image that was annotated"
+            f"says that {record.path} has {by(declared)} pixels, but it has {by(record.size)}: if the boxes "
+            "fit the image correct the size, else bring the image that was annotated"
         )
         reading.add("size-mismatch", record.source, message, record.image_id)
     if all(_is_right(item.box, record.size) for item in record.objects):
@@ -69,6 +68,15 @@ def keep_inside(
         if box is not None:
             kept.append(item._replace(box=box))
     reading.records.append(record._replace(objects=tuple(kept)))
+
+
+def say_deep(reading: Reading, record: ImageRecord) -> None:
+    """Adds that an image has more than 8 bits per channel."""
+    message = (
+        "is 16 bits deep: it is scaled to 8 by the bits that it holds (10, 12, 14 or 16), each image by "
+        "itself; convert all images to 8 bits alike if their brightness matters"
+    )
+    reading.add("deep-image", record.path, message, record.image_id)
 
 
 def _is_right(box: Box, size: Size) -> bool:

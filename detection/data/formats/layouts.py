@@ -1,11 +1,20 @@
 """What lies in a folder: where each layout keeps its annotations, its images and the lists of its splits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+from detection.data.image_files import IMAGE_SUFFIXES
 
 Split = str | Sequence[int | str]
 """``(year, split)``, ``(folder, split)``, or a split's name where the root itself is a VOC-style folder."""
+
+_WORDS_FOR_VAL = ("val", "valid", "validation")
+_IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "jpegimages", "JPEGimages")
+_COCO_FILES = (
+    "annotations/instances_{}2017.json", "annotations/instances_{}.json", "annotations/{}.json",
+    "{}/_annotations.coco.json", "{}/annotations.json", "{}/labels.json", "instances_{}.json", "{}.json",
+)  # fmt: skip
 
 
 class VOCPlace(NamedTuple):
@@ -15,17 +24,32 @@ class VOCPlace(NamedTuple):
     """What it is named after."""
     annotations: Path
     images: Path
-    lists: Path
-    """The folder of the lists."""
+    list_file: Path | None
+    """The list of its ids; None where it is all that lies in the folder."""
     split: str
-    """The name of its list."""
+
+
+class Layout(NamedTuple):
+    """What was recognised in a folder."""
+
+    format: Literal["voc", "coco", "yolo"]
+    words: str
+    """For people: ``VOC annotations beside their images in train and valid``."""
+    splits: tuple[str, ...]
+    """Those of ``train``, ``val`` and ``test`` that there are."""
+
+
+def words_for(split: str) -> tuple[str, ...]:
+    """What tools call a split."""
+    return _WORDS_FOR_VAL if split == "val" else (split,)
 
 
 def find_voc(root: Path, split: Split) -> VOCPlace:
     """Finds a split in VOC's format.
 
     Args:
-        root: a ``VOCdevkit`` folder, the folder above it, or one VOC-style folder.
+        root: a ``VOCdevkit`` folder, the folder above it, one VOC-style folder, or a folder with a folder of
+            images and annotations for each split.
         split: ``(2007, "trainval")`` is in ``VOC2007``, ``("mine", "train")`` in ``mine``, and ``"train"`` in
             the root itself.
 
@@ -34,25 +58,143 @@ def find_voc(root: Path, split: Split) -> VOCPlace:
         ValueError: the split is not named in one of these ways.
     """
     if isinstance(split, str):
-        candidates, name = [root], split
+        folders, name = [root, *_devkit_folders(root)], split
+        for word in words_for(split):
+            folder = root / word
+            if not (root / "Annotations").is_dir() and _has(folder, ".xml"):
+                return VOCPlace(folder, folder, _image_folder(folder), None, split)
     else:
         if len(split) != 2:
             raise ValueError(f"a split is a name or a pair such as [2007, trainval]; got {list(split)}")
-        folder, name = (f"VOC{split[0]}" if isinstance(split[0], int) else str(split[0])), str(split[1])
-        candidates = [root / folder, root / "VOCdevkit" / folder]
-    for candidate in candidates:
-        if (candidate / "Annotations").is_dir():
-            return VOCPlace(
-                candidate,
-                candidate / "Annotations",
-                candidate / "JPEGImages",
-                candidate / "ImageSets" / "Main",
-                name,
-            )
+        part, name = (f"VOC{split[0]}" if isinstance(split[0], int) else str(split[0])), str(split[1])
+        # The root may also be that folder itself, or one beside it in a devkit.
+        folders = [root / part, root / "VOCdevkit" / part, *([root] if root.name == part else [])]
+    for folder in folders:
+        if (folder / "Annotations").is_dir():
+            lists = folder / "ImageSets" / "Main"
+            lists = lists if lists.is_dir() or not lists.parent.is_dir() else lists.parent
+            known = (lists / f"{word}.txt" for word in words_for(name))
+            list_file = next((path for path in known if path.exists()), lists / f"{name}.txt")
+            return VOCPlace(folder, folder / "Annotations", _image_folder(folder), list_file, name)
+    raise FileNotFoundError(_no_voc(root, folders))
+
+
+def _devkit_folders(root: Path) -> list[Path]:
+    """The only VOC-style folder of a devkit at the root or in it; none if there are several."""
+    found = [path.parent for parent in (root, root / "VOCdevkit") for path in parent.glob("*/Annotations")]
+    return found if len(found) == 1 else []
+
+
+def _image_folder(folder: Path) -> Path:
+    """Where a folder keeps its images: in one of the usual folders, or beside its annotations."""
+    found = next((folder / name for name in _IMAGE_FOLDERS if (folder / name).is_dir()), None)
+    beside = folder / "Annotations"
+    return found or (folder / "JPEGImages" if beside.is_dir() and not _has_image(beside) else folder)
+
+
+def _no_voc(root: Path, folders: Sequence[Path]) -> str:
     there = ", ".join(sorted(path.name for path in root.iterdir())[:10]) if root.is_dir() else None
-    raise FileNotFoundError(
-        f"no VOC-style folder {' or '.join(map(str, candidates))}; "
+    layout = recognise(root)
+    if layout is not None and layout.format != "voc":
+        return f"{root} holds {layout.words}, which data=auto reads: type data=auto data.root={root}"
+    if layout is not None:
+        return f"{root} holds {layout.words}: type data=auto data.root={root}, or name splits that are there"
+    if _has(root, ".xml"):
+        return (
+            f"{root} holds annotations without splits: put those of the training and their images into "
+            f"{root / 'train'}, those of the validation into {root / 'val'}"
+        )
+    return (
+        f"no VOC-style folder {' or '.join(map(str, folders))}; "
         + (f"{root} holds: {there or 'nothing'}. " if there is not None else f"{root} does not exist. ")
         + "Point data.root to the folder that holds VOCdevkit (or to one folder with Annotations, JPEGImages "
         "and ImageSets), or let data.download=true fetch PASCAL VOC"
     )
+
+
+def find_coco(root: Path, split: str) -> Path | None:
+    """Finds the annotation file of a split in COCO's format; a single file serves for training."""
+    for word in words_for(split):
+        for name in _COCO_FILES:
+            if (root / name.format(word)).is_file():
+                return root / name.format(word)
+    files = [*root.glob("*.json"), *root.glob("annotations/*.json")]
+    return files[0] if split == "train" and len(files) == 1 else None
+
+
+def coco_paths(root: Path, split: str, images: str, annotations: str) -> tuple[Path | None, Path]:
+    """Where the images (None: to be looked for) and the annotations of a split in COCO's format are.
+
+    Args:
+        root: the set.
+        split: its name.
+        images: relative to the root.
+        annotations: relative to the root. Others are tried where COCO 2017's own is not there.
+    """
+    found = None
+    if annotations == f"annotations/instances_{split}2017.json" and not (root / annotations).exists():
+        found = find_coco(root, split)
+    return (root / images, root / annotations) if found is None else (None, found)
+
+
+def find_yolo(root: Path) -> Path | None:
+    """Finds what describes a set in YOLO's format: a YAML file, ``obj.data`` or a list of class names."""
+    if root.suffix in (".yaml", ".yml"):
+        return root
+    yamls = sorted(path for pattern in ("*.yaml", "*.yml") for path in root.glob(pattern))
+    candidates = [root / "data.yaml", *(yamls if len(yamls) == 1 else [])]
+    candidates += [root / name for name in ("obj.data", "obj.names", "classes.txt")]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def recognise(root: Path) -> Layout | None:
+    """Says what lies in a folder; None if it is no set of a known kind."""
+    if not root.exists():
+        return None
+    coco = [split for split in ("train", "val", "test") if find_coco(root, split) is not None]
+    if root.suffix in (".yaml", ".yml") or (not coco and find_yolo(root) is not None):
+        return _yolo_layout(root)
+    if coco:
+        files = " and ".join(
+            str(path.relative_to(root)) for split in coco if (path := find_coco(root, split))
+        )
+        return Layout("coco", f"COCO annotations in {files}", tuple(coco))
+    places = dict(_voc_places(root))
+    if not places:
+        return None
+    first = next(iter(places.values()))
+    if first.list_file is None:
+        folders = " and ".join(place.folder.name for place in places.values())
+        return Layout("voc", f"VOC annotations beside their images in {folders}", tuple(places))
+    return Layout("voc", f"VOC annotations in {first.annotations}", tuple(places))
+
+
+def _yolo_layout(root: Path) -> Layout:
+    file = find_yolo(root) or root
+    text = file.read_text(encoding="utf-8", errors="replace") if file.stat().st_size < 2**20 else ""
+    keys = {line.partition(":")[0].partition("=")[0].strip() for line in text.splitlines()}
+    lists = (
+        {path.stem for path in file.parent.glob("*.txt")} if file.suffix not in (".yaml", ".yml") else set()
+    )
+    splits = tuple(
+        split for split in ("train", "val", "test") if not {*words_for(split)}.isdisjoint(keys | lists)
+    )
+    return Layout("yolo", f"YOLO labels, described by {file.name}", splits)
+
+
+def _voc_places(root: Path) -> Iterator[tuple[str, VOCPlace]]:
+    folders = [folder for folder in (root, *_devkit_folders(root)) if (folder / "Annotations").is_dir()]
+    beside = any(_has(root / word, ".xml") for word in ("train", *_WORDS_FOR_VAL, "test"))
+    for split in ("train", "val", "test") if folders or beside else ():
+        if folders or any(_has(root / word, ".xml") for word in words_for(split)):
+            place = find_voc(root, split)
+            if place.list_file is None or place.list_file.exists():
+                yield split, place
+
+
+def _has(folder: Path, suffix: str) -> bool:
+    return folder.is_dir() and any(path.suffix.lower() == suffix for path in folder.iterdir())
+
+
+def _has_image(folder: Path) -> bool:
+    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir())

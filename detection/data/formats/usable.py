@@ -1,10 +1,11 @@
 """What training uses of a reading: all of it, or what is left without the images that have errors."""
 
 from collections import Counter
+from dataclasses import replace
 from typing import Literal
 
 from detection.data.formats.findings import Finding
-from detection.data.formats.records import AnnotationError, ImageRecord, Reading
+from detection.data.formats.records import AnnotationError, ImageRecord, ObjectRecord, Reading
 
 OnError = Literal["raise", "skip"]
 """What becomes of an image that cannot be used: it stops the run, or it is left out and listed."""
@@ -42,12 +43,37 @@ def usable_records(reading: Reading, on_error: OnError = "raise") -> tuple[list[
     problems = [finding.sentence for finding in first.values()]
     if problems and on_error == "raise":
         raise AnnotationError(
-            f"{_report(problems, reading.where)}\n"
-            "data.on_error=skip leaves such images out and lists them in the end"
+            f"{_report(problems, reading.where)}\ndata.on_error=skip leaves such images out and lists them "
+            "in the end"
         )
     if problems and not records:
         raise AnnotationError(f"data.on_error=skip leaves no image: {_report(problems, reading.where)}")
     return records, problems
+
+
+def settle_repeats(reading: Reading, training: bool) -> Reading:
+    """Takes an object that is annotated twice once in training, and says how many there are.
+
+    An evaluation keeps them: what is to be found is never changed.
+    """
+    records = [record._replace(objects=_once(record)) for record in reading.records]
+    count = _num_objects(reading.records) - _num_objects(records)
+    if not count:
+        return reading
+    what = "each is trained on once" if training else "nothing can find them both, which lowers the figures"
+    notes = [
+        *reading.notes,
+        f"{count} objects are annotated twice, class and box: {what}; remove one of each",
+    ]
+    return replace(reading, records=records if training else reading.records, notes=notes)
+
+
+def _once(record: ImageRecord) -> tuple[ObjectRecord, ...]:
+    return tuple({(item.name, item.box): item for item in reversed(record.objects)}.values())[::-1]
+
+
+def _num_objects(records: list[ImageRecord]) -> int:
+    return sum(len(record.objects) for record in records)
 
 
 def say_warnings(reading: Reading) -> list[str]:

@@ -31,9 +31,8 @@ def read_annotation(path: Path) -> Annotation:
     found = root.findall("object")
     if root.tag != "annotation" or (not found and root.find(".//bndbox") is not None):
         raise AnnotationError(
-            "is not an annotation in VOC's format, which is <annotation> with an <object> "
-            "for each object: export "
-            "it again or remove it"
+            "is not an annotation in VOC's format, which is <annotation> with an <object> for each object: "
+            "export it again or remove it"
         )
     objects, remarks = [], []
     for number, element in enumerate(found, 1):
@@ -58,13 +57,15 @@ def _parse(path: Path) -> Element:
         root: Element = parse_guarded(content) if guarded else parse_plainly(content)
     except DefusedXmlException as error:  # a ValueError, which the next clause would take
         raise AnnotationError(
-            "declares XML entities, which VOC annotations never do and which can exhaust the "
-            "memory: refused. "
-            "Remove its <!DOCTYPE> part"
+            "declares XML entities, which VOC annotations never do and which can exhaust the memory: "
+            "refused. Remove its <!DOCTYPE> part"
         ) from error
     except (ParseError, ValueError, LookupError) as error:  # the last two: an encoding that does not exist
-        why = "it declares no encoding, but is not UTF-8" if _lacks_encoding(content) else str(error)
-        raise AnnotationError(f"is not well-formed XML ({why}): {remedy}") from error
+        if _lacks_encoding(content):
+            raise AnnotationError(
+                "is not well-formed XML: it declares no encoding, but is not UTF-8: save it in that encoding"
+            ) from error
+        raise AnnotationError(f"is not well-formed XML ({error}): {remedy}") from error
     except OSError as error:
         raise AnnotationError(f"cannot be read ({error}): {remedy}") from error
     return root
@@ -107,8 +108,8 @@ def _read_object(element: Element, number: int) -> ObjectRecord | Remark:
         written.append(value)
     if are_fractions(written):
         message = (
-            f"{who} has the box {_write(written)}, in fractions of the image's sides: "
-            f"VOC's corners are pixels, "
+            f"{who} has the box {_write(written)}, in fractions of the image's sides: VOC's corners are "
+            "pixels, "
         )
         return (
             "bad-coordinate",

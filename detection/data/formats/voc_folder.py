@@ -9,7 +9,7 @@ from typing import Any
 
 from detection.data.formats.findings import Finding
 from detection.data.formats.index import Entry, Index, stamp_of
-from detection.data.formats.judging import keep_inside
+from detection.data.formats.judging import by, keep_inside, say_deep
 from detection.data.formats.layouts import Split, VOCPlace, find_voc
 from detection.data.formats.records import AnnotationError, ImageRecord, Reading
 from detection.data.formats.voc import as_written, read_annotation
@@ -41,28 +41,26 @@ def read_voc(root: Path | str, splits: Sequence[Split], official: bool = False) 
         ValueError: a split is not named as it should be.
     """
     places = [find_voc(Path(root).expanduser(), split) for split in splits]
-    where = ", ".join(f"{place.folder.resolve().name}/{place.split}" for place in places)
-    reading = Reading(f"the images of {where}", ", ".join(str(_list_file(place)) for place in places))
+    where = ", ".join(f"{_set_name(place)}/{place.split}" for place in places)
+    reading = Reading(f"the images of {where}", ", ".join(str(_what_lists(place)) for place in places))
     seen: set[str] = set()
-    listed = 0
     for place in places:
         ids = _read_ids(place, reading)
-        listed += len(ids)
-        for image_id in (f"{place.folder.resolve().name}/{short_id}" for short_id in ids):
-            if image_id in seen:
-                message = (
-                    f"lists the image {image_id}, which is in more than one of the "
-                    f"splits: list each image once"
-                )
-                reading.add("listed-twice", _list_file(place), message)
-            seen.add(image_id)
+        set_name = _set_name(place)
+        repeated = [name for short_id in ids if (name := f"{set_name}/{short_id}") in seen]
+        if repeated:
+            reading.add(
+                "listed-twice", _what_lists(place),
+                f"lists the image {repeated[0]}, which is in more than one of the splits: list each image "
+                "once",
+            )  # fmt: skip
+        seen.update(f"{set_name}/{short_id}" for short_id in ids)
         _Reader(place, reading).read(ids)
+    listed = len(seen)
     expected = OFFICIAL_COUNTS.get(_key(splits))
     if official and expected not in (None, listed):
         message = (
             f"is of PASCAL VOC, which has {expected} images in {_key(splits)}, but {listed} are listed here: "
-        )
-        message += (
             "the copy is incomplete, unpack the official archives again (data.download=true). For a set of "
         )
         reading.add(
@@ -81,18 +79,18 @@ def unlisted_annotations(root: Path | str, splits: Sequence[Split]) -> Reading:
         splits: of the folders to look at.
     """
     reading = Reading("the annotations")
-    for place in {
-        place.folder: place for place in (find_voc(Path(root).expanduser(), s) for s in splits)
-    }.values():
+    places = {place.folder: place for place in (find_voc(Path(root).expanduser(), split) for split in splits)}
+    for place in places.values():
+        if place.list_file is None:
+            continue
         listed: set[str] = set()
-        for path in place.lists.glob("*.txt"):
-            listed.update(_read_ids(place._replace(split=path.stem), Reading("")))
-        for path in sorted(place.annotations.glob("*.xml")):
-            if path.stem not in listed:
-                message = "is in no list of ImageSets/Main, so it is never used: list it"
-                reading.add(
-                    "unlisted-annotation", path, message, f"{place.folder.resolve().name}/{path.stem}"
-                )
+        for path in place.list_file.parent.glob("*.txt"):
+            listed.update(_read_ids(place._replace(list_file=path), Reading("")))
+        for path in sorted(place.annotations.rglob("*.xml")):
+            short_id = path.relative_to(place.annotations).with_suffix("").as_posix()
+            if short_id not in listed:
+                message = f"is in no list of {place.list_file.parent}, so it is never used: list it"
+                reading.add("unlisted-annotation", path, message, f"{_set_name(place)}/{short_id}")
     return reading
 
 
@@ -100,54 +98,69 @@ def _key(splits: Sequence[Split]) -> Any:
     return tuple(split if isinstance(split, str) else tuple(split) for split in splits)
 
 
-def _list_file(place: VOCPlace) -> Path:
-    return place.lists / f"{place.split}.txt"
+def _set_name(place: VOCPlace) -> str:
+    return place.folder.resolve().name
+
+
+def _what_lists(place: VOCPlace) -> Path:
+    return place.list_file or place.folder
 
 
 def _read_ids(place: VOCPlace, reading: Reading) -> list[str]:
-    """The ids of a list, each once; no message repeats those of a list outside of the set."""
-    path = _list_file(place)
+    """The ids of a split, each once; no message repeats those of a list outside of the set."""
+    path = place.list_file
+    if path is None:
+        return sorted(file.stem for file in place.annotations.iterdir() if file.suffix.lower() == ".xml")
     if not path.exists():
-        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.txt"))) or "none"
-        reading.add("missing-list", path, f"does not exist; the splits in that folder are: {known}")
+        reading.add("missing-list", path, _no_list(path))
         return []
     try:
-        lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+        lines = [line.strip().replace("\\", "/") for line in read_text(path).splitlines() if line.strip()]
     except (ValueError, OSError) as error:
         reading.add("broken-annotation", path, fault_of(path, place.folder, error))
         return []
-    there = _names_in(place.annotations)
-    ids = [line if f"{line}.xml" in there else _FLAG.sub("", line) for line in lines]
-    if not ids:
+    if not lines:
         reading.add("empty-split", path, "lists no images: write an image id a line")
-    counts = Counter(ids)
-    repeated = [image_id for image_id, count in counts.items() if count > 1]
-    if repeated:
-        what = (
-            f"the image {repeated[0]} {counts[repeated[0]]} times"
-            if is_inside(path, place.folder)
-            else "images"
+    # An id may well end in a number: only what is no id has a flag.
+    flagged = {
+        line for line in lines if _FLAG.search(line) and not os.path.isfile(f"{place.annotations}/{line}.xml")
+    }
+    without = sum(line.endswith("-1") for line in flagged)
+    if without:
+        reading.notes.append(
+            f"{path} is a list of one class: {without} of its {len(lines)} images do not show it (-1), and "
+            "are used all the same; remove their lines to leave them out"
         )
+    counts = Counter(_FLAG.sub("", line) if line in flagged else line for line in lines)
+    repeated, count = counts.most_common(1)[0] if counts else ("", 0)
+    if count > 1:
+        what = f"the image {repeated} {count} times" if is_inside(path, place.folder) else "images"
         reading.add("listed-twice", path, f"lists {what}: remove the repeated lines")
     return list(counts)
 
 
-def _names_in(folder: Path) -> set[str]:
-    return set(os.listdir(folder)) if folder.is_dir() else set()
+def _no_list(path: Path) -> str:
+    known = sorted(file.stem for file in path.parent.glob("*.txt"))
+    if len(known) == 1:
+        return (
+            f"does not exist; the splits in that folder are: {known[0]}. Split it into two lists, train.txt "
+            f"and val.txt, an image id a line; or train on all with data.train_splits=[{known[0]}]"
+        )
+    if known:
+        return f"does not exist; the splits in that folder are: {', '.join(known)}"
+    return (
+        "does not exist; the splits in that folder are: none. Write train.txt and val.txt there, an image "
+        "id a line"
+    )
 
 
 class _Reader:
     """Reads the annotations of one folder."""
 
     def __init__(self, place: VOCPlace, reading: Reading) -> None:
-        self.place, self.reading = place, reading
-        self.set_name = place.folder.resolve().name
-        self.images = _names_in(place.images)
-        self.by_stem: dict[str, str] = {}
-        for name in sorted(self.images, key=_preference):
-            stem, suffix = os.path.splitext(name)
-            if suffix.lower() in IMAGE_SUFFIXES:
-                self.by_stem.setdefault(stem, name)
+        self.place, self.reading, self.set_name = place, reading, _set_name(place)
+        self.images: dict[str, dict[str, str]] = {}
+        """For each subfolder of the images, the names of the files in it, by stem and by name."""
 
     def read(self, ids: Sequence[str]) -> None:
         """Adds the images of some ids to the reading, from the index where nothing changed."""
@@ -155,7 +168,8 @@ class _Reader:
             message = "does not exist: a VOC folder keeps its images there"
             self.reading.add("missing-list", self.place.images, message)
             return
-        quoting = is_inside(_list_file(self.place), self.place.folder)
+        lists = _what_lists(self.place)
+        quoting = is_inside(lists, self.place.folder)
         index = Index(self.place.folder.resolve(), self.place.split)
         for number, short_id in enumerate(ids, 1):
             kept = index.find(short_id)
@@ -167,10 +181,8 @@ class _Reader:
             elif quoting:
                 self.reading.findings.append(entry)
             else:
-                message = (
-                    f"has an entry that cannot be used. {outside(_list_file(self.place), self.place.folder)}"
-                )
-                self.reading.add(entry.kind, _list_file(self.place), message, number=number)
+                message = f"has an entry that cannot be used. {outside(lists, self.place.folder)}"
+                self.reading.add(entry.kind, lists, message, number=number)
         index.save()
 
     def _xml(self, short_id: str) -> str:
@@ -181,16 +193,13 @@ class _Reader:
 
     def _read(self, short_id: str) -> Entry | Finding:
         path, image_id = Path(self._xml(short_id)), f"{self.set_name}/{short_id}"
-        if "/" in short_id or "\\" in short_id:
+        inside = not os.path.isabs(short_id) and ".." not in short_id.split("/")
+        if not inside or ("/" in short_id and not path.exists()):
             message = (
-                f"lists {short_id!r}: an id is the name of a file in Annotations, without a folder and an "
+                f"lists {short_id!r}: an id is the name of a file in Annotations, below no other folder than "
+                "there, without an extension; correct the list"
             )
-            return Finding(
-                "missing-annotation",
-                str(_list_file(self.place)),
-                f"{message}extension; correct the list",
-                image_id,
-            )
+            return Finding("missing-annotation", str(_what_lists(self.place)), message, image_id)
         if not path.exists():
             hint = ""
             if Path(short_id).suffix.lower() in IMAGE_SUFFIXES:
@@ -206,10 +215,9 @@ class _Reader:
         image = self._find_image(short_id, annotation.filename)
         if image is None:
             message = (
-                f"has no image: {self.place.images.name} holds neither {short_id}.jpg "
-                f"(.jpeg, .png, ...) nor the "
+                f"has no image: {self.place.images.name} holds neither {short_id}.jpg (.jpeg, .png, ...) nor "
+                f"the <filename> {annotation.filename!r}; add the image or take the id off the list"
             )
-            message += f"<filename> {annotation.filename!r}; add the image or take the id off the list"
             return Finding("missing-image", str(path), message, image_id)
         try:
             header = read_header(self.place.images / image)
@@ -218,29 +226,53 @@ class _Reader:
         return Entry(image, header, annotation, self._stamp(short_id, image))
 
     def _find_image(self, short_id: str, filename: str) -> str | None:
+        folder, _, stem = short_id.rpartition("/")
+        if folder not in self.images:
+            self.images[folder] = _images_in(self.place.images / folder)
+        there = self.images[folder]
         # Only names that were listed are accepted, so no annotation can point outside of the folder.
-        if short_id in self.by_stem:
-            return self.by_stem[short_id]
-        return filename if filename in self.images else self.by_stem.get(filename)
+        name = there.get(stem) or there.get(filename)
+        return f"{folder}/{name}" if name and folder else name
 
     def _add(self, image_id: str, entry: Entry, source: str) -> None:
         said = entry.annotation
         for kind, message, number in said.remarks:
             self.reading.add(kind, source, message, image_id, number)
-        if (
-            said.filename
-            and entry.image != said.filename
-            and os.path.splitext(entry.image)[0] != said.filename
-        ):
+        image, named = os.path.basename(entry.image), os.path.basename(said.filename.replace("\\", "/"))
+        if named and named not in (image, os.path.splitext(image)[0]):
             message = (
-                f"has the <filename> {said.filename!r}, but {entry.image} is used, "
-                f"because it is named like the "
+                f"has the <filename> {said.filename!r}, but {image} is used, because it is named like the "
+                "annotation: correct <filename>, or check that the boxes belong to this image"
             )
-            message += "annotation: correct <filename>, or check that the boxes belong to this image"
             self.reading.add("filename-mismatch", source, message, image_id)
-        path = self.place.images / entry.image
-        record = ImageRecord(image_id, path, entry.header.size, said.objects, source)
+        # Some tools show photographs turned as EXIF asks, and their boxes are of what they show.
+        stored, shown = entry.header.size, entry.header.size_of(upright=True)
+        upright = said.size == shown != stored
+        if stored != shown and said.size not in (None, stored, shown):
+            message = (
+                f"is for an image of {by(said.size)} pixels, but {self.place.images / entry.image} has "
+                f"{by(stored)}, and {by(shown)} turned as its EXIF orientation asks: bring the image that "
+                "was annotated"
+            )
+            self.reading.add("box-of-another-size", source, message, image_id)
+        record = ImageRecord(
+            image_id, self.place.images / entry.image, shown if upright else stored, said.objects, source,
+            upright=upright,
+        )  # fmt: skip
+        if entry.header.deep:
+            say_deep(self.reading, record)
         keep_inside(self.reading, record, as_written, said.size)
+
+
+def _images_in(folder: Path) -> dict[str, str]:
+    """The names of the files in a folder, by themselves and, of images, by their stems."""
+    names = sorted(os.listdir(folder), key=_preference) if folder.is_dir() else []
+    found = {name: name for name in names}
+    for name in names:
+        stem, suffix = os.path.splitext(name)
+        if suffix.lower() in IMAGE_SUFFIXES:
+            found.setdefault(stem, name)
+    return found
 
 
 def _preference(name: str) -> tuple[bool, str]:

@@ -7,7 +7,9 @@ from rich.progress import track
 
 from detection.data.formats.findings import Finding
 from detection.data.formats.index import Annotation, Entry, Index, Remark, stamp_of
-from detection.data.formats.judging import keep_inside
+from detection.data.formats.judging import keep_inside, say_deep
+from detection.data.formats.layouts import find_yolo
+from detection.data.formats.plausible import WrittenBox, find_another_rule
 from detection.data.formats.records import AnnotationError, Box, ImageRecord, ObjectRecord, Reading
 from detection.data.formats.yolo_description import Description, label_file, list_images, read_description
 from detection.data.image_files import IMAGE_SUFFIXES, Header, ImageError, read_header
@@ -26,15 +28,15 @@ def read_yolo(root: Path | str, split: str) -> Reading:
     file. The label file of ``images/a.jpg`` is ``labels/a.txt``; where no folder is called ``images``, it is
     beside the image. A line is ``class x y width height``: the centre and size of a box, in fractions of the
     image as it is shown (EXIF orientations are heeded). A line with more numbers is a polygon, of which the
-    bounding box is taken. An image without a label file has no objects. An image is named by its path
-    relative to the dataset.
+    bounding box is taken; where ``kpt_shape`` says so, keypoints follow the box. An image without labels
+    has no objects. An image is named by its path relative to the dataset.
 
     Args:
         root: the folder with ``data.yaml``, or another YAML file like it.
         split: its key in that file: ``train``, ``val`` or ``test``.
     """
     root = Path(root).expanduser()
-    file = root if root.suffix in (".yaml", ".yml") else root / "data.yaml"
+    file = find_yolo(root) or root / "data.yaml"
     reading = Reading(f"the images of {split} in {file}", str(file))
     description = read_description(file, reading)
     if description is None:
@@ -59,40 +61,43 @@ def read_yolo(root: Path | str, split: str) -> Reading:
 
 def _read_images(images: Sequence[Path], description: Description, split: str, reading: Reading) -> None:
     """Adds images to the reading, from the index where nothing changed."""
-    index = Index(description.file.resolve(), split)
+    index = Index(description.file.resolve(), f"{split}-{description.keypoints}")
     base = description.base
+    written: list[WrittenBox] = []
     for image in track(images, f"Reading labels: {split}", disable=len(images) < _FEW):
         labels = label_file(image)
         image_id = (image.relative_to(base) if image.is_relative_to(base) else image).as_posix()
         stamp = stamp_of(str(labels), str(image))
         entry = index.find(image_id)
         if entry is None or entry.stamp != stamp:
-            read = _read_image(image, labels, is_inside(labels, description.root), image_id)
+            quoting = is_inside(labels, description.root)
+            read = _read_image(image, labels, image_id, quoting, description.keypoints)
             if isinstance(read, Finding):
                 reading.findings.append(read)
                 continue
             entry = Entry(image.name, *read, stamp)
         index.keep(image_id, entry)
-        _add(image, labels, image_id, entry, description.names, reading)
+        written += _add(image, labels, image_id, entry, description.names, reading)
+    find_another_rule(reading, written, "x y width height, x and y of the centre")
     index.save()
 
 
 def _read_image(
-    image: Path, labels: Path, quoting: bool, image_id: str
+    image: Path, labels: Path, image_id: str, quoting: bool, keypoints: int
 ) -> tuple[Header, Annotation] | Finding:
     try:
         header = read_header(image)
     except ImageError as error:
         return Finding(error.kind, str(image), error.reason, image_id)
     try:
-        return header, read_labels(labels, quoting)
+        return header, read_labels(labels, quoting, keypoints)
     except (AnnotationError, OSError) as error:
         return Finding("broken-annotation", str(labels), str(error).removeprefix(f"{labels} "), image_id)
 
 
 def _add(
     image: Path, labels: Path, image_id: str, entry: Entry, names: Sequence[str], reading: Reading
-) -> None:
+) -> list[WrittenBox]:
     size = height, width = entry.header.size_of(upright=True)
     for kind, message, number in entry.annotation.remarks:
         reading.add(kind, labels, message, image_id, number)
@@ -110,16 +115,23 @@ def _add(
             objects.append(item._replace(name=names[number], box=box))
         else:
             message = (
-                f"line {item.number} ({number} {write(box)}) has the class {number}, but "
-                f"'names' in the YAML file "
-                f"has 0 to {len(names) - 1}: correct the line or add the name"
+                f"line {item.number} ({number} {write(box)}) has the class {number}, but 'names' in the YAML "
+                f"file has 0 to {len(names) - 1}: correct the line or add the name"
             )
             reading.add("unknown-class", labels, message, image_id, item.number)
     record = ImageRecord(image_id, image, size, tuple(objects), str(labels), "line", upright=True)
+    if entry.header.deep:
+        say_deep(reading, record)
     keep_inside(reading, record, write)
+    written = []
+    for item in objects:
+        x1, y1, x2, y2 = item.box
+        numbers = (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1
+        written.append(WrittenBox(f"{labels.name} line {item.number}", numbers, item.box, size))
+    return written
 
 
-def read_labels(path: Path, quoting: bool = True) -> Annotation:
+def read_labels(path: Path, quoting: bool = True, keypoints: int = 0) -> Annotation:
     """Reads one label file; where there is none, there are no objects.
 
     The names of the objects are the numbers of their classes, and their boxes are in fractions of the image.
@@ -127,6 +139,7 @@ def read_labels(path: Path, quoting: bool = True) -> Annotation:
     Args:
         path: the file.
         quoting: repeat lines in messages.
+        keypoints: so many numbers of a line, after the box, are keypoints.
 
     Raises:
         AnnotationError: it is no text.
@@ -139,7 +152,7 @@ def read_labels(path: Path, quoting: bool = True) -> Annotation:
         raise AnnotationError(str(error)) from error
     for number, line in enumerate(lines, 1):
         if line.strip():
-            item = _read_line(line, number, f" ({line.strip()[:60]})" if quoting else "")
+            item = _read_line(line, number, f" ({line.strip()[:60]})" if quoting else "", keypoints)
             if isinstance(item, ObjectRecord):
                 objects.append(item)
             else:
@@ -147,18 +160,20 @@ def read_labels(path: Path, quoting: bool = True) -> Annotation:
     return Annotation("", None, tuple(objects), tuple(remarks))
 
 
-def _read_line(line: str, row: int, quoted: str) -> ObjectRecord | Remark:
+def _read_line(line: str, row: int, quoted: str, keypoints: int) -> ObjectRecord | Remark:
     who = f"line {row}{quoted}"
     try:
         number, *values = map(float, line.split())
     except ValueError:
         return "bad-coordinate", f"{who} should be numbers: class x y width height", row
+    if keypoints and len(values) == 4 + keypoints:
+        values = values[:4]
     if not number.is_integer() or number < 0:
         return "unknown-class", f"{who} has the class {number:g}: number classes from 0, as in 'names'", row
     if len(values) != 4 and (len(values) < 6 or len(values) % 2):
         message = (
-            f"{who} has {len(values)} numbers after the class; a box has 4 (x y width "
-            f"height) and a polygon pairs "
+            f"{who} has {len(values)} numbers after the class; a box has 4 (x y width height) and a polygon "
+            "pairs "
         )
         return (
             "missing-tag",

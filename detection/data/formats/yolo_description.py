@@ -1,5 +1,6 @@
 """What describes a set in YOLO's format: its ``data.yaml``, and the folders and lists that this leads to."""
 
+import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -8,19 +9,22 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from detection.data.formats.layouts import words_for
 from detection.data.formats.records import Reading
 from detection.data.image_files import IMAGE_SUFFIXES
-from detection.file_reading import fault_of, is_inside, outside, read_text
+from detection.file_reading import MAX_TEXT, fault_of, is_inside, open_file, outside, read_text
 
 
 class Description(NamedTuple):
-    """A ``data.yaml``."""
+    """What describes a set."""
 
     file: Path
     base: Path
     """What the paths of the splits are relative to."""
     names: list[str]
     content: dict[str, Any]
+    keypoints: int
+    """Numbers of a line, after the box, that are keypoints."""
 
     @property
     def root(self) -> Path:
@@ -29,26 +33,51 @@ class Description(NamedTuple):
 
 
 def read_description(file: Path, reading: Reading) -> Description | None:
-    """Reads a ``data.yaml``; None if it cannot be used, which is added to the reading's findings."""
+    """Reads what describes a set; None if it cannot be used, which is added to the reading's findings.
+
+    Args:
+        file: a YAML file; or ``obj.data``, ``obj.names`` or ``classes.txt``, with lists of images beside it.
+        reading: takes the findings.
+    """
     if not file.exists():
         there = ", ".join(sorted(path.name for path in file.parent.glob("*.y*ml"))) or "none"
         message = (
             f"does not exist; YAML files in that folder: {there}. Point data.root to the folder that holds "
+            "data.yaml, or to a YAML file of another name"
         )
-        reading.add("missing-list", file, f"{message}data.yaml, or to a YAML file of another name")
+        reading.add("missing-list", file, message)
         return None
     try:
-        return _parse_description(file)
+        return _parse_yaml(file) if file.suffix in (".yaml", ".yml") else _parse_lists(file)
     except (ValueError, OSError) as error:
         kind = "missing-list" if isinstance(error, FileNotFoundError) else "broken-annotation"
         reading.add(kind, file, fault_of(file, file.parent, error))
     return None
 
 
-def _parse_description(file: Path) -> Description:
+def _parse_lists(file: Path) -> Description:
+    """Reads what darknet, CVAT and Label Studio write: class names, and a list for each split."""
+    root = file.parent
+    content: dict[str, Any] = {}
+    if file.name == "obj.data":
+        pairs = (line.partition("=") for line in read_text(file).splitlines() if "=" in line)
+        content = {key.strip(): value.strip() for key, _, value in pairs}
+        file = root / "obj.names"
+    content["names"] = [line.strip() for line in read_text(file).splitlines() if line.strip()]
+    # A list's path is often that of another machine, or starts at a folder that is not there.
+    for key in ("train", *words_for("val"), "test"):
+        beside = [root / f"{key}.txt", root / Path(str(content.get(key, key))).name, root / "images" / key]
+        found = next((path for path in beside if path.exists()), None)
+        if found is not None:
+            content[key] = str(found.relative_to(root))
+    return Description(file, root, _class_names(content), content, 0)
+
+
+def _parse_yaml(file: Path) -> Description:
     """Reads a YAML file; what is wrong with it is raised as a message that goes on from its name."""
     try:
-        content = yaml.safe_load(read_text(file))
+        # Every value is the word that is written: ``no`` is a class, not False. Tags have no effect.
+        content = yaml.load(read_text(file), yaml.BaseLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"is not well-formed YAML: {error}") from error
     if not isinstance(content, dict):
@@ -60,42 +89,54 @@ def _parse_description(file: Path) -> Description:
     base = file.parent / path
     if not base.is_dir():
         raise FileNotFoundError(
-            f"says 'path', but the folder {base} of its key 'path' does not exist; correct "
-            f"it, or remove 'path' if "
-            "the images lie beside the file"
+            f"says 'path', but the folder {base} of its key 'path' does not exist; correct it, or remove "
+            "'path' if the images lie beside the file"
         )
-    return Description(file, base, names, content)
+    return Description(file, base, names, content, _keypoints(content))
 
 
 def _class_names(content: dict[str, Any]) -> list[str]:
     names = content.get("names")
-    if isinstance(names, dict) and set(names) == set(range(len(names))):
-        names = [names[number] for number in range(len(names))]
-    # Other values than words and numbers are not even written out: aliases can make them endless.
-    words = isinstance(names, list) and all(isinstance(name, str | int | float) for name in names)
-    if not isinstance(names, list) or not names or not words or not all(str(name).strip() for name in names):
-        written = names if words or names is None else f"a {type(names).__name__}"
+    if isinstance(names, dict) and set(names) == {str(number) for number in range(len(names))}:
+        names = [names[str(number)] for number in range(len(names))]
+    # Other values than words are not even written out: aliases can make them endless.
+    words = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not isinstance(names, list) or not names or not words or not all(name.strip() for name in names):
+        written = names if words or not names else f"a {type(names).__name__}"
         raise ValueError(
-            f"is not complete: 'names' is {written}; it should list the class names, or "
-            f"number them from 0 without "
-            "a gap"
+            f"is not complete: 'names' is {written}; it should list the class names, or number them from 0 "
+            "without a gap"
         )
-    count = content.get("nc", len(names))
-    if count != len(names):
+    count = content.get("nc", str(len(names)))
+    if count != str(len(names)):
         raise ValueError(
-            f"contradicts itself: 'nc' is "
-            f"{count if isinstance(count, int) else 'no number'}, but 'names' has "
-            f"{len(names)}: correct one of them"
+            f"contradicts itself: 'nc' is {count if isinstance(count, str) else 'no number'}, but 'names' "
+            f"has {len(names)}: correct one of them"
         )
-    return [str(name).strip() for name in names]
+    return [name.strip() for name in names]
+
+
+def _keypoints(content: dict[str, Any]) -> int:
+    """How many numbers of each line are keypoints, which follow the box."""
+    shape = content.get("kpt_shape")
+    if shape is None:
+        return 0
+    if not isinstance(shape, list) or not all(isinstance(side, str) and side.isdigit() for side in shape):
+        raise ValueError(
+            "has no two numbers under 'kpt_shape': write [keypoints, numbers of each], or remove it"
+        )
+    return math.prod(int(side) for side in shape)
 
 
 def list_images(description: Description, split: str, reading: Reading) -> list[Path]:
     """The images of a split, each once; folders are sorted by name, lists keep their order."""
-    places = description.content.get(split)
+    places = next((place for word in words_for(split) if (place := description.content.get(word))), None)
     file = description.file
     if not places:
-        there = ", ".join(key for key in ("train", "val", "test") if description.content.get(key)) or "none"
+        there = (
+            ", ".join(key for key in ("train", *words_for("val"), "test") if description.content.get(key))
+            or "none"
+        )
         reading.add("missing-list", file, f"has no split {split!r}; its splits are: {there}")
         return []
     images: list[Path] = []
@@ -113,7 +154,11 @@ def list_images(description: Description, split: str, reading: Reading) -> list[
             )
             reading.add("missing-list", file, message)
         elif path.is_dir():
-            found = sorted(image for image in path.rglob("*") if image.suffix.lower() in IMAGE_SUFFIXES)
+            found = sorted(
+                image
+                for image in path.rglob("*")
+                if image.suffix.lower() in IMAGE_SUFFIXES and not image.name.startswith(".")
+            )
             _find_lonely_labels(path, found, reading)
             images += found
         else:
@@ -122,8 +167,8 @@ def list_images(description: Description, split: str, reading: Reading) -> list[
     repeated = next((image for image, count in counts.items() if count > 1), None)
     if repeated is not None:
         message = (
-            f"lists images twice: {repeated} is listed {counts[repeated]} times in "
-            f"{split}; list each image once"
+            f"lists images twice: {repeated} is listed {counts[repeated]} times in {split}; list each image "
+            "once"
         )
         reading.add("listed-twice", file, message)
     return list(counts)
@@ -138,10 +183,12 @@ def _read_list(path: Path, description: Description, reading: Reading) -> list[P
         reading.add("broken-annotation", path, fault_of(path, description.root, error))
         return []
     for number, line in enumerate(lines, 1):
-        name = line.strip()
+        name = line.strip().replace("\\", "/")
         if not name:
             continue
-        candidates = [path.parent / name, description.base / name]
+        # CVAT's lists start at a folder called data, which is the set itself.
+        names = [name, name.removeprefix("data/")]
+        candidates = [folder / part for part in names for folder in (path.parent, description.base)]
         found = next((image for image in candidates if os.path.isfile(image)), None)
         if found in images:
             message = f"line {number} lists {name} again: {found} is listed twice; remove the line"
@@ -150,10 +197,9 @@ def _read_list(path: Path, description: Description, reading: Reading) -> list[P
             images[found] = None
         else:
             message = (
-                f"line {number}: there is no image {candidates[0]}; list images by "
-                f"paths relative to this file, "
+                f"line {number}: there is no image {candidates[0]}; list images by paths relative to this "
+                "file, or remove the line"
             )
-            message += "or remove the line"
             if not quoting:
                 message = f"line {number} is no path of an image. {outside(path, description.root)}"
             reading.add("missing-image", path, message, "", number)
@@ -175,6 +221,13 @@ def _find_lonely_labels(folder: Path, images: Sequence[Path], reading: Reading) 
         return
     expected = {label_file(image) for image in images}
     for file in sorted(labels.rglob("*.txt")):
-        if file not in expected and file.name != "classes.txt":
+        if file not in expected and not file.name.startswith(".") and _looks_like_labels(file):
             message = f"has no image in {folder}: add it or remove the labels"
             reading.add("missing-image", file, message, file.as_posix())
+
+
+def _looks_like_labels(file: Path) -> bool:
+    """Whether a text file begins with a number, as labels do, and READMEs and lists of names do not."""
+    with open_file(file, MAX_TEXT) as opened:
+        first = opened.read(100).split()
+    return bool(first) and first[0].removeprefix(b"-").replace(b".", b"", 1).isdigit()

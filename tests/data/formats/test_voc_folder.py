@@ -176,7 +176,7 @@ def test_long_reports_are_cut(folder: Path) -> None:
 
 
 def test_missing_image_folder(folder: Path) -> None:
-    (folder / "JPEGImages").rename(folder / "images")
+    (folder / "JPEGImages").rename(folder / "pictures")
     with pytest.raises(FileNotFoundError, match="JPEGImages does not exist"):
         load(folder)
 

@@ -1,0 +1,288 @@
+"""The layouts that tools export, written as they write them, through the data modules and the check."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask
+
+from detection.data.conversion import convert
+from detection.data.datamodule import DetectionDataModule
+from detection.data.formats.coco_images import ImageFiles
+from detection.data.formats.layouts import recognise
+from detection.data.formats.segmentation import box_around
+from detection.data.sources import AutoDataModule, COCODataModule, VOCDataModule, YOLODataModule
+from detection.data.transforms import ssd_eval_transform, ssd_train_transform
+from detection.inspection.inspect import inspect_dataset
+from tests.data.small_set import SIZE, annotation
+
+BOX = (5, 5, 30, 40)  # VOC's corners of every object
+SETTINGS: dict[str, Any] = {
+    "size": SIZE,
+    "train_transform": ssd_train_transform,
+    "eval_transform": ssd_eval_transform,
+    "num_workers": 0,
+    "batch_size": 1,
+}
+NUMBERS = {"train": (0, 1), "valid": (2, 3)}
+
+
+def image(path: Path, number: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(number)
+    Image.fromarray(rng.integers(0, 255, (SIZE, SIZE, 3), np.uint8)).save(path, "JPEG")
+
+
+def xml(path: Path, number: int, filename: str = "") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        annotation(BOX, "dog" if number % 2 else "cat", f"<filename>{filename}</filename>", VOC_SIZE)
+    )
+
+
+VOC_SIZE = f"<size><width>{SIZE}</width><height>{SIZE}</height></size>"
+XYWH = [4, 4, 26, 36]
+LINE = f"{17 / SIZE} {22 / SIZE} {26 / SIZE} {36 / SIZE}"
+
+
+def document(names: list[str], **changes: Any) -> str:
+    """A COCO file for images of one object each; ``changes`` are made to its images."""
+    images = [
+        {"id": i, "file_name": name, "width": SIZE, "height": SIZE, **changes} for i, name in enumerate(names)
+    ]
+    objects = [
+        {"id": i, "image_id": i, "category_id": 1 + i % 2, "bbox": XYWH, "iscrowd": 0}
+        for i in range(len(names))
+    ]
+    categories = [
+        {"id": 1, "name": "cat", "supercategory": "pet"},
+        {"id": 2, "name": "dog", "supercategory": "pet"},
+    ]
+    return json.dumps({"images": images, "annotations": objects, "categories": categories})
+
+
+def voc_beside(root: Path) -> None:
+    for split, numbers in NUMBERS.items():
+        for number in numbers:
+            image(root / split / f"{number}_jpg.rf.0a1b.jpg", number)
+            xml(root / split / f"{number}_jpg.rf.0a1b.xml", number, f"{number}_jpg.rf.0a1b.jpg")
+
+
+def voc_subfolders(root: Path) -> None:
+    for split, numbers in NUMBERS.items():
+        for number in numbers:
+            image(root / f"JPEGImages/day/{number}.JPG", number)
+            xml(root / f"Annotations/day/{number}.xml", number, f"day/{number}.JPG")
+        (root / "ImageSets").mkdir(exist_ok=True)
+        (root / f"ImageSets/{split}.txt").write_text("\n".join(f"day/{number}" for number in numbers))
+
+
+def voc_images_folder(root: Path) -> None:
+    folder = root / "VOCdevkit/VOC2007"
+    (folder / "ImageSets/Main").mkdir(parents=True)
+    for split, numbers in NUMBERS.items():
+        for number in numbers:
+            image(folder / f"images/{number}.Jpg", number)
+            xml(folder / f"Annotations/{number}.xml", number)
+        name = split.removesuffix("id")
+        (folder / f"ImageSets/Main/{name}.txt").write_text("\n".join(map(str, numbers)))
+
+
+def coco_roboflow(root: Path) -> None:
+    for split, numbers in NUMBERS.items():
+        names = [f"{number}.jpg" for number in numbers]
+        for number in numbers:
+            image(root / split / f"{number}.jpg", number)
+        whole = json.loads(document(names))
+        whole["categories"].insert(0, {"id": 0, "name": "pet", "supercategory": "none"})
+        (root / split / "_annotations.coco.json").write_text(json.dumps(whole))
+
+
+def coco_of_another_place(root: Path) -> None:
+    (root / "annotations").mkdir(parents=True)
+    for split, numbers in NUMBERS.items():
+        name = split.removesuffix("id")
+        for number in numbers:
+            image(root / f"images/{name}/{number}.JPG", number)
+        names = [f"..\\label-studio\\upload\\4\\0a1b2c3d-{number}.jpg" for number in numbers]
+        path = root / f"annotations/instances_{name}.json"
+        path.write_text(document(names, width=float(SIZE)))
+
+
+def yolo_valid(root: Path) -> None:
+    for split, numbers in NUMBERS.items():
+        for number in numbers:
+            image(root / f"{split}/images/{number}.jpg", number)
+            path = root / f"{split}/labels/{number}.txt"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(f"{number % 2} {LINE}\n")
+        (root / split / "labels/README.txt").write_text("What is here")
+        (root / split / "images/._0.jpg").write_bytes(b"of a Macintosh")
+    names = '{"0": cat, "1": dog}'
+    (root / "my.yaml").write_text(f"train: train/images\nvalid: valid/images\nnames: {names}\n")
+
+
+def yolo_pose(root: Path) -> None:
+    yolo_valid(root)
+    text = (root / "my.yaml").read_text()
+    (root / "my.yaml").write_text(text.replace("valid:", "validation:") + "kpt_shape: [2, 3]\n")
+    for path in root.glob("*/labels/?.txt"):
+        path.write_text(path.read_text().strip() + " 0.1 0.1 2 0.9 0.9 1\n")
+
+
+def yolo_darknet(root: Path) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    for split, numbers in NUMBERS.items():
+        for number in numbers:
+            image(root / f"obj_{split}_data/{number}.jpg", number)
+            (root / f"obj_{split}_data/{number}.txt").write_text(f"{number % 2} {LINE}\n")
+        lines = [f"data\\obj_{split}_data\\{number}.jpg\n" for number in numbers]
+        (root / f"{split}.txt").write_text("".join(lines))
+    (root / "obj.names").write_text("cat\ndog\n")
+    (root / "obj.data").write_text("classes = 2\ntrain = data/train.txt\nvalid = data/valid.txt\n")
+
+
+LAYOUTS: dict[str, tuple[Callable[[Path], None], str, str]] = {
+    "voc beside": (voc_beside, "voc", "VOC annotations beside their images in train and valid"),
+    "voc subfolders": (voc_subfolders, "voc", "VOC annotations in"),
+    "voc images": (voc_images_folder, "voc", "VOC annotations in"),
+    "coco roboflow": (coco_roboflow, "coco", "COCO annotations in train/_annotations.coco.json and valid"),
+    "coco elsewhere": (coco_of_another_place, "coco", "COCO annotations in annotations/instances_train.json"),
+    "yolo valid": (yolo_valid, "yolo", "YOLO labels, described by my.yaml"),
+    "yolo pose": (yolo_pose, "yolo", "YOLO labels, described by my.yaml"),
+    "yolo darknet": (yolo_darknet, "yolo", "YOLO labels, described by obj.data"),
+}
+
+
+def module_of(kind: str, root: Path) -> DetectionDataModule:
+    if kind == "voc":
+        return VOCDataModule(
+            root=str(root), train_splits=["train"], val_splits=["val"], classes=None, **SETTINGS
+        )
+    if kind == "coco":
+        return COCODataModule(root=str(root), **SETTINGS)
+    return YOLODataModule(root=str(root), **SETTINGS)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_layout_is_recognised_trained_on_and_checked(name: str, tmp_path: Path) -> None:
+    write, kind, words = LAYOUTS[name]
+    write(tmp_path)
+    layout = recognise(tmp_path)
+    assert layout is not None
+    assert layout.format == kind
+    assert layout.words.startswith(words)
+    assert layout.splits == ("train", "val")
+    for data in (AutoDataModule(root=str(tmp_path), **SETTINGS), module_of(kind, tmp_path)):
+        data.setup()
+        assert data.class_names == ["cat", "dog"]
+        for split in ("train", "val"):
+            dataset = data.datasets[split]
+            targets = [dataset.annotation(row) for row in range(2)]
+            assert [target["labels"].tolist() for target in targets] == [[0], [1]]
+            assert [target["boxes"].tolist() for target in targets] == [
+                [pytest.approx([4, 4, 30, 40], abs=1e-3)]
+            ] * 2
+        assert len(list(data.train_dataloader())) == 2
+        said = data.datasets["train"].notes[:1]
+        assert said == [f"{layout.words}; 2 classes, 2 images"] or not isinstance(data, AutoDataModule)
+        assert inspect_dataset(data, str(tmp_path)).count("error") == 0
+
+
+@pytest.mark.parametrize("name", ["voc beside", "coco elsewhere", "yolo darknet"])
+def test_a_layout_is_converted(name: str, tmp_path: Path) -> None:
+    write, kind, _ = LAYOUTS[name]
+    write(tmp_path / "set")
+    for to in ("voc", "coco", "yolo"):
+        convert(kind, to, str(tmp_path / "set"), str(tmp_path / to))  # type: ignore[arg-type]
+        data = module_of(to, tmp_path / to)
+        data.setup()
+        assert data.datasets["val"][0].target["boxes"].tolist()[0] == pytest.approx([4, 4, 30, 40], abs=1e-3)
+
+
+def test_a_set_of_another_kind_is_named(tmp_path: Path) -> None:
+    coco_roboflow(tmp_path)
+    with pytest.raises(
+        FileNotFoundError, match=r"holds COCO annotations in .*: .*type " r"data=auto data\.root="
+    ):
+        module_of("voc", tmp_path).setup()
+    (tmp_path / "empty/photos").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match="holds no annotations that are known, but: photos"):
+        AutoDataModule(root=str(tmp_path / "empty"), **SETTINGS).setup()
+
+
+def test_lists_that_are_not_there_are_described(tmp_path: Path) -> None:
+    voc_images_folder(tmp_path)
+    lists = tmp_path / "VOCdevkit/VOC2007/ImageSets/Main"
+    (lists / "val.txt").unlink()
+    (lists / "train.txt").rename(lists / "default.txt")
+    with pytest.raises(FileNotFoundError, match=r"are: default\. Split it .*data\.train_splits=\[default\]"):
+        module_of("voc", tmp_path).setup()
+    shutil.rmtree(lists)
+    with pytest.raises(FileNotFoundError, match=r"Write train\.txt and val\.txt there, an image id a line"):
+        module_of("voc", tmp_path).setup()
+
+
+def test_flags_of_a_list_of_one_class_are_said(tmp_path: Path) -> None:
+    voc_images_folder(tmp_path)
+    (tmp_path / "VOCdevkit/VOC2007/ImageSets/Main/train.txt").write_text("0 1\n1 -1\n")
+    data = module_of("voc", tmp_path)
+    data.setup()
+    assert (
+        "1 of its 2 images do not show it (-1), and are used all the same" in data.datasets["train"].notes[0]
+    )
+
+
+def test_names_of_classes_are_the_words_that_are_written(tmp_path: Path) -> None:
+    yolo_valid(tmp_path)
+    (tmp_path / "my.yaml").write_text("train: train/images\nval: valid/images\nnames: [no, 007]\nnc: 2\n")
+    data = module_of("yolo", tmp_path)
+    data.setup()
+    assert data.class_names == ["no", "007"]
+
+
+def test_photographs_are_turned_as_the_size_of_the_annotation_asks(tmp_path: Path) -> None:
+    voc_images_folder(tmp_path)
+    folder = tmp_path / "VOCdevkit/VOC2007"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (60, 40)).save(folder / "images/0.Jpg", "JPEG", exif=exif)
+    for size, expected in (((60, 40), (40, 60)), ((40, 60), (60, 40))):
+        sides = f"<size><width>{size[0]}</width><height>{size[1]}</height></size>"
+        (folder / "Annotations/0.xml").write_text(annotation((5, 5, 30, 35), size=sides))
+        data = module_of("voc", tmp_path)
+        data.setup()
+        assert data.datasets["train"][0].image.shape[1:] == (SIZE, SIZE)
+        assert data.datasets["train"].sizes[0] == expected
+    (folder / "Annotations/0.xml").write_text(annotation((5, 5, 30, 35), size=VOC_SIZE))
+    with pytest.raises(
+        ValueError, match=r"is for an image of 48x48 pixels, but .*0.Jpg has 60x40, and 40x60 turned"
+    ):
+        module_of("voc", tmp_path).setup()
+
+
+def test_of_two_images_of_one_name_none_is_guessed(tmp_path: Path) -> None:
+    image(tmp_path / "a/x.jpg", 0)
+    assert ImageFiles(tmp_path).find("elsewhere/X.JPG") == "a/x.jpg"
+    image(tmp_path / "b/x.jpg", 1)
+    assert ImageFiles(tmp_path).find("elsewhere/X.JPG") is None
+    assert ImageFiles(tmp_path).find("b\\x.jpg") == "b/x.jpg"
+
+
+def test_boxes_around_segmentations_are_those_of_pycocotools() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        pixels = np.asfortranarray(rng.random((13, 17)) > rng.uniform(0.5, 1), np.uint8)
+        encoded = mask.encode(pixels)
+        x, y, width, height = mask.toBbox(encoded).tolist()
+        expected = (x, y, x + width, y + height) if pixels.any() else None
+        assert box_around({"size": [13, 17], "counts": encoded["counts"].decode()}) == expected
+    assert box_around({"size": [2, 2], "counts": [1, 2, 1]}) == (0, 0, 2, 2)
+    assert box_around([[1, 2, 5, 2, 5.5, 7]]) == (1, 2, 5.5, 7)
+    for wrong in (None, [], [[1, 2]], {"counts": 3}, {"counts": [9], "size": [1, 1]}, "x"):
+        assert box_around(wrong) is None
