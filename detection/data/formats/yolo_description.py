@@ -77,7 +77,7 @@ def _parse_yaml(file: Path) -> Description:
     """Reads a YAML file; what is wrong with it is raised as a message that goes on from its name."""
     try:
         # Every value is the word that is written: ``no`` is a class, not False. Tags have no effect.
-        content = yaml.load(read_text(file), yaml.BaseLoader)
+        content = yaml.BaseLoader(read_text(file)).get_single_data()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"is not well-formed YAML: {error}") from error
     if not isinstance(content, dict):
