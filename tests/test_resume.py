@@ -213,3 +213,32 @@ def test_a_run_that_goes_on_touches_its_own_files_alone(start: Start, tmp_path: 
     assert thesis.read_text() == "mine"
     assert last_checkpoint(run)["epoch"] == 1
     assert str(others) not in str(last_checkpoint(run)["callbacks"])
+
+
+def test_two_processes_go_on_with_another_rate_and_batch_as_one_does(start: Start, tmp_path: Path) -> None:
+    frozen = ("experiment=quickstart", "model.backbone.freeze_batchnorm=true", "scheduler=multistep")
+    finish(
+        start(
+            *frozen,
+            "trainer.max_epochs=1",
+            "trainer.check_val_every_n_epoch=1",
+            f"hydra.run.dir={tmp_path}/1",
+        )
+    )
+    shutil.copytree(tmp_path / "1", tmp_path / "2")
+    changed = ("optimizer.lr=0.002", "data.batch_size=8")
+    printed = [
+        finish(start(*frozen, *changed, *trainer, f"ckpt={tmp_path}/{folder}"))
+        for folder, trainer in (("1", ()), ("2", ("trainer=ddp_cpu",)))
+    ]
+    for lines in printed:
+        assert "data.batch_size: 4 -> 8; images per step: 4 -> 8; optimizer.lr: 0.01 -> 0.002" in lines
+        assert lines.count("33% of the run is done; the learning rate goes on from 0.002.") == 1
+    one, two = (history(tmp_path / folder) for folder in "12")
+    rates = [float(row["lr-SGD"]) for row in one if row["lr-SGD"]]
+    assert rates == [float(row["lr-SGD"]) for row in two if row["lr-SGD"]]
+    assert len(rates) == 4 + 2 * 2
+    assert rates[4] == 0.002
+    for name, weight in last_checkpoint(tmp_path / "1")["state_dict"].items():
+        other = last_checkpoint(tmp_path / "2")["state_dict"][name]
+        torch.testing.assert_close(other, weight, rtol=1e-4, atol=1e-5, msg=name)

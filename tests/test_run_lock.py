@@ -1,5 +1,6 @@
 """One run at a time in a folder."""
 
+import csv
 import json
 import os
 import signal
@@ -9,9 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from detection import run_lock
+from detection.data.shapes import write_shapes
 from detection.run_lock import NAME, Lock, Owner, _myself, claim
+from tests.warm_python import warm_python
 
 OTHER = Owner("elsewhere", 7, "another", "", "0", "1234")
 CLAIM = (
@@ -143,6 +147,31 @@ def test_the_other_processes_of_a_run_share_it(
     monkeypatch.setenv(name, "1")
     assert claim(tmp_path) is None
     lock.release()
+
+
+def test_of_two_trainings_that_start_at_once_in_a_folder_one_trains(tmp_path: Path) -> None:
+    root, folder = Path(__file__).parent.parent, tmp_path / "run"
+    small = ("data.num_train=8", "data.num_val=2", "data.num_test=2", "data.image_size=64", "data.size=64")
+    words = ("experiment=quickstart", "trainer=cpu", "trainer.max_epochs=2", "data.batch_size=4", *small)
+    write_shapes(tmp_path / "shapes", 8, 2, 2, size=64, seed=0)
+    places = (f"data.root={tmp_path / 'shapes'}", f"hydra.run.dir={folder}")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    two = [
+        subprocess.Popen(
+            [*warm_python(), "train.py", *words, *places], cwd=root, env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    told = {process.pid: process.communicate(timeout=120)[1] for process in two}
+    assert sorted(process.returncode for process in two) == [0, 1], told
+    [refused] = [told[process.pid] for process in two if process.returncode]
+    assert f"{folder} is written to by another run (process " in refused
+    assert "Traceback" not in refused
+    assert torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["epoch"] == 1
+    rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows if row["val/map"]] == ["0", "1"], "one run's, once"
+    assert not (folder / NAME).exists()
 
 
 def test_a_place_that_is_no_folder_is_named(tmp_path: Path) -> None:
