@@ -14,6 +14,10 @@ def quieten_lightning() -> None:
     warnings.filterwarnings("ignore", "The dirpath has changed from")
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
     warnings.filterwarnings("ignore", "The checkpoint was not created with WeightAveraging")
+    # The interval gives way: detection.callbacks.summary.
+    warnings.filterwarnings(
+        "ignore", "The number of training batches .* is smaller than the logging interval"
+    )
     # Frozen batch norms are in evaluation mode on purpose.
     warnings.filterwarnings("ignore", "Found .* in eval mode at the start of training")
     # On a login node of Slurm's: this run may well be none of its jobs.

@@ -56,6 +56,11 @@ class RunSummary(pl.Callback):
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
 
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """See to it that each epoch is in the curves, where it has few steps."""
+        steps = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+        trainer.log_every_n_steps = min(trainer.log_every_n_steps, steps)  # type: ignore[attr-defined]
+
     @rank_zero_only
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the curves, where a CSV logger kept the figures."""

@@ -90,14 +90,14 @@ def run(tmp_path: Path) -> Run:
     """Trains (and tests) the task with the given callbacks and returns the trainer."""
 
     def start(*callbacks: pl.Callback, epochs: int = 2, test: bool = True, **options: object) -> pl.Trainer:
+        quiet = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
         trainer = pl.Trainer(
             accelerator="cpu",
             max_epochs=epochs,
             callbacks=list(callbacks),
             default_root_dir=tmp_path,
             enable_model_summary=False,
-            log_every_n_steps=1,
-            **{"logger": False, "enable_progress_bar": False, "enable_checkpointing": False, **options},  # type: ignore[arg-type]
+            **{"log_every_n_steps": 1, **quiet, **options},  # type: ignore[arg-type]
         )
         task = TinyTask()
         if epochs:

@@ -1,5 +1,6 @@
 """What a run leaves behind."""
 
+import csv
 import json
 import math
 from collections.abc import Callable
@@ -59,6 +60,15 @@ def test_curves_of_what_the_csv_logger_kept(run: Run, tmp_path: Path) -> None:
     image = cv2.imread(str(tmp_path / "curves.png"))
     assert image is not None
     assert image.std() > 5
+
+
+@pytest.mark.parametrize(("parts", "steps"), [(1, ["2", "5"]), (2, ["1", "3"])])
+def test_short_epochs_are_in_the_curves(run: Run, tmp_path: Path, parts: int, steps: list[str]) -> None:
+    logger = CSVLogger(tmp_path, name="", version="")
+    few = {"log_every_n_steps": 10, "accumulate_grad_batches": parts}
+    run(RunSummary(str(tmp_path)), epochs=2, test=False, logger=logger, **few)
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines()))
+    assert [row["step"] for row in rows if row["train/loss"]] == steps
 
 
 def test_a_run_without_validation_has_no_best_checkpoint(tmp_path: Path) -> None:
