@@ -26,7 +26,8 @@ _WORDS = {
     "val_images": "validation images",
 }
 # A run that goes on has these anyway, or they are told by what the checkpoint itself says.
-_NOT_COMPARED = ("run_dir", "ckpt", "optimizer", "scheduler", "model.optimizer", "model.scheduler")
+_TYPED = ("run_dir", "ckpt", "logger.wandb.overrides")
+_NOT_COMPARED = (*_TYPED, "optimizer", "scheduler", "model.optimizer", "model.scheduler")
 
 
 class Origin(NamedTuple):

@@ -122,6 +122,13 @@ def test_a_run_that_was_moved_has_not_changed(tmp_path: Path) -> None:
     assert "Changed" not in told_now
 
 
+def test_the_words_of_the_command_line_are_no_setting(tmp_path: Path) -> None:
+    before = settings("trainer.max_epochs=6", "+logger.wandb.overrides=[seed]")
+    OmegaConf.save(OmegaConf.create(before), tmp_path / "config.yaml")
+    same = {**TRAINING, "max_epochs": 3}
+    assert "Changed" not in told(written(tmp_path), "+logger.wandb.overrides=[seed,ckpt]", training=same)
+
+
 def test_a_checkpoint_of_0_1_is_not_compared_where_it_says_nothing(tmp_path: Path) -> None:
     described = {
         "model": model_config(settings(), ["cat"], None),
