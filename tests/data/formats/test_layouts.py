@@ -1,7 +1,9 @@
 """The layouts that tools export, written as they write them, through the data modules and the check."""
 
 import json
+import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,9 @@ from detection.data.sources import AutoDataModule, COCODataModule, VOCDataModule
 from detection.data.transforms import ssd_eval_transform, ssd_train_transform
 from detection.inspection.inspect import inspect_dataset
 from tests.data.small_set import SIZE, annotation
+from tests.warm_python import warm_python
+
+ROOT = Path(__file__).parents[3]
 
 BOX = (5, 5, 30, 40)  # VOC's corners of every object
 SETTINGS: dict[str, Any] = {
@@ -203,6 +208,32 @@ def test_a_layout_is_converted(name: str, tmp_path: Path) -> None:
         data = module_of(to, tmp_path / to)
         data.setup()
         assert data.datasets["val"][0].target["boxes"].tolist()[0] == pytest.approx([4, 4, 30, 40], abs=1e-3)
+
+
+def test_the_commands_take_whatever_is_there(tmp_path: Path) -> None:
+    coco_of_another_place(tmp_path / "set")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    common = ("data=auto", f"data.root={tmp_path}/set")
+    small = ("model/backbone=tiny", "data.size=64")
+
+    def run(*arguments: str) -> str:
+        command = [*warm_python(), *arguments]
+        ended = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False
+        )
+        assert ended.returncode == 0, ended.stderr[-2000:]
+        return ended.stdout + ended.stderr
+
+    training = ("trainer=cpu", "trainer.max_epochs=1", "data.batch_size=2", "data.num_workers=0")
+    said = run("train.py", *common, *small, *training, f"hydra.run.dir={tmp_path}/run")
+    assert (
+        "COCO annotations in annotations/instances_train.json and annotations/instances_val.json; 2 cl"
+        in said
+    )
+    assert "warnings: 2 x filename-mismatch" in said
+    assert "0 errors" in run("-m", "detection.check", *common, *small, f"hydra.run.dir={tmp_path}/check")
+    ckpt = f"ckpt={tmp_path}/run/checkpoints/last.ckpt"
+    run("-m", "detection.evaluate", ckpt, *common, f"hydra.run.dir={tmp_path}/evaluation")
 
 
 def test_a_set_of_another_kind_is_named(tmp_path: Path) -> None:
