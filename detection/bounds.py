@@ -25,7 +25,7 @@ Seconds = Annotated[float, Interval(ge=0, le=1_000_000)]
 
 Pair = Annotated[Sequence[_Value], Len(2, 2)]
 Few = Annotated[Sequence[_Value], Len(1, 100)]
-FewOrNone = Annotated[Sequence[_Value], Len(0, 100)]
+FewOrNone = Annotated[Sequence[_Value], Len(0, 10)]
 Colour = Annotated[Sequence[Annotated[float, Interval(ge=0, le=255)]], Len(3, 3)]
 
 Side = Annotated[int, Interval(ge=1, le=MAX_SIDE)]
@@ -48,7 +48,7 @@ Cells = Annotated[int, Interval(ge=1, le=64)]
 """A side, in cells of a map."""
 Padding = Annotated[int, Interval(ge=0, le=64)]
 """On each side of a map, in cells."""
-Channels = Annotated[int, Interval(ge=1, le=8192)]
+Channels = Annotated[int, Interval(ge=1, le=4096)]
 
 Count = Annotated[int, Interval(ge=1, le=10_000)]
 """Of what is kept of an image: proposals, detections."""

@@ -191,7 +191,7 @@ def test_extra_layers_have_bounds() -> None:
     ):
         (error,) = check_config({"network": {**node, "extras": [spoilt]}})
         assert error.startswith(f"network.extras=[{typed(spoilt)}]: give "), spoilt
-        assert ", each a list of 5: a whole number from 1 to 8,192; " in error
+        assert ", each a list of 5: a whole number from 1 to 4,096; " in error
     assert isinstance(SSD(TinyBackbone(), 2, **{**plain(node), "extras": [(8, 16, 3, 2, 1)]}), SSD)
 
 

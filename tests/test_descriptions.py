@@ -187,9 +187,9 @@ def test_every_way_in_refuses_a_malicious_description(canary: Path, good: dict[s
 
 
 HUGE = {
-    "channels": {"channels": 8192, "dense_channels": 8192},
+    "channels": {"channels": 4096, "dense_channels": 4096},
     "anchors": {"anchor_ratios": [1.0] * 100},
-    "pooling": {"pooled_size": 64, "dense_channels": 8192},
+    "pooling": {"pooled_size": 64, "dense_channels": 4096},
 }
 
 

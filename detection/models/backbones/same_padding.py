@@ -14,10 +14,17 @@ def pad_as_tensorflow(module: nn.Module) -> None:
 
     Args:
         module: whose strided convolutions are 3x3, and whose batch norms are folded already, or never.
+
+    Raises:
+        ValueError: it has others.
     """
     for conv in module.modules():
         if isinstance(conv, nn.Conv2d) and max(conv.stride) > 1:
-            assert (conv.kernel_size, conv.stride) == ((3, 3), (2, 2))
+            if (conv.kernel_size, conv.stride) != ((3, 3), (2, 2)):
+                raise ValueError(
+                    "TensorFlow pads convolutions of 3x3 cells and stride 2 here, not those of "
+                    f"{conv.kernel_size} and {conv.stride}: change model.network.extras or same_padding."
+                )
             conv.__class__ = _SameFoldingConv2d if isinstance(conv, FoldingConv2d) else _SameConv2d
             conv.padding = (0, 0)
 
