@@ -5,8 +5,9 @@ VENV ?= .venv
 # Which of the versions that pyproject.toml allows: highest or lowest-direct.
 RESOLUTION ?= highest
 BIN := $(VENV)/bin
-# Two tests at a time, each on one core; those of one file share what they prepare.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+# Three tests at a time, each on one core, which keeps two cores busy: many wait for commands that they started.
+# Those of one file share what they prepare.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 # torch and torchvision must come from the same package index, or torchvision's operators do not load.
 READY := $(VENV)/.ready
 

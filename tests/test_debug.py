@@ -11,7 +11,12 @@ from omegaconf import DictConfig, open_dict
 
 ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
-EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+# The largest networks: a smaller one runs the same code.
+LARGE = ("ssd_512_vgg16_atrous_voc", "ssd_512_resnet101_v2_voc", "faster_rcnn_resnet101_v1d_voc")
+EXPERIMENTS = [
+    pytest.param(name, marks=pytest.mark.slow if name in LARGE else ())
+    for name in sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+]
 sys.path.insert(0, str(ROOT))
 
 from train import train  # noqa: E402
@@ -53,7 +58,8 @@ def test_every_experiment_runs(tmp_path: Path, data_root: Path, experiment: str)
         overrides = ["data.size=[96,128]", "model.backbone.freeze_batchnorm=false"]
         overrides += ["model.roi_samples=16", "++model.network.post_nms_top=[50,20]"]
     else:
-        overrides = ["data.size=300"]
+        smallest = 256 if "vgg16" in experiment or "mobilenet1.0" in experiment else 128
+        overrides = [f"data.size={smallest}"]
     figures = train(composed(tmp_path, data_root, f"experiment={experiment}", "debug=fast", *overrides))
     assert figures["test/loss"] > 0
     assert (tmp_path / "checkpoints/best.ckpt").exists()

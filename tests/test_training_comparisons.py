@@ -50,6 +50,7 @@ def test_chosen_parts_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ]
 
 
+@pytest.mark.slow
 def test_one_command_measures_all_that_wants_a_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
