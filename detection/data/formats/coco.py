@@ -1,22 +1,30 @@
 """COCO's format: a folder of images and one JSON file of annotations."""
 
-import json
 import os
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from msgspec.structs import asdict
 from rich.markup import escape
 from rich.progress import track
 
+from detection.data.formats.bulk import without_collecting
+from detection.data.formats.coco_document import (
+    AnnotationEntry,
+    Document,
+    ImageEntry,
+    decode_segmentation,
+    is_integer,
+    read_categories,
+    read_document,
+)
 from detection.data.formats.coco_images import ImageFiles, find_images
 from detection.data.formats.judging import keep_inside
 from detection.data.formats.plausible import WrittenBox, find_another_rule
 from detection.data.formats.records import Box, ImageRecord, ObjectRecord, Reading
 from detection.data.formats.segmentation import box_around
 from detection.data.image_files import ImageError, read_header
-from detection.file_reading import MAX_JSON, read_text
 
 # Two images of COCO's own training set have one box without height each (bbox [x, y, w, 0]); there is nothing
 # a user could correct, so these are passed over. Any other empty box is an error.
@@ -24,10 +32,6 @@ KNOWN_EMPTY_BOXES = ("000000200365.jpg", "000000550395.jpg")
 _HUGE = 1e9  # pixels; also false for NaN
 _SIDE = 1 << 20  # pixels; no image is wider
 _FEW = 100_000  # annotations that are read in about a second
-_LISTS = ("images", "annotations", "categories")
-
-Entry = dict[str, Any]
-"""An object of the JSON file."""
 
 
 def read_coco(images: Path | str | None, annotations: Path | str, crowd: bool = True) -> Reading:
@@ -43,90 +47,22 @@ def read_coco(images: Path | str | None, annotations: Path | str, crowd: bool = 
     """
     path = Path(annotations).expanduser()
     reading = Reading(f"the images of {path}", str(path))
-    document = _load(path, reading)
+    document = read_document(path, reading)
     if document is None:
         return reading
-    folder = find_images(path, document["images"]) if images is None else Path(images).expanduser()
+    if images is None:
+        folder = find_images(path, str(document.images[0].file_name))
+    else:
+        folder = Path(images).expanduser()
     if not folder.is_dir():
         message = f"does not exist: it should be the folder with the images of {path}"
         reading.add("missing-list", folder, message)
         return reading
-    categories = _without_root(document["categories"], document["annotations"], reading)
-    names = _read_categories(categories, reading)
+    names = read_categories(document, reading)
     reading.classes = tuple(names.values())
-    _Reader(folder, path, names, reading).read(document, crowd)
+    with without_collecting():
+        _Reader(folder, path, names, reading).read(document, crowd)
     return reading
-
-
-def _load(path: Path, reading: Reading) -> dict[str, list[Entry]] | None:
-    if not path.exists():
-        there = ", ".join(sorted(file.name for file in path.parent.glob("*.json"))[:10]) or "none"
-        message = (
-            f"does not exist; JSON files in that folder: {there}. Correct data.root or the path of the "
-            "annotation "
-        )
-        reading.add("missing-list", path, f"{message}file (data.train_annotations, data.val_annotations)")
-        return None
-    try:
-        document = json.loads(read_text(path, MAX_JSON))
-    except (ValueError, RecursionError, OSError) as error:
-        reading.add(
-            "broken-annotation", path, f"is not well-formed JSON ({error}): export it again or repair it"
-        )
-        return None
-    missing = [key for key in _LISTS if not _is_list_of_dicts(document, key)]
-    if missing:
-        message = (
-            f"is not a COCO annotation file: it has no list of objects under {', '.join(missing)}. Detection "
-            "results and captions are other formats: choose the file of instances"
-        )
-        reading.add("broken-annotation", path, message)
-        return None
-    if not document["images"]:
-        reading.add("empty-split", path, "lists no images: choose another file or export it again")
-        return None
-    return dict(document)
-
-
-def _is_list_of_dicts(document: object, key: str) -> bool:
-    value = document.get(key) if isinstance(document, dict) else None
-    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
-
-
-def _without_root(categories: list[Entry], annotations: list[Entry], reading: Reading) -> list[Entry]:
-    """The categories without the one that Roboflow puts above all others, which no annotation has."""
-    above = [category.get("supercategory") for category in categories]
-    roots = [category for category in categories if category.get("id") == 0 and category.get("name") in above]
-    if not roots or any(annotation.get("category_id") == 0 for annotation in annotations):
-        return categories
-    reading.notes.append(
-        f"the category 0, {roots[0]['name']}, is above the others and has no objects: it is no class"
-    )
-    return [category for category in categories if category.get("id") != 0]
-
-
-def _read_categories(categories: list[Entry], reading: Reading) -> dict[int, str]:
-    """Names by id, in the order of the ids."""
-    names: dict[int, str] = {}
-    for category in categories:
-        number, name = category.get("id"), category.get("name")
-        if not _is_integer(number) or not isinstance(name, str) or not name.strip():
-            message = f"category {category} needs an integer id and a name: add them"
-            reading.add("missing-tag", reading.file, message)
-        elif number in names:
-            message = f"category {name}: the category id {number} is given twice: make the ids distinct"
-            reading.add("listed-twice", reading.file, message)
-        else:
-            names[number] = name.strip()
-    for name, count in Counter(name.casefold() for name in names.values()).items():
-        if count > 1:
-            message = (
-                f"gives {count} categories the name {name!r}: make the names distinct, regardless of case"
-            )
-            reading.add("listed-twice", reading.file, message)
-    if not categories:
-        reading.add("missing-tag", reading.file, "has no categories: list the classes under categories")
-    return dict(sorted(names.items()))
 
 
 class _Reader:
@@ -139,11 +75,11 @@ class _Reader:
         self.files = ImageFiles(folder)
         self.objects: dict[Any, list[ObjectRecord]] = {}
 
-    def read(self, document: dict[str, list[Entry]], crowd: bool) -> None:
+    def read(self, document: Document, crowd: bool) -> None:
         """Adds all images to the reading; without ``crowd``, not their crowd regions."""
         file_names: set[str] = set()
-        refused = {_id(entry) for entry in document["images"] if not self._read_image(entry, file_names)}
-        self._read_objects(document["annotations"], refused, crowd)
+        refused = {_id(entry.id) for entry in document.images if not self._read_image(entry, file_names)}
+        self._read_objects(document.annotations, refused, crowd)
         find_another_rule(self.reading, self._written(), "x, y, width, height")
         for image_id, (file_name, size) in self.images.items():
             objects = tuple(self.objects[image_id])
@@ -160,8 +96,8 @@ class _Reader:
                 x1, y1, x2, y2 = item.box
                 yield WrittenBox(f"annotation {item.number}", (x1, y1, x2 - x1, y2 - y1), item.box, size)
 
-    def _read_image(self, entry: Entry, file_names: set[str]) -> bool:
-        image_id, file_name = _id(entry), entry.get("file_name")
+    def _read_image(self, entry: ImageEntry, file_names: set[str]) -> bool:
+        image_id, file_name = _id(entry.id), entry.file_name
         who = f"image {file_name} (id {image_id})"
 
         def refuse(kind: str, message: str) -> bool:
@@ -169,7 +105,7 @@ class _Reader:
             return False
 
         if not isinstance(file_name, str) or image_id is None:
-            return refuse("missing-tag", f"image {entry} needs an id and a file_name: add them")
+            return refuse("missing-tag", f"image {asdict(entry)} needs an id and a file_name: add them")
         if image_id in self.images:
             other = self.images[image_id][0]
             return refuse("listed-twice", f"{who} has the id of {other}: give each image its own id")
@@ -190,7 +126,7 @@ class _Reader:
             message = f"{who} is read from {found}, the only file of that name: correct its file_name"
             self.reading.add("filename-mismatch", self.path, message, str(image_id))
             file_name = found
-        height, width = entry.get("height"), entry.get("width")
+        height, width = entry.height, entry.width
         if not height or not width:
             try:
                 height, width = read_header(self.folder / file_name).size_of(upright=True)
@@ -207,13 +143,13 @@ class _Reader:
         self.objects[image_id] = []
         return True
 
-    def _read_objects(self, annotations: list[Entry], refused: set[Any], crowd: bool) -> None:
+    def _read_objects(self, annotations: list[AnnotationEntry], refused: set[Any], crowd: bool) -> None:
         seen: set[Any] = set()
         num_crowd = 0
         title = f"Reading {escape(self.path.name)}"
         for position, annotation in enumerate(track(annotations, title, disable=len(annotations) < _FEW), 1):
-            image_id, number = _id(annotation, "image_id"), annotation.get("id")
-            if not _is_integer(number):
+            image_id, number = _id(annotation.image_id), annotation.id
+            if not is_integer(number):
                 number = position
             elif number in seen:
                 message = f"annotation {number}: its id is given twice; make the ids distinct"
@@ -228,7 +164,7 @@ class _Reader:
                     self.objects[image_id].append(item)
             elif image_id not in refused:
                 message = (
-                    f"annotation {number} is of image_id {annotation.get('image_id')!r}, which is not under "
+                    f"annotation {number} is of image_id {annotation.image_id!r}, which is not under "
                     "images: add the image or remove the annotation"
                 )
                 self.reading.add("unknown-image", self.path, message, "", number)
@@ -236,17 +172,16 @@ class _Reader:
         if num_crowd:
             self.reading.notes.append(f"{num_crowd} crowd regions (iscrowd) are not trained on")
 
-    def _read_object(self, annotation: Entry, number: int, image_id: Any) -> ObjectRecord | None:
+    def _read_object(self, annotation: AnnotationEntry, number: int, image_id: Any) -> ObjectRecord | None:
         file_name = self.images[image_id][0]
-        who = f"annotation {number} of image {file_name}"
 
         def refuse(kind: str, message: str) -> None:
+            who = f"annotation {number} of image {file_name}"
             self.reading.add(kind, self.path, f"{who} {message}", str(image_id), number)
 
-        category, crowd = annotation.get("category_id"), annotation.get("iscrowd", 0)
-        written = annotation.get("bbox")
-        name = self.names.get(category) if _is_integer(category) else None
-        box = _box(written) if written else box_around(annotation.get("segmentation"))
+        category, crowd, written = annotation.category_id, annotation.iscrowd, annotation.bbox
+        name = self.names.get(category) if is_integer(category) else None
+        box = _box(written) if written else box_around(decode_segmentation(annotation.segmentation))
         if name is None:
             known = ", ".join(f"{key} {value}" for key, value in list(self.names.items())[:10])
             more = ", ..." if len(self.names) > 10 else ""
@@ -282,16 +217,11 @@ def _as_written(box: Box) -> str:
     return f"[{x1:g}, {y1:g}, {x2 - x1:g}, {y2 - y1:g}] (x, y, width, height)"
 
 
-def _id(entry: Entry, key: str = "id") -> int | str | None:
-    value = entry.get(key)
+def _id(value: Any) -> int | str | None:
     return value if isinstance(value, int | str) else None
 
 
 def _is_side(value: Any) -> TypeGuard[int]:
     """Whether a value is a whole number of pixels; some tools write ``160.0``."""
-    whole = _is_integer(value) or (isinstance(value, float) and value.is_integer())
+    whole = is_integer(value) or (isinstance(value, float) and value.is_integer())
     return whole and 0 < value < _SIDE
-
-
-def _is_integer(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)

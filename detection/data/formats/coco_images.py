@@ -2,9 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from detection.data.image_files import IMAGE_SUFFIXES
 
@@ -48,18 +46,17 @@ class ImageFiles:
         return found[0] if len(found) == 1 else None
 
 
-def find_images(annotations: Path, entries: Sequence[dict[str, Any]]) -> Path:
-    """The folder of the images of a JSON file: the first around it that holds the first image.
+def find_images(annotations: Path, file_name: str) -> Path:
+    """The folder of the images of a JSON file: the first around it that holds one of them.
 
     Args:
         annotations: the JSON file.
-        entries: its images.
+        file_name: what it calls that image.
     """
     split = re.sub(r"^(instances|labels|annotations)_", "", annotations.stem)
     root = annotations.parent.parent if annotations.parent.name == "annotations" else annotations.parent
     names = (split, f"images/{split}", f"{split}/images", split.removesuffix("2017"), "images", ".")
-    first = str(entries[0].get("file_name"))
     candidates = [folder for name in names if (folder := root / name).is_dir()]
     return next(
-        (folder for folder in candidates if ImageFiles(folder).find(first) is not None), candidates[-1]
+        (folder for folder in candidates if ImageFiles(folder).find(file_name) is not None), candidates[-1]
     )

@@ -1,20 +1,24 @@
 """The index of a split: what its annotation files say and its images' headers, read once and kept on disk.
 
-Parsing the 16,551 annotations of VOC 07+12 takes many seconds; reading them back from one JSON file takes a
+Parsing the 16,551 annotations of VOC 07+12 takes seconds; reading them back from one JSON file takes a
 fraction of one. An entry is trusted for as long as its annotation and its image are unchanged.
 """
 
 import hashlib
-import json
 import os
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import msgspec
+
+from detection.data.formats.bulk import read_many
+from detection.data.formats.findings import Finding
 from detection.data.formats.records import ObjectRecord
 from detection.data.image_files import Header
 
-FORMAT = 3  # raise it when an entry or a parsing rule changes: older caches are then ignored
+FORMAT = 4  # raise it when an entry or a parsing rule changes: older caches are then ignored
 
 Remark = tuple[str, str, int | None]
 """The kind, the message and the object of a finding about one file."""
@@ -44,6 +48,11 @@ class Entry(NamedTuple):
     """See `stamp_of`."""
 
 
+class _File(msgspec.Struct):
+    format: int
+    entries: dict[str, Entry]
+
+
 class Index:
     """The entries of a split as they were when it was read last.
 
@@ -57,27 +66,41 @@ class Index:
         key = hashlib.sha256(f"{folder}\n{split}".encode()).hexdigest()[:16]
         self._file = cache_home / "detection" / f"{folder.name}-{split.replace('/', '-')}-{key}.json"
         self._before = _read(self._file)
-        self._now: dict[str, Entry] = {}
 
-    def find(self, key: str) -> Entry | None:
-        """The entry of an image, which may be out of date."""
-        return self._before.get(key)
+    def read(
+        self,
+        keys: Sequence[str],
+        is_fresh: Callable[[str, Entry], bool],
+        read: Callable[[str], Entry | Finding],
+    ) -> Iterator[tuple[str, Entry | Finding]]:
+        """Goes through images: what is known and unchanged comes from the index, the rest is read.
 
-    def keep(self, key: str, entry: Entry) -> None:
-        """Takes the entry of an image."""
-        self._now[key] = entry
+        Args:
+            keys: of the images, each once.
+            is_fresh: whether the entry of an image is up to date.
+            read: reads one image, see `read_many`.
 
-    def save(self) -> None:
-        """Writes what was kept, if it is not what was read."""
-        if self._now == self._before:
-            return
+        Yields:
+            Each key with its entry, or what is wrong with the whole image.
+        """
+        before = self._before
+        known = {key: before[key] for key in keys if key in before and is_fresh(key, before[key])}
+        fresh = read_many(read, [key for key in keys if key not in known])
+        now: dict[str, Entry] = {}
+        for key in keys:
+            entry: Entry | Finding = known[key] if key in known else next(fresh)
+            if isinstance(entry, Entry):
+                now[key] = entry
+            yield key, entry
+        if now != before:
+            self._save(now)
+
+    def _save(self, entries: dict[str, Entry]) -> None:
         # Several processes may write at once: each one writes its own file, and renaming is atomic.
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                "w", dir=self._file.parent, encoding="utf-8", delete=False
-            ) as file:
-                json.dump({"format": FORMAT, "entries": self._now}, file)
+            with tempfile.NamedTemporaryFile(dir=self._file.parent, delete=False) as file:
+                file.write(msgspec.json.encode(_File(FORMAT, entries)))
             os.replace(file.name, self._file)
         except OSError:
             pass  # no place for a cache (read-only home, full disk): the next run parses again
@@ -98,29 +121,7 @@ def stamp_of(*paths: str) -> tuple[int, ...]:
 
 def _read(path: Path) -> dict[str, Entry]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != FORMAT:
-            return {}
-        return {key: _decode(entry) for key, entry in content["entries"].items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return {}  # absent, unreadable or damaged: it is rebuilt
-
-
-def _decode(entry: list[Any]) -> Entry:
-    image, ((height, width), orientation, mode), (filename, size, objects, remarks), stamp = entry
-    return Entry(
-        str(image),
-        Header((int(height), int(width)), int(orientation), str(mode)),
-        Annotation(
-            str(filename),
-            None if size is None else (int(size[0]), int(size[1])),
-            tuple(
-                ObjectRecord(
-                    str(name), (float(x1), float(y1), float(x2), float(y2)), bool(difficult), int(number)
-                )
-                for name, (x1, y1, x2, y2), difficult, number in objects
-            ),
-            tuple((str(kind), str(message), number) for kind, message, number in remarks),
-        ),
-        tuple(stamp),
-    )
+        file = msgspec.json.decode(path.read_bytes(), type=_File)
+    except (OSError, msgspec.DecodeError):
+        return {}  # absent, of another format, unreadable or damaged: it is rebuilt
+    return file.entries if file.format == FORMAT else {}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from detection.data.formats.bulk import without_collecting
 from detection.data.formats.findings import Finding
 from detection.data.formats.index import Entry, Index, stamp_of
 from detection.data.formats.judging import by, keep_inside, say_deep
@@ -171,19 +172,18 @@ class _Reader:
         lists = _what_lists(self.place)
         quoting = is_inside(lists, self.place.folder)
         index = Index(self.place.folder.resolve(), self.place.split)
-        for number, short_id in enumerate(ids, 1):
-            kept = index.find(short_id)
-            fresh = kept is not None and kept.stamp == self._stamp(short_id, kept.image)
-            entry = kept if fresh and kept is not None else self._read(short_id)
-            if isinstance(entry, Entry):
-                index.keep(short_id, entry)
-                self._add(f"{self.set_name}/{short_id}", entry, self._xml(short_id))
-            elif quoting:
-                self.reading.findings.append(entry)
-            else:
-                message = f"has an entry that cannot be used. {outside(lists, self.place.folder)}"
-                self.reading.add(entry.kind, lists, message, number=number)
-        index.save()
+        with without_collecting():
+            for number, (short_id, entry) in enumerate(index.read(ids, self._is_fresh, self._read), 1):
+                if isinstance(entry, Entry):
+                    self._add(f"{self.set_name}/{short_id}", entry, self._xml(short_id))
+                elif quoting:
+                    self.reading.findings.append(entry)
+                else:
+                    message = f"has an entry that cannot be used. {outside(lists, self.place.folder)}"
+                    self.reading.add(entry.kind, lists, message, number=number)
+
+    def _is_fresh(self, short_id: str, entry: Entry) -> bool:
+        return entry.stamp == self._stamp(short_id, entry.image)
 
     def _xml(self, short_id: str) -> str:
         return f"{self.place.annotations}/{short_id}.xml"

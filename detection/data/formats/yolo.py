@@ -1,10 +1,12 @@
 """YOLO's format: a ``data.yaml``, and a text file of normalised boxes for each image."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.progress import track
 
+from detection.data.formats.bulk import without_collecting
 from detection.data.formats.findings import Finding
 from detection.data.formats.index import Annotation, Entry, Index, Remark, stamp_of
 from detection.data.formats.judging import keep_inside, say_deep
@@ -12,7 +14,7 @@ from detection.data.formats.layouts import find_yolo
 from detection.data.formats.plausible import WrittenBox, find_another_rule
 from detection.data.formats.records import AnnotationError, Box, ImageRecord, ObjectRecord, Reading
 from detection.data.formats.yolo_description import Description, label_file, list_images, read_description
-from detection.data.image_files import IMAGE_SUFFIXES, Header, ImageError, read_header
+from detection.data.image_files import IMAGE_SUFFIXES, ImageError, read_header
 from detection.file_reading import is_inside, read_text
 
 # Written coordinates are rounded: the far corner of a box at the border may come out a hair past 1.
@@ -61,38 +63,46 @@ def read_yolo(root: Path | str, split: str) -> Reading:
 
 def _read_images(images: Sequence[Path], description: Description, split: str, reading: Reading) -> None:
     """Adds images to the reading, from the index where nothing changed."""
-    index = Index(description.file.resolve(), f"{split}-{description.keypoints}")
-    base = description.base
+    base, keypoints = description.base, description.keypoints
+    paths = {
+        (image.relative_to(base) if image.is_relative_to(base) else image).as_posix(): image
+        for image in images
+    }
+
+    def is_fresh(image_id: str, entry: Entry) -> bool:
+        return entry.stamp == _stamp(paths[image_id])
+
+    read = partial(_read_image, paths, description.root, keypoints)
+    index = Index(description.file.resolve(), f"{split}-{keypoints}")
     written: list[WrittenBox] = []
-    for image in track(images, f"Reading labels: {split}", disable=len(images) < _FEW):
-        labels = label_file(image)
-        image_id = (image.relative_to(base) if image.is_relative_to(base) else image).as_posix()
-        stamp = stamp_of(str(labels), str(image))
-        entry = index.find(image_id)
-        if entry is None or entry.stamp != stamp:
-            quoting = is_inside(labels, description.root)
-            read = _read_image(image, labels, image_id, quoting, description.keypoints)
-            if isinstance(read, Finding):
-                reading.findings.append(read)
-                continue
-            entry = Entry(image.name, *read, stamp)
-        index.keep(image_id, entry)
-        written += _add(image, labels, image_id, entry, description.names, reading)
+    with without_collecting():
+        entries = index.read(list(paths), is_fresh, read)
+        few = len(images) < _FEW
+        for image_id, entry in track(entries, f"Reading labels: {split}", len(paths), disable=few):
+            image = paths[image_id]
+            if isinstance(entry, Finding):
+                reading.findings.append(entry)
+            else:
+                written += _add(image, label_file(image), image_id, entry, description.names, reading)
     find_another_rule(reading, written, "x y width height, x and y of the centre")
-    index.save()
 
 
-def _read_image(
-    image: Path, labels: Path, image_id: str, quoting: bool, keypoints: int
-) -> tuple[Header, Annotation] | Finding:
+def _stamp(image: Path) -> tuple[int, ...]:
+    return stamp_of(str(label_file(image)), str(image))
+
+
+def _read_image(paths: dict[str, Path], root: Path, keypoints: int, image_id: str) -> Entry | Finding:
+    image = paths[image_id]
+    labels, stamp = label_file(image), _stamp(image)
     try:
         header = read_header(image)
     except ImageError as error:
         return Finding(error.kind, str(image), error.reason, image_id)
     try:
-        return header, read_labels(labels, quoting, keypoints)
+        annotation = read_labels(labels, is_inside(labels, root), keypoints)
     except (AnnotationError, OSError) as error:
         return Finding("broken-annotation", str(labels), str(error).removeprefix(f"{labels} "), image_id)
+    return Entry(image.name, header, annotation, stamp)
 
 
 def _add(

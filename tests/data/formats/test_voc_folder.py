@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from detection.data.formats import voc_folder
+from detection.data.formats.index import FORMAT
 from detection.data.formats.records import ImageRecord
 from detection.data.formats.usable import usable_records
 from detection.data.formats.voc import read_annotation
@@ -123,8 +124,9 @@ def test_the_cache_of_another_convention_is_not_read(folder: Path) -> None:
     expected = load(folder)
     path = cache_file(folder)
     content = path.read_text()
-    assert content.startswith('{"format": 3')
-    path.write_text(content.replace('"format": 3', '"format": 1').replace("30.0, 20.0", "29.0, 19.0"))
+    now = f'{{"format":{FORMAT}'
+    assert content.startswith(now)
+    path.write_text(content.replace(now, '{"format":1').replace("30.0,20.0", "29.0,19.0"))
     assert load(folder) == expected
 
 

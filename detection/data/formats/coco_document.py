@@ -1,0 +1,158 @@
+"""COCO's JSON file: what is read of it, and its categories."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import msgspec
+
+from detection.data.formats.bulk import without_collecting
+from detection.data.formats.records import Reading
+from detection.file_reading import MAX_JSON, read_file_bytes, read_text
+
+
+# What is read of the JSON file: the rest of it, most of the file, never becomes Python objects. Values are
+# judged one by one, so that a message can name what is wrong. No field of them can make a circle, so the
+# garbage collector need not look at them (gc=False).
+class ImageEntry(msgspec.Struct, gc=False):
+    """An object under ``images``."""
+
+    id: Any = None
+    file_name: Any = None
+    height: Any = None
+    width: Any = None
+
+
+class AnnotationEntry(msgspec.Struct, gc=False):
+    """An object under ``annotations``."""
+
+    id: Any = None
+    image_id: Any = None
+    category_id: Any = None
+    iscrowd: Any = 0
+    bbox: Any = None
+    segmentation: msgspec.Raw = msgspec.Raw(b"null")  # read where a box is missing
+
+
+class Document(msgspec.Struct):
+    """The JSON file."""
+
+    images: list[ImageEntry]
+    annotations: list[AnnotationEntry]
+    categories: list[dict[str, Any]]
+
+
+def read_document(path: Path, reading: Reading) -> Document | None:
+    """Reads the file; what is wrong with it as a whole is added to the reading."""
+    if not path.exists():
+        there = ", ".join(sorted(file.name for file in path.parent.glob("*.json"))[:10]) or "none"
+        message = (
+            f"does not exist; JSON files in that folder: {there}. Correct data.root or the path of the "
+            "annotation "
+        )
+        reading.add("missing-list", path, f"{message}file (data.train_annotations, data.val_annotations)")
+        return None
+    try:
+        with without_collecting():
+            document = _decode(path)
+    except (ValueError, RecursionError, OSError) as error:
+        reading.add(
+            "broken-annotation", path, f"is not well-formed JSON ({error}): export it again or repair it"
+        )
+        return None
+    if not isinstance(document, Document):
+        message = (
+            f"is not a COCO annotation file: it has no list of objects under {', '.join(document)}. "
+            "Detection results and captions are other formats: choose the file of instances"
+        )
+        reading.add("broken-annotation", path, message)
+        return None
+    if not document.images:
+        reading.add("empty-split", path, "lists no images: choose another file or export it again")
+        return None
+    return document
+
+
+def _decode(path: Path) -> Document | list[str]:
+    """The document, or the lists that it lacks.
+
+    Raises:
+        ValueError: the file is no JSON.
+    """
+    try:
+        return msgspec.json.decode(read_file_bytes(path, MAX_JSON), type=Document)
+    except msgspec.DecodeError:
+        # Python's own reader takes NaN and numbers of any length, which some tools write, and says in which
+        # line a mistake is.
+        content = json.loads(read_text(path, MAX_JSON))
+    lacking = [key for key in Document.__struct_fields__ if not _is_list_of_dicts(content, key)]
+    if lacking:
+        return lacking
+    annotations = []
+    for item in content["annotations"]:
+        segmentation = msgspec.Raw(json.dumps(item.get("segmentation")).encode())
+        annotations.append(_entry(AnnotationEntry, {**item, "segmentation": segmentation}))
+    return Document(
+        [_entry(ImageEntry, item) for item in content["images"]], annotations, content["categories"]
+    )
+
+
+def _entry(kind: type[Any], item: dict[str, Any]) -> Any:
+    return kind(**{name: item[name] for name in kind.__struct_fields__ if name in item})
+
+
+def decode_segmentation(written: msgspec.Raw) -> Any:
+    """What is written under ``segmentation``; None if nothing can be made of it."""
+    try:
+        return msgspec.json.decode(written)
+    except msgspec.DecodeError:  # NaN in it
+        return None
+
+
+def _is_list_of_dicts(document: object, key: str) -> bool:
+    value = document.get(key) if isinstance(document, dict) else None
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+
+
+def _without_root(document: Document, reading: Reading) -> list[dict[str, Any]]:
+    """The categories without the one that Roboflow puts above all others, which no annotation has."""
+    categories = document.categories
+    above = [category.get("supercategory") for category in categories]
+    roots = [category for category in categories if category.get("id") == 0 and category.get("name") in above]
+    if not roots or any(annotation.category_id == 0 for annotation in document.annotations):
+        return categories
+    reading.notes.append(
+        f"the category 0, {roots[0]['name']}, is above the others and has no objects: it is no class"
+    )
+    return [category for category in categories if category.get("id") != 0]
+
+
+def read_categories(document: Document, reading: Reading) -> dict[int, str]:
+    """Names by id, in the order of the ids."""
+    categories = _without_root(document, reading)
+    names: dict[int, str] = {}
+    for category in categories:
+        number, name = category.get("id"), category.get("name")
+        if not is_integer(number) or not isinstance(name, str) or not name.strip():
+            message = f"category {category} needs an integer id and a name: add them"
+            reading.add("missing-tag", reading.file, message)
+        elif number in names:
+            message = f"category {name}: the category id {number} is given twice: make the ids distinct"
+            reading.add("listed-twice", reading.file, message)
+        else:
+            names[number] = name.strip()
+    for name, count in Counter(name.casefold() for name in names.values()).items():
+        if count > 1:
+            message = (
+                f"gives {count} categories the name {name!r}: make the names distinct, regardless of case"
+            )
+            reading.add("listed-twice", reading.file, message)
+    if not categories:
+        reading.add("missing-tag", reading.file, "has no categories: list the classes under categories")
+    return dict(sorted(names.items()))
+
+
+def is_integer(value: Any) -> TypeGuard[int]:
+    """Whether a value is a whole number, and not true or false."""
+    return isinstance(value, int) and not isinstance(value, bool)
