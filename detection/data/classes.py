@@ -64,6 +64,9 @@ def select_classes(
     left_out: Counter[str] = Counter()
     selected = []
     for record in records:
+        if all(wanted.get(item.name.casefold()) == item.name for item in record.objects):
+            selected.append(record)
+            continue
         kept = []
         for item in record.objects:
             name = wanted.get(item.name.casefold())

@@ -14,7 +14,6 @@ from detection.data.formats.coco_document import (
     AnnotationEntry,
     Document,
     ImageEntry,
-    decode_segmentation,
     is_integer,
     read_categories,
     read_document,
@@ -147,7 +146,10 @@ class _Reader:
         seen: set[Any] = set()
         num_crowd = 0
         title = f"Reading {escape(self.path.name)}"
-        for position, annotation in enumerate(track(annotations, title, disable=len(annotations) < _FEW), 1):
+        count = len(annotations)
+        annotations.reverse()  # each is forgotten as soon as it is read
+        for position in track(range(1, count + 1), title, disable=count < _FEW):
+            annotation = annotations.pop()
             image_id, number = _id(annotation.image_id), annotation.id
             if not is_integer(number):
                 number = position
@@ -181,7 +183,7 @@ class _Reader:
 
         category, crowd, written = annotation.category_id, annotation.iscrowd, annotation.bbox
         name = self.names.get(category) if is_integer(category) else None
-        box = _box(written) if written else box_around(decode_segmentation(annotation.segmentation))
+        box = _box(written) if written else box_around(getattr(annotation, "segmentation", None))
         if name is None:
             known = ", ".join(f"{key} {value}" for key, value in list(self.names.items())[:10])
             more = ", ..." if len(self.names) > 10 else ""

@@ -32,7 +32,12 @@ class AnnotationEntry(msgspec.Struct, gc=False):
     category_id: Any = None
     iscrowd: Any = 0
     bbox: Any = None
-    segmentation: msgspec.Raw = msgspec.Raw(b"null")  # read where a box is missing
+
+
+class OutlinedEntry(AnnotationEntry, gc=False):
+    """One with its polygons or its mask, which are most of a file: they are read where a box is missing."""
+
+    segmentation: Any = None
 
 
 class Document(msgspec.Struct):
@@ -41,6 +46,10 @@ class Document(msgspec.Struct):
     images: list[ImageEntry]
     annotations: list[AnnotationEntry]
     categories: list[dict[str, Any]]
+
+
+class _OutlinedDocument(Document):
+    annotations: list[OutlinedEntry]  # type: ignore[assignment]
 
 
 def read_document(path: Path, reading: Reading) -> Document | None:
@@ -81,33 +90,26 @@ def _decode(path: Path) -> Document | list[str]:
         ValueError: the file is no JSON.
     """
     try:
-        return msgspec.json.decode(read_file_bytes(path, MAX_JSON), type=Document)
+        content = read_file_bytes(path, MAX_JSON)
+        document = msgspec.json.decode(content, type=Document)
+        if not all(annotation.bbox for annotation in document.annotations):
+            document = msgspec.json.decode(content, type=_OutlinedDocument)
+        return document
     except msgspec.DecodeError:
         # Python's own reader takes NaN and numbers of any length, which some tools write, and says in which
         # line a mistake is.
-        content = json.loads(read_text(path, MAX_JSON))
-    lacking = [key for key in Document.__struct_fields__ if not _is_list_of_dicts(content, key)]
+        written = json.loads(read_text(path, MAX_JSON))
+    lacking = [key for key in Document.__struct_fields__ if not _is_list_of_dicts(written, key)]
     if lacking:
         return lacking
-    annotations = []
-    for item in content["annotations"]:
-        segmentation = msgspec.Raw(json.dumps(item.get("segmentation")).encode())
-        annotations.append(_entry(AnnotationEntry, {**item, "segmentation": segmentation}))
+    annotations = [_entry(OutlinedEntry, item) for item in written["annotations"]]
     return Document(
-        [_entry(ImageEntry, item) for item in content["images"]], annotations, content["categories"]
+        [_entry(ImageEntry, item) for item in written["images"]], annotations, written["categories"]
     )
 
 
 def _entry(kind: type[Any], item: dict[str, Any]) -> Any:
     return kind(**{name: item[name] for name in kind.__struct_fields__ if name in item})
-
-
-def decode_segmentation(written: msgspec.Raw) -> Any:
-    """What is written under ``segmentation``; None if nothing can be made of it."""
-    try:
-        return msgspec.json.decode(written)
-    except msgspec.DecodeError:  # NaN in it
-        return None
 
 
 def _is_list_of_dicts(document: object, key: str) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Literal
 
 from detection.data.formats.findings import Finding
-from detection.data.formats.records import AnnotationError, ImageRecord, ObjectRecord, Reading
+from detection.data.formats.records import AnnotationError, ImageRecord, Reading
 
 OnError = Literal["raise", "skip"]
 """What becomes of an image that cannot be used: it stops the run, or it is left out and listed."""
@@ -56,8 +56,11 @@ def settle_repeats(reading: Reading, training: bool) -> Reading:
 
     An evaluation keeps them: what is to be found is never changed.
     """
-    records = [record._replace(objects=_once(record)) for record in reading.records]
-    count = _num_objects(reading.records) - _num_objects(records)
+    records = [_without_repeats(record) for record in reading.records]
+    count = sum(
+        len(before.objects) - len(after.objects)
+        for before, after in zip(reading.records, records, strict=True)
+    )
     if not count:
         return reading
     what = "each is trained on once" if training else "nothing can find them both, which lowers the figures"
@@ -68,12 +71,9 @@ def settle_repeats(reading: Reading, training: bool) -> Reading:
     return replace(reading, records=records if training else reading.records, notes=notes)
 
 
-def _once(record: ImageRecord) -> tuple[ObjectRecord, ...]:
-    return tuple({(item.name, item.box): item for item in reversed(record.objects)}.values())[::-1]
-
-
-def _num_objects(records: list[ImageRecord]) -> int:
-    return sum(len(record.objects) for record in records)
+def _without_repeats(record: ImageRecord) -> ImageRecord:
+    once = {(item.name, item.box): item for item in reversed(record.objects)}
+    return record if len(once) == len(record.objects) else record._replace(objects=tuple(once.values())[::-1])
 
 
 def say_warnings(reading: Reading) -> list[str]:

@@ -171,8 +171,8 @@ class _Reader:
             return
         lists = _what_lists(self.place)
         quoting = is_inside(lists, self.place.folder)
-        index = Index(self.place.folder.resolve(), self.place.split)
         with without_collecting():
+            index = Index(self.place.folder.resolve(), self.place.split)
             for number, (short_id, entry) in enumerate(index.read(ids, self._is_fresh, self._read), 1):
                 if isinstance(entry, Entry):
                     self._add(f"{self.set_name}/{short_id}", entry, self._xml(short_id))
@@ -256,8 +256,8 @@ class _Reader:
             )
             self.reading.add("box-of-another-size", source, message, image_id)
         record = ImageRecord(
-            image_id, self.place.images / entry.image, shown if upright else stored, said.objects, source,
-            upright=upright,
+            image_id, Path(f"{self.place.images}/{entry.image}"), shown if upright else stored, said.objects,
+            source, upright=upright,
         )  # fmt: skip
         if entry.header.deep:
             say_deep(self.reading, record)

@@ -63,37 +63,32 @@ def read_yolo(root: Path | str, split: str) -> Reading:
 
 def _read_images(images: Sequence[Path], description: Description, split: str, reading: Reading) -> None:
     """Adds images to the reading, from the index where nothing changed."""
-    base, keypoints = description.base, description.keypoints
-    paths = {
-        (image.relative_to(base) if image.is_relative_to(base) else image).as_posix(): image
-        for image in images
-    }
+    base, keypoints = f"{description.base.as_posix()}/", description.keypoints
+    pairs = {image.as_posix().removeprefix(base): (image, label_file(image)) for image in images}
 
     def is_fresh(image_id: str, entry: Entry) -> bool:
-        return entry.stamp == _stamp(paths[image_id])
+        image, labels = pairs[image_id]
+        return entry.stamp == stamp_of(str(labels), str(image))
 
-    read = partial(_read_image, paths, description.root, keypoints)
-    index = Index(description.file.resolve(), f"{split}-{keypoints}")
+    read = partial(_read_image, pairs, description.root, keypoints)
     written: list[WrittenBox] = []
     with without_collecting():
-        entries = index.read(list(paths), is_fresh, read)
+        index = Index(description.file.resolve(), f"{split}-{keypoints}")
+        entries = index.read(list(pairs), is_fresh, read)
         few = len(images) < _FEW
-        for image_id, entry in track(entries, f"Reading labels: {split}", len(paths), disable=few):
-            image = paths[image_id]
+        for image_id, entry in track(entries, f"Reading labels: {split}", len(pairs), disable=few):
             if isinstance(entry, Finding):
                 reading.findings.append(entry)
             else:
-                written += _add(image, label_file(image), image_id, entry, description.names, reading)
+                written += _add(*pairs[image_id], image_id, entry, description.names, reading)
     find_another_rule(reading, written, "x y width height, x and y of the centre")
 
 
-def _stamp(image: Path) -> tuple[int, ...]:
-    return stamp_of(str(label_file(image)), str(image))
-
-
-def _read_image(paths: dict[str, Path], root: Path, keypoints: int, image_id: str) -> Entry | Finding:
-    image = paths[image_id]
-    labels, stamp = label_file(image), _stamp(image)
+def _read_image(
+    pairs: dict[str, tuple[Path, Path]], root: Path, keypoints: int, image_id: str
+) -> Entry | Finding:
+    image, labels = pairs[image_id]
+    stamp = stamp_of(str(labels), str(image))
     try:
         header = read_header(image)
     except ImageError as error:

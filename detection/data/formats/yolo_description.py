@@ -208,11 +208,9 @@ def _read_list(path: Path, description: Description, reading: Reading) -> list[P
 
 def label_file(image: Path) -> Path:
     """``labels/a.txt`` for ``images/a.jpg``, whichever folder called images comes last."""
-    parts = list(image.parts)
-    if "images" in parts[:-1]:
-        last = max(position for position, part in enumerate(parts[:-1]) if part == "images")
-        parts[last] = "labels"
-    return Path(*parts).with_suffix(".txt")
+    before, found, after = f"/{image.as_posix()}".rpartition("/images/")
+    path = f"{before}/labels/{after}" if found else f"/{image.as_posix()}"
+    return Path(f"{os.path.splitext(path[1:])[0]}.txt")
 
 
 def _find_lonely_labels(folder: Path, images: Sequence[Path], reading: Reading) -> None:
