@@ -111,6 +111,11 @@ def describe(error: Exception) -> str | None:
             "or lower data.num_workers) or the disk does not answer; where a batch takes that long, raise "
             "data.timeout, 0 waits for ever"
         )
+    if "Too many open files" in message:
+        return (
+            "Too many files are open at once: lower data.num_workers, or raise the limit of the system with "
+            "ulimit -n 4096"
+        )
     if isinstance(error, MemoryError) or any(sign in message for sign in _FULL_MEMORY):
         return (
             f"The memory is full ({_shortened(error)}): lower data.batch_size (find=batch_size looks for the "

@@ -91,7 +91,8 @@ def read_text(path: Path, limit: int = MAX_TEXT) -> str:
 
 def is_inside(path: Path, root: Path) -> bool:
     """Whether a file, wherever links lead, lies below a folder."""
-    return path.resolve().is_relative_to(root.resolve())
+    # Path.resolve() fails at a circle of links.
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
 
 def fault_of(path: Path, root: Path, error: Exception) -> str:
@@ -110,8 +111,8 @@ def fault_of(path: Path, root: Path, error: Exception) -> str:
 def outside(path: Path, root: Path) -> str:
     """Say that a file lies outside of the data set in ``root``, and why it is not quoted."""
     return (
-        f"It lies outside of the data set ({path.resolve()}), so nothing that it holds is shown: correct "
-        f"what leads there, or put the file below {root}"
+        f"It lies outside of the data set ({os.path.realpath(path)}), so nothing that it holds is shown: "
+        f"correct what leads there, or put the file below {root}"
     )
 
 

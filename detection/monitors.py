@@ -24,6 +24,11 @@ def check_monitors(config: Mapping[str, Any], during: Sequence[str], at_the_end:
         if callback.get("monitor") is not None
     }
     for path, callback in watching.items():
+        if config["trainer"].get("limit_val_batches") == 0 and callback["monitor"].startswith("val/"):
+            raise ValueError(
+                f"trainer.limit_val_batches=0: without a validation there is no {callback['monitor']} for "
+                f"{path} to watch; leave it out, or let it watch a figure of training."
+            )
         _check_name(f"{path}.monitor", callback["monitor"], during)
         _check_direction(f"{path}.mode", callback.get("mode"), callback["monitor"], "max", "min")
     compared = config["optimized_metric"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from omegaconf import OmegaConf
 
+from detection.best_of_run import refuse_another_best
 from detection.checkpoint_tensors import compare_weights
 from detection.checkpoints import read_checkpoint
 from detection.data.step_size import step_of_the_first_release
@@ -147,12 +148,13 @@ def changes_since(
         Lines for the user.
 
     Raises:
-        ValueError: it is of another network, holds weights alone, or its run is longer than what is asked.
+        ValueError: it is of another network, holds weights alone, its run is longer than what is asked, or
+            the folder has the best checkpoint of another run.
     """
     path, checkpoint = origin
     described = checkpoint["hyper_parameters"]
     check_same_network(described["model"], model, path)
-    if not {"optimizer_states", "loops"} <= checkpoint.keys():
+    if not (checkpoint.get("optimizer_states") and checkpoint.get("loops")):
         raise ValueError(
             f"{path} holds weights, but not the state of a training to go on with: start a new run from "
             f"them by init_from={path}"
@@ -160,6 +162,7 @@ def changes_since(
     for weights in ("state_dict", "current_model_state"):  # with an average, this and the weights themselves
         if weights in checkpoint:
             compare_weights(described["model"], checkpoint[weights], path)
+    refuse_another_best(path, checkpoint, config["callbacks"])
     before = _config_before(path)
     lines = [
         f"Going on from {path}.",
@@ -236,6 +239,9 @@ def _what_is_left(checkpoint: Mapping[str, Any], trainer: Mapping[str, Any], pat
     """Refuse a run that has already been trained for longer than what is asked; say when nothing is left."""
     from detection.tasks.resuming import epochs_done
 
+    counts = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"].values()
+    if max(counts) - min(counts) > 1:  # an epoch is begun, trained and counted, one by one
+        raise TypeError
     epochs, steps = epochs_done(checkpoint["loops"]["fit_loop"]), checkpoint["global_step"]
     for key, done in (("epochs", epochs), ("steps", steps)):
         wanted = trainer.get(f"max_{key}")

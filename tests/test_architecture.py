@@ -108,6 +108,7 @@ def test_every_file_belongs_to_a_known_floor() -> None:
         "init_from",
         "published",
         "resume",
+        "best_of_run",
     } | VERBS
     assert {part(path) for path in FILES} - set(ALLOWED) == entry_points
 

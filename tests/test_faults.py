@@ -260,6 +260,8 @@ def test_bad_images_are_skipped_and_a_data_set_is_never_written_to(
             RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated. "),
             "told to end, by SIGTERM",
         ),
+        (OSError(24, "Too many open files"), "ulimit -n 4096"),
+        (RuntimeError("Too many open files. Communication with the workers"), "lower data.num_workers"),
         (RuntimeError("DataLoader timed out after 300.0 seconds"), "No batch has come for 300.0 seconds"),
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "lower data.batch_size"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "lower data.batch_size"),

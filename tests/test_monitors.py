@@ -17,7 +17,12 @@ def configured(**changes: Any) -> dict[str, Any]:
         "stopping": {"monitor": "train/loss", "mode": "min"},
         "pruning": {"monitor": "val/ap/dog"},
     }
-    config = {"optimized_metric": "val/map", "optimized_direction": "maximize", "callbacks": callbacks}
+    config = {
+        "optimized_metric": "val/map",
+        "optimized_direction": "maximize",
+        "callbacks": callbacks,
+        "trainer": {},
+    }
     for path, value in changes.items():
         *parents, key = path.split("__")
         node: dict[str, Any] = config
@@ -47,10 +52,11 @@ def configured(**changes: Any) -> dict[str, Any]:
             "the best val/map would be the worst; give callbacks",
         ),
         ({"callbacks__stopping__mode": "max"}, "give callbacks.stopping.mode=min"),
+        ({"trainer__limit_val_batches": 0}, r"without a validation there is no val/map for callbacks\.best "),
         ({"optimized_direction": "minimize"}, "give optimized_direction=maximize"),
     ],
 )
-def test_what_is_watched_must_be_there(changes: dict[str, str], message: str | None) -> None:
+def test_what_is_watched_must_be_there(changes: dict[str, Any], message: str | None) -> None:
     if message is None:
         check_monitors(configured(**changes), DURING, AT_THE_END)
         return

@@ -50,7 +50,7 @@ def written(folder: Path, epochs: int = 3, name: str = "last", **changes: Any) -
     }
     checkpoint = {
         "global_step": 4 * epochs, "hyper_parameters": described, "loops": {"fit_loop": fit_loop},
-        "optimizer_states": [], "state_dict": weights(), **changes,
+        "optimizer_states": [{}], "state_dict": weights(), **changes,
     }  # fmt: skip
     path = folder / "checkpoints" / f"{name}.ckpt"
     path.parent.mkdir(exist_ok=True)
@@ -169,6 +169,33 @@ def test_nothing_left_to_train_is_said(tmp_path: Path) -> None:
     assert "All 3 epochs are done: nothing is left to train" in told(
         written(tmp_path), "trainer.max_epochs=3"
     )
+
+
+@pytest.mark.parametrize("mistake", [{"processed": "x"}, {"completed": 10**12}])
+def test_odd_counts_of_epochs_are_refused(tmp_path: Path, mistake: dict[str, Any]) -> None:
+    path = written(tmp_path)
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"].update(mistake)
+    torch.save(checkpoint, path)
+    with pytest.raises(ValueError, match="does not say how far its training has come"):
+        told(path)
+
+
+def test_the_best_of_another_run_is_refused(tmp_path: Path) -> None:
+    def scored(figure: float) -> dict[str, Any]:
+        return {"watching": {"best_k_models": {"/once/checkpoints/best.ckpt": torch.tensor(figure)}}}
+
+    there = f"callbacks.best.dirpath={tmp_path / 'checkpoints'}"
+    path = written(tmp_path, callbacks=scored(0.37))
+    assert "Going on" in told(path, there), "where there is no best, it begins anew"
+    best = written(tmp_path, name="best", epochs=2, callbacks=scored(0.37))
+    assert "Going on" in told(path, there)
+    assert "Going on" in told(best, there)
+    written(tmp_path, name="best", callbacks=scored(0.04))
+    with pytest.raises(
+        ValueError, match=f"^{best} is not the one that {path} knows as the best .*, with 0.37"
+    ):
+        told(path, there)
 
 
 def test_epochs_after_an_earlier_checkpoint_are_given_up_aloud(tmp_path: Path) -> None:

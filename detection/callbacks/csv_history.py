@@ -1,6 +1,7 @@
 """A CSV logger for runs that go on."""
 
 import csv
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,10 @@ class _Writer(ExperimentWriter):
         if self.goes_on:
             rows = read_history(self.path)
             self.metrics_keys = [str(key) for key in rows[0] if key] if rows else []
+            if not rows and self.path.stat().st_size:
+                aside = self.path.with_name("metrics.broken.csv")
+                os.replace(self.path, aside)
+                print(f"{self.path} cannot be read: it is {aside.name} now, and the history begins anew.")
 
     def _check_log_dir_exists(self) -> None:
         """Nothing to check or to delete: the folder is the run's own."""

@@ -1,5 +1,6 @@
 """Where the files of a prediction go, and what must not be written over."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -56,7 +57,7 @@ def check_output(settings: Settings, source: Source) -> None:
 
 def _check_targets(files: Sequence[ImageFile], settings: Settings) -> None:
     """Make sure that no two images share a file of the output, and that none is written over."""
-    sources = {file.path.resolve() for file in files}
+    sources = {os.path.realpath(file.path) for file in files}  # of a circle of links, too
     kinds = {"images": picture_path, "voc": annotation_path}
     for target_path in (path for kind, path in kinds.items() if kind in settings.save):
         owners: dict[Path, str] = {}
@@ -67,6 +68,6 @@ def _check_targets(files: Sequence[ImageFile], settings: Settings) -> None:
                     f"{owners[target]} and {file.name} would both be written to {target}: rename one, "
                     "or give them one after the other."
                 )
-            if target.resolve() in sources:
+            if os.path.realpath(target) in sources:
                 raise ValueError(f"{target} is one of the images to read: choose another folder for output.")
             owners[target] = file.name

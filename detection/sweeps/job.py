@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -98,7 +98,8 @@ def error_noted(folder: str) -> Iterator[None]:
         yield
     except (Exception, SystemExit) as error:
         message = f"{error}" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
-        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+        # A full disk, too many open files: what was wrong at first matters more.
+        with suppress(OSError), path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{stopped_by() or message}\n")
         raise
 

@@ -140,6 +140,13 @@ def restore_optimizer(
     """
     if optimizer_class != state.optimizer_class:
         return f"The optimizer is another one ({optimizer_class}): its moments start anew."
+    try:
+        return _restore_moments(optimizer, make_optimizer, state)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return f"The optimizer's state in the checkpoint is no such state ({error}): its moments start anew."
+
+
+def _restore_moments(optimizer: Optimizer, make_optimizer: Make, state: TrainingState) -> str:
     saved, now = state.optimizer, optimizer.state_dict()
     numbers = [number for group in saved["param_groups"] for number in group["params"]]
     names = [name for group in now["param_groups"] for name in group["param_names"]]
@@ -158,12 +165,24 @@ def restore_optimizer(
         if name in number_of and number_of[name] in saved["state"]
     }
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for number, kept in moments.items():
+        _check_moments(kept, parameters[number])
     lacking = _lacking(make_optimizer, parameters, moments)
     if lacking:
         return f"The optimizer now also keeps {', '.join(lacking)}: its moments start anew."
     optimizer.load_state_dict({"state": moments, "param_groups": now["param_groups"]})
     fresh = sum(name not in number_of for name in names)
     return f"Trained from now on, without moments at first: {fresh} tensors." if fresh else ""
+
+
+def _check_moments(kept: dict[str, Any], parameter: nn.Parameter) -> None:
+    for key, value in kept.items():
+        if not isinstance(value, torch.Tensor | int | float | None):
+            raise ValueError(f"{key} is no number")
+        if isinstance(value, torch.Tensor) and value.ndim and value.shape != parameter.shape:
+            raise ValueError(f"{key} has the shape {list(value.shape)}, not {list(parameter.shape)}")
+        if value is not None and not torch.as_tensor(value).isfinite().all():
+            raise ValueError(f"{key} is not finite")
 
 
 def _lacking(
@@ -190,7 +209,7 @@ def restore_schedule(scheduler: LambdaLR, state: TrainingState, trainer: pl.Trai
         total: optimizer steps of the whole run.
 
     Returns:
-        A line for the user: where the run goes on.
+        A line for the user: where the run goes on, if anything is left of it.
     """
     batches = int(trainer.num_training_batches)
     _rescale_epoch(state, batches)
@@ -210,6 +229,8 @@ def restore_schedule(scheduler: LambdaLR, state: TrainingState, trainer: pl.Trai
     scheduler.load_state_dict(
         {**scheduler.state_dict(), "last_epoch": position, "_step_count": position + 1, "_last_lr": rates}
     )
+    if position >= total:
+        return ""
     return f"{position / total:.0%} of the run is done; the learning rate goes on from {rates[0]:.3g}."
 
 

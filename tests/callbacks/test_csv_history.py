@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+import pytest
 from torch import Tensor
 
 from detection.callbacks.csv_history import CSVHistory
@@ -49,6 +50,14 @@ def test_half_a_row_of_a_killed_run_is_dropped(tmp_path: Path) -> None:
     path.write_text(path.read_text()[:-6])
     write(tmp_path, (5, {"a": 2.0, "loss": 1.0}))
     assert [row["step"] for row in read(tmp_path)] == ["0", "5"]
+
+
+def test_what_cannot_be_read_is_kept_beside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "metrics.csv").write_bytes(b"\xff\0" * 999)
+    write(tmp_path, (5, {"loss": 1.0}))
+    assert [row["step"] for row in read(tmp_path)] == ["5"]
+    assert (tmp_path / "metrics.broken.csv").stat().st_size == 1998
+    assert "metrics.csv cannot be read: it is metrics.broken.csv now" in capsys.readouterr().out
 
 
 def test_nothing_else_in_the_folder_is_touched(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """What a training that goes on takes from the checkpoint, and what from the configuration."""
 
+import math
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -208,6 +210,34 @@ def test_moments_that_do_not_fit_start_anew(
     assert told in printed
     assert ("start anew" in printed) == bool(told)
     assert "50% of the run is done" in printed
+
+
+def last(state: dict[str, Any]) -> dict[str, Any]:
+    return state["state"][max(state["state"])]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("tamper", "told"),
+    [
+        (lambda state: last(state).update(momentum_buffer=torch.zeros(7)), r"has the shape \[7\], not"),
+        (lambda state: last(state).update(momentum_buffer="text"), "momentum_buffer is no number"),
+        (lambda state: last(state)["momentum_buffer"].fill_(math.nan), "momentum_buffer is not finite"),
+        (lambda state: state["param_groups"][0]["param_names"].reverse(), "has the shape"),
+        (lambda state: state["param_groups"][0].update(params=[0] * 10), ""),
+        (dict.clear, "param_groups"),
+    ],
+)
+def test_a_state_that_is_none_starts_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tamper: Callable[[Any], None], told: str
+) -> None:
+    fit(tmp_path, TwoLayers(sgd), epochs=1)
+    checkpoint = read(tmp_path)
+    tamper(checkpoint["optimizer_states"][0])
+    torch.save(checkpoint, tmp_path / "last.ckpt")
+    capsys.readouterr()
+    fit(tmp_path, TwoLayers(sgd), epochs=2, ckpt="last.ckpt")
+    printed = capsys.readouterr().out
+    assert re.search(rf"The optimizer's state in the checkpoint is no such state \(.*{told}", printed)
 
 
 @pytest.mark.parametrize("frozen_first", [True, False])
