@@ -1,7 +1,9 @@
 """``python -m detection.check`` as its user runs it."""
 
+import html
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +45,7 @@ def test_mistakes_end_with_exit_code_1_a_report_and_a_corrected_copy(shapes: Pat
     assert "JPEGImages/train_00003.jpg breaks off" in result.stdout
     assert "1 error," in result.stdout
     assert "corrected copy with 1 changes" in result.stdout
+    assert f"Train on it: python train.py data=voc_custom data.root={tmp_path}/copy" in result.stdout
     report = json.loads((run / "report.json").read_text())
     (error,) = [item for item in report["findings"] if item["severity"] == "error"]
     assert error["kind"] == "truncated-image"
@@ -56,6 +59,9 @@ def test_mistakes_end_with_exit_code_1_a_report_and_a_corrected_copy(shapes: Pat
     picture = cv2.imread(str(run / "report.png"))
     assert picture is not None
     assert picture.std() > 5, "report.png is blank"
+    page = (run / "report.html").read_text()
+    assert "truncated-image" in page
+    assert f"{run}/report.html" in result.stdout
 
     again = check(tmp_path / "again", "data=voc_custom", f"data.root={tmp_path}/copy", "model=faster_rcnn")
     assert again.returncode == 0, again.stderr
@@ -67,6 +73,25 @@ def test_mistakes_end_with_exit_code_1_a_report_and_a_corrected_copy(shapes: Pat
     )
     assert strict.returncode == 1, "the small validation set lacks classes"
     assert "class-missing-in-split" in strict.stdout
+
+
+def test_the_last_line_is_the_command_that_mends_what_can_be_mended(shapes: Path, tmp_path: Path) -> None:
+    root = shapes.rename(tmp_path / "my (own) set")
+    (root / "JPEGImages" / "train_00003.jpg").write_bytes(b"")
+    small = ("model/backbone=tiny", "data.size=128")
+    result = check(tmp_path / "run", "data=voc_custom", f"data.root={root}", *small)
+    line = result.stdout.splitlines()[-1]
+    words = shlex.split(line.removeprefix("Write a copy without these errors: "))
+    assert words[:3] == ["python", "-m", "detection.check"]
+    assert words[-1] == f"output={root}_fixed"
+    assert html.escape(line) in (tmp_path / "run" / "report.html").read_text().replace("&#39;", "&#x27;")
+    again = check(tmp_path / "again", *words[3:])
+    assert f"{root}_fixed: a corrected copy with 1 changes" in again.stdout
+    (root / "ImageSets/Main/val.txt").unlink()
+    result = check(tmp_path / "third", *words[3:-2])
+    assert "No copy can put this right: no image of val can be used" in result.stdout.splitlines()[-1]
+    result = check(tmp_path / "fourth", *words[3:-1], f"output={tmp_path}/other")
+    assert result.stderr.startswith("No copy can put this right")
 
 
 def test_wrong_keys_and_values_are_refused_together(shapes: Path, tmp_path: Path) -> None:
