@@ -44,7 +44,7 @@ def opened(browser: "Browser", report: Path, width: int, scheme: str = "light") 
 def sticking_out(page: "Page") -> list[str]:
     """What is wider than its card."""
     found: list[str] = page.evaluate(
-        """[...document.querySelectorAll("section table, section img, section p, section .empty")].filter(item => {
+        """[...document.querySelectorAll("section :is(table, img, p, .empty)")].filter(item => {
         const card = item.closest("section"), padding = parseFloat(getComputedStyle(card).paddingRight);
         return item.getBoundingClientRect().right > card.getBoundingClientRect().right - padding + 1;
     }).map(item => item.outerHTML.slice(0, 60))"""

@@ -141,7 +141,8 @@ def _plot_best_iou(ax: Axes, theme: Theme, coverage: Coverage, model: str) -> No
     total, below = coverage.total()
     for bound, count, style in zip(coverage.thresholds, below, ("-", "--"), strict=False):
         label = f"below {bound:g}: {count} of {total} ({count / total:.1%})"
-        ax.axvline(bound, color=theme.accent, linestyle=style, label=label)
+        ax.axvline(bound, ymax=0.8, color=theme.accent, linestyle=style, label=label)
+    ax.margins(y=0.28)  # room for the legend
     ax.set_title(f"best IoU with an anchor of {model}")
     ax.set_xlabel("IoU")
     ax.set_ylabel("objects")

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from detection.inspection.images import InspectedImage
 from detection.inspection.repeats import TRAIN
 
-SIMILAR = 0.99
-"""From this correlation of their colours on, in 10 by 10 fields, two images look almost the same."""
+SIMILAR = 0.98
+"""From this correlation on, of the colours in 10 by 10 fields, two images look almost the same. Of the 12.5
+million pairs in PASCAL VOC 2007's trainval 7 reach it, all of one scene; the next, with 0.9798, are of two."""
 MAX_COMPARED = 50_000
 """Of a split with more images the first so many are compared, which takes seconds."""
-_MIN_CONTRAST = 4.0  # grey levels; empty pages are all alike
+_MIN_CONTRAST = 4.0  # of 255, root mean square; empty pages are all alike
 _PAIRS_AT_ONCE = 2**24
 
 
@@ -43,7 +44,7 @@ def find_near_duplicates(images: Sequence[InspectedImage]) -> NearDuplicates:
     """
     splits: dict[str, list[InspectedImage]] = {}
     for image in images:
-        if image.facts is not None and image.facts.look.std() >= _MIN_CONTRAST:
+        if image.facts is not None and np.sqrt((_contrast(image.facts.look) ** 2).mean()) >= _MIN_CONTRAST:
             splits.setdefault(image.split, []).append(image)
     splits = {split: group[:MAX_COMPARED] for split, group in splits.items()}
     looks = {split: _comparable(group) for split, group in splits.items()}
@@ -57,11 +58,15 @@ def find_near_duplicates(images: Sequence[InspectedImage]) -> NearDuplicates:
     return NearDuplicates(_once(across), _once(within))
 
 
+def _contrast(look: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What a very small image has of its own: a sky and another one have their blue in common."""
+    return look.astype(np.float32) - look.mean(axis=(0, 1), dtype=np.float32)
+
+
 def _comparable(images: Sequence[InspectedImage]) -> NDArray[np.float32]:
     """``(N, 300)``: rows whose products are correlations."""
-    looks = np.stack([image.facts.look.reshape(-1) for image in images if image.facts is not None])
-    rows = looks.astype(np.float32)
-    rows -= rows.mean(axis=1, keepdims=True)
+    looks = [_contrast(image.facts.look).reshape(-1) for image in images if image.facts is not None]
+    rows = np.stack(looks)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return rows
 

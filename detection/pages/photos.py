@@ -17,7 +17,7 @@ from detection.console import drawn
 # After Okabe and Ito: apart for colour-blind readers, and bright on photographs.
 BLUE, VERMILION, YELLOW, WHITE = "#56b4e9", "#ff6a13", "#f0e442", "#ffffff"
 _INCHES = 3.2
-_FLATTEST, _TALLEST = 0.4, 1.8  # height by width of a photo; what is beyond gets bars at its sides
+_FLATTEST, _TALLEST = 0.4, 1.35  # height by width of a photo; what is beyond gets bars at its sides
 _GREY = 128  # of the bars
 
 View = tuple[float, float, float, float]
@@ -87,10 +87,15 @@ def _draw(figure: Figure, mark: Mark, in_pixels: Affine2D) -> None:
         )
     )  # fmt: skip
     if mark.text:
-        place = in_pixels.transform((x1, y1))
-        rows = figure.get_figheight() * figure.dpi
+        x, y = in_pixels.transform((x1, y1))
+        columns, rows = figure.get_size_inches() * figure.dpi
+        # Within the picture, also of a box at its upper or right border.
+        right, below = x > 0.75 * columns, y > 0.94 * rows
+        if right:
+            x = in_pixels.transform((x2, y1))[0]
         label = {"facecolor": mark.colour, "edgecolor": "none", "pad": 1.2}
         figure.text(
-            *place, drawn(mark.text), fontsize=7, color="#000000", bbox=label, transform=IdentityTransform(),
-            verticalalignment="bottom" if place[1] < 0.94 * rows else "top",
+            min(max(x, 0), columns), min(max(y, 0), rows), drawn(mark.text), fontsize=7, color="#000000",
+            bbox=label, transform=IdentityTransform(), horizontalalignment="right" if right else "left",
+            verticalalignment="top" if below else "bottom",
         )  # fmt: skip

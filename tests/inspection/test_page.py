@@ -100,12 +100,11 @@ def test_thousands_of_findings_and_hundreds_of_classes_make_a_small_page(
     folder: "VOCFolder", tmp_path: Path
 ) -> None:
     inspection = folder.inspect()
-    source = inspection.images[0].record
     every = [
-        Finding(kind, f"Annotations/{image.record.path.stem}.xml", "object 1 is wrong", image.record.image_id, 1)
-        for kind in KINDS
+        Finding(kind, f"Annotations/{image.record.path.stem}.xml", "is wrong", image.record.image_id)
+        for kind in list(KINDS)[:5]
         for image in inspection.images[:20]
-    ]  # fmt: skip
+    ]
     many = [Finding("no-objects", f"a/{i}.xml", "has no objects", f"{i}") for i in range(20_000)]
     classes = (*inspection.classes, *(f"class {i}" for i in range(600)))
     large = inspection._replace(classes=classes, findings=[*every, *many], images=[*inspection.images * 100])
@@ -115,8 +114,8 @@ def test_thousands_of_findings_and_hundreds_of_classes_make_a_small_page(
     assert first.count("<figure>") == MAX_PHOTOS
     assert f"and {20 - MAX_PHOTOS} more" in first
     assert section(page, "Classes").count("<tr") == MAX_CLASSES + 2
-    assert len(page) < 6e6
-    assert source.path.name in page
+    assert len(page) < 3e6
+    assert "and 19997 more" in wrong
 
 
 def test_near_duplicates_are_found_within_and_across_splits(folder: "VOCFolder") -> None:

@@ -32,7 +32,9 @@ def test_the_page_is_whole_on_every_screen(browser: "Browser", folder: "VOCFolde
         assert page.evaluate("document.documentElement.scrollWidth") == width, "no scrolling sideways"
         assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
         assert sticking_out(page) == []
-        small = "[...document.querySelectorAll('body *')].filter(e => e.children.length == 0 && e.textContent.trim())"
-        sizes = page.evaluate(f"{small}.map(e => parseFloat(getComputedStyle(e).fontSize))")
+        words = (
+            "[...document.querySelectorAll('body *')].filter(e => !e.children.length && e.textContent.trim())"
+        )
+        sizes = page.evaluate(f"{words}.map(e => parseFloat(getComputedStyle(e).fontSize))")
         assert min(sizes) >= 10
         page.close()
