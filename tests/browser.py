@@ -36,9 +36,9 @@ def opened(browser: "Browser", report: Path, width: int, scheme: str = "light") 
     wrong: list[str] = []
     page.on("console", lambda message: wrong.append(f"console: {message.text}"))
     page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
-    page.on("request", lambda request: wrong.append(request.url[:80]))
+    page.on("request", lambda request: wrong.append(request.url))
     page.goto(report.as_uri())
-    return page, [entry for entry in wrong if not entry.startswith(("data:", report.as_uri()))]
+    return page, [entry[:80] for entry in wrong if not entry.startswith(("data:", report.as_uri()))]
 
 
 def sticking_out(page: "Page") -> list[str]:

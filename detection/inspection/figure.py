@@ -35,7 +35,7 @@ def make_pictures(statistics: Statistics, coverage: Coverage, model: str) -> lis
     rows = max(min(len(coverage.by_class()), MAX_CLASSES), 9)
     height = {"missed_by_class": 1.0 + 0.18 * rows}
     return [
-        Picture(name, (5.0, height.get(name, 3.0)), partial(alone, plot=plot), alt)
+        Picture(name, (4.6, height.get(name, 3.0)), partial(alone, plot=plot), alt)
         for name, (plot, alt) in _plots_of_boxes(statistics, coverage, model).items()
     ]
 

@@ -11,7 +11,7 @@ from detection.inspection.repeats import TRAIN
 
 SIMILAR = 0.98
 """From this correlation on, of the colours in 10 by 10 fields, two images look almost the same. Of the 12.5
-million pairs in PASCAL VOC 2007's trainval 7 reach it, all of one scene; the next, with 0.9798, are of two."""
+million pairs in PASCAL VOC 2007's trainval 7 reach it, all of one scene; the next, at 0.9798, is not."""
 MAX_COMPARED = 50_000
 """Of a split with more images the first so many are compared, which takes seconds."""
 _MIN_CONTRAST = 4.0  # of 255, root mean square; empty pages are all alike
@@ -60,7 +60,9 @@ def find_near_duplicates(images: Sequence[InspectedImage]) -> NearDuplicates:
 
 def _contrast(look: NDArray[np.uint8]) -> NDArray[np.float32]:
     """What a very small image has of its own: a sky and another one have their blue in common."""
-    return look.astype(np.float32) - look.mean(axis=(0, 1), dtype=np.float32)
+    pixels = look.astype(np.float32)
+    pixels -= pixels.mean(axis=(0, 1))
+    return pixels
 
 
 def _comparable(images: Sequence[InspectedImage]) -> NDArray[np.float32]:
@@ -93,7 +95,7 @@ def _nearest(
                 if image.record.path in place:
                     products[row, place[image.record.path]] = -1
         nearest, similarity = products.argmax(axis=1), products.max(axis=1)
-        for row in np.flatnonzero(similarity >= SIMILAR):
+        for row in np.flatnonzero(similarity >= SIMILAR).tolist():
             twins = others[nearest[row]], images[start + row]
             found.append(Twins(*twins, min(float(similarity[row]), 1.0)))
     return found

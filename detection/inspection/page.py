@@ -103,7 +103,7 @@ def write_page(
         wrong=list(_what_is_wrong(inspection)),
         fine=what_is_fine((item.kind for item in inspection.findings), bool(near.across), bool(near.within)),
         rows=rows[:MAX_CLASSES],
-        rare=[row.name for row in rows if row.rare],
+        rare=[row.name for row in reversed(rows) if row.rare],
         pictures={
             picture.name: render_both(picture) for picture in make_pictures(statistics, coverage, model)
         },

@@ -36,7 +36,9 @@ def show(record: ImageRecord, note: str, numbers: Collection[int] = (), written:
         image = decode_image(record.path, record.upright)
     except ImageError:
         return nothing_to_show(name, note)
-    marks = [Mark(item.box, "", OTHER) for item in record.objects if item.number not in numbers][:_MAX_BOXES]
+    marks = [Mark(item.box, "", OTHER, width=1.3) for item in record.objects if item.number not in numbers][
+        :_MAX_BOXES
+    ]
     asked = [(item.box, item.name) for item in record.objects if item.number in numbers]
     asked += [(box, "") for box in written]
     marks += [Mark(box, text, IN_QUESTION, width=2.0) for box, text in asked[:_MAX_BOXES]]
