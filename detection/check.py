@@ -52,7 +52,7 @@ def check(cfg: DictConfig) -> "Inspection":
         near = find_near_duplicates(inspection.images)
         folder, model = Path(config["run_dir"]), config["model_name"]
         print_report(Console(emoji=False), inspection, statistics, coverage, model)
-        changes, advice = _fix(inspection, output)
+        changes, advice = _fix(inspection, output, config["data"]["root"])
         write_json(folder / "report.json", inspection, statistics, coverage, near, model, changes)
         plot_dataset(folder / "report.png", statistics, coverage, model)
         write_page(folder / "report.html", inspection, statistics, coverage, near, model, advice)
@@ -63,7 +63,7 @@ def check(cfg: DictConfig) -> "Inspection":
     return inspection
 
 
-def _fix(inspection: "Inspection", output: Path | None) -> tuple[list[str], list[str]]:
+def _fix(inspection: "Inspection", output: Path | None, root: str) -> tuple[list[str], list[str]]:
     """Write the corrected copy if it is asked for.
 
     Returns:
@@ -84,7 +84,7 @@ def _fix(inspection: "Inspection", output: Path | None) -> tuple[list[str], list
             return [], [str(error)]
         raise
     if output is None:
-        return [], [f"Write a copy without these errors: {_command_to_fix(inspection.root)}"]
+        return [], [f"Write a copy without these errors: {_command_to_fix(inspection.root, root)}"]
     write_fixed_copy(selection, output)
     done = (
         f"{output}: a corrected copy with {len(selection.changes)} changes, listed in its {LIST_OF_CHANGES}"
@@ -94,7 +94,7 @@ def _fix(inspection: "Inspection", output: Path | None) -> tuple[list[str], list
     return selection.changes, [done, f"Train on it: {train}"]
 
 
-def _command_to_fix(root: Path) -> str:
+def _command_to_fix(root: Path, typed: str) -> str:
     """This command again, with a folder beside the dataset to write to."""
     place = root.resolve() if root.name in ("", "..") else root
     output = place.with_name(f"{place.name}_fixed")
@@ -103,8 +103,9 @@ def _command_to_fix(root: Path) -> str:
         number += 1
         output = place.with_name(f"{place.name}_fixed_{number}")
     words = [word for word in typed_overrides() if not word.startswith(("fix=", "output="))]
-    command = ["python", "-m", "detection.check", *words, "fix=true", f"output={output}"]
-    return shlex.join(command)
+    # As a person types it, without Hydra's own quotes.
+    words = [f"data.root={typed}" if word.startswith("data.root=") else word for word in words]
+    return shlex.join(["python", "-m", "detection.check", *words, "fix=true", f"output={output}"])
 
 
 def _output_folder(config: dict[str, Any]) -> Path | None:

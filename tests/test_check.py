@@ -84,14 +84,13 @@ def test_the_last_line_is_the_command_that_mends_what_can_be_mended(shapes: Path
     words = shlex.split(line.removeprefix("Write a copy without these errors: "))
     assert words[:3] == ["python", "-m", "detection.check"]
     assert words[-1] == f"output={root}_fixed"
-    assert html.escape(line) in (tmp_path / "run" / "report.html").read_text().replace("&#39;", "&#x27;")
+    assert f"'data.root={root}'" in line
+    assert line in html.unescape((tmp_path / "run" / "report.html").read_text())
     again = check(tmp_path / "again", *words[3:])
     assert f"{root}_fixed: a corrected copy with 1 changes" in again.stdout
     (root / "ImageSets/Main/val.txt").unlink()
     result = check(tmp_path / "third", *words[3:-2])
     assert "No copy can put this right: no image of val can be used" in result.stdout.splitlines()[-1]
-    result = check(tmp_path / "fourth", *words[3:-1], f"output={tmp_path}/other")
-    assert result.stderr.startswith("No copy can put this right")
 
 
 def test_wrong_keys_and_values_are_refused_together(shapes: Path, tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_a_set_with_one_of_each_mistake_is_trained_on(kind: str, folder: "VOCFol
 @pytest.mark.parametrize("kind", FORMATS)
 @given(data=st.data())
 @settings(
-    max_examples=40,
+    max_examples=25,
     derandomize=True,
     deadline=None,
     database=None,
