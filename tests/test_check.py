@@ -20,7 +20,11 @@ ROOT = Path(__file__).parent.parent
 
 
 def check(run: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    command = [*warm_python(), "-m", "detection.check", f"hydra.run.dir={run}", *overrides]
+    return run_command("-m", "detection.check", f"hydra.run.dir={run}", *overrides)
+
+
+def run_command(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [*warm_python(), *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False, env=environment
@@ -88,6 +92,10 @@ def test_the_last_line_is_the_command_that_mends_what_can_be_mended(shapes: Path
     assert line in html.unescape((tmp_path / "run" / "report.html").read_text())
     again = check(tmp_path / "again", *words[3:])
     assert f"{root}_fixed: a corrected copy with 1 changes" in again.stdout
+    train = shlex.split(again.stdout.splitlines()[-1].removeprefix("Train on it: python "))
+    epoch = ("trainer=cpu", "trainer.max_epochs=1", "data.batch_size=4", "data.num_workers=0")
+    trained = run_command(*train, *small, *epoch, f"run_dir={tmp_path}/trained")
+    assert trained.returncode == 0, trained.stderr
     (root / "ImageSets/Main/val.txt").unlink()
     result = check(tmp_path / "third", *words[3:-2])
     assert "No copy can put this right: no image of val can be used" in result.stdout.splitlines()[-1]
