@@ -66,6 +66,11 @@ def check(cfg: DictConfig) -> "Inspection":
 def _fix(inspection: "Inspection", output: Path | None, root: str) -> tuple[list[str], list[str]]:
     """Write the corrected copy if it is asked for.
 
+    Args:
+        inspection: of the dataset.
+        output: the folder to write; None if no copy is asked for.
+        root: ``data.root`` as it was typed.
+
     Returns:
         What the copy changes, and how to go on: a line for each command.
 

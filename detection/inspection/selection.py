@@ -78,27 +78,36 @@ def select(inspection: Inspection) -> Selection:
     kept = [[_with_objects(image, {name: name for name in learned}) for image in group] for group in renamed]
     for before, after in zip(renamed, kept, strict=True):
         changes += _changes_of_objects(before[0], after[0], inspection.root, names)
-    splits = []
-    for split in inspection.splits:
-        if any(image.split == split for group in kept for image in group):
-            splits.append(split)
-        elif split != "test":
-            raise ValueError(
-                f"No copy can put this right: no image of {split} can be used; see what is wrong above, and "
-                f"give {split} images with annotations"
-            )
-        else:
-            changes.append("test: left out, none of its images can be used")
+    splits, without = _splits_left(inspection, kept)
     if not learned:
         raise ValueError(
             "No copy can put this right: no image of train has an object that can be used; annotate some"
         )
-    return Selection(kept, sorted(learned), splits, [*changes, *repeats])
+    return Selection(kept, sorted(learned), splits, [*changes, *without, *repeats])
 
 
 def shown_file(path: Path | str, root: Path) -> str:
     """A file as findings name it: relative to the dataset's root where it lies there."""
     return str(path).replace(f"{root}/", "")
+
+
+def _splits_left(
+    inspection: Inspection, kept: Sequence[Sequence[InspectedImage]]
+) -> tuple[list[str], list[str]]:
+    """The splits that have images, and what to say of the others: only a test can be done without."""
+    there = {image.split for group in kept for image in group}
+    for split in inspection.splits:
+        if split not in there and split != "test":
+            raise ValueError(
+                f"No copy can put this right: no image of {split} can be used; see what is wrong above, and "
+                f"give {split} images with annotations"
+            )
+    left_out = [
+        f"{split}: left out, none of its images can be used"
+        for split in inspection.splits
+        if split not in there
+    ]
+    return [split for split in inspection.splits if split in there], left_out
 
 
 def _changes_of_findings(inspection: Inspection) -> Iterator[str]:
