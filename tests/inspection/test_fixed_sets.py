@@ -163,6 +163,9 @@ def test_a_set_with_one_of_each_mistake_is_trained_on(kind: str, folder: "VOCFol
         if item.severity == "error":
             assert any(line.startswith(item.place.partition(" (")[0]) for line in told), item.sentence
     assert (check(copy), train(copy)) == ("", "")
+    if kind != "voc":  # whose val has mistakes
+        kept = (output / "ImageSets/Main/val.txt").read_text().split("\n")
+        assert len(kept) == 30 + 1, "an id of train is left out, and not that of val"
     train_an_epoch(fixed_set(output, size=128, batch_size=8))
 
 
