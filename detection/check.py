@@ -1,5 +1,6 @@
 """Say everything that is wrong with a dataset: ``python -m detection.check --help``."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +8,7 @@ import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from detection.cli import CONF, checked_config, errors_in_a_sentence
+from detection.cli import CONF, checked_config, errors_in_a_sentence, typed_overrides
 from detection.entry import run_with_hints
 
 if TYPE_CHECKING:
@@ -37,8 +38,9 @@ def check(cfg: DictConfig) -> "Inspection":
         from rich.console import Console
 
         from detection.inspection.figure import plot_dataset
-        from detection.inspection.fix import write_fixed_copy
         from detection.inspection.inspect import inspect_dataset
+        from detection.inspection.near_duplicates import find_near_duplicates
+        from detection.inspection.page import write_page
         from detection.inspection.report import print_report, summary, write_json
         from detection.inspection.statistics import compute_statistics
 
@@ -47,16 +49,68 @@ def check(cfg: DictConfig) -> "Inspection":
         inspection = inspect_dataset(data, config["data"]["root"], config["min_side"], config["workers"])
         statistics = compute_statistics(inspection)
         coverage = _coverage(config, inspection)
-        changes = [] if output is None else write_fixed_copy(inspection, output)
-
+        near = find_near_duplicates(inspection.images)
         folder, model = Path(config["run_dir"]), config["model_name"]
-        write_json(folder / "report.json", inspection, statistics, coverage, model, changes)
-        plot_dataset(folder / "report.png", statistics, coverage, model)
         print_report(Console(emoji=False), inspection, statistics, coverage, model)
-        if output is not None:
-            print(f"{output}: a corrected copy with {len(changes)} changes, listed in its changes.txt")
-        print(f"{summary(inspection)}\n{folder}: report.json, report.png")
+        changes, advice = _fix(inspection, output, config["data"]["root"])
+        write_json(folder / "report.json", inspection, statistics, coverage, near, model, changes)
+        plot_dataset(folder / "report.png", statistics, coverage, model)
+        write_page(folder / "report.html", inspection, statistics, coverage, near, model, advice)
+        print(summary(inspection, near))
+        print(f"Kept in {folder}: report.json, report.png and the page to look at:\n{folder}/report.html")
+        for line in advice:
+            print(line)
     return inspection
+
+
+def _fix(inspection: "Inspection", output: Path | None, root: str) -> tuple[list[str], list[str]]:
+    """Write the corrected copy if it is asked for.
+
+    Args:
+        inspection: of the dataset.
+        output: the folder to write; None if no copy is asked for.
+        root: ``data.root`` as it was typed.
+
+    Returns:
+        What the copy changes, and how to go on: a line for each command.
+
+    Raises:
+        ValueError: it is asked for, but what would be left cannot be trained on.
+    """
+    from detection.inspection.fix import LIST_OF_CHANGES, write_fixed_copy
+    from detection.inspection.selection import select
+
+    if output is None and not inspection.count("error"):
+        return [], []
+    try:
+        selection = select(inspection)
+    except ValueError as error:
+        if output is None:
+            return [], [str(error)]
+        raise
+    if output is None:
+        return [], [f"Write a copy without these errors: {_command_to_fix(inspection.root, root)}"]
+    write_fixed_copy(selection, output)
+    done = (
+        f"{output}: a corrected copy with {len(selection.changes)} changes, listed in its {LIST_OF_CHANGES}"
+    )
+    test = ["data.test_splits=[test]"] if "test" in selection.splits else []
+    train = shlex.join(["python", "train.py", "data=voc_custom", f"data.root={output}", *test])
+    return selection.changes, [done, f"Train on it: {train}"]
+
+
+def _command_to_fix(root: Path, typed: str) -> str:
+    """This command again, with a folder beside the dataset to write to."""
+    place = root.resolve() if root.name in ("", "..") else root
+    output = place.with_name(f"{place.name}_fixed")
+    number = 1
+    while output.exists():
+        number += 1
+        output = place.with_name(f"{place.name}_fixed_{number}")
+    words = [word for word in typed_overrides() if not word.startswith(("fix=", "output="))]
+    # As a person types it, without Hydra's own quotes.
+    words = [f"data.root={typed}" if word.startswith("data.root=") else word for word in words]
+    return shlex.join(["python", "-m", "detection.check", *words, "fix=true", f"output={output}"])
 
 
 def _output_folder(config: dict[str, Any]) -> Path | None:

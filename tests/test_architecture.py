@@ -25,7 +25,8 @@ ALLOWED = {
     "metrics": {"ops", "types"},
     "colours": set(),
     "viz": {"types", "colours", "console", "files"},
-    "report": {"data", "metrics", "types", "console", "files"},
+    "pages": {"console"},
+    "report": {"data", "metrics", "types", "console", "files", "pages"},
     "suggestions": set(),
     "synonyms": set(),
     "config": {"suggestions", "values"},
@@ -59,7 +60,7 @@ ALLOWED = {
     "notes": set(),
     "precision": set(),
     "monitors": {"suggestions"},
-    "inspection": {"data", "models", "ops", "types", "file_reading", "console"},
+    "inspection": {"data", "models", "ops", "types", "file_reading", "console", "files", "pages"},
     "exporting": {"data", "bounds", "metrics", "models", "ops", "prediction", "tasks", "types"},
 }
 VERBS = {"evaluate", "predict", "export", "convert", "check", "benchmark"}

@@ -1,7 +1,9 @@
 """``python -m detection.check`` as its user runs it."""
 
+import html
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +20,11 @@ ROOT = Path(__file__).parent.parent
 
 
 def check(run: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    command = [*warm_python(), "-m", "detection.check", f"hydra.run.dir={run}", *overrides]
+    return run_command("-m", "detection.check", f"hydra.run.dir={run}", *overrides)
+
+
+def run_command(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [*warm_python(), *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False, env=environment
@@ -43,6 +49,7 @@ def test_mistakes_end_with_exit_code_1_a_report_and_a_corrected_copy(shapes: Pat
     assert "JPEGImages/train_00003.jpg breaks off" in result.stdout
     assert "1 error," in result.stdout
     assert "corrected copy with 1 changes" in result.stdout
+    assert f"Train on it: python train.py data=voc_custom data.root={tmp_path}/copy" in result.stdout
     report = json.loads((run / "report.json").read_text())
     (error,) = [item for item in report["findings"] if item["severity"] == "error"]
     assert error["kind"] == "truncated-image"
@@ -56,6 +63,9 @@ def test_mistakes_end_with_exit_code_1_a_report_and_a_corrected_copy(shapes: Pat
     picture = cv2.imread(str(run / "report.png"))
     assert picture is not None
     assert picture.std() > 5, "report.png is blank"
+    page = (run / "report.html").read_text()
+    assert "truncated-image" in page
+    assert f"{run}/report.html" in result.stdout
 
     again = check(tmp_path / "again", "data=voc_custom", f"data.root={tmp_path}/copy", "model=faster_rcnn")
     assert again.returncode == 0, again.stderr
@@ -67,6 +77,28 @@ def test_mistakes_end_with_exit_code_1_a_report_and_a_corrected_copy(shapes: Pat
     )
     assert strict.returncode == 1, "the small validation set lacks classes"
     assert "class-missing-in-split" in strict.stdout
+
+
+def test_the_last_line_is_the_command_that_mends_what_can_be_mended(shapes: Path, tmp_path: Path) -> None:
+    root = shapes.rename(tmp_path / "my (own) set")
+    (root / "JPEGImages" / "train_00003.jpg").write_bytes(b"")
+    small = ("model/backbone=tiny", "data.size=128")
+    result = check(tmp_path / "run", "data=voc_custom", f"data.root={root}", *small)
+    line = result.stdout.splitlines()[-1]
+    words = shlex.split(line.removeprefix("Write a copy without these errors: "))
+    assert words[:3] == ["python", "-m", "detection.check"]
+    assert words[-1] == f"output={root}_fixed"
+    assert f"'data.root={root}'" in line
+    assert line in html.unescape((tmp_path / "run" / "report.html").read_text())
+    again = check(tmp_path / "again", *words[3:])
+    assert f"{root}_fixed: a corrected copy with 1 changes" in again.stdout
+    train = shlex.split(again.stdout.splitlines()[-1].removeprefix("Train on it: python "))
+    epoch = ("trainer=cpu", "trainer.max_epochs=1", "data.batch_size=4", "data.num_workers=0")
+    trained = run_command(*train, *small, *epoch, f"run_dir={tmp_path}/trained")
+    assert trained.returncode == 0, trained.stderr
+    (root / "ImageSets/Main/val.txt").unlink()
+    result = check(tmp_path / "third", *words[3:-2])
+    assert "No copy can put this right: no image of val can be used" in result.stdout.splitlines()[-1]
 
 
 def test_wrong_keys_and_values_are_refused_together(shapes: Path, tmp_path: Path) -> None:

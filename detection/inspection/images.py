@@ -4,6 +4,10 @@ import hashlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
 from detection.data.formats.findings import Finding
 from detection.data.formats.records import ImageRecord, ObjectRecord
 from detection.data.image_files import (
@@ -15,6 +19,8 @@ from detection.data.image_files import (
     refuse_another_size,
 )
 
+_LOOK = 10  # pixels; a side
+
 
 class ImageFacts(NamedTuple):
     """What matters about an image file."""
@@ -22,6 +28,8 @@ class ImageFacts(NamedTuple):
     header: Header
     digest: str
     """Equal for images with equal pixels."""
+    look: NDArray[np.uint8]
+    """``(10, 10, 3)``: the image made very small, which its likes have in common."""
 
 
 class InspectedImage(NamedTuple):
@@ -46,7 +54,8 @@ def read_facts(record: ImageRecord) -> ImageFacts | ImageError:
         return error
     digest = hashlib.blake2b(str(pixels.shape).encode(), digest_size=16)
     digest.update(pixels.data)
-    return ImageFacts(header, digest.hexdigest())
+    look = cv2.resize(pixels, (_LOOK, _LOOK), interpolation=cv2.INTER_AREA)
+    return ImageFacts(header, digest.hexdigest(), np.asarray(look, dtype=np.uint8))
 
 
 def inspect_image(

@@ -13,6 +13,7 @@ from rich.table import Table
 from detection.data.formats.findings import SEVERITIES, Finding
 from detection.inspection.coverage import Coverage
 from detection.inspection.inspect import Inspection
+from detection.inspection.near_duplicates import NearDuplicates, Twins
 from detection.inspection.statistics import ASPECT_EDGES, SIDE_EDGES, Statistics, histogram, range_label
 
 COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
@@ -41,11 +42,15 @@ def print_report(
         console.print("Nothing is wrong with this dataset.", style="green")
 
 
-def summary(inspection: Inspection) -> str:
-    """One line: how many findings of each severity, in how many images."""
+def summary(inspection: Inspection, near: NearDuplicates) -> str:
+    """How many findings of each severity, in how many images; and near-duplicates across splits, if any."""
     counts = ", ".join(_number(inspection.count(severity), severity) for severity in SEVERITIES)
     objects = sum(len(image.record.objects) for image in inspection.images)
-    return f"{counts} in {_number(len(inspection.images), 'image')} with {_number(objects, 'usable object')}"
+    line = f"{counts} in {_number(len(inspection.images), 'image')} with {_number(objects, 'usable object')}"
+    if near.across:
+        images = _number(len(near.across), "image")
+        line += f"\n{images} that a model is judged by: almost the same as one of train (near-duplicates)"
+    return line
 
 
 def write_json(
@@ -53,6 +58,7 @@ def write_json(
     inspection: Inspection,
     statistics: Statistics,
     coverage: Coverage,
+    near: NearDuplicates,
     model: str,
     changes: Sequence[str],
 ) -> None:
@@ -63,6 +69,7 @@ def write_json(
         inspection: what was found.
         statistics: counts and shapes.
         coverage: overlaps with the anchors.
+        near: images that look almost the same.
         model: the network's name.
         changes: what the corrected copy changed, if one was written.
     """
@@ -73,13 +80,26 @@ def write_json(
         "classes": inspection.classes,
         "images": statistics.images,
         "objects": statistics.objects,
+        "images_with": statistics.images_with,
         "difficult": statistics.difficult,
         "side_pixels": dict(zip(sides.labels, sides.counts, strict=True)),
         "aspect": dict(zip(aspects.labels, aspects.counts, strict=True)),
+        "near_duplicates": {
+            "across": [_twins_content(pair) for pair in near.across],
+            "within": [_twins_content(pair) for pair in near.within],
+        },
         "anchors": _coverage_content(coverage, model),
         "changes": changes,
     }
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _twins_content(pair: Twins) -> dict[str, Any]:
+    return {
+        "first": {"split": pair.first.split, "file": str(pair.first.record.path)},
+        "second": {"split": pair.second.split, "file": str(pair.second.record.path)},
+        "similarity": round(pair.similarity, 4),
+    }
 
 
 def _coverage_content(coverage: Coverage, model: str) -> dict[str, Any]:

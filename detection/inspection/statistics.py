@@ -34,6 +34,8 @@ class Statistics(NamedTuple):
     """By split."""
     objects: dict[str, dict[str, int]]
     """By split and class, in label order."""
+    images_with: dict[str, dict[str, int]]
+    """Images that show a class, by split and class, in label order."""
     difficult: dict[str, int]
     """By split."""
     sides: NDArray[np.float64]
@@ -47,12 +49,18 @@ def compute_statistics(inspection: Inspection) -> Statistics:
     images = Counter(image.split for image in inspection.images)
     items = [(image.split, item) for image in inspection.images for item in image.record.objects]
     counts = Counter((split, item.name) for split, item in items)
+    shown = Counter(
+        (image.split, name)
+        for image in inspection.images
+        for name in {item.name for item in image.record.objects}
+    )
     difficult = Counter(split for split, item in items if item.difficult)
     boxes = np.array([item.box for _, item in items], dtype=np.float64).reshape(-1, 4)
     widths, heights = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     return Statistics(
         {split: images[split] for split in inspection.splits},
         {split: {name: counts[split, name] for name in inspection.classes} for split in inspection.splits},
+        {split: {name: shown[split, name] for name in inspection.classes} for split in inspection.splits},
         {split: difficult[split] for split in inspection.splits},
         np.sqrt(widths * heights),
         widths / heights,

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from detection.metrics.analysis import Analysis
 from detection.metrics.tables import FloatArray, IntArray
-from detection.report.theme import Theme, shortened
+from detection.pages.theme import Theme, shortened
 
 MAX_CURVES = 81
 """Of more classes, so many of those with the most objects are drawn."""

@@ -1,9 +1,8 @@
 """The figures of a report, from the figures of an evaluation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
@@ -13,24 +12,12 @@ from detection.console import drawn
 from detection.metrics.analysis import SIZE_EDGES, Analysis
 from detection.metrics.errors import ERROR_KINDS
 from detection.metrics.tables import FloatArray
+from detection.pages.theme import Picture, Theme, shortened
 from detection.report.confused import Confused, most_confused
 from detection.report.curves import curves_note, draw_curves, shown_classes, size_of_curves
-from detection.report.theme import Theme, shortened
 
 # With more classes than this, counts in the cells of the confusion matrix would be too small to read.
 _MAX_ANNOTATED = 30
-
-
-class Picture(NamedTuple):
-    """A figure that is still to be drawn."""
-
-    name: str
-    """Of its file, without the ending."""
-    size: tuple[float, float]
-    """Width and height in inches."""
-    draw: Callable[[Figure, Theme], None]
-    alt: str
-    """What it shows, for readers who do not see it."""
 
 
 def make_figures(analysis: Analysis, class_names: Sequence[str]) -> dict[str, Picture]:

@@ -1,16 +1,15 @@
-"""The page of a report: one HTML file that needs nothing else, neither files nor a network."""
+"""The page of a report."""
 
-import base64
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from detection.metrics.analysis import Analysis
 from detection.metrics.errors import ErrorKind
+from detection.pages.page import Photo, render_template
+from detection.pages.theme import ThemedPicture
 from detection.report.confused import confusion_note
 from detection.report.curves import curves_note
 from detection.report.images import FALSE_ALARM, HIT, MISSED, TRUE_BOX
@@ -25,25 +24,6 @@ ERROR_MEANINGS: dict[ErrorKind, str] = {
     "missed": "an object that was neither found nor the aim of the first two",
 }
 SHOWN_CONFUSIONS = 8
-
-
-class ThemedPicture(NamedTuple):
-    """A figure for light and for dark pages, as PNG."""
-
-    light: bytes
-    dark: bytes
-    alt: str
-
-
-class Photo(NamedTuple):
-    """An image with its boxes drawn, as JPEG, and what was counted in it."""
-
-    jpeg: bytes
-    image_id: str
-    hits: int
-    false_alarms: int
-    missed: int
-    f1: float
 
 
 class Confusion(NamedTuple):
@@ -72,18 +52,9 @@ class Page(NamedTuple):
 
 def render_page(page: Page) -> str:
     """Write the page as HTML."""
-    folder = Path(__file__).parent
-    environment = Environment(
-        loader=FileSystemLoader(folder),
-        autoescape=True,  # names of classes and images may hold anything
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["share"] = shown
-    environment.filters["png"] = lambda data: f"data:image/png;base64,{base64.b64encode(data).decode()}"
-    environment.filters["jpeg"] = lambda data: f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
-    return environment.get_template("page.html.jinja").render(
+    return render_template(
+        Path(__file__).with_name("evaluation.html.jinja"),
+        {"share": shown},
         page=page,
         analysis=page.analysis,
         rows=class_rows(page.analysis, page.class_names),
@@ -92,9 +63,6 @@ def render_page(page: Page) -> str:
         confusion_note=confusion_note(page.analysis.confusion),
         error_meanings=ERROR_MEANINGS,
         colours={"hit": HIT, "false_alarm": FALSE_ALARM, "missed": MISSED, "true_box": TRUE_BOX},
-        made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
-        style=(folder / "page.css").read_text(encoding="utf-8"),
-        script=(folder / "page.js").read_text(encoding="utf-8"),
     )
 
 

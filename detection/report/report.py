@@ -12,12 +12,13 @@ from rich.console import Console
 
 from detection.console import plain_console
 from detection.metrics.analysis import Analysis
+from detection.pages.page import Photo
+from detection.pages.theme import ThemedPicture, render_both
 from detection.report.exports import write_coco_results, write_devkit_results
 from detection.report.figures import make_figures
 from detection.report.images import draw_outcome, worst_and_best
-from detection.report.page import Page, Photo, ThemedPicture, render_page
-from detection.report.summary import class_table, plain_figures
-from detection.report.theme import DARK, LIGHT, render
+from detection.report.page import Page, render_page
+from detection.report.summary import class_table, plain_figures, shown
 from detection.types import Detections, Sample, Target
 
 
@@ -92,9 +93,8 @@ def _draw_figures(folder: Path, analysis: Analysis, class_names: Sequence[str]) 
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {}
     for name, picture in make_figures(analysis, class_names).items():
-        light, dark = (render(picture.draw, picture.size, theme) for theme in (LIGHT, DARK))
-        (folder / f"{name}.png").write_bytes(light)
-        drawn[name] = ThemedPicture(light, dark, picture.alt)
+        drawn[name] = render_both(picture)
+        (folder / f"{name}.png").write_bytes(drawn[name].light)
     return drawn
 
 
@@ -112,10 +112,12 @@ def _draw_images(folder: Path, numbers: list[int], subject: Subject, analysis: A
         )
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{place:02d}_{Path(image_id).name}.jpg").write_bytes(jpeg)
-        hits, false_alarms = int(counts.hits[number]), int(counts.false_alarms[number])
-        photos.append(
-            Photo(jpeg, image_id, hits, false_alarms, int(counts.missed[number]), float(counts.f1[number]))
+        false_alarms = int(counts.false_alarms[number])
+        note = (
+            f"{counts.hits[number]} found, {counts.missed[number]} missed, {false_alarms} false "
+            f"alarm{'' if false_alarms == 1 else 's'} (F1 {shown(float(counts.f1[number]))})"
         )
+        photos.append(Photo(jpeg, image_id, note, f"{image_id} with true and predicted boxes"))
     return photos
 
 

@@ -8,9 +8,17 @@ import pytest
 
 from detection.data.voc import VOCDetection
 from detection.inspection.fix import write_fixed_copy
+from detection.inspection.inspect import Inspection
+from detection.inspection.selection import select
 
 if TYPE_CHECKING:
     from tests.inspection.conftest import VOCFolder
+
+
+def fix(inspection: Inspection, output: Path) -> list[str]:
+    selection = select(inspection)
+    write_fixed_copy(selection, output)
+    return selection.changes
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -46,7 +54,7 @@ def test_the_copy_is_clean_and_training_reads_it(folder: "VOCFolder", tmp_path: 
     inspection = folder.inspect()
     assert inspection.count("error") >= 10
     output = tmp_path / "deep" / "corrected"
-    changes = write_fixed_copy(inspection, output)
+    changes = fix(inspection, output)
     assert contents(folder.root) == before, "the original is never touched"
 
     fixed = type(folder)(output)
@@ -66,7 +74,7 @@ def test_objects_are_corrected_dropped_or_kept_as_they_are(folder: "VOCFolder", 
     original = VOCDetection(folder.root, ["train"], classes=None)
     plant(folder)
     inspection = folder.inspect()
-    changes = write_fixed_copy(inspection, tmp_path / "copy")
+    changes = fix(inspection, tmp_path / "copy")
     fixed = VOCDetection(tmp_path / "copy", ["train"], classes=original.classes)
     index = {name.split("/")[1]: position for position, name in enumerate(fixed.image_ids)}
     for number in range(17, 44):
@@ -89,11 +97,11 @@ def test_objects_are_corrected_dropped_or_kept_as_they_are(folder: "VOCFolder", 
 def test_an_existing_folder_is_refused(folder: "VOCFolder", tmp_path: Path) -> None:
     (tmp_path / "copy").mkdir()
     with pytest.raises(FileExistsError, match="exists already"):
-        write_fixed_copy(folder.inspect(), tmp_path / "copy")
+        fix(folder.inspect(), tmp_path / "copy")
 
 
 def test_a_clean_set_is_copied_without_changes(folder: "VOCFolder", tmp_path: Path) -> None:
-    assert write_fixed_copy(folder.inspect(), tmp_path / "copy") == []
+    assert fix(folder.inspect(), tmp_path / "copy") == []
     for name in ("train_00000", "val_00003"):
         copied = tmp_path / "copy" / "JPEGImages" / f"{name}.jpg"
         assert copied.read_bytes() == folder.image(name).read_bytes()

@@ -12,6 +12,7 @@ from detection.data.sources import COCODataModule
 from detection.data.transforms import ssd_eval_transform, ssd_train_transform
 from detection.inspection.fix import write_fixed_copy
 from detection.inspection.inspect import Inspection, inspect_dataset
+from detection.inspection.selection import select
 
 NAMES = ("cat", "dog")
 
@@ -127,7 +128,7 @@ def test_boxes_belong_to_the_image_as_shown_and_stay_with_it_in_the_copy(
     inspection = inspect(tmp_path, documents)
     assert [(item.kind, item.file) for item in inspection.findings] == [("exif-orientation", "val/001.jpg")]
     output = tmp_path / "copy"
-    write_fixed_copy(inspection, output)
+    write_fixed_copy(select(inspection), output)
     (png,) = (output / "JPEGImages").glob("*.png")
     with Image.open(png) as image:
         copied = np.asarray(image)

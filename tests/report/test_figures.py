@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from detection.metrics.analysis import Analysis
+from detection.pages.theme import DARK, DPI, LIGHT, Picture, Theme, render
 from detection.report.confused import confusion_note, most_confused
-from detection.report.figures import Picture, make_figures
+from detection.report.figures import make_figures
 from detection.report.report import Subject
-from detection.report.theme import DARK, DPI, LIGHT, Theme, render
 from detection.types import Detections, Target
 
 Make = Callable[..., tuple[Subject, Analysis]]

@@ -1,6 +1,5 @@
 """The page as a browser shows it."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,26 +8,18 @@ import pytest
 
 from detection.metrics.analysis import Analysis
 from detection.report.report import Subject, write_report
+from tests.browser import opened, started_browser, sticking_out
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
 Make = Callable[..., tuple[Subject, Analysis]]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 @pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    with playwright.sync_playwright() as session:
-        try:
-            # As root, Chromium starts without its sandbox only; the page is our own.
-            started = session.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        except playwright.Error as error:
-            pytest.skip(f"no browser here (apt install chromium): {str(error).splitlines()[0]}")
-        yield started
-        started.close()
+    with started_browser() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +30,6 @@ def report(make_subject: Make, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder / "report.html"
 
 
-def opened(browser: "Browser", report: Path, width: int, scheme: str = "light") -> tuple["Page", list[str]]:
-    """The page, and everything that it should not have done."""
-    page = browser.new_page(viewport={"width": width, "height": 800})
-    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-    wrong: list[str] = []
-    page.on("console", lambda message: wrong.append(f"console: {message.text}"))
-    page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
-    page.on("request", lambda request: wrong.append(request.url[:80]))
-    page.goto(report.as_uri())
-    return page, [entry for entry in wrong if not entry.startswith(("data:", report.as_uri()))]
-
-
 @pytest.mark.parametrize("width", [390, 1200])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_is_whole_on_every_screen(browser: "Browser", report: Path, width: int, scheme: str) -> None:
@@ -59,11 +38,7 @@ def test_the_page_is_whole_on_every_screen(browser: "Browser", report: Path, wid
     assert page.evaluate("document.documentElement.scrollWidth") == width, "no scrolling sideways"
     assert page.evaluate("[...document.images].length") == 5 + 4
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
-    sticking_out = """[...document.querySelectorAll("section table, section img")].filter(item => {
-        const card = item.closest("section"), padding = parseFloat(getComputedStyle(card).paddingRight);
-        return item.getBoundingClientRect().right > card.getBoundingClientRect().right - padding + 1;
-    }).map(item => item.outerHTML.slice(0, 60))"""
-    assert page.evaluate(sticking_out) == [], "these are wider than their card"
+    assert sticking_out(page) == []
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (background == "rgb(245, 246, 248)") == (scheme == "light")
     page.close()

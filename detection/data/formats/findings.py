@@ -1,5 +1,6 @@
 """A finding: one thing that is wrong, or worth knowing, about a dataset."""
 
+import re
 from typing import Literal, NamedTuple
 
 Severity = Literal["error", "warning", "note"]
@@ -49,6 +50,8 @@ KINDS: dict[str, Severity] = {
 
 # Messages that begin with a place inside of the file are set off from its name by a colon.
 _PLACES = ("object ", "annotation ", "line ", "image ", "category ")
+# What follows on the place.
+_GOES_ON = re.compile(r" with box | (?:has|is|should|needs|lists) |: ")
 
 
 class Finding(NamedTuple):
@@ -65,11 +68,20 @@ class Finding(NamedTuple):
     given: that is one of no image."""
     object: int | None = None
     """Counts the objects of a VOC annotation from 1, or the lines of a YOLO one; COCO's annotation id."""
+    box: tuple[float, float, float, float] | None = None
+    """The box concerned, ``xyxy`` in pixels, where it is not among the objects as it was written: it may be
+    empty, inverted or outside of the image."""
 
     @property
     def severity(self) -> Severity:
         """How bad this kind of finding is."""
         return KINDS[self.kind]
+
+    @property
+    def place(self) -> str:
+        """The file and what in it is concerned: ``a.xml: object 3 (cat)``."""
+        within = self.message.startswith(_PLACES)
+        return f"{self.file}: {_GOES_ON.split(self.message, maxsplit=1)[0]}" if within else self.file
 
     @property
     def sentence(self) -> str:

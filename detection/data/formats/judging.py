@@ -64,7 +64,7 @@ def keep_inside(
         who = f"{record.name_of(item.number)} ({item.name}) with box {write(item.box)}"
         box, kind, message = _judge(item.box, record.size, who, declared)
         if kind:
-            reading.add(kind, record.source, message, record.image_id, item.number)
+            reading.add(kind, record.source, message, record.image_id, item.number, item.box)
         if box is not None:
             kept.append(item._replace(box=box))
     reading.records.append(record._replace(objects=tuple(kept)))

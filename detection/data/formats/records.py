@@ -64,6 +64,14 @@ class Reading:
     classes: tuple[str, ...] | None = None
     """Class names that the files declare, in label order; None for formats that declare none."""
 
-    def add(self, kind: str, file: object, message: str, image: str = "", number: int | None = None) -> None:
+    def add(
+        self,
+        kind: str,
+        file: object,
+        message: str,
+        image: str = "",
+        number: int | None = None,
+        box: Box | None = None,
+    ) -> None:
         """Adds a finding."""
-        self.findings.append(Finding(kind, str(file), message, image, number))
+        self.findings.append(Finding(kind, str(file), message, image, number, box))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
-from detection.data.formats.corners import CORNERS, to_voc_corners, whole_voc_corners
+from detection.data.formats.corners import CORNERS, are_fractions, to_voc_corners, whole_voc_corners
 
 
 def write_voc(
@@ -43,7 +43,9 @@ def write_voc(
         if scores is not None:
             _add(item, "score", f"{scores[number]:.6f}")
         bndbox = SubElement(item, "bndbox")
-        corners: Sequence[float] = whole_voc_corners(box, size) if whole else to_voc_corners(box)
+        corners: Sequence[float] = to_voc_corners(box)
+        if whole or are_fractions(corners):  # a box in the first pixel would be read as one in fractions
+            corners = whole_voc_corners(box, size)
         for tag, corner in zip(CORNERS, corners, strict=True):
             _add(bndbox, tag, f"{corner:.10g}")
     indent(root)

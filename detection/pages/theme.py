@@ -27,6 +27,32 @@ LIGHT = Theme("#ffffff", "#1c2127", "#5a6572", "#e3e7eb", "#0072b2", "#d55e00")
 DARK = Theme("#1a1e24", "#e8ebee", "#9aa5b1", "#343b44", "#56b4e9", "#f08a4b")
 
 
+class Picture(NamedTuple):
+    """A figure that is still to be drawn."""
+
+    name: str
+    """Of its file, without the ending."""
+    size: tuple[float, float]
+    """Width and height in inches."""
+    draw: Callable[[Figure, Theme], None]
+    alt: str
+    """What it shows, for readers who do not see it."""
+
+
+class ThemedPicture(NamedTuple):
+    """A figure for light and for dark pages, as PNG."""
+
+    light: bytes
+    dark: bytes
+    alt: str
+
+
+def render_both(picture: Picture) -> ThemedPicture:
+    """Draw a figure for light and for dark pages."""
+    light, dark = (render(picture.draw, picture.size, theme) for theme in (LIGHT, DARK))
+    return ThemedPicture(light, dark, picture.alt)
+
+
 def shortened(name: str) -> str:
     """A name that leaves room for the figure beside it.
 

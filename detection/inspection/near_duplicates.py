@@ -1,0 +1,106 @@
+"""Images that look almost the same: saved again, resized, or the next frame of a video."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detection.inspection.images import InspectedImage
+from detection.inspection.repeats import TRAIN
+
+SIMILAR = 0.98
+"""From this correlation on, of the colours in 10 by 10 fields, two images look almost the same. Of the 12.5
+million pairs in PASCAL VOC 2007's trainval 7 reach it, all of one scene; the next, at 0.9798, is not."""
+MAX_COMPARED = 50_000
+"""Of a split with more images the first so many are compared, which takes seconds."""
+_MIN_CONTRAST = 4.0  # of 255, root mean square; empty pages are all alike
+_PAIRS_AT_ONCE = 2**24
+
+
+class Twins(NamedTuple):
+    """Two images that look almost the same."""
+
+    first: InspectedImage
+    second: InspectedImage
+    similarity: float
+    """At most 1."""
+
+
+class NearDuplicates(NamedTuple):
+    """For every image that has near-duplicates its nearest, the most similar pairs first."""
+
+    across: list[Twins]
+    """An image of train, and one of another split."""
+    within: list[Twins]
+    """Two images of one split."""
+
+
+def find_near_duplicates(images: Sequence[InspectedImage]) -> NearDuplicates:
+    """Compares the images of train with those of the other splits, and those of each split with each other.
+
+    Args:
+        images: of all splits. What cannot be decoded, or shows next to no contrast, is like nothing.
+    """
+    splits: dict[str, list[InspectedImage]] = {}
+    for image in images:
+        if image.facts is not None and np.sqrt((_contrast(image.facts.look) ** 2).mean()) >= _MIN_CONTRAST:
+            splits.setdefault(image.split, []).append(image)
+    splits = {split: group[:MAX_COMPARED] for split, group in splits.items()}
+    looks = {split: _comparable(group) for split, group in splits.items()}
+    across: list[Twins] = []
+    within: list[Twins] = []
+    for split, group in splits.items():
+        within += _nearest(group, looks[split], group, looks[split], earlier=True)
+        if split != TRAIN and TRAIN in splits:
+            across += _nearest(group, looks[split], splits[TRAIN], looks[TRAIN], earlier=False)
+    # An image of val and test is a pair with each of its likes once.
+    return NearDuplicates(_once(across), _once(within))
+
+
+def _contrast(look: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What a very small image has of its own: a sky and another one have their blue in common."""
+    pixels = look.astype(np.float32)
+    pixels -= pixels.mean(axis=(0, 1))
+    return pixels
+
+
+def _comparable(images: Sequence[InspectedImage]) -> NDArray[np.float32]:
+    """``(N, 300)``: rows whose products are correlations."""
+    looks = [_contrast(image.facts.look).reshape(-1) for image in images if image.facts is not None]
+    rows = np.stack(looks)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows
+
+
+def _nearest(
+    images: Sequence[InspectedImage],
+    looks: NDArray[np.float32],
+    others: Sequence[InspectedImage],
+    their_looks: NDArray[np.float32],
+    earlier: bool,
+) -> list[Twins]:
+    """The most similar of the others for each image that has one; with ``earlier``, of those before it."""
+    found = []
+    # The file itself, listed in both, is told elsewhere.
+    place = {other.record.path: column for column, other in enumerate(others)}
+    step = max(1, _PAIRS_AT_ONCE // len(others))
+    for start in range(0, len(images), step):
+        end = min(start + step, len(images))
+        products = looks[start:end] @ (their_looks[:end] if earlier else their_looks).T
+        if earlier:
+            products[np.triu(np.ones_like(products, dtype=bool), k=start)] = -1
+        else:
+            for row, image in enumerate(images[start:end]):
+                if image.record.path in place:
+                    products[row, place[image.record.path]] = -1
+        nearest, similarity = products.argmax(axis=1), products.max(axis=1)
+        for row in np.flatnonzero(similarity >= SIMILAR).tolist():
+            twins = others[nearest[row]], images[start + row]
+            found.append(Twins(*twins, min(float(similarity[row]), 1.0)))
+    return found
+
+
+def _once(pairs: list[Twins]) -> list[Twins]:
+    unique = {(pair.first.record.path, pair.second.record.path): pair for pair in pairs}
+    return sorted(unique.values(), key=lambda pair: -pair.similarity)
