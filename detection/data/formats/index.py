@@ -53,9 +53,7 @@ class Index:
     """
 
     def __init__(self, folder: Path, split: str) -> None:
-        cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        key = hashlib.sha256(f"{folder}\n{split}".encode()).hexdigest()[:16]
-        self._file = cache_home / "detection" / f"{folder.name}-{split.replace('/', '-')}-{key}.json"
+        self._file = cache_file(folder, split)
         self._before = _read(self._file)
         self._now: dict[str, Entry] = {}
 
@@ -71,16 +69,31 @@ class Index:
         """Writes what was kept, if it is not what was read."""
         if self._now == self._before:
             return
-        # Several processes may write at once: each one writes its own file, and renaming is atomic.
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                "w", dir=self._file.parent, encoding="utf-8", delete=False
-            ) as file:
-                json.dump({"format": FORMAT, "entries": self._now}, file)
-            os.replace(file.name, self._file)
-        except OSError:
-            pass  # no place for a cache (read-only home, full disk): the next run parses again
+        write_cache(self._file, {"format": FORMAT, "entries": self._now})
+
+
+def cache_file(folder: Path, name: str) -> Path:
+    """Where the user's cache keeps what is known of a set.
+
+    Args:
+        folder: the set.
+        name: of what is kept.
+    """
+    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    key = hashlib.sha256(f"{folder}\n{name}".encode()).hexdigest()[:16]
+    return cache_home / "detection" / f"{folder.name}-{name.replace('/', '-')}-{key}.json"
+
+
+def write_cache(path: Path, content: Any) -> None:
+    """Writes what JSON can hold, whole or not at all."""
+    # Several processes may write at once: each one writes its own file, and renaming is atomic.
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, encoding="utf-8", delete=False) as file:
+            json.dump(content, file)
+        os.replace(file.name, path)
+    except OSError:
+        pass  # no place for a cache (read-only home, full disk): the next run reads the files again
 
 
 def stamp_of(*paths: str) -> tuple[int, ...]:

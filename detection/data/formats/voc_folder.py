@@ -41,7 +41,7 @@ def read_voc(root: Path | str, splits: Sequence[Split], official: bool = False) 
         ValueError: a split is not named as it should be.
     """
     places = [find_voc(Path(root).expanduser(), split) for split in splits]
-    where = ", ".join(f"{_set_name(place)}/{place.split}" for place in places)
+    where = ", ".join(f"{_set_name(place)}/{place.split}".rstrip("/") for place in places)
     reading = Reading(f"the images of {where}", ", ".join(str(_what_lists(place)) for place in places))
     seen: set[str] = set()
     for place in places:
@@ -110,7 +110,10 @@ def _read_ids(place: VOCPlace, reading: Reading) -> list[str]:
     """The ids of a split, each once; no message repeats those of a list outside of the set."""
     path = place.list_file
     if path is None:
-        return sorted(file.stem for file in place.annotations.iterdir() if file.suffix.lower() == ".xml")
+        beside = place.annotations == place.folder
+        found = place.annotations.iterdir() if beside else place.annotations.rglob("*")
+        xmls = (file.relative_to(place.annotations) for file in found if file.suffix.lower() == ".xml")
+        return sorted(file.with_suffix("").as_posix() for file in xmls)
     if not path.exists():
         reading.add("missing-list", path, _no_list(path))
         return []
@@ -141,11 +144,6 @@ def _read_ids(place: VOCPlace, reading: Reading) -> list[str]:
 
 def _no_list(path: Path) -> str:
     known = sorted(file.stem for file in path.parent.glob("*.txt"))
-    if len(known) == 1:
-        return (
-            f"does not exist; the splits in that folder are: {known[0]}. Split it into two lists, train.txt "
-            f"and val.txt, an image id a line; or train on all with data.train_splits=[{known[0]}]"
-        )
     if known:
         return f"does not exist; the splits in that folder are: {', '.join(known)}"
     return (
