@@ -4,11 +4,9 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from annotated_types import Len
-
-from detection.bounds import Share
+from detection.bounds import Division
 from detection.data.classes import (
     OtherClasses,
     found_classes,
@@ -46,7 +44,7 @@ def convert(
     root: str,
     out: str,
     splits: Sequence[Split] | None = None,
-    split: Annotated[Sequence[Share], Len(2, 3)] | None = None,
+    split: Division | None = None,
     seed: int = 233,
     classes: Sequence[str] | None = None,
     other_classes: OtherClasses = "error",
@@ -137,7 +135,7 @@ def _refuse_to_split(split: Sequence[float], splits: Sequence[Split] | None, lis
     if splits is None and listed:
         raise ValueError(
             f"{shares}: {listing.root} has images of its own for {' and '.join(listed)}. Leave split out to "
-            f"convert it as it is, or name those to join and divide anew: splits=[{','.join(['train', *listed])}]"
+            f"convert it as it is, or divide these anew: splits=[{','.join(['train', *listed])}]"
         )
 
 

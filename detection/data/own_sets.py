@@ -128,9 +128,10 @@ class OwnDataModule(DetectionDataModule, ABC):
         for split, fraction in self._typed_fractions().items():
             if fraction != kept.fractions.get(split):
                 apart = ", ".join(f"{share:g} for {name}" for name, share in kept.fractions.items())
+                key = f"data.{split}_fraction"
                 raise ValueError(
-                    f"data.{split}_fraction={fraction:g}: {whose} has set images apart already ({apart}), and "
-                    f"would be judged by what it has learned: leave data.{split}_fraction out."
+                    f"{key}={fraction:g}: {whose} has set images apart already ({apart}), and would be "
+                    f"judged by what it has learned: leave {key} out."
                 )
         self._kept = kept, whose
         return True

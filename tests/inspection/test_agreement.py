@@ -81,10 +81,31 @@ def write_yolo(root: Path) -> dict[str, Any]:
     return {}
 
 
+def without_lists(write: Callable[[Path], dict[str, Any]], kind: str) -> Callable[[Path], dict[str, Any]]:
+    """The same images, of which no list says what they are for."""
+
+    def write_one(root: Path) -> dict[str, Any]:
+        options = write(root)
+        if kind == "voc":
+            shutil.rmtree(root / "ImageSets")
+        elif kind == "yolo":
+            (root / "data.yaml").write_text("names: [cat, dog]\nnc: 2\n")
+        else:
+            shutil.rmtree(root / "val")
+            (root / "val.json").unlink()
+            options = {"train_images": "train", "train_annotations": "train.json"}
+        return options
+
+    return write_one
+
+
 FORMATS: dict[str, tuple[Callable[[Path], dict[str, Any]], Callable[..., DetectionDataModule]]] = {
     "voc": (write_voc, VOCDataModule),
     "coco": (write_coco, COCODataModule),
     "yolo": (write_yolo, YOLODataModule),
+    "voc without lists": (without_lists(write_voc, "voc"), VOCDataModule),
+    "coco without lists": (without_lists(write_coco, "coco"), COCODataModule),
+    "yolo without lists": (without_lists(write_yolo, "yolo"), YOLODataModule),
 }
 # What takes the place of a word or a number.
 ODD = [
