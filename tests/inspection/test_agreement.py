@@ -103,9 +103,11 @@ FORMATS: dict[str, tuple[Callable[[Path], dict[str, Any]], Callable[..., Detecti
     "voc": (write_voc, VOCDataModule),
     "coco": (write_coco, COCODataModule),
     "yolo": (write_yolo, YOLODataModule),
-    "voc without lists": (without_lists(write_voc, "voc"), VOCDataModule),
-    "coco without lists": (without_lists(write_coco, "coco"), COCODataModule),
-    "yolo without lists": (without_lists(write_yolo, "yolo"), YOLODataModule),
+}
+WITHOUT_LISTS = {
+    "voc alone": (without_lists(write_voc, "voc"), VOCDataModule),
+    "coco alone": (without_lists(write_coco, "coco"), COCODataModule),
+    "yolo alone": (without_lists(write_yolo, "yolo"), YOLODataModule),
 }
 # What takes the place of a word or a number.
 ODD = [
@@ -142,7 +144,7 @@ PICTURES = {
 @contextmanager
 def mutated(draw: Callable[..., Any], kind: str) -> Iterator[DetectionDataModule]:
     """A set to which a few things happened, served as its data module serves it."""
-    write, module = FORMATS[kind]
+    write, module = (FORMATS | WITHOUT_LISTS)[kind]
     root = Path(tempfile.mkdtemp())
     try:
         options = write(root)
@@ -210,8 +212,23 @@ def test_the_check_reports_an_error_where_training_ends(kind: str, data: st.Data
         assert bool(reported) == bool(ended), f"check: {reported}\ntraining: {ended}"
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", WITHOUT_LISTS)
+@given(data=st.data())
+@settings(
+    max_examples=15,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+def test_they_agree_on_sets_without_lists(kind: str, data: st.DataObject) -> None:
+    with mutated(data.draw, kind) as module:
+        reported, ended = check(module), train(module)
+        assert bool(reported) == bool(ended), f"check: {reported}\ntraining: {ended}"
+
+
+@pytest.mark.parametrize("kind", FORMATS | WITHOUT_LISTS)
 def test_the_sets_are_clean_before_anything_happens(kind: str, tmp_path: Path) -> None:
-    write, module = FORMATS[kind]
+    write, module = (FORMATS | WITHOUT_LISTS)[kind]
     data = module(root=str(tmp_path), **SETTINGS, **write(tmp_path))
     assert (check(data), train(data)) == ("", "")
