@@ -30,7 +30,8 @@ _COMPLETED_LATER = {
 
 _MAX_DEPTH, _MAX_VALUES, _MAX_LENGTH, _MAX_STRING = 20, 200_000, 1_000, 1_000
 _MAX_CLASSES = 100_000
-_MAX_IMAGES = 1_000_000
+_MAX_IMAGES = 10_000_000
+_MAX_NAME = 4096  # bytes of a path, on Linux
 _MAX_INTEGER = 10**12
 
 
@@ -82,7 +83,7 @@ def _checked_split(split: Any) -> dict[str, Any]:
         or sum(map(len, images.values())) > _MAX_IMAGES
     ):
         raise DescriptionError(f"split.images: expected lists of at most {_MAX_IMAGES:,} names")
-    if not all(type(name) is str and len(name) <= _MAX_STRING for names in images.values() for name in names):
+    if not all(type(name) is str and len(name) <= _MAX_NAME for names in images.values() for name in names):
         raise DescriptionError("split.images: expected names")
     return {
         "seed": split["seed"],

@@ -101,7 +101,7 @@ def test_a_split_is_written_for_good_and_is_that_of_a_training(tmp_path: Path) -
         {"fractions": {"train": 0.2}},
         {"images": {"train": ["a"]}},
         {"images": {"train": ["a"], "val": [["b"]]}},
-        {"images": {"train": ["a"], "val": ["b" * 2000]}},
+        {"images": {"train": ["a"], "val": ["b" * 5000]}},
         {"more": 1},
     ],
 )

@@ -40,8 +40,6 @@ class Layout(NamedTuple):
     format: Literal["voc", "coco", "yolo"]
     words: str
     """For people: ``VOC annotations beside their images in train and valid``."""
-    splits: tuple[str, ...]
-    """Those of ``train``, ``val`` and ``test`` that there are."""
 
 
 def words_for(split: str) -> tuple[str, ...]:
@@ -112,8 +110,8 @@ def _whole_voc(root: Path) -> VOCPlace | None:
     """All annotations of a folder, in one of the usual folders or beside their images."""
     for folder in (root, *_devkit_folders(root)):
         for annotations in (folder / "Annotations", folder / "annotations", folder):
-            found = annotations.iterdir() if annotations == folder else annotations.rglob("*")
-            if annotations.is_dir() and any(path.suffix.lower() == ".xml" for path in found):
+            inside = annotations != folder and any(annotations.rglob("*.[xX][mM][lL]"))
+            if inside or (annotations == folder and _has(folder, ".xml")):
                 return VOCPlace(folder, annotations, _image_folder(folder), None, WHOLE)
     return None
 
@@ -190,21 +188,17 @@ def recognise(root: Path) -> Layout | None:
     """Says what lies in a folder; None if it is no set of a known kind."""
     if not root.exists():
         return None
-    coco = [split for split in ("train", "val", "test") if find_coco(root, split) is not None]
-    is_yolo = find_yolo(root) is not None or _has(root / "labels", ".txt")
-    if root.suffix in (".yaml", ".yml") or (not coco and is_yolo):
-        return _yolo_layout(root)
+    found = (find_coco(root, split) for split in ("train", "val", "test"))
+    coco = dict.fromkeys(str(path.relative_to(root)) for path in found if path is not None)
+    yolo = find_yolo(root)
+    if yolo is not None and (yolo == root or not coco):
+        return Layout("yolo", f"YOLO labels, described by {yolo.name}")
     if coco:
-        files = [str(path.relative_to(root)) for split in coco if (path := find_coco(root, split))]
-        return Layout("coco", f"COCO annotations in {' and '.join(dict.fromkeys(files))}", tuple(coco))
-    places = dict(_voc_places(root))
-    if not places:
-        return _voc_without_splits(root)
-    first = next(iter(places.values()))
-    if first.list_file is None:
-        folders = " and ".join(place.folder.name for place in places.values())
-        return Layout("voc", f"VOC annotations beside their images in {folders}", tuple(places))
-    return Layout("voc", f"VOC annotations in {first.annotations}", tuple(places))
+        return Layout("coco", f"COCO annotations in {' and '.join(coco)}")
+    voc = _voc_layout(root)
+    if voc is None and _has(root / "labels", ".txt"):
+        return Layout("yolo", "YOLO labels, described by no file")
+    return voc
 
 
 def recognised(root: Path) -> Layout:
@@ -223,39 +217,29 @@ def recognised(root: Path) -> Layout:
     return found
 
 
-def _voc_without_splits(root: Path) -> Layout | None:
+def _voc_layout(root: Path) -> Layout | None:
+    places = list(_voc_places(root))
+    if places and places[0].list_file is None:
+        folders = " and ".join(place.folder.name for place in places)
+        return Layout("voc", f"VOC annotations beside their images in {folders}")
+    if places:
+        return Layout("voc", f"VOC annotations in {places[0].annotations}")
     name = training_list(root)
     if name == WHOLE and (whole := _whole_voc(root)) is not None:
-        return Layout("voc", f"VOC annotations without lists in {whole.annotations}", ())
+        return Layout("voc", f"VOC annotations without lists in {whole.annotations}")
     if name == "train":
         return None
-    place = find_voc(root, name)
-    return Layout("voc", f"VOC annotations in {place.annotations}, all in the list {name}", ())
+    return Layout("voc", f"VOC annotations in {find_voc(root, name).annotations}, all in the list {name}")
 
 
-def _yolo_layout(root: Path) -> Layout:
-    file = find_yolo(root)
-    if file is None:
-        return Layout("yolo", "YOLO labels, described by no file", ())
-    text = file.read_text(encoding="utf-8", errors="replace") if file.stat().st_size < 2**20 else ""
-    keys = {line.partition(":")[0].partition("=")[0].strip() for line in text.splitlines()}
-    lists = (
-        {path.stem for path in file.parent.glob("*.txt")} if file.suffix not in (".yaml", ".yml") else set()
-    )
-    splits = tuple(
-        split for split in ("train", "val", "test") if not {*words_for(split)}.isdisjoint(keys | lists)
-    )
-    return Layout("yolo", f"YOLO labels, described by {file.name}", splits)
-
-
-def _voc_places(root: Path) -> Iterator[tuple[str, VOCPlace]]:
+def _voc_places(root: Path) -> Iterator[VOCPlace]:
     folders = [folder for folder in (root, *_devkit_folders(root)) if (folder / "Annotations").is_dir()]
     beside = any(_has(root / word, ".xml") for word in ("train", *_WORDS_FOR_VAL, "test"))
     for split in ("train", "val", "test") if folders or beside else ():
         if folders or any(_has(root / word, ".xml") for word in words_for(split)):
             place = find_voc(root, split)
             if place.list_file is None or place.list_file.exists():
-                yield split, place
+                yield place
 
 
 def _has(folder: Path, suffix: str) -> bool:

@@ -182,7 +182,6 @@ def test_every_layout_is_recognised_trained_on_and_checked(name: str, tmp_path: 
     assert layout is not None
     assert layout.format == kind
     assert layout.words.startswith(words)
-    assert layout.splits == ("train", "val")
     for data in (AutoDataModule(root=str(tmp_path), **SETTINGS), module_of(kind, tmp_path)):
         data.setup()
         assert data.class_names == ["cat", "dog"]
