@@ -183,6 +183,19 @@ def test_the_split_of_a_checkpoint_does_not_hold_for_another_set(tmp_path: Path)
     assert data.learned_before("val", split) == 1
 
 
+def test_images_without_an_annotation_are_said_where_there_are_no_lists(tmp_path: Path) -> None:
+    UNSPLIT["voc flat"][1](tmp_path)
+    image(tmp_path / "bare.jpg", 99)
+    data = module_of("auto", tmp_path)
+    data.setup()
+    assert (
+        "holds 1 images without an XML, which are not used, bare.jpg for one"
+        in data.datasets["train"].notes[1]
+    )
+    findings = inspect_dataset(module_of("voc", tmp_path), str(tmp_path), workers=1).findings
+    assert [item.kind for item in findings] == ["set-apart", "unannotated-images"]
+
+
 def test_a_class_of_validation_alone_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     UNSPLIT["voc train alone"][1](tmp_path)
     (tmp_path / "ImageSets/Main/val.txt").write_text("9\n")

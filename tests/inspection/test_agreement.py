@@ -215,7 +215,7 @@ def test_the_check_reports_an_error_where_training_ends(kind: str, data: st.Data
 @pytest.mark.parametrize("kind", WITHOUT_LISTS)
 @given(data=st.data())
 @settings(
-    max_examples=15,
+    max_examples=10,
     derandomize=True,
     deadline=None,
     database=None,

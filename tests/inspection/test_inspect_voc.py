@@ -23,6 +23,7 @@ ELSEWHERE = {
         "nothing-to-learn",
         "unknown-class",
         "set-apart",
+        "unannotated-images",
     ),
 }
 Place = tuple[str, str, int | None]

@@ -45,6 +45,7 @@ KINDS: dict[str, Severity] = {
     "no-objects": "note",
     "not-rgb": "note",
     "unlisted-annotation": "note",
+    "unannotated-images": "note",
     "set-apart": "note",
 }
 

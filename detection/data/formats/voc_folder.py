@@ -56,6 +56,8 @@ def read_voc(root: Path | str, splits: Sequence[Split], official: bool = False) 
             )  # fmt: skip
         seen.update(f"{set_name}/{short_id}" for short_id in ids)
         _Reader(place, reading).read(ids)
+        if place.list_file is None:
+            _say_unannotated(place, reading)
     listed = len(seen)
     expected = OFFICIAL_COUNTS.get(_key(splits))
     if official and expected not in (None, listed):
@@ -92,6 +94,25 @@ def unlisted_annotations(root: Path | str, splits: Sequence[Split]) -> Reading:
                 message = f"is in no list of {place.list_file.parent}, so it is never used: list it"
                 reading.add("unlisted-annotation", path, message, f"{_set_name(place)}/{short_id}")
     return reading
+
+
+def _say_unannotated(place: VOCPlace, reading: Reading) -> None:
+    """Says how many images of a folder without lists have no annotation, so that nothing uses them."""
+    used = {record.path for record in reading.records}
+    below = place.images.rglob("*") if place.images != place.folder else place.images.iterdir()
+    images = sorted(path for path in below if path.suffix.lower() in IMAGE_SUFFIXES and path not in used)
+    bare = [path for path in images if not _annotation_of(path, place).exists()]
+    if bare:
+        message = (
+            f"holds {len(bare)} images without an XML, which are not used, {bare[0].name} for one: an image "
+            "without objects needs an XML without <object>"
+        )
+        reading.add("unannotated-images", place.images, message)
+        reading.notes.append(f"{place.images} {message}")
+
+
+def _annotation_of(image: Path, place: VOCPlace) -> Path:
+    return (place.annotations / image.relative_to(place.images)).with_suffix(".xml")
 
 
 def _key(splits: Sequence[Split]) -> Any:
