@@ -83,10 +83,8 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         self._divided: tuple[int, int] | None = None  # devices and parts
         self.class_names: list[str] = []  # known after setup
         self.datasets: dict[str, DetectionDataset] = {}
-        self.assign: Callable[..., AnchorTargets] | None = None
-        """What assigns targets in the workers, from what the collation knows; it comes from the task."""
-        self.set_apart: SetApart | None = None
-        """Which images are in which split, where the set itself does not say; known once one is read."""
+        self.assign: Callable[..., AnchorTargets] | None = None  # targets in the workers; the task's
+        self.set_apart: SetApart | None = None  # where the set does not say; known once a split is read
         self.split_lines: list[str] = []  # what is to be told of that
         self._first_epoch = 0
 

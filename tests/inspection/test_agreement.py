@@ -104,7 +104,7 @@ FORMATS: dict[str, tuple[Callable[[Path], dict[str, Any]], Callable[..., Detecti
     "coco": (write_coco, COCODataModule),
     "yolo": (write_yolo, YOLODataModule),
 }
-WITHOUT_LISTS = {
+WITHOUT_LISTS: dict[str, tuple[Callable[[Path], dict[str, Any]], Callable[..., DetectionDataModule]]] = {
     "voc alone": (without_lists(write_voc, "voc"), VOCDataModule),
     "coco alone": (without_lists(write_coco, "coco"), COCODataModule),
     "yolo alone": (without_lists(write_yolo, "yolo"), YOLODataModule),
