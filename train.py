@@ -68,8 +68,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         origin = read_origin(config)
         datamodule = instantiate(config["data"])
         datamodule.prepare_data()
-        kept = split_to_keep(config, origin)
-        keep_split(datamodule, kept)
+        kept = keep_split(datamodule, split_to_keep(config, origin))
         datamodule.setup()
         step = datamodule.divide_among(trainer.world_size, trainer.accumulate_grad_batches)
         check_shared_memory(datamodule, trainer.world_size // trainer.num_nodes)
@@ -102,8 +101,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     with closing_wandb(trainer.loggers):
         with errors_in_a_sentence():
             save_config(config, cfg.run_dir, trainer)
-            if trainer.is_global_zero:
-                write_split(datamodule, cfg.run_dir)
+            write_split(datamodule, cfg.run_dir, trainer)
         with faults_in_a_sentence(cfg.run_dir):
             trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
             best = best_checkpoint(trainer)

@@ -75,8 +75,7 @@ def _refuse_mistakes(settings: Settings, data: dict[str, Any] | None) -> None:
 def _open_data(settings: Settings, data: dict[str, Any], detector: "Detector") -> "DetectionDataModule":
     datamodule: DetectionDataModule = instantiate(with_inputs_of(detector.task, data))
     datamodule.prepare_data()
-    kept = kept_split(detector.task.hparams, settings.ckpt)
-    keep_split(datamodule, kept)
+    kept = keep_split(datamodule, kept_split(detector.task.hparams, settings.ckpt))
     for split in [settings.split, *(["train"] if settings.int8 else [])]:
         open_split(datamodule, split, detector.class_names, settings.ckpt)  # type: ignore[arg-type]
     for told in told_of_evaluation(datamodule, kept, settings.ckpt):

@@ -10,6 +10,8 @@ from detection.files import write_text
 from detection.runs import find_weights
 
 if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
     from detection.data.datamodule import DetectionDataModule
     from detection.data.splitting import SetApart
     from detection.resume import Origin
@@ -54,12 +56,15 @@ def split_to_keep(config: Mapping[str, Any], origin: "Origin | None") -> Kept | 
     return kept_split(read_checkpoint(path)["hyper_parameters"], path) if path.is_file() else None
 
 
-def keep_split(datamodule: "DetectionDataModule", kept: Kept | None) -> None:
+def keep_split(datamodule: "DetectionDataModule", kept: Kept | None) -> Kept | None:
     """Let the data be divided as a checkpoint has it, where its own lists do not divide it.
 
     Args:
         datamodule: before anything is read.
         kept: of the checkpoint.
+
+    Returns:
+        The same split, for what is said later.
 
     Raises:
         ValueError: another division was asked for.
@@ -68,6 +73,7 @@ def keep_split(datamodule: "DetectionDataModule", kept: Kept | None) -> None:
 
     if kept is not None and isinstance(datamodule, OwnDataModule):
         datamodule.keep_split(*kept)
+    return kept
 
 
 def learned_before(datamodule: "DetectionDataModule", kept: Kept | None) -> list[str]:
@@ -119,12 +125,14 @@ def described_split(datamodule: "DetectionDataModule") -> dict[str, Any]:
     return {} if apart is None else {"split": apart.described()}
 
 
-def write_split(datamodule: "DetectionDataModule", folder: str) -> None:
+def write_split(datamodule: "DetectionDataModule", folder: str, trainer: "pl.Trainer") -> None:
     """Write ``split.json`` into the run's folder, where images were set apart.
 
     Args:
         datamodule: set up.
         folder: of the run.
+        trainer: whose first process writes.
     """
-    for described in described_split(datamodule).values():
-        write_text(Path(folder) / "split.json", json.dumps(described, indent=1) + "\n")
+    apart = datamodule.set_apart
+    if apart is not None and trainer.is_global_zero:
+        write_text(Path(folder) / "split.json", json.dumps(apart.described(), indent=1) + "\n")

@@ -86,21 +86,20 @@ def convert(
         raise FileExistsError(
             f"{target} exists and is not empty: move it away or choose another folder (out=...)"
         )
-    folder = Path(root).expanduser()
     layout = COCOLayout(coco_images, coco_annotations)
-    if source == "auto":
-        known = recognised(folder)
-        source, listing = known.format, listing_of(known, folder)
-    else:
-        listing = _listing(source, folder, layout)
+    source, sets, names = _open(source, Path(root).expanduser(), splits, split, layout)
     if split is not None:
-        _refuse_to_split(split, splits, listing)
-    sets, names = _read_listed(listing) if splits is None else _read(source, folder, splits, layout)
-    if split is not None:
-        sets = _divide(sets, split, seed, folder)
+        sets = _divide(sets, split, seed, Path(root).expanduser())
     sets, names, notes = _select(sets, names, classes, other_classes)
     if (source == "voc") != (to == "voc"):
         _refuse_rotated(sets)
+    _write(to, target, sets, names, link)
+    counts = ", ".join(f"{name} {len(records)} images" for name, records in sets.items())
+    return [f"{target}: {counts}; {len(names)} classes", *notes, *_losses(source, to, sets)]
+
+
+def _write(to: Format, target: Path, sets: Sets, names: list[str], link: bool) -> None:
+    """Writes a folder that appears when it is whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".converting-", dir=target.parent) as temporary:
         fresh = Path(temporary) / target.name
@@ -108,8 +107,24 @@ def convert(
         if target.exists():
             target.rmdir()
         fresh.rename(target)
-    counts = ", ".join(f"{name} {len(records)} images" for name, records in sets.items())
-    return [f"{target}: {counts}; {len(names)} classes", *notes, *_losses(source, to, sets)]
+
+
+def _open(
+    source: Format | Literal["auto"],
+    folder: Path,
+    splits: Sequence[Split] | None,
+    split: Sequence[float] | None,
+    layout: COCOLayout,
+) -> tuple[Format, Sets, list[str]]:
+    """The format, the images by split, and the class names of a set."""
+    if source == "auto":
+        known = recognised(folder)
+        source, listing = known.format, listing_of(known, folder)
+    else:
+        listing = _listing(source, folder, layout)
+    if split is not None:
+        _refuse_to_split(split, splits, listing)
+    return source, *(_read_listed(listing) if splits is None else _read(source, folder, splits, layout))
 
 
 def _listing(source: str, folder: Path, layout: COCOLayout) -> Listing:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from detection.bounds import PartOfSet
 from detection.data.datamodule import DetectionDataModule
@@ -28,6 +29,9 @@ class OwnDataModule(DetectionDataModule, ABC):
             0.2 when None.
         test_fraction: the same for the test; when None, a set that lists none is tested on validation.
     """
+
+    naming_a_test: ClassVar[str] = ""
+    """What to type for a list of the test that is there and is not used unasked."""
 
     root: str
     val_fraction: PartOfSet | None = None
@@ -62,10 +66,11 @@ class OwnDataModule(DetectionDataModule, ABC):
         typed = self._typed_fractions()
         for split, fraction in typed.items():
             if self.listing.has(split):
+                name_it = split == "test" and not self.lists_a_test
                 raise ValueError(
                     f"data.{split}_fraction={fraction:g}: the set has its own images for {split} "
                     f"({self.listing.place(split) or 'named by you'}): leave data.{split}_fraction out to "
-                    "use them, or move them away."
+                    f"use them{f', and add {self.naming_a_test}' if name_it else ''}, or move them away."
                 )
         if self._kept is not None:
             return self._kept[0].fractions

@@ -33,6 +33,8 @@ class VOCDataModule(OwnDataModule):
         archive_folder: where archives downloaded earlier lie; they are also looked for in ``root``.
     """
 
+    naming_a_test = "data.test_splits=[test]"
+
     train_splits: Sequence[Split]
     val_splits: Sequence[Split]
     test_splits: Sequence[Split] | None = None
@@ -124,6 +126,8 @@ class COCODataModule(OwnDataModule):
             the order of their ids first.
     """
 
+    naming_a_test = "data.test_annotations=..."
+
     train_images: str = "train2017"
     train_annotations: str = "annotations/instances_train2017.json"
     val_images: str = "val2017"
@@ -165,6 +169,8 @@ class YOLODataModule(OwnDataModule):
         test_split: the key of the test images; the validation images when None.
         classes: class names in label order; None takes those of the file.
     """
+
+    naming_a_test = "data.test_split=test"
 
     train_split: str = "train"
     val_split: str = "val"

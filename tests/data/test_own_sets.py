@@ -85,7 +85,7 @@ def test_shares_are_chosen_for_what_is_not_listed_alone(tmp_path: Path) -> None:
     assert images["test"] == ["lists/8", "lists/9"]
     assert (len(images["train"]), len(images["val"])) == (6, 2)
     with pytest.raises(
-        ValueError, match=r"own images for test \(.*test\.txt\): leave data\.test_fraction out"
+        ValueError, match=r"own images for test \(.*test\.txt\): .* add data\.test_splits=\[test\]"
     ):
         ids(module_of("voc", tmp_path / "lists", test_fraction=0.1))
     (lists / "val.txt").write_text("0\n1\n")
