@@ -97,10 +97,11 @@ class OwnDataModule(DetectionDataModule, ABC):
         crowd = split != "train"
         if not self.fractions or (name != "train" and name not in self.fractions):
             return self.listing.read(name, crowd)
-        if self.set_apart is None:  # by what is trained on, also where an evaluation asks first
-            self.set_apart, line = self._divide(self.listing.read("train", crowd=False))
+        pool = self.listing.read("train", crowd)
+        if self.set_apart is None:
+            self.set_apart, line = self._divide(pool)
             self.split_lines = [f"{self._listed} {line}"] if line else []
-        part = self._part(self.listing.read("train", crowd), name)
+        part = self._part(pool, name)
         if name == next(iter(self.fractions)):
             for line in self.split_lines:
                 part.add("set-apart", self._listed, line.removeprefix(f"{self._listed} "))

@@ -56,7 +56,10 @@ def divide(
     Returns:
         Names by split, and whether images that look alike are together: not where too many do.
     """
-    classes = {name: {item.name for item in record.objects} for name, record in records.items()}
+    # Of objects that count: COCO's crowd regions are read for an evaluation alone, which has the same split.
+    classes = {
+        name: {item.name for item in record.objects if not item.difficult} for name, record in records.items()
+    }
     looks = look_at([*records.values()], folder)
     for differing in DIFFERING:
         images = split_images(classes, group_alike([*records], looks, differing), fractions, seed)

@@ -121,6 +121,14 @@ def test_a_split_is_the_same_in_another_folder_and_not_with_another_seed(tmp_pat
     assert any(ids(other)["val"] != ids(here)["val"] for other in others)
 
 
+def test_crowds_that_are_read_for_an_evaluation_alone_do_not_change_the_split(tmp_path: Path) -> None:
+    UNSPLIT["coco flat"][1](tmp_path)
+    trained, evaluated = module_of("coco", tmp_path), module_of("coco", tmp_path)
+    trained.read("train")
+    assert evaluated.read("val").records
+    assert evaluated.set_apart == trained.set_apart
+
+
 def test_frames_of_one_camera_are_set_apart_all_the_same(tmp_path: Path) -> None:
     for number in range(COUNT):
         image(tmp_path / f"{number}.jpg", 0)
