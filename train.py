@@ -88,8 +88,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
         checkpoint = origin.path if origin else None
         del origin  # its tensors take memory
         rate = describe_lr(config, datamodule.images_per_step)
-        learned = learned_before(datamodule, kept)
-        for told in (weights, changes, anchors, *learned, task.describe_size(), step, rate):
+        learned = "\n".join(learned_before(datamodule, kept))
+        for told in (weights, changes, anchors, learned, task.describe_size(), step, rate):
             if told and trainer.is_global_zero:
                 print(told)
         if cfg.find:
@@ -101,7 +101,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     with closing_wandb(trainer.loggers):
         with errors_in_a_sentence():
             save_config(config, cfg.run_dir, trainer)
-            write_split(datamodule, cfg.run_dir, trainer)
+            write_split(datamodule, cfg.run_dir, trainer.is_global_zero)
         with faults_in_a_sentence(cfg.run_dir):
             trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
             best = best_checkpoint(trainer)

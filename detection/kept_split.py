@@ -10,8 +10,6 @@ from detection.files import write_text
 from detection.runs import find_weights
 
 if TYPE_CHECKING:
-    import pytorch_lightning as pl
-
     from detection.data.datamodule import DetectionDataModule
     from detection.data.splitting import SetApart
     from detection.resume import Origin
@@ -125,14 +123,14 @@ def described_split(datamodule: "DetectionDataModule") -> dict[str, Any]:
     return {} if apart is None else {"split": apart.described()}
 
 
-def write_split(datamodule: "DetectionDataModule", folder: str, trainer: "pl.Trainer") -> None:
+def write_split(datamodule: "DetectionDataModule", folder: str, is_first: bool) -> None:
     """Write ``split.json`` into the run's folder, where images were set apart.
 
     Args:
         datamodule: set up.
         folder: of the run.
-        trainer: whose first process writes.
+        is_first: whether this is the process that writes.
     """
     apart = datamodule.set_apart
-    if apart is not None and trainer.is_global_zero:
+    if apart is not None and is_first:
         write_text(Path(folder) / "split.json", json.dumps(apart.described(), indent=1) + "\n")
