@@ -17,6 +17,7 @@ from detection.cli import (
 from detection.entry import run_with_hints
 from detection.faults import faults_in_a_sentence
 from detection.init_from import make_task
+from detection.kept_split import described_split, keep_split, learned_before, split_to_keep, write_split
 from detection.lightning_messages import quieten_lightning
 from detection.monitors import check_monitors
 from detection.resume import changes_since, describe_training, keep_anchors, read_origin
@@ -67,6 +68,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         origin = read_origin(config)
         datamodule = instantiate(config["data"])
         datamodule.prepare_data()
+        kept = keep_split(datamodule, split_to_keep(config, origin))
         datamodule.setup()
         step = datamodule.divide_among(trainer.world_size, trainer.accumulate_grad_batches)
         check_shared_memory(datamodule, trainer.world_size // trainer.num_nodes)
@@ -78,14 +80,16 @@ def train(cfg: DictConfig) -> dict[str, float]:
             during = [*task.figure_names("val"), *task.figure_names("train")]
             check_monitors(config, during, task.figure_names("test"))
         training = describe_training(config, datamodule)
-        task.describe(model=model, data=inference_config(config["data"]), training=training)
+        inputs, apart = inference_config(config["data"]), described_split(datamodule)
+        task.describe(model=model, data=inputs, training=training, **apart)
         if datamodule.targets_in_workers:
             datamodule.assign = task.assigner(datamodule.size)
         changes = changes_since(origin, config, model, training) if origin else ""
         checkpoint = origin.path if origin else None
         del origin  # its tensors take memory
         rate = describe_lr(config, datamodule.images_per_step)
-        for told in (weights, changes, anchors, task.describe_size(), step, rate):
+        learned = "\n".join(learned_before(datamodule, kept))
+        for told in (weights, changes, anchors, learned, task.describe_size(), step, rate):
             if told and trainer.is_global_zero:
                 print(told)
         if cfg.find:
@@ -97,6 +101,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     with closing_wandb(trainer.loggers):
         with errors_in_a_sentence():
             save_config(config, cfg.run_dir, trainer)
+            write_split(datamodule, cfg.run_dir, trainer.is_global_zero)
         with faults_in_a_sentence(cfg.run_dir):
             trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
             best = best_checkpoint(trainer)

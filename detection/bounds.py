@@ -20,6 +20,10 @@ MAX_REGION_CELLS = 1_000_000
 Natural = Annotated[int, Interval(ge=0, le=1_000_000_000)]
 Positive = Annotated[int, Interval(ge=1, le=1_000_000_000)]
 Share = Annotated[float, Interval(ge=0, le=1)]
+PartOfSet = Annotated[float, Interval(ge=0.01, le=0.9)]
+"""Of a set of images, to be set apart: a share of them."""
+Division = Annotated[Sequence[Share], Len(2, 3)]
+"""Shares of train, val and, if wanted, test."""
 Factor = Annotated[float, Interval(ge=0, le=1000)]
 Seconds = Annotated[float, Interval(ge=0, le=1_000_000)]
 

@@ -14,17 +14,17 @@ DATA = {"voc": "voc_custom", "coco": "coco", "yolo": "yolo"}
 def main(cfg: DictConfig) -> None:
     """Convert as configured, then say what was written and what was lost."""
     config = checked_config(cfg, "detection.data.conversion.convert")
-    if config["from"] not in DATA:
-        raise SystemExit(f"from={config['from']}: give one of {', '.join(DATA)}")
+    if config["from"] not in (*DATA, "auto"):
+        raise SystemExit(f"from={config['from']}: give one of {', '.join(DATA)}, or auto")
     arguments = {**config, "source": config["from"]}
     del arguments["from"]
     with errors_in_a_sentence():
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
         from detection.data.conversion import convert
 
-        for note in convert(**arguments):
-            print(note)
-        if {"train", "val"} <= {str(split) for split in config["splits"]}:
+        first, *notes = convert(**arguments)
+        print("\n".join([first, *notes]))
+        if ": train " in first and ", val " in first:
             print(f"Train on it: python train.py data={DATA[config['to']]} data.root={config['out']}")
 
 

@@ -30,6 +30,8 @@ _COMPLETED_LATER = {
 
 _MAX_DEPTH, _MAX_VALUES, _MAX_LENGTH, _MAX_STRING = 20, 200_000, 1_000, 1_000
 _MAX_CLASSES = 100_000
+_MAX_IMAGES = 10_000_000
+_MAX_NAME = 4096  # bytes of a path, on Linux
 _MAX_INTEGER = 10**12
 
 
@@ -41,7 +43,7 @@ def check_description(described: Mapping[str, Any]) -> dict[str, Any]:
     """Refuse a description that says anything but how to build a detector.
 
     Args:
-        described: with ``model``, ``data`` and, if it has one, ``format``.
+        described: with ``model``, ``data`` and, if it has them, ``format`` and ``split``.
 
     Returns:
         A copy of plain values, with today's names of what has moved.
@@ -50,12 +52,44 @@ def check_description(described: Mapping[str, Any]) -> dict[str, Any]:
         DescriptionError: it holds other things than plain values, names what may not be named, or asks for
             something without bounds.
     """
-    copy: dict[str, Any] = _copy(dict(described), "", [0], 0)
+    split = {"split": _checked_split(described["split"])} if "split" in described else {}
+    copy: dict[str, Any] = _copy(
+        {key: value for key, value in described.items() if key != "split"}, "", [0], 0
+    )
     # Only for the values is anything imported, and then all of it is ours or the user's own.
     mistake = next(_mistakes(copy), None) or next(_odd_values(copy), None)
     if mistake is not None:
         raise DescriptionError(mistake if len(mistake) <= 600 else f"{mistake[:600]}...")
-    return copy
+    return {**copy, **split}
+
+
+def _checked_split(split: Any) -> dict[str, Any]:
+    """Which images were set apart: names, which nothing is looked up by but the images of a set."""
+    if (
+        type(split) is not dict
+        or split.keys() != {"seed", "fractions", "images"}
+        or type(split["seed"]) is not int
+    ):
+        raise DescriptionError("split: expected a seed, fractions and images")
+    fractions, images = split["fractions"], split["images"]
+    if type(fractions) is not dict or not {"val", "test"} >= fractions.keys() or not fractions:
+        raise DescriptionError("split.fractions: expected those of val and test")
+    if not all(type(fraction) is float and 0 < fraction < 1 for fraction in fractions.values()):
+        raise DescriptionError("split.fractions: expected numbers between 0 and 1")
+    if type(images) is not dict or images.keys() != {"train", *fractions}:
+        raise DescriptionError("split.images: expected those of train and of each fraction")
+    if (
+        not all(type(names) is list for names in images.values())
+        or sum(map(len, images.values())) > _MAX_IMAGES
+    ):
+        raise DescriptionError(f"split.images: expected lists of at most {_MAX_IMAGES:,} names")
+    if not all(type(name) is str and len(name) <= _MAX_NAME for names in images.values() for name in names):
+        raise DescriptionError("split.images: expected names")
+    return {
+        "seed": split["seed"],
+        "fractions": dict(fractions),
+        "images": {part: list(names) for part, names in images.items()},
+    }
 
 
 def _copy(value: Any, path: str, seen: list[int], depth: int) -> Any:

@@ -19,6 +19,7 @@ from detection.cli import (
 )
 from detection.entry import run_with_hints
 from detection.faults import faults_in_a_sentence
+from detection.kept_split import keep_split, kept_split, told_of_evaluation
 from detection.lightning_messages import quieten_lightning
 from detection.notes import notes
 from detection.precision import evaluation_precision
@@ -64,10 +65,12 @@ def evaluate(cfg: DictConfig) -> "Analysis":
             print(told, flush=True)
         datamodule = instantiate(with_inputs_of(task, config["data"]))
         datamodule.prepare_data()
+        kept = keep_split(datamodule, kept_split(task.hparams, config["ckpt"]))
         open_split(datamodule, config["split"], task.class_names, config["ckpt"])
         check_shared_memory(datamodule, devices=1)
-        for warning in nothing_to_find(datamodule.datasets):
-            print(warning, flush=True)
+        about = told_of_evaluation(datamodule, kept, config["ckpt"])
+        for told in (*about, *nothing_to_find(datamodule.datasets)):
+            print(told, flush=True)
         seen, figures = _test(config, task, datamodule)
         problems = datamodule.problems()
         write_list(problems, folder / "left_out.txt")

@@ -12,6 +12,7 @@ from detection.checkpoints import load_detector, open_split, with_inputs_of
 from detection.cli import CONF, checked_config, errors_in_a_sentence
 from detection.entry import run_with_hints
 from detection.exporting.settings import Settings
+from detection.kept_split import keep_split, kept_split, told_of_evaluation
 from detection.lightning_messages import quieten_lightning
 from detection.notes import notes
 
@@ -74,8 +75,11 @@ def _refuse_mistakes(settings: Settings, data: dict[str, Any] | None) -> None:
 def _open_data(settings: Settings, data: dict[str, Any], detector: "Detector") -> "DetectionDataModule":
     datamodule: DetectionDataModule = instantiate(with_inputs_of(detector.task, data))
     datamodule.prepare_data()
+    kept = keep_split(datamodule, kept_split(detector.task.hparams, settings.ckpt))
     for split in [settings.split, *(["train"] if settings.int8 else [])]:
         open_split(datamodule, split, detector.class_names, settings.ckpt)  # type: ignore[arg-type]
+    for told in told_of_evaluation(datamodule, kept, settings.ckpt):
+        print(told)
     return datamodule
 
 

@@ -134,10 +134,10 @@ def _read_choice(word: str, error: Exception, verb: str) -> Answer:
 def _read_data(value: str) -> Answer:
     if Path(value).suffix in (".yaml", ".yml"):
         return ["data=yolo", f"data.root={value}"]
-    return (
-        f"data={value}: data names the format and data.root the folder, data=voc_custom data.root={value} "
-        "(or data=coco, or data=yolo)."
-    )
+    if Path(value).is_file():
+        folder = Path(value).parent
+        return f"{value}: data names the format and data.root the folder: data=auto data.root={folder}."
+    return ["data=auto", f"data.root={value}"]
 
 
 def _choose(word: str, group: str, value: str, known: Sequence[str]) -> str:
@@ -179,7 +179,9 @@ def _read_key(word: str, config: Mapping[str, Any], verb: str, several: bool) ->
 
 
 def _read_list(key: str, value: str, default: Any) -> Answer:
-    is_list = isinstance(default, list) or key.rpartition(".")[2] == "classes"
+    # Of evaluate, split is a word; of convert, it is several shares.
+    shares = key == "split" and all(re.fullmatch(r"[\d.]+", part.strip()) for part in value.split(","))
+    is_list = isinstance(default, list) or key.rpartition(".")[2] == "classes" or shares
     if is_list:
         return [f"{key}=[{value}]"]
     return f"{key}={value}: these are several runs, one for each value: add -m"

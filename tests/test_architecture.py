@@ -107,6 +107,7 @@ def test_every_file_belongs_to_a_known_floor() -> None:
         "checkpoints",
         "checkpoint_tensors",
         "init_from",
+        "kept_split",
         "published",
         "resume",
         "best_of_run",

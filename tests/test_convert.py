@@ -25,6 +25,8 @@ from detection.data.writers.coco_writer import COCOWriter
 from detection.data.writers.voc_writer import write_voc
 from detection.data.writers.yolo_writer import write_yolo_labels
 from detection.data.yolo import YOLODetection
+from tests.data.test_own_sets import module_of
+from tests.data.unsplit import UNSPLIT
 from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
@@ -311,6 +313,39 @@ def test_nothing_is_overwritten(originals: dict[str, Path], tmp_path: Path) -> N
         with pytest.raises(FileExistsError, match=rf"{name} exists and is not empty: move it away"):
             convert("coco", "yolo", str(originals["coco"]), str(tmp_path / name))
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_a_set_is_divided_as_a_training_would(tmp_path: Path) -> None:
+    UNSPLIT["voc folders"][1](tmp_path / "set")
+    data = module_of("auto", tmp_path / "set", seed=233, test_fraction=0.3)
+    data.setup()
+    said = convert("auto", "voc", str(tmp_path / "set"), str(tmp_path / "voc"), split=[0.5, 0.2, 0.3])
+    assert said == [f"{tmp_path}/voc: train 5 images, val 2 images, test 3 images; 2 classes"]
+    for split, dataset in data.datasets.items():
+        listed = (tmp_path / f"voc/ImageSets/Main/{split}.txt").read_text().split()
+        assert listed == [Path(path).stem for path in dataset.paths]
+    whole = convert("voc", "coco", str(tmp_path / "set"), str(tmp_path / "coco"))
+    assert whole == [f"{tmp_path}/coco: train 10 images; 2 classes"]
+    joined = convert(
+        "auto", "yolo", str(tmp_path / "voc"), str(tmp_path / "yolo"), ["train", "test"], split=[0.5, 0.5]
+    )
+    assert joined == [f"{tmp_path}/yolo: train 4 images, val 4 images; 2 classes"]
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        ([0.8, 0.1], r"split=\[0\.8,0\.1\]: give the shares of train, val and test, which make 1"),
+        ([0.8, 0.0, 0.2], "give the shares of train, val and test"),
+        ([0.8, 0.2], r"has images of its own for val.* Leave split out .*: splits=\[train,val\]"),
+    ],
+)
+def test_a_set_that_has_splits_is_not_divided_unasked(
+    originals: dict[str, Path], split: list[float], message: str, tmp_path: Path
+) -> None:
+    for name in FORMATS[1:]:
+        with pytest.raises(ValueError, match=message):
+            convert(name, "voc", str(originals[name]), str(tmp_path / "out"), split=split)
 
 
 def test_the_command(originals: dict[str, Path], tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_what_can_mean_several_things_is_explained(case: tuple[str, dict[str, st
         ("model/backbone=vit", "no such model/backbone; choose one of mobilenet_v2, "),
         ("callbacks=[default,emma]", "did you mean ema?"),
         ("model=best.ckpt", "init_from=best.ckpt starts from these weights"),
-        ("data=my/set", "data=voc_custom data.root=my/set"),
+        ("data=README.md", "data=auto data.root=."),
         ("model=", "choose one of faster_rcnn"),
     ]
 )

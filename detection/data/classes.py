@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from detection.data.formats.findings import Finding
-from detection.data.formats.records import ImageRecord, ObjectRecord
+from detection.data.formats.records import ImageRecord, ObjectRecord, Reading
 
 OtherClasses = Literal["error", "skip"]
 """What becomes of objects whose class is not among the wanted ones."""
@@ -24,6 +24,18 @@ class Selection(NamedTuple):
     """All images; those without a wanted object stay, as background."""
     left_out: Counter[str]
     """Number of left out objects of each other class."""
+
+
+def declared_classes(readings: Iterable[Reading]) -> list[str] | None:
+    """Returns the class names that files declare, the first split first; None if none does.
+
+    Args:
+        readings: of all splits.
+    """
+    declared: dict[str, str] = {}
+    for name in (name for reading in readings for name in reading.classes or ()):
+        declared.setdefault(name.casefold(), name)
+    return list(declared.values()) or None
 
 
 def found_classes(records: Iterable[ImageRecord]) -> list[str]:

@@ -6,15 +6,25 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from detection.data.classes import OtherClasses, found_classes, refuse_misspelt, say_left_out, select_classes
+from detection.bounds import Division
+from detection.data.classes import (
+    OtherClasses,
+    found_classes,
+    refuse_misspelt,
+    say_left_out,
+    select_classes,
+)
+from detection.data.dataset import classes_of
 from detection.data.formats.coco import read_coco
 from detection.data.formats.corners import from_voc_corners, whole_voc_corners
-from detection.data.formats.layouts import Split, coco_paths
-from detection.data.formats.records import Box
+from detection.data.formats.layouts import Split, coco_paths, recognised
+from detection.data.formats.listing import COCOListing, Listing, VOCListing, YOLOListing, listing_of
+from detection.data.formats.records import SPLITS, Box
 from detection.data.formats.usable import usable_records
 from detection.data.formats.voc_folder import read_voc
 from detection.data.formats.yolo import read_yolo
 from detection.data.image_files import read_header
+from detection.data.splitting import divide, name_in
 from detection.data.writers.sets import (
     COCO_LAYOUT,
     COCOLayout,
@@ -29,11 +39,13 @@ WRITERS = {"voc": write_voc_set, "coco": write_coco_set, "yolo": write_yolo_set}
 
 
 def convert(
-    source: Format,
+    source: Format | Literal["auto"],
     to: Format,
     root: str,
     out: str,
-    splits: Sequence[Split] = ("train", "val"),
+    splits: Sequence[Split] | None = None,
+    split: Division | None = None,
+    seed: int = 233,
     classes: Sequence[str] | None = None,
     other_classes: OtherClasses = "error",
     link: bool = False,
@@ -45,12 +57,15 @@ def convert(
     The folder appears when it is whole; an interrupted conversion leaves nothing behind.
 
     Args:
-        source: the format to read.
+        source: the format to read; ``auto`` recognises it.
         to: the format to write.
         root: the set to read, as the format's ``data.root``.
         out: the folder to write; it must not exist, or be empty.
         splits: names of splits; for VOC also pairs such as ``(2007, "trainval")``, of which those with one
-            name are joined.
+            name are joined. None takes train and, where the set has it, val.
+        split: divide the images among train, val and test in these shares, as a training would: those of a
+            set that lists no val, or of all the ``splits`` given.
+        seed: of that division.
         classes: class names in the order of the labels; None takes all that the set names, and for VOC all
             that objects have, sorted.
         other_classes: what becomes of objects of other classes: ``error`` or ``skip``, which leaves them out.
@@ -71,10 +86,20 @@ def convert(
         raise FileExistsError(
             f"{target} exists and is not empty: move it away or choose another folder (out=...)"
         )
-    sets, names = _read(source, Path(root).expanduser(), splits, COCOLayout(coco_images, coco_annotations))
+    layout = COCOLayout(coco_images, coco_annotations)
+    source, sets, names = _open(source, Path(root).expanduser(), splits, split, layout)
+    if split is not None:
+        sets = _divide(sets, split, seed, Path(root).expanduser())
     sets, names, notes = _select(sets, names, classes, other_classes)
     if (source == "voc") != (to == "voc"):
         _refuse_rotated(sets)
+    _write(to, target, sets, names, link)
+    counts = ", ".join(f"{name} {len(records)} images" for name, records in sets.items())
+    return [f"{target}: {counts}; {len(names)} classes", *notes, *_losses(source, to, sets)]
+
+
+def _write(to: Format, target: Path, sets: Sets, names: list[str], link: bool) -> None:
+    """Writes a folder that appears when it is whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".converting-", dir=target.parent) as temporary:
         fresh = Path(temporary) / target.name
@@ -82,8 +107,61 @@ def convert(
         if target.exists():
             target.rmdir()
         fresh.rename(target)
-    counts = ", ".join(f"{name} {len(records)} images" for name, records in sets.items())
-    return [f"{target}: {counts}; {len(names)} classes", *notes, *_losses(source, to, sets)]
+
+
+def _open(
+    source: Format | Literal["auto"],
+    folder: Path,
+    splits: Sequence[Split] | None,
+    split: Sequence[float] | None,
+    layout: COCOLayout,
+) -> tuple[Format, Sets, list[str]]:
+    """The format, the images by split, and the class names of a set."""
+    if source == "auto":
+        known = recognised(folder)
+        source, listing = known.format, listing_of(known, folder)
+    else:
+        listing = _listing(source, folder, layout)
+    if split is not None:
+        _refuse_to_split(split, splits, listing)
+    return source, *(_read_listed(listing) if splits is None else _read(source, folder, splits, layout))
+
+
+def _listing(source: str, folder: Path, layout: COCOLayout) -> Listing:
+    if source == "coco":
+        return COCOListing(folder, {name: layout.of(name) for name in SPLITS})
+    return VOCListing(folder) if source == "voc" else YOLOListing(folder)
+
+
+def _read_listed(listing: Listing) -> tuple[Sets, list[str]]:
+    """The images to train on, and those to validate on where the set has them."""
+    readings = {split: listing.read(split) for split in SPLITS[:2] if split == "train" or listing.has(split)}
+    sets: Sets = {split: usable_records(reading)[0] for split, reading in readings.items()}
+    return sets, classes_of(readings.values())
+
+
+def _refuse_to_split(split: Sequence[float], splits: Sequence[Split] | None, listing: Listing) -> None:
+    shares = f"split=[{','.join(f'{share:g}' for share in split)}]"
+    if abs(sum(split) - 1) > 1e-6 or not all(split):
+        raise ValueError(
+            f"{shares}: give the shares of train, val and test, which make 1: split=[0.8,0.1,0.1]"
+        )
+    listed = [name for name in SPLITS if listing.has(name)]
+    if splits is None and listed:
+        raise ValueError(
+            f"{shares}: {listing.root} has images of its own for {' and '.join(listed)}. Leave split out to "
+            f"convert it as it is, or divide these anew: splits=[{','.join(['train', *listed])}]"
+        )
+
+
+def _divide(sets: Sets, split: Sequence[float], seed: int, folder: Path) -> Sets:
+    """Divides all images anew, as a training would."""
+    records = {name_in(folder, record.path): record for joined in sets.values() for record in joined}
+    if len(records) < len(split):
+        raise ValueError(f"split: {len(records)} images are too few for {len(split)} splits: add images")
+    fractions = dict(zip(SPLITS[1:], split[1:], strict=False))
+    images, _ = divide(records, fractions, seed, folder)
+    return {name: [records[image] for image in images[name]] for name in images}
 
 
 def _read(source: Format, root: Path, splits: Sequence[Split], layout: COCOLayout) -> tuple[Sets, list[str]]:

@@ -16,20 +16,19 @@ from detection.bounds import Natural, Positive, Seconds, Size
 from detection.data.cache import Cache, open_cache
 from detection.data.classes import OtherClasses
 from detection.data.collate import CollateList, CollatePadded
-from detection.data.dataset import DetectionDataset
+from detection.data.dataset import DetectionDataset, classes_of
 from detection.data.formats.findings import Finding
-from detection.data.formats.records import Reading
+from detection.data.formats.records import SPLITS, Reading, SplitName
 from detection.data.formats.usable import OnError, settle_repeats
 from detection.data.grouping import GroupedBatchSampler, aspect_group
-from detection.data.nothing import nothing_to_find, refuse_nothing_to_learn
+from detection.data.nothing import never_learned, nothing_to_find, refuse_nothing_to_learn
 from detection.data.sampling import EvalSampler, SeededDataset, TrainSampler
 from detection.data.skipping import CollateUsable, LeftOut, Replaced, UsableLoader
+from detection.data.splitting import SetApart
 from detection.data.step_size import divide_step, step_line
 from detection.data.transforms import DetectionTransform
 from detection.types import AnchorTargets
 
-SplitName = Literal["train", "val", "test"]
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 MakeTransform = Callable[[Size], DetectionTransform]
 
 
@@ -82,11 +81,11 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         self.images_per_step = divide_step(self.batch_size, self.batch_size_per_device, 1, 1).images
         """Images of one optimizer step over all devices, known once it is divided (:meth:`divide_among`)."""
         self._divided: tuple[int, int] | None = None  # devices and parts
-        self.class_names: list[str] = []
-        """Known after :meth:`setup`."""
+        self.class_names: list[str] = []  # known after setup
         self.datasets: dict[str, DetectionDataset] = {}
-        self.assign: Callable[..., AnchorTargets] | None = None
-        """What assigns targets in the workers, from what the collation knows; it comes from the task."""
+        self.assign: Callable[..., AnchorTargets] | None = None  # targets in the workers; the task's
+        self.set_apart: SetApart | None = None  # where the set does not say; known once a split is read
+        self.split_lines: list[str] = []  # what is to be told of that
         self._first_epoch = 0
 
     @property
@@ -103,38 +102,41 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         return []
 
     def make_dataset(
-        self, split: SplitName, classes: Sequence[str] | None, transform: DetectionTransform
+        self,
+        split: SplitName,
+        classes: Sequence[str] | None,
+        transform: DetectionTransform,
+        reading: Reading | None = None,
     ) -> DetectionDataset:
-        """Open one split. ``classes`` is None for the first one opened, which decides the class names."""
+        """Open one split, and read it if that is not done. Without ``classes``, its own are taken."""
+        settled = settle_repeats(reading or self.read(split), training=split == "train")
         classes = classes or self.wanted_classes
-        reading = settle_repeats(self.read(split), training=split == "train")
-        return DetectionDataset(reading, classes, transform, self.other_classes, self.on_error)
+        return DetectionDataset(settled, classes, transform, self.other_classes, self.on_error)
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the annotations. The class names of the training split hold for all splits."""
+        """Read the annotations. The classes of all splits together hold for each of them."""
         if self.datasets:
             return
-        eval_transform = self.eval_transform(self.size)
-        train = self.make_dataset("train", None, self.train_transform(self.size))
+        overfits = self.overfit_images is not None
+        readings = {split: self.read(split) for split in (SPLITS[:1] if overfits else SPLITS)}
+        names = self.wanted_classes or classes_of(readings.values(), self.on_error)
+        evaluated = self.eval_transform(self.size)
+        train = self.make_dataset("train", names, self.train_transform(self.size), readings["train"])
         refuse_nothing_to_learn(train)
         train.check_training_classes()
         self.class_names = list(train.classes)
         if self.overfit_images is not None:
-            few = self.make_dataset("train", self.class_names, eval_transform).first(self.overfit_images)
+            few = self.make_dataset("train", names, evaluated, readings["train"]).first(self.overfit_images)
             refuse_nothing_to_learn(few)
             self.datasets = {"train": few, "val": few, "test": few}
-            self._keep_decoded()
-            return
-        self.datasets = {
-            "train": train,
-            "val": self.make_dataset("val", self.class_names, eval_transform),
-            "test": self.make_dataset("test", self.class_names, eval_transform),
-        }
-        for split, dataset in self.datasets.items():
-            for note in dataset.notes:
-                rank_zero_info(f"{split}: {note}")
-        for line in nothing_to_find(self.datasets):
-            rank_zero_info(line)
+        else:
+            self.datasets = {"train": train}
+            for split in SPLITS[1:]:
+                self.datasets[split] = self.make_dataset(split, names, evaluated, readings[split])
+            notes = [f"{split}: {note}" for split, opened in self.datasets.items() for note in opened.notes]
+            notes += [*never_learned(self.datasets), *nothing_to_find(self.datasets)]
+            for line in (*self.split_lines, *notes):
+                rank_zero_info(line)
         self._keep_decoded()
 
     @property
@@ -172,7 +174,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         Raises:
             ValueError: if the step does not divide, or a device would have no image.
         """
-        for split in ("train", "val", "test"):
+        for split in SPLITS:
             if len(self.datasets[split]) < devices:
                 raise ValueError(
                     f"{split} has {len(self.datasets[split])} images for {devices} devices: each needs one "
@@ -201,13 +203,12 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         assign = self.assign if self.targets_in_workers else None
         images = self.datasets["train"]
         dataset = SeededDataset(Replaced(images) if self.on_error == "skip" else images)
-        rank, world_size = self._place()
-        self.divide_among(world_size, self._parts())
+        self.divide_among(self._place()[1], self._parts())
         sampler = TrainSampler(len(images), self.seed)
         sampler.set_epoch(self._first_epoch)
         padded = self.collate == "padded"
         groups = None if padded else [aspect_group(size) for size in images.sizes]
-        step = (self.images_per_step, rank, world_size, self._parts())
+        step = (self.images_per_step, *self._place(), self._parts())
         collate = CollatePadded(assign) if padded else CollateList(assign)
         return self._loader(
             dataset, batch_sampler=GroupedBatchSampler(sampler, groups, *step), collate_fn=collate
@@ -287,8 +288,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         )
 
     def _place(self) -> tuple[int, int]:
-        trainer = self.trainer
-        return (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _parts(self) -> int:
         return self.trainer.accumulate_grad_batches if self.trainer else 1

@@ -1,6 +1,6 @@
 """Annotated images as a dataset, whatever format they were written in."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Protocol, Self
@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from detection.data.classes import (
     OtherClasses,
+    declared_classes,
     found_classes,
     refuse_misspelt,
     say_left_out,
@@ -38,6 +39,22 @@ class SampleTransform(Protocol):
         difficult: NDArray[np.bool_],
     ) -> tuple[Tensor, NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
         """Takes the image as ``(H, W, 3)`` and returns it as uint8 ``(3, H', W')``, with its objects."""
+
+
+def classes_of(readings: Iterable[Reading], on_error: OnError = "raise") -> list[str]:
+    """The class names of a set: those that its files declare, or else those that objects have, sorted.
+
+    Args:
+        readings: of all splits.
+        on_error: see `DetectionDataset`.
+
+    Raises:
+        FileNotFoundError: part of the set is missing.
+        ValueError: something is wrong with the set, or there is no object.
+    """
+    readings = list(readings)
+    usable = [record for reading in readings for record in usable_records(reading, on_error)[0]]
+    return declared_classes(readings) or found_classes(usable)
 
 
 class DetectionDataset(Dataset[Sample]):
@@ -164,13 +181,17 @@ class DetectionDataset(Dataset[Sample]):
         few.image_ids, few.sizes = self.image_ids[:count], self.sizes[:count]
         return few
 
+    def used_classes(self) -> set[str]:
+        """The classes that objects have."""
+        return {self.classes[label] for label in np.unique(self._labels)}
+
     def check_training_classes(self) -> None:
         """Notes classes that no object has; a set for validation may well lack some.
 
         Raises:
             ValueError: objects of nearly the same name as such a class were left out.
         """
-        used = {self.classes[label] for label in np.unique(self._labels)}
+        used = self.used_classes()
         refuse_misspelt(self.classes, used, self.left_out)
         unused = [name for name in self.classes if name not in used]
         if unused:

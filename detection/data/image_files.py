@@ -40,6 +40,11 @@ _TURNS = {
 }
 _JPEG, _SCAN, _END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 _REMEDY = "replace the file or leave it out"
+_REDUCED = (
+    (8, cv2.IMREAD_REDUCED_GRAYSCALE_8),
+    (4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
+    (2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
+)
 
 
 class ImageError(ValueError):
@@ -126,6 +131,39 @@ def decode_image(path: Path, upright: bool) -> NDArray[np.uint8]:
     return (
         _decode_jpeg(path, content, upright) if content.startswith(_JPEG) else _decode(path, content, upright)
     )
+
+
+def decode_small(path: Path, size: tuple[int, int], side: int) -> NDArray[np.uint8]:
+    """Decodes an image to a few grey pixels; of a JPEG no more than these need.
+
+    Args:
+        path: the image; its EXIF orientation is not heeded.
+        size: the ``(height, width)`` that it has.
+        side: of what is returned.
+
+    Returns:
+        uint8 ``(side, side)``, each the mean of a part of the image.
+
+    Raises:
+        ImageError: the file cannot be read or decoded.
+    """
+    try:
+        content = read_file_bytes(path, MAX_IMAGE)
+    except OSError as error:
+        raise _error(path, f"cannot be read ({error.strerror or error}): {_REMEDY}") from error
+    if content.startswith(_JPEG):
+        reduced = next(
+            (flag for factor, flag in _REDUCED if min(size) >= 2 * factor * side), cv2.IMREAD_GRAYSCALE
+        )
+        try:
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), reduced | cv2.IMREAD_IGNORE_ORIENTATION)
+        except (cv2.error, MemoryError):
+            image = None
+        if image is None:
+            raise _error(path, f"cannot be decoded: {_REMEDY}")
+    else:
+        image = cv2.cvtColor(decode_image(path, upright=False), cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def refuse_another_size(path: Path, image: NDArray[np.uint8], size: tuple[int, int], source: str) -> None:

@@ -26,6 +26,28 @@ def refuse_nothing_to_learn(train: DetectionDataset) -> None:
     )
 
 
+def never_learned(datasets: Mapping[str, DetectionDataset]) -> list[str]:
+    """Warn of classes that an evaluation looks for and no training image shows.
+
+    Args:
+        datasets: by split.
+
+    Returns:
+        A line for each split that has such classes.
+    """
+    learned = datasets["train"].used_classes()
+    unknown = {split: sorted(datasets[split].used_classes() - learned) for split in datasets}
+    if unknown.get("test") == unknown.get("val"):
+        unknown.pop("test", None)
+    return [
+        f"Warning: {split} has objects of {', '.join(names)}, which no training image shows: they cannot be "
+        "learned. Add such images to train; or leave these classes out by data.classes=[...], of the others, "
+        "and data.other_classes=skip."
+        for split, names in unknown.items()
+        if names
+    ]
+
+
 def nothing_to_find(datasets: Mapping[str, DetectionDataset]) -> list[str]:
     """Say which splits of an evaluation have no object that counts, and what that means.
 

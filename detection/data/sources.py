@@ -8,20 +8,19 @@ from typing import Literal
 
 from filelock import FileLock
 
-from detection.data.datamodule import SPLITS, DetectionDataModule, SplitName
+from detection.data.datamodule import DetectionDataModule
 from detection.data.download import archives_of, download_voc
-from detection.data.formats.coco import read_coco
-from detection.data.formats.findings import Finding
-from detection.data.formats.layouts import Layout, Split, coco_paths, find_coco, recognise
-from detection.data.formats.records import Reading
-from detection.data.formats.voc_folder import read_voc, unlisted_annotations
-from detection.data.formats.yolo import read_yolo
+from detection.data.formats.layouts import Layout, Split, recognised
+from detection.data.formats.listing import COCOListing, Listing, VOCListing, YOLOListing, listing_of
+from detection.data.formats.records import Reading, SplitName
+from detection.data.formats.voc_folder import read_voc
+from detection.data.own_sets import OwnDataModule
 from detection.data.shapes import SHAPE_CLASSES, write_shapes
 from detection.data.voc import VOC_CLASSES
 
 
 @dataclass(kw_only=True, eq=False)
-class VOCDataModule(DetectionDataModule):
+class VOCDataModule(OwnDataModule):
     """Images in VOC's layout: PASCAL VOC itself, or a user's own folder.
 
     Args:
@@ -29,13 +28,13 @@ class VOCDataModule(DetectionDataModule):
         train_splits: what to train on, as ``(year or folder, split)`` pairs or split names.
         val_splits: what to validate on.
         test_splits: what to test the best checkpoint on; the validation splits when None.
-        classes: class names in label order; ``voc`` for the twenty of VOC, None to read them from the
-            training data.
+        classes: class names in label order; ``voc`` for the twenty of VOC, None to read them from the data.
         download: fetch the official archives of these splits into ``root`` where they are not there.
         archive_folder: where archives downloaded earlier lie; they are also looked for in ``root``.
     """
 
-    root: str
+    naming_a_test = "data.test_splits=[test]"
+
     train_splits: Sequence[Split]
     val_splits: Sequence[Split]
     test_splits: Sequence[Split] | None = None
@@ -53,29 +52,23 @@ class VOCDataModule(DetectionDataModule):
             download_voc(self.root, self.archive_folder, archives_of(official))
 
     @property
-    def test_is_val(self) -> bool:
-        """Whether the test is made on the validation images."""
-        return not self.test_splits
+    def listing(self) -> VOCListing:
+        """Which splits the set lists."""
+        splits: dict[SplitName, Sequence[Split]] = {"train": self.train_splits, "val": self.val_splits}
+        if self.test_splits:
+            splits["test"] = self.test_splits
+        official = self.wanted_classes is not None and tuple(self.wanted_classes) == VOC_CLASSES
+        return VOCListing(Path(self.root).expanduser(), splits, official)
+
+    @property
+    def lists_a_test(self) -> bool:
+        """Whether the test is made on a list of its own."""
+        return bool(self.test_splits)
 
     @property
     def wanted_classes(self) -> Sequence[str] | None:
         """Class names in label order, where they were given."""
         return VOC_CLASSES if self.classes == "voc" else self.classes
-
-    def read(self, split: SplitName) -> Reading:
-        """Read the annotations of one split."""
-        official = self.wanted_classes is not None and tuple(self.wanted_classes) == VOC_CLASSES
-        return read_voc(self.root, self._splits(split), official)
-
-    def unlisted(self) -> list[Finding]:
-        """A note for each annotation that no list names."""
-        splits = [entry for split in SPLITS for entry in self._splits(split)]
-        return unlisted_annotations(self.root, splits).findings
-
-    def _splits(self, split: SplitName) -> Sequence[Split]:
-        if split == "train":
-            return self.train_splits
-        return self.val_splits if split == "val" else self.test_splits or self.val_splits
 
 
 @dataclass(kw_only=True, eq=False)
@@ -115,7 +108,7 @@ class ShapesDataModule(DetectionDataModule):
 
 
 @dataclass(kw_only=True, eq=False)
-class COCODataModule(DetectionDataModule):
+class COCODataModule(OwnDataModule):
     """Images with COCO annotation files: COCO itself, or a user's own export.
 
     Crowd regions are not trained on; in validation and test they are difficult objects, which the metric
@@ -129,11 +122,12 @@ class COCODataModule(DetectionDataModule):
         val_annotations: the JSON file of the validation images.
         test_images: the folder of the test images; that of the validation images when None.
         test_annotations: the JSON file of the test images; the validation split is the test when None.
-        classes: class names in label order; None takes the categories of the training file, in the order of
-            their ids.
+        classes: class names in label order; None takes the categories of the files, those of the training in
+            the order of their ids first.
     """
 
-    root: str
+    naming_a_test = "data.test_annotations=..."
+
     train_images: str = "train2017"
     train_annotations: str = "annotations/instances_train2017.json"
     val_images: str = "val2017"
@@ -143,29 +137,29 @@ class COCODataModule(DetectionDataModule):
     classes: Sequence[str] | None = None
 
     @property
-    def test_is_val(self) -> bool:
-        """Whether the test is made on the validation images."""
-        return self.test_annotations is None
+    def listing(self) -> COCOListing:
+        """Which splits the set lists."""
+        paths: dict[SplitName, tuple[str, str]] = {
+            "train": (self.train_images, self.train_annotations),
+            "val": (self.val_images, self.val_annotations),
+        }
+        if self.test_annotations is not None:
+            paths["test"] = self.test_images or self.val_images, self.test_annotations
+        return COCOListing(Path(self.root).expanduser(), paths)
+
+    @property
+    def lists_a_test(self) -> bool:
+        """Whether the test is made on a file of its own."""
+        return self.test_annotations is not None
 
     @property
     def wanted_classes(self) -> Sequence[str] | None:
         """Class names in label order, where they were given."""
         return self.classes
 
-    def read(self, split: SplitName) -> Reading:
-        """Read the annotations of one split."""
-        name = "val" if split == "test" and self.test_is_val else split
-        paths = {
-            "train": (self.train_images, self.train_annotations),
-            "val": (self.val_images, self.val_annotations),
-            "test": (self.test_images or self.val_images, self.test_annotations or self.val_annotations),
-        }
-        images, annotations = coco_paths(Path(self.root).expanduser(), name, *paths[name])
-        return read_coco(images, annotations, crowd=split != "train")
-
 
 @dataclass(kw_only=True, eq=False)
-class YOLODataModule(DetectionDataModule):
+class YOLODataModule(OwnDataModule):
     """Images with YOLO label files, described by a ``data.yaml``.
 
     Args:
@@ -176,39 +170,42 @@ class YOLODataModule(DetectionDataModule):
         classes: class names in label order; None takes those of the file.
     """
 
-    root: str
+    naming_a_test = "data.test_split=test"
+
     train_split: str = "train"
     val_split: str = "val"
     test_split: str | None = None
     classes: Sequence[str] | None = None
 
     @property
-    def test_is_val(self) -> bool:
-        """Whether the test is made on the validation images."""
-        return self.test_split is None
+    def listing(self) -> YOLOListing:
+        """Which splits the set lists."""
+        keys: dict[SplitName, str] = {"train": self.train_split, "val": self.val_split}
+        if self.test_split is not None:
+            keys["test"] = self.test_split
+        return YOLOListing(Path(self.root).expanduser(), keys)
+
+    @property
+    def lists_a_test(self) -> bool:
+        """Whether the test is made on a key of its own."""
+        return self.test_split is not None
 
     @property
     def wanted_classes(self) -> Sequence[str] | None:
         """Class names in label order, where they were given."""
         return self.classes
 
-    def read(self, split: SplitName) -> Reading:
-        """Read the annotations of one split."""
-        keys = {"train": self.train_split, "val": self.val_split, "test": self.test_split or self.val_split}
-        return read_yolo(self.root, keys[split])
-
 
 @dataclass(kw_only=True, eq=False)
-class AutoDataModule(DetectionDataModule):
+class AutoDataModule(OwnDataModule):
     """Images in any layout that is known, which is recognised by looking.
 
     Args:
         root: the folder.
         classes: class names in label order; None takes those that the files declare, or else those of the
-            training data.
+            objects.
     """
 
-    root: str
     classes: Sequence[str] | None = None
 
     @cached_property
@@ -218,49 +215,32 @@ class AutoDataModule(DetectionDataModule):
         Raises:
             FileNotFoundError: it is no set of a known kind.
         """
-        root = Path(self.root).expanduser()
-        found = recognise(root)
-        if found is None:
-            there = ", ".join(sorted(path.name for path in root.iterdir())[:10]) if root.is_dir() else ""
-            what = (
-                f"holds no annotations that are known, but: {there}"
-                if there
-                else "does not exist or is empty"
-            )
-            raise FileNotFoundError(
-                f"{root} {what}. Point data.root to a folder in VOC's, COCO's or YOLO's format"
-            )
-        return found
+        return recognised(Path(self.root).expanduser())
 
     @property
     def wanted_classes(self) -> Sequence[str] | None:
         """Class names in label order, where they were given."""
         return self.classes
 
+    @cached_property
+    def listing(self) -> Listing:
+        """Which splits the set lists."""
+        return listing_of(self.layout, Path(self.root).expanduser())
+
     @property
-    def test_is_val(self) -> bool:
-        """Whether the test is made on the validation images."""
-        return "test" not in self.layout.splits
+    def lists_a_test(self) -> bool:
+        """Whether the test is made on a list of its own."""
+        return self.listing.has("test")
 
     def read(self, split: SplitName) -> Reading:
         """Read the annotations of one split, and say what was found."""
-        name: SplitName = "val" if split == "test" and self.test_is_val else split
-        reading = self._read(Path(self.root).expanduser(), name)
+        reading = super().read(split)
         if split == "train":
             names = reading.classes or {item.name for record in reading.records for item in record.objects}
             reading.notes.insert(
                 0, f"{self.layout.words}; {len(names)} classes, {len(reading.records)} images"
             )
         return reading
-
-    def _read(self, root: Path, split: SplitName) -> Reading:
-        if self.layout.format == "voc":
-            return read_voc(root, [split])
-        if self.layout.format == "yolo":
-            return read_yolo(root, split)
-        # Without a file, the first place where one might be is named as missing.
-        annotations = find_coco(root, split) or root / f"annotations/instances_{split}.json"
-        return read_coco(None, annotations, crowd=split != "train")
 
 
 def _only_one_process(root: str) -> FileLock:

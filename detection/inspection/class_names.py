@@ -39,8 +39,8 @@ def resolve_class_names(
 
     Args:
         records: by split.
-        declared: the classes; None to take the names found in ``train`` (or anywhere, if it has none), where
-            spellings that differ by case, spaces, hyphens or underscores are one class.
+        declared: the classes; None to take the names found in all splits, where spellings that differ by
+            case, spaces, hyphens or underscores are one class.
         skip_others: objects of other classes are left out on purpose; only near misses are reported.
     """
     uses = [
@@ -56,7 +56,7 @@ def resolve_class_names(
     # As in training, where case alone does not make another class.
     known = {name.casefold() for name in classes}
     if declared is None:
-        known |= {use.name.casefold() for use in uses if use.split == TRAIN}
+        known |= {use.name.casefold() for use in uses}
     findings = []
     for name, meant in meaning.items():
         if meant is not None and meant != name and name.casefold() in known:
@@ -96,7 +96,7 @@ def _misspelt(classes: Sequence[str], trained_on: Sequence[_Use], known: Collect
 
 
 def _found_classes(uses: Sequence[_Use]) -> tuple[str, ...]:
-    counts = Counter(use.name for use in uses if use.split == TRAIN) or Counter(use.name for use in uses)
+    counts = Counter(use.name for use in uses)
     # The most frequent spelling of each class names it.
     spellings = {_squash(name): name for name, _ in reversed(counts.most_common())}
     return tuple(sorted(spellings.values()))

@@ -81,10 +81,33 @@ def write_yolo(root: Path) -> dict[str, Any]:
     return {}
 
 
+def without_lists(write: Callable[[Path], dict[str, Any]], kind: str) -> Callable[[Path], dict[str, Any]]:
+    """The same images, of which no list says what they are for."""
+
+    def write_one(root: Path) -> dict[str, Any]:
+        options = write(root)
+        if kind == "voc":
+            shutil.rmtree(root / "ImageSets")
+        elif kind == "yolo":
+            (root / "data.yaml").write_text("names: [cat, dog]\nnc: 2\n")
+        else:
+            shutil.rmtree(root / "val")
+            (root / "val.json").unlink()
+            options = {"train_images": "train", "train_annotations": "train.json"}
+        return options
+
+    return write_one
+
+
 FORMATS: dict[str, tuple[Callable[[Path], dict[str, Any]], Callable[..., DetectionDataModule]]] = {
     "voc": (write_voc, VOCDataModule),
     "coco": (write_coco, COCODataModule),
     "yolo": (write_yolo, YOLODataModule),
+}
+WITHOUT_LISTS: dict[str, tuple[Callable[[Path], dict[str, Any]], Callable[..., DetectionDataModule]]] = {
+    "voc alone": (without_lists(write_voc, "voc"), VOCDataModule),
+    "coco alone": (without_lists(write_coco, "coco"), COCODataModule),
+    "yolo alone": (without_lists(write_yolo, "yolo"), YOLODataModule),
 }
 # What takes the place of a word or a number.
 ODD = [
@@ -121,7 +144,7 @@ PICTURES = {
 @contextmanager
 def mutated(draw: Callable[..., Any], kind: str) -> Iterator[DetectionDataModule]:
     """A set to which a few things happened, served as its data module serves it."""
-    write, module = FORMATS[kind]
+    write, module = (FORMATS | WITHOUT_LISTS)[kind]
     root = Path(tempfile.mkdtemp())
     try:
         options = write(root)
@@ -189,8 +212,23 @@ def test_the_check_reports_an_error_where_training_ends(kind: str, data: st.Data
         assert bool(reported) == bool(ended), f"check: {reported}\ntraining: {ended}"
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", WITHOUT_LISTS)
+@given(data=st.data())
+@settings(
+    max_examples=10,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+def test_they_agree_on_sets_without_lists(kind: str, data: st.DataObject) -> None:
+    with mutated(data.draw, kind) as module:
+        reported, ended = check(module), train(module)
+        assert bool(reported) == bool(ended), f"check: {reported}\ntraining: {ended}"
+
+
+@pytest.mark.parametrize("kind", FORMATS | WITHOUT_LISTS)
 def test_the_sets_are_clean_before_anything_happens(kind: str, tmp_path: Path) -> None:
-    write, module = FORMATS[kind]
+    write, module = (FORMATS | WITHOUT_LISTS)[kind]
     data = module(root=str(tmp_path), **SETTINGS, **write(tmp_path))
     assert (check(data), train(data)) == ("", "")

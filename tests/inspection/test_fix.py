@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from detection.data.shapes import SHAPE_CLASSES
 from detection.data.voc import VOCDetection
 from detection.inspection.fix import write_fixed_copy
 from detection.inspection.inspect import Inspection
@@ -51,7 +52,7 @@ def plant(folder: "VOCFolder") -> None:
 def test_the_copy_is_clean_and_training_reads_it(folder: "VOCFolder", tmp_path: Path) -> None:
     plant(folder)
     before = contents(folder.root)
-    inspection = folder.inspect()
+    inspection = folder.inspect(classes=SHAPE_CLASSES)
     assert inspection.count("error") >= 10
     output = tmp_path / "deep" / "corrected"
     changes = fix(inspection, output)
@@ -73,7 +74,7 @@ def test_the_copy_is_clean_and_training_reads_it(folder: "VOCFolder", tmp_path: 
 def test_objects_are_corrected_dropped_or_kept_as_they_are(folder: "VOCFolder", tmp_path: Path) -> None:
     original = VOCDetection(folder.root, ["train"], classes=None)
     plant(folder)
-    inspection = folder.inspect()
+    inspection = folder.inspect(classes=SHAPE_CLASSES)
     changes = fix(inspection, tmp_path / "copy")
     fixed = VOCDetection(tmp_path / "copy", ["train"], classes=original.classes)
     index = {name.split("/")[1]: position for position, name in enumerate(fixed.image_ids)}

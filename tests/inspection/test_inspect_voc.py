@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 # Kinds of findings that other tests plant, or that only other formats have.
 ELSEWHERE = {
     *("missing-list", "unknown-image", "known-empty-box", "duplicate-id", "image-of-another-size"),
-    *("incomplete-copy", "misspelt-class", "bad-class-name", "nothing-to-learn"),
+    *(
+        "incomplete-copy",
+        "misspelt-class",
+        "bad-class-name",
+        "nothing-to-learn",
+        "unknown-class",
+        "set-apart",
+        "unannotated-images",
+    ),
 }
 Place = tuple[str, str, int | None]
 
@@ -73,11 +81,8 @@ def plant_in_objects(folder: "VOCFolder") -> list[Place]:
     plant(13, "box-of-another-size", (100, 10, 190, 60))
     plant(14, "similar-class-names", (5, 5, 41, 40), name="Circle")
     plant(15, "similar-class-names", (5, 5, 41, 40), name="circel")
-    image_id = "val_00000"
-    expected.append(
-        ("unknown-class", annotation(image_id), folder.add_object(image_id, "zebra", (5, 5, 41, 40)))
-    )
-    return expected
+    folder.add_object("val_00000", "zebra", (5, 5, 41, 40))
+    return [*expected, ("class-missing-in-split", "ImageSets/Main/train.txt", None)]
 
 
 def plant_in_annotations(folder: "VOCFolder") -> list[Place]:

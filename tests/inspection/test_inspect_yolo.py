@@ -110,7 +110,7 @@ def test_polygons_and_lists_of_images_are_read(root: Path) -> None:
             "broken-annotation",
             "number them from 0",
         ),
-        ({"train": "images/train", "names": ["cat", "dog"]}, "missing-list", "'val'"),
+        ({"val": "images/val", "test": "images/val", "names": ["cat", "dog"]}, "missing-list", "'train'"),
         ({"train": "images/train", "val": "nowhere", "names": ["cat", "dog"]}, "missing-list", "nowhere"),
     ],
 )

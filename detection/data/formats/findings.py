@@ -46,6 +46,8 @@ KINDS: dict[str, Severity] = {
     "no-objects": "note",
     "not-rgb": "note",
     "unlisted-annotation": "note",
+    "unannotated-images": "note",
+    "set-apart": "note",
 }
 
 # Messages that begin with a place inside of the file are set off from its name by a colon.

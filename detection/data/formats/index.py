@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -62,9 +62,7 @@ class Index:
     """
 
     def __init__(self, folder: Path, split: str) -> None:
-        cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        key = hashlib.sha256(f"{folder}\n{split}".encode()).hexdigest()[:16]
-        self._file = cache_home / "detection" / f"{folder.name}-{split.replace('/', '-')}-{key}.json"
+        self._file = cache_file(folder, split)
         self._before = _read(self._file)
 
     def read(
@@ -93,17 +91,31 @@ class Index:
                 now[key] = entry
             yield key, entry
         if now != before:
-            self._save(now)
+            write_cache(self._file, _File(FORMAT, now))
 
-    def _save(self, entries: dict[str, Entry]) -> None:
-        # Several processes may write at once: each one writes its own file, and renaming is atomic.
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self._file.parent, delete=False) as file:
-                file.write(msgspec.json.encode(_File(FORMAT, entries)))
-            os.replace(file.name, self._file)
-        except OSError:
-            pass  # no place for a cache (read-only home, full disk): the next run parses again
+
+def cache_file(folder: Path, name: str) -> Path:
+    """Where the user's cache keeps what is known of a set.
+
+    Args:
+        folder: the set.
+        name: of what is kept.
+    """
+    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    key = hashlib.sha256(f"{folder}\n{name}".encode()).hexdigest()[:16]
+    return cache_home / "detection" / f"{folder.name}-{name.replace('/', '-')}-{key}.json"
+
+
+def write_cache(path: Path, content: Any) -> None:
+    """Writes what JSON can hold, whole or not at all."""
+    # Several processes may write at once: each one writes its own file, and renaming is atomic.
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(msgspec.json.encode(content))
+        os.replace(file.name, path)
+    except OSError:
+        pass  # no place for a cache (read-only home, full disk): the next run reads the files again
 
 
 def stamp_of(*paths: str) -> tuple[int, ...]:

@@ -9,7 +9,11 @@ from detection.data.image_files import IMAGE_SUFFIXES
 Split = str | Sequence[int | str]
 """``(year, split)``, ``(folder, split)``, or a split's name where the root itself is a VOC-style folder."""
 
+WHOLE = ""
+"""In place of a split's name: all images of a set that lists none."""
+
 _WORDS_FOR_VAL = ("val", "valid", "validation")
+_WORDS_FOR_ALL = ("trainval", "default", "all")  # of lists from which to train where there is none for val
 _IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "jpegimages", "JPEGimages")
 _COCO_FILES = (
     "annotations/instances_{}2017.json", "annotations/instances_{}.json", "annotations/{}.json",
@@ -27,6 +31,7 @@ class VOCPlace(NamedTuple):
     list_file: Path | None
     """The list of its ids; None where it is all that lies in the folder."""
     split: str
+    """Its name; empty for all images of a set that lists none."""
 
 
 class Layout(NamedTuple):
@@ -35,8 +40,6 @@ class Layout(NamedTuple):
     format: Literal["voc", "coco", "yolo"]
     words: str
     """For people: ``VOC annotations beside their images in train and valid``."""
-    splits: tuple[str, ...]
-    """Those of ``train``, ``val`` and ``test`` that there are."""
 
 
 def words_for(split: str) -> tuple[str, ...]:
@@ -51,12 +54,14 @@ def find_voc(root: Path, split: Split) -> VOCPlace:
         root: a ``VOCdevkit`` folder, the folder above it, one VOC-style folder, or a folder with a folder of
             images and annotations for each split.
         split: ``(2007, "trainval")`` is in ``VOC2007``, ``("mine", "train")`` in ``mine``, and ``"train"`` in
-            the root itself.
+            the root itself. `WHOLE` is all that lies there.
 
     Raises:
         FileNotFoundError: there is no such folder.
         ValueError: the split is not named in one of these ways.
     """
+    if split == WHOLE and (whole := _whole_voc(root)) is not None:
+        return whole
     if isinstance(split, str):
         folders, name = [root, *_devkit_folders(root)], split
         for word in words_for(split):
@@ -71,12 +76,49 @@ def find_voc(root: Path, split: Split) -> VOCPlace:
         folders = [root / part, root / "VOCdevkit" / part, *([root] if root.name == part else [])]
     for folder in folders:
         if (folder / "Annotations").is_dir():
-            lists = folder / "ImageSets" / "Main"
-            lists = lists if lists.is_dir() or not lists.parent.is_dir() else lists.parent
+            lists = _lists_of(folder)
             known = (lists / f"{word}.txt" for word in words_for(name))
             list_file = next((path for path in known if path.exists()), lists / f"{name}.txt")
             return VOCPlace(folder, folder / "Annotations", _image_folder(folder), list_file, name)
     raise FileNotFoundError(_no_voc(root, folders))
+
+
+def training_list(root: Path) -> str:
+    """What a set in VOC's format calls the images to train on: ``train``, or what stands in for it.
+
+    That is its only list, whatever its name; ``trainval`` or the like where there is none for validation; and
+    `WHOLE` where there are no lists.
+
+    Args:
+        root: see `find_voc`.
+    """
+    folder = next((path for path in (root, *_devkit_folders(root)) if (path / "Annotations").is_dir()), None)
+    if folder is None or folder != root:
+        beside = [split for split in ("train", *_WORDS_FOR_VAL, "test") if _has(root / split, ".xml")]
+    else:
+        beside = []
+    known = beside or (sorted(path.stem for path in _lists_of(folder).glob("*.txt")) if folder else [])
+    if not known and _whole_voc(root) is not None:
+        return WHOLE
+    if "train" in known or not known:
+        return "train"
+    stand_ins = [] if {*_WORDS_FOR_VAL} & {*known} else [name for name in _WORDS_FOR_ALL if name in known]
+    return next(iter([*stand_ins, *(known if len(known) == 1 else [])]), "train")
+
+
+def _whole_voc(root: Path) -> VOCPlace | None:
+    """All annotations of a folder, in one of the usual folders or beside their images."""
+    for folder in (root, *_devkit_folders(root)):
+        for annotations in (folder / "Annotations", folder / "annotations", folder):
+            inside = annotations != folder and any(annotations.rglob("*.[xX][mM][lL]"))
+            if inside or (annotations == folder and _has(folder, ".xml")):
+                return VOCPlace(folder, annotations, _image_folder(folder), None, WHOLE)
+    return None
+
+
+def _lists_of(folder: Path) -> Path:
+    lists = folder / "ImageSets" / "Main"
+    return lists if lists.is_dir() or not lists.parent.is_dir() else lists.parent
 
 
 def _devkit_folders(root: Path) -> list[Path]:
@@ -99,11 +141,6 @@ def _no_voc(root: Path, folders: Sequence[Path]) -> str:
         return f"{root} holds {layout.words}, which data=auto reads: type data=auto data.root={root}"
     if layout is not None:
         return f"{root} holds {layout.words}: type data=auto data.root={root}, or name splits that are there"
-    if _has(root, ".xml"):
-        return (
-            f"{root} holds annotations without splits: put those of the training and their images into "
-            f"{root / 'train'}, those of the validation into {root / 'val'}"
-        )
     return (
         f"no VOC-style folder {' or '.join(map(str, folders))}; "
         + (f"{root} holds: {there or 'nothing'}. " if there is not None else f"{root} does not exist. ")
@@ -143,7 +180,7 @@ def find_yolo(root: Path) -> Path | None:
         return root
     yamls = sorted(path for pattern in ("*.yaml", "*.yml") for path in root.glob(pattern))
     candidates = [root / "data.yaml", *(yamls if len(yamls) == 1 else [])]
-    candidates += [root / name for name in ("obj.data", "obj.names", "classes.txt")]
+    candidates += [root / name for name in ("obj.data", "obj.names", "classes.txt", "labels/classes.txt")]
     return next((path for path in candidates if path.is_file()), None)
 
 
@@ -151,45 +188,58 @@ def recognise(root: Path) -> Layout | None:
     """Says what lies in a folder; None if it is no set of a known kind."""
     if not root.exists():
         return None
-    coco = [split for split in ("train", "val", "test") if find_coco(root, split) is not None]
-    if root.suffix in (".yaml", ".yml") or (not coco and find_yolo(root) is not None):
-        return _yolo_layout(root)
+    found = (find_coco(root, split) for split in ("train", "val", "test"))
+    coco = dict.fromkeys(str(path.relative_to(root)) for path in found if path is not None)
+    yolo = find_yolo(root)
+    if yolo is not None and (yolo == root or not coco):
+        return Layout("yolo", f"YOLO labels, described by {yolo.name}")
     if coco:
-        files = " and ".join(
-            str(path.relative_to(root)) for split in coco if (path := find_coco(root, split))
+        return Layout("coco", f"COCO annotations in {' and '.join(coco)}")
+    voc = _voc_layout(root)
+    if voc is None and _has(root / "labels", ".txt"):
+        return Layout("yolo", "YOLO labels, described by no file")
+    return voc
+
+
+def recognised(root: Path) -> Layout:
+    """Says what lies in a folder.
+
+    Raises:
+        FileNotFoundError: it is no set of a known kind.
+    """
+    found = recognise(root)
+    if found is None:
+        there = ", ".join(sorted(path.name for path in root.iterdir())[:10]) if root.is_dir() else ""
+        what = f"holds no annotations that are known, but: {there}" if there else "does not exist or is empty"
+        raise FileNotFoundError(
+            f"{root} {what}. Point data.root to a folder in VOC's, COCO's or YOLO's format"
         )
-        return Layout("coco", f"COCO annotations in {files}", tuple(coco))
-    places = dict(_voc_places(root))
-    if not places:
+    return found
+
+
+def _voc_layout(root: Path) -> Layout | None:
+    places = list(_voc_places(root))
+    if places and places[0].list_file is None:
+        folders = " and ".join(place.folder.name for place in places)
+        return Layout("voc", f"VOC annotations beside their images in {folders}")
+    if places:
+        return Layout("voc", f"VOC annotations in {places[0].annotations}")
+    name = training_list(root)
+    if name == WHOLE and (whole := _whole_voc(root)) is not None:
+        return Layout("voc", f"VOC annotations without lists in {whole.annotations}")
+    if name == "train":
         return None
-    first = next(iter(places.values()))
-    if first.list_file is None:
-        folders = " and ".join(place.folder.name for place in places.values())
-        return Layout("voc", f"VOC annotations beside their images in {folders}", tuple(places))
-    return Layout("voc", f"VOC annotations in {first.annotations}", tuple(places))
+    return Layout("voc", f"VOC annotations in {find_voc(root, name).annotations}, all in the list {name}")
 
 
-def _yolo_layout(root: Path) -> Layout:
-    file = find_yolo(root) or root
-    text = file.read_text(encoding="utf-8", errors="replace") if file.stat().st_size < 2**20 else ""
-    keys = {line.partition(":")[0].partition("=")[0].strip() for line in text.splitlines()}
-    lists = (
-        {path.stem for path in file.parent.glob("*.txt")} if file.suffix not in (".yaml", ".yml") else set()
-    )
-    splits = tuple(
-        split for split in ("train", "val", "test") if not {*words_for(split)}.isdisjoint(keys | lists)
-    )
-    return Layout("yolo", f"YOLO labels, described by {file.name}", splits)
-
-
-def _voc_places(root: Path) -> Iterator[tuple[str, VOCPlace]]:
+def _voc_places(root: Path) -> Iterator[VOCPlace]:
     folders = [folder for folder in (root, *_devkit_folders(root)) if (folder / "Annotations").is_dir()]
     beside = any(_has(root / word, ".xml") for word in ("train", *_WORDS_FOR_VAL, "test"))
     for split in ("train", "val", "test") if folders or beside else ():
         if folders or any(_has(root / word, ".xml") for word in words_for(split)):
             place = find_voc(root, split)
             if place.list_file is None or place.list_file.exists():
-                yield split, place
+                yield place
 
 
 def _has(folder: Path, suffix: str) -> bool:

@@ -6,6 +6,9 @@ from typing import Literal, NamedTuple
 
 from detection.data.formats.findings import Finding
 
+SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+
 Box = tuple[float, float, float, float]
 """``xyxy`` in pixels, continuous edges: an object in the first three columns reaches from 0 to 3."""
 

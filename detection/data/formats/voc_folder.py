@@ -42,7 +42,7 @@ def read_voc(root: Path | str, splits: Sequence[Split], official: bool = False) 
         ValueError: a split is not named as it should be.
     """
     places = [find_voc(Path(root).expanduser(), split) for split in splits]
-    where = ", ".join(f"{_set_name(place)}/{place.split}" for place in places)
+    where = ", ".join(f"{_set_name(place)}/{place.split}".rstrip("/") for place in places)
     reading = Reading(f"the images of {where}", ", ".join(str(_what_lists(place)) for place in places))
     seen: set[str] = set()
     for place in places:
@@ -57,6 +57,8 @@ def read_voc(root: Path | str, splits: Sequence[Split], official: bool = False) 
             )  # fmt: skip
         seen.update(f"{set_name}/{short_id}" for short_id in ids)
         _Reader(place, reading).read(ids)
+        if place.list_file is None:
+            _say_unannotated(place, reading)
     listed = len(seen)
     expected = OFFICIAL_COUNTS.get(_key(splits))
     if official and expected not in (None, listed):
@@ -95,6 +97,25 @@ def unlisted_annotations(root: Path | str, splits: Sequence[Split]) -> Reading:
     return reading
 
 
+def _say_unannotated(place: VOCPlace, reading: Reading) -> None:
+    """Says how many images of a folder without lists have no annotation, so that nothing uses them."""
+    used = {record.path for record in reading.records}
+    below = place.images.rglob("*") if place.images != place.folder else place.images.iterdir()
+    images = sorted(path for path in below if path.suffix.lower() in IMAGE_SUFFIXES and path not in used)
+    bare = [path for path in images if not _annotation_of(path, place).exists()]
+    if bare:
+        message = (
+            f"holds {len(bare)} images without an XML, which are not used, {bare[0].name} for one: an image "
+            "without objects needs an XML without <object>"
+        )
+        reading.add("unannotated-images", place.images, message)
+        reading.notes.append(f"{place.images} {message}")
+
+
+def _annotation_of(image: Path, place: VOCPlace) -> Path:
+    return (place.annotations / image.relative_to(place.images)).with_suffix(".xml")
+
+
 def _key(splits: Sequence[Split]) -> Any:
     return tuple(split if isinstance(split, str) else tuple(split) for split in splits)
 
@@ -111,7 +132,10 @@ def _read_ids(place: VOCPlace, reading: Reading) -> list[str]:
     """The ids of a split, each once; no message repeats those of a list outside of the set."""
     path = place.list_file
     if path is None:
-        return sorted(file.stem for file in place.annotations.iterdir() if file.suffix.lower() == ".xml")
+        beside = place.annotations == place.folder
+        found = place.annotations.iterdir() if beside else place.annotations.rglob("*")
+        xmls = (file.relative_to(place.annotations) for file in found if file.suffix.lower() == ".xml")
+        return sorted(file.with_suffix("").as_posix() for file in xmls)
     if not path.exists():
         reading.add("missing-list", path, _no_list(path))
         return []
@@ -142,11 +166,6 @@ def _read_ids(place: VOCPlace, reading: Reading) -> list[str]:
 
 def _no_list(path: Path) -> str:
     known = sorted(file.stem for file in path.parent.glob("*.txt"))
-    if len(known) == 1:
-        return (
-            f"does not exist; the splits in that folder are: {known[0]}. Split it into two lists, train.txt "
-            f"and val.txt, an image id a line; or train on all with data.train_splits=[{known[0]}]"
-        )
     if known:
         return f"does not exist; the splits in that folder are: {', '.join(known)}"
     return (

@@ -35,23 +35,24 @@ def read_yolo(root: Path | str, split: str) -> Reading:
 
     Args:
         root: the folder with ``data.yaml``, or another YAML file like it.
-        split: its key in that file: ``train``, ``val`` or ``test``.
+        split: its key in that file: ``train``, ``val`` or ``test``; or `WHOLE`.
     """
     root = Path(root).expanduser()
     file = find_yolo(root) or root / "data.yaml"
-    reading = Reading(f"the images of {split} in {file}", str(file))
+    reading = Reading(f"the images of {split}{' in ' if split else ''}{file}", str(file))
     description = read_description(file, reading)
     if description is None:
         return reading
     reading.classes = tuple(description.names)
     images = list_images(description, split, reading)
     if not images and not reading.findings:
-        message = (
-            f"says nothing of use: {split} has no images ({', '.join(sorted(IMAGE_SUFFIXES))}); add some"
-        )
+        suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
+        message = f"says nothing of use: {split or 'the folder'} has no images ({suffixes}); add some"
         reading.add("empty-split", file, message)
     if images and not any(label_file(image).is_file() for image in images):
-        message = f"is of no use: none of the {len(images)} images of {split} has a label file; "
+        message = (
+            f"is of no use: none of the {len(images)} images {split and f'of {split} '}has a label file; "
+        )
         message += (
             f"{label_file(images[0])} would be that of {images[0]}: put the labels there (an image without "
         )

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from detection.data.formats.layouts import words_for
+from detection.data.formats.layouts import WHOLE, words_for
 from detection.data.formats.records import Reading
 from detection.data.image_files import IMAGE_SUFFIXES
 from detection.file_reading import MAX_TEXT, fault_of, is_inside, open_file, outside, read_text
@@ -45,6 +45,11 @@ def read_description(file: Path, reading: Reading) -> Description | None:
             f"does not exist; YAML files in that folder: {there}. Point data.root to the folder that holds "
             "data.yaml, or to a YAML file of another name"
         )
+        if (file.parent / "labels").is_dir():
+            message = (
+                "does not exist, and nothing else names the classes: write it, with a line such as names: "
+            )
+            message += "[cat, dog]; the folders images and labels need no other"
         reading.add("missing-list", file, message)
         return None
     try:
@@ -57,7 +62,7 @@ def read_description(file: Path, reading: Reading) -> Description | None:
 
 def _parse_lists(file: Path) -> Description:
     """Reads what darknet, CVAT and Label Studio write: class names, and a list for each split."""
-    root = file.parent
+    root = file.parent.parent if file.parent.name == "labels" else file.parent
     content: dict[str, Any] = {}
     if file.name == "obj.data":
         pairs = (line.partition("=") for line in read_text(file).splitlines() if "=" in line)
@@ -128,10 +133,19 @@ def _keypoints(content: dict[str, Any]) -> int:
     return math.prod(int(side) for side in shape)
 
 
+def training_key(description: Description) -> str:
+    """What a description calls the images to train on: ``train``, or its only split, or `WHOLE`."""
+    splits = ("train", "val", "test")
+    known = [split for split in splits if any(description.content.get(word) for word in words_for(split))]
+    return "train" if "train" in known or len(known) > 1 else next(iter(known), WHOLE)
+
+
 def list_images(description: Description, split: str, reading: Reading) -> list[Path]:
     """The images of a split, each once; folders are sorted by name, lists keep their order."""
     places = next((place for word in words_for(split) if (place := description.content.get(word))), None)
     file = description.file
+    if split == WHOLE:
+        places = "images" if (description.base / "images").is_dir() else "."
     if not places:
         there = (
             ", ".join(key for key in ("train", *words_for("val"), "test") if description.content.get(key))

@@ -182,7 +182,6 @@ def test_every_layout_is_recognised_trained_on_and_checked(name: str, tmp_path: 
     assert layout is not None
     assert layout.format == kind
     assert layout.words.startswith(words)
-    assert layout.splits == ("train", "val")
     for data in (AutoDataModule(root=str(tmp_path), **SETTINGS), module_of(kind, tmp_path)):
         data.setup()
         assert data.class_names == ["cat", "dog"]
@@ -247,16 +246,14 @@ def test_a_set_of_another_kind_is_named(tmp_path: Path) -> None:
         AutoDataModule(root=str(tmp_path / "empty"), **SETTINGS).setup()
 
 
-def test_lists_that_are_not_there_are_described(tmp_path: Path) -> None:
+def test_lists_that_are_named_and_not_there_are_described(tmp_path: Path) -> None:
     voc_images_folder(tmp_path)
     lists = tmp_path / "VOCdevkit/VOC2007/ImageSets/Main"
-    (lists / "val.txt").unlink()
-    (lists / "train.txt").rename(lists / "default.txt")
-    with pytest.raises(FileNotFoundError, match=r"are: default\. Split it .*data\.train_splits=\[default\]"):
-        module_of("voc", tmp_path).setup()
-    shutil.rmtree(lists)
-    with pytest.raises(FileNotFoundError, match=r"Write train\.txt and val\.txt there, an image id a line"):
-        module_of("voc", tmp_path).setup()
+    options: dict[str, Any] = {"root": str(tmp_path), "train_splits": ["train"], "classes": None, **SETTINGS}
+    for name, message in (("foo", "are: train, val"), ("bar", "are: none. Write train.txt and val.txt")):
+        with pytest.raises(FileNotFoundError, match=rf"{name}\.txt does not exist; the splits .*{message}"):
+            VOCDataModule(**{**options, "val_splits": [name]}).setup()
+        shutil.rmtree(lists, ignore_errors=name == "bar")
 
 
 def test_flags_of_a_list_of_one_class_are_said(tmp_path: Path) -> None:
