@@ -29,13 +29,16 @@ class Selection(NamedTuple):
 def declared_classes(readings: Iterable[Reading]) -> list[str] | None:
     """Returns the class names that files declare, the first split first; None if none does.
 
+    What one split declares twice stays twice: that is a mistake, which others tell.
+
     Args:
         readings: of all splits.
     """
-    declared: dict[str, str] = {}
-    for name in (name for reading in readings for name in reading.classes or ()):
-        declared.setdefault(name.casefold(), name)
-    return list(declared.values()) or None
+    declared: list[str] = []
+    for reading in readings:
+        known = {name.casefold() for name in declared}
+        declared += [name for name in reading.classes or () if name.casefold() not in known]
+    return declared or None
 
 
 def found_classes(records: Iterable[ImageRecord]) -> list[str]:

@@ -114,7 +114,7 @@ BROKEN: dict[str, tuple[Callable[["VOCFolder", Path], DetectionDataModule], set[
         broken_voc,
         {kind for kind, severity in KINDS.items() if severity == "error"}
         - OF_SETS
-        - {"unknown-image", "image-of-another-size"},
+        - {"unknown-image", "image-of-another-size", "unknown-class"},
     ),
     "coco": (
         broken_coco,
@@ -207,7 +207,7 @@ def test_a_split_without_images_is_refused_and_a_test_left_out(folder: "VOCFolde
     write_fixed_copy(select(inspection), tmp_path / "copy")
     data = AutoDataModule(root=str(tmp_path / "copy"), **SETTINGS)
     assert (check(data), train(data), data.test_is_val) == ("", "", True)
-    folder.list_file("val").unlink()
+    folder.list_file("val").write_text("nobody\n")
     with pytest.raises(ValueError, match="no image of val can be used"):
         select(folder.inspect())
 
