@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 from PIL import Image
 from pycocotools import mask
 
@@ -21,7 +22,11 @@ from detection.data.formats.segmentation import box_around
 from detection.data.sources import AutoDataModule, COCODataModule, VOCDataModule, YOLODataModule
 from detection.data.transforms import ssd_eval_transform, ssd_train_transform
 from detection.inspection.inspect import inspect_dataset
+from detection.models.backbones import TinyBackbone
+from detection.tasks.schedules import Cosine
+from detection.tasks.ssd import SSDTask
 from tests.data.small_set import SIZE, annotation
+from tests.tasks.test_ssd_task import make_network, make_optimizer
 from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parents[3]
@@ -196,17 +201,36 @@ def test_every_layout_is_recognised_trained_on_and_checked(name: str, tmp_path: 
         said = data.datasets["train"].notes[:1]
         assert said == [f"{layout.words}; 2 classes, 2 images"] or not isinstance(data, AutoDataModule)
         assert inspect_dataset(data, str(tmp_path)).count("error") == 0
+    train_a_step_and_evaluate(AutoDataModule(root=str(tmp_path), **{**SETTINGS, "size": 128}))
 
 
-@pytest.mark.parametrize("name", ["voc beside", "coco elsewhere", "yolo darknet"])
-def test_a_layout_is_converted(name: str, tmp_path: Path) -> None:
+def train_a_step_and_evaluate(data: DetectionDataModule) -> None:
+    data.setup()
+    task = SSDTask(TinyBackbone(), make_network, data.class_names, make_optimizer, Cosine())  # type: ignore[arg-type]
+    quiet: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+    trainer = pl.Trainer(accelerator="cpu", max_steps=1, enable_checkpointing=False, **quiet)
+    trainer.fit(task, datamodule=data)
+    assert trainer.global_step == 1
+    [figures] = trainer.validate(task, datamodule=data, verbose=False)
+    assert 0 <= figures["val/map"] <= 1
+    assert figures["val/loss"] > 0
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_layout_is_converted_there_and_back(name: str, tmp_path: Path) -> None:
     write, kind, _ = LAYOUTS[name]
     write(tmp_path / "set")
     for to in ("voc", "coco", "yolo"):
-        convert(kind, to, str(tmp_path / "set"), str(tmp_path / to))  # type: ignore[arg-type]
-        data = module_of(to, tmp_path / to)
-        data.setup()
-        assert data.datasets["val"][0].target["boxes"].tolist()[0] == pytest.approx([4, 4, 30, 40], abs=1e-3)
+        there, back = str(tmp_path / to), str(tmp_path / f"from {to}")
+        convert(kind, to, str(tmp_path / "set"), there)  # type: ignore[arg-type]
+        convert(to, kind, there, back)  # type: ignore[arg-type]
+        for data in (module_of(to, Path(there)), module_of(kind, Path(back))):
+            data.setup()
+            for split in ("train", "val"):
+                targets = [data.datasets[split].annotation(row) for row in range(2)]
+                assert [target["labels"].tolist() for target in targets] == [[0], [1]]
+                for target in targets:
+                    assert target["boxes"].tolist()[0] == pytest.approx([4, 4, 30, 40], abs=1e-3)
 
 
 def test_the_commands_take_whatever_is_there(tmp_path: Path) -> None:
