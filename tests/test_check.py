@@ -79,6 +79,7 @@ def test_mistakes_end_with_exit_code_1_a_report_and_a_corrected_copy(shapes: Pat
     assert "class-missing-in-split" in strict.stdout
 
 
+@pytest.mark.slow
 def test_the_last_line_is_the_command_that_mends_what_can_be_mended(shapes: Path, tmp_path: Path) -> None:
     root = shapes.rename(tmp_path / "my (own) set")
     (root / "JPEGImages" / "train_00003.jpg").write_bytes(b"")

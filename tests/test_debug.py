@@ -12,7 +12,10 @@ from omegaconf import DictConfig, open_dict
 ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
 # The largest networks: a smaller one runs the same code.
-LARGE = ("ssd_512_vgg16_atrous_voc", "ssd_512_resnet101_v2_voc", "faster_rcnn_resnet101_v1d_voc")
+LARGE = (
+    *("ssd_512_vgg16_atrous_voc", "ssd_300_vgg16_torchvision", "ssd_512_resnet101_v2_voc"),
+    "faster_rcnn_resnet101_v1d_voc",
+)
 EXPERIMENTS = [
     pytest.param(name, marks=pytest.mark.slow if name in LARGE else ())
     for name in sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))

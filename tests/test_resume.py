@@ -104,7 +104,9 @@ def history(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("experiment", ["quickstart", "quickstart_faster_rcnn"])
+@pytest.mark.parametrize(
+    "experiment", [pytest.param("quickstart", marks=pytest.mark.slow), "quickstart_faster_rcnn"]
+)
 def test_a_killed_run_ends_as_the_uninterrupted_one(start: Start, tmp_path: Path, experiment: str) -> None:
     common = (f"experiment={experiment}", "callbacks=[default,ema]")
     finish(start(*common, f"hydra.run.dir={tmp_path / 'whole'}", "data.num_workers=0"))
