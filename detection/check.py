@@ -123,7 +123,8 @@ def _output_folder(config: dict[str, Any]) -> Path | None:
     output = Path(written or "").expanduser() if fix else None
     mistakes = {
         "fix=true needs a folder to write the corrected copy to: output=...": fix and written is None,
-        f"output={written} is for the corrected copy: add fix=true": not fix and written is not None,
+        f"output={written} is for the corrected copy: add fix=true; the report goes to hydra.run.dir": not fix
+        and written is not None,
         f"output={output} exists already: choose another folder": (
             output is not None and written is not None and output.exists()
         ),

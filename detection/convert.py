@@ -6,16 +6,15 @@ from omegaconf import DictConfig
 from detection.cli import CONF, checked_config, errors_in_a_sentence
 from detection.entry import run_with_hints
 
-# Each format, and the choice of conf/data that reads it.
-DATA = {"voc": "voc_custom", "coco": "coco", "yolo": "yolo"}
+FORMATS = ("voc", "coco", "yolo")
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="convert")
 def main(cfg: DictConfig) -> None:
     """Convert as configured, then say what was written and what was lost."""
     config = checked_config(cfg, "detection.data.conversion.convert")
-    if config["from"] not in (*DATA, "auto"):
-        raise SystemExit(f"from={config['from']}: give one of {', '.join(DATA)}, or auto")
+    if config["from"] not in (*FORMATS, "auto"):
+        raise SystemExit(f"from={config['from']}: give one of {', '.join(FORMATS)}, or auto")
     arguments = {**config, "source": config["from"]}
     del arguments["from"]
     with errors_in_a_sentence():
@@ -25,7 +24,7 @@ def main(cfg: DictConfig) -> None:
         first, *notes = convert(**arguments)
         print("\n".join([first, *notes]))
         if ": train " in first and ", val " in first:
-            print(f"Train on it: python train.py data={DATA[config['to']]} data.root={config['out']}")
+            print(f"Train on it: python train.py data=auto data.root={config['out']}")
 
 
 if __name__ == "__main__":

@@ -109,8 +109,12 @@ class OwnDataModule(DetectionDataModule, ABC):
 
     def describe_split(self, split: str) -> str:
         """What a split really is and how many images it has."""
-        apart = self.overfit_images is None and split in self.fractions
-        return super().describe_split(split) + (" set apart" if apart else "")
+        if self.overfit_images is not None:
+            return super().describe_split(split)
+        if split == "test" and self.test_is_val and self.listing.has("test"):
+            count = len(self.datasets["test"])
+            return f"test = val, {count} images; {self.naming_a_test} would take those for the test"
+        return super().describe_split(split) + (" set apart" if split in self.fractions else "")
 
     def keep_split(self, kept: SetApart, whose: str) -> bool:
         """Go on with the split of a checkpoint, if the set lists no other and has images of it.

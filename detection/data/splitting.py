@@ -16,6 +16,8 @@ from typing import Any, Self
 from detection.data.formats.records import ImageRecord, SplitName
 from detection.data.likeness import DIFFERING, group_alike, look_at
 
+_SPARE = 0.01  # of all images: so many more than its share a split may have, for the sake of its classes
+
 
 @dataclass(frozen=True)
 class SetApart:
@@ -91,6 +93,7 @@ def split_images(
     counts = [Counter(name for image in group for name in set(classes[image]) or {""}) for group in dealt]
     totals = Counter(name for count in counts for name in count.elements())
     room = {split: share * sum(map(len, dealt)) for split, share in shares.items()}
+    spare = max(0.5, _SPARE * sum(map(len, dealt)))
     wanted = {
         split: {name: share * total for name, total in totals.items()} for split, share in shares.items()
     }
@@ -105,7 +108,10 @@ def split_images(
                 split: wanted[split][rarest] + room[split] / (shares[split] * len(classes))
                 for split in shares
             }
-            split = max(lacking, key=lambda name: lacking[name]) if rarest in learned else "train"
+            # A group that fits nowhere goes where it is too large by least.
+            fitting = [name for name in shares if room[name] >= len(group) - spare]
+            among = fitting or [max(shares, key=lambda name: room[name])]
+            split = max(among, key=lambda name: lacking[name]) if rarest in learned else "train"
             places[number] = split
             learned |= counts[number].keys() if split == "train" else set()
             room[split] -= len(group)

@@ -33,7 +33,7 @@ def test_each_class_is_divided_in_proportion() -> None:
     assert sorted(name for names in images.values() for name in names) == sorted(classes)
     shares: dict[SplitName, float] = {"train": 0.7, **FRACTIONS}
     for split, share in shares.items():
-        assert abs(len(images[split]) - share * 400) <= 6
+        assert abs(len(images[split]) - share * 400) <= 4 + 1
     total = Counter(name for held in classes.values() for name in held or {""})
     for split, share in FRACTIONS.items():
         counts = Counter(name for image in images[split] for name in classes[image] or {""})
@@ -53,7 +53,15 @@ def test_many_rare_classes_are_learned_and_some_are_evaluated() -> None:
     classes = {f"{n}": {f"class {n // 2}"} for n in range(100)}  # two images of each
     images = split_images(classes, alone(classes), {"val": 0.2}, seed=0)
     assert {name for image in images["train"] for name in classes[image]} == {f"class {n}" for n in range(50)}
-    assert 15 <= len(images["val"]) <= 25
+    assert 18 <= len(images["val"]) <= 22
+
+
+@for_every([20, 80, 300])
+def test_a_share_is_what_was_asked_for(count: int) -> None:
+    classes = a_set(count)
+    images = split_images(classes, alone(classes), FRACTIONS, seed=0)
+    for split, share in FRACTIONS.items():
+        assert abs(len(images[split]) - share * count) <= max(0.5, 0.01 * count) + 0.5
 
 
 @given(
