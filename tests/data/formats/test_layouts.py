@@ -320,7 +320,7 @@ def test_labels_beside_their_images_need_the_names_of_the_classes(tmp_path: Path
     image(tmp_path / "a.jpg", 0)
     (tmp_path / "a.txt").write_text(f"0 {LINE}\n")
     with pytest.raises(
-        ValueError, match=r"nothing else names the classes: write it, with a line such as names:"
+        FileNotFoundError, match=r"nothing else names the classes: write it, with a line such as names:"
     ):
         AutoDataModule(root=str(tmp_path), **SETTINGS).setup("fit")
 
