@@ -12,13 +12,16 @@ import pytest
 import torch
 import yaml
 from defusedxml.ElementTree import parse
-from PIL import Image
+from PIL import Image, ImageOps
 from pycocotools.coco import COCO
 
 from detection.data.coco import COCODetection
 from detection.data.conversion import convert
 from detection.data.dataset import DetectionDataset
+from detection.data.formats.coco import read_coco
 from detection.data.formats.corners import from_voc_corners, whole_voc_corners
+from detection.data.formats.voc_folder import read_voc
+from detection.data.formats.yolo import read_yolo
 from detection.data.shapes import SHAPE_CLASSES, write_shapes
 from detection.data.voc import VOCDetection
 from detection.data.writers.coco_writer import COCOWriter
@@ -275,20 +278,37 @@ def test_some_classes(originals: dict[str, Path], tmp_path: Path) -> None:
         )  # fmt: skip
 
 
-def test_rotated_images_are_refused_where_formats_differ(shapes: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_boxes_of_turned_photographs_turn_where_formats_differ(orientation: int, tmp_path: Path) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6
+    exif[0x0112] = orientation
     (tmp_path / "images").mkdir()
-    Image.new("RGB", (40, 30)).save(tmp_path / "images/a.jpg", exif=exif)
-    (tmp_path / "images/a.txt").write_text("")
+    stored: np.ndarray[Any, np.dtype[np.uint8]] = np.zeros((30, 40, 3), np.uint8)
+    stored[4:16, 8:12] = 255
+    Image.fromarray(stored).save(tmp_path / "images/a.png", exif=exif)
+    shown = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "images/a.png")))[..., 0]
+    rows, columns = np.flatnonzero(shown.any(axis=1)), np.flatnonzero(shown.any(axis=0))
+    box = [float(edge) for edge in (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)]
     (tmp_path / "labels").mkdir()
-    (tmp_path / "labels/a.txt").write_text("0 0.5 0.5 0.5 0.5")
+    write_yolo_labels(tmp_path / "labels/a.txt", (shown.shape[0], shown.shape[1]), [box], [0])
     (tmp_path / "data.yaml").write_text(yaml.safe_dump({"train": "images", "names": ["cat"]}))
-    with pytest.raises(ValueError, match=r"a.jpg is stored rotated \(EXIF\)"):
-        convert("yolo", "voc", str(tmp_path), str(tmp_path / "voc"), ["train"])
-    assert not (tmp_path / "voc").exists()
-    convert("yolo", "coco", str(tmp_path), str(tmp_path / "coco"), ["train"])
-    assert opened(tmp_path / "coco", "coco", "train")[0].image.shape == (3, 40, 30)
+
+    notes = convert("yolo", "voc", str(tmp_path), str(tmp_path / "voc"), ["train"])
+    assert "1 images are stored turned (EXIF): their boxes are now of the pixels as stored" in notes[1]
+    (record,) = read_voc(tmp_path / "voc", ["train"]).records
+    assert record.size == (30, 40)
+    assert record.upright is False
+    assert list(record.objects[0].box) == [8, 4, 12, 16]
+    notes = convert("voc", "coco", str(tmp_path / "voc"), str(tmp_path / "coco"), ["train"])
+    assert "their boxes are now of the image as shown" in notes[1]
+    (record,) = read_coco(
+        tmp_path / "coco/train2017", tmp_path / "coco/annotations/instances_train2017.json"
+    ).records
+    assert list(record.objects[0].box) == box
+    convert("coco", "yolo", str(tmp_path / "coco"), str(tmp_path / "yolo"), ["train"])
+    (record,) = read_yolo(tmp_path / "yolo", "train").records
+    assert record.objects[0].box == pytest.approx(box, abs=1e-4)
+    assert (record.size, record.upright) == (shown.shape, True)
 
 
 def test_an_interrupted_conversion_leaves_nothing(

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from detection.bounds import Division
 from detection.data.classes import (
     OtherClasses,
@@ -19,11 +21,12 @@ from detection.data.formats.coco import read_coco
 from detection.data.formats.corners import from_voc_corners, whole_voc_corners
 from detection.data.formats.layouts import Split, coco_paths, recognised
 from detection.data.formats.listing import COCOListing, Listing, VOCListing, YOLOListing, listing_of
-from detection.data.formats.records import SPLITS, Box
+from detection.data.formats.records import SPLITS, Box, ImageRecord
 from detection.data.formats.usable import usable_records
 from detection.data.formats.voc_folder import read_voc
 from detection.data.formats.yolo import read_yolo
 from detection.data.image_files import read_header
+from detection.data.orientation import boxes_as_shown, boxes_as_stored, size_as_stored
 from detection.data.splitting import divide, name_in
 from detection.data.writers.sets import (
     COCO_LAYOUT,
@@ -35,6 +38,7 @@ from detection.data.writers.sets import (
 )
 
 Format = Literal["voc", "coco", "yolo"]
+_TURNED = range(2, 9)  # of EXIF's orientations; some cameras write 0 for upright
 WRITERS = {"voc": write_voc_set, "coco": write_coco_set, "yolo": write_yolo_set}
 
 
@@ -91,10 +95,18 @@ def convert(
     if split is not None:
         sets = _divide(sets, split, seed, Path(root).expanduser())
     sets, names, notes = _select(sets, names, classes, other_classes)
-    if (source == "voc") != (to == "voc"):
-        _refuse_rotated(sets)
+    sets, num_turned = _turn_boxes(sets, upright=to != "voc")
     _write(to, target, sets, names, link)
     counts = ", ".join(f"{name} {len(records)} images" for name, records in sets.items())
+    if num_turned:
+        notes.append(
+            f"{num_turned} images are stored turned (EXIF): their boxes are now of the "
+            + (
+                "pixels as stored, as VOC's are"
+                if to == "voc"
+                else "image as shown, as COCO's and YOLO's are"
+            )
+        )
     return [f"{target}: {counts}; {len(names)} classes", *notes, *_losses(source, to, sets)]
 
 
@@ -206,15 +218,33 @@ def _select(
     return chosen, wanted, [say_left_out(left_out)] if left_out else []
 
 
-def _refuse_rotated(sets: Sets) -> None:
-    for records in sets.values():
-        for record in records:
-            if read_header(record.path).orientation not in (0, 1):
-                raise ValueError(
-                    f"{record.path} is stored rotated (EXIF): boxes of VOC belong to the pixels as stored, "
-                    "those of COCO and YOLO to the image as shown. Make the two one before converting: turn "
-                    "the pixels of a COCO or YOLO set, or remove the tag of a VOC set"
-                )
+def _turn_boxes(sets: Sets, upright: bool) -> tuple[Sets, int]:
+    """Makes all boxes those of the images as shown, or of the pixels as stored; and how many images that was.
+
+    VOC's corners belong to the pixels as stored, the boxes of COCO and YOLO to the image as shown.
+    """
+    turned: dict[Path, ImageRecord] = {}
+    for record in {record.path: record for records in sets.values() for record in records}.values():
+        orientation = 1 if record.upright == upright else read_header(record.path).orientation
+        if orientation in _TURNED:
+            turned[record.path] = _turn(record, orientation, upright)
+    return {
+        name: [turned.get(record.path, record) for record in records] for name, records in sets.items()
+    }, len(turned)
+
+
+def _turn(record: ImageRecord, orientation: int, upright: bool) -> ImageRecord:
+    boxes = torch.tensor([item.box for item in record.objects], dtype=torch.float64).reshape(-1, 4)
+    turn = boxes_as_shown if upright else boxes_as_stored
+    objects = tuple(
+        item._replace(box=(x1, y1, x2, y2))
+        for item, (x1, y1, x2, y2) in zip(
+            record.objects, turn(boxes, orientation, record.size).tolist(), strict=True
+        )
+    )
+    # A quarter turn is the same for the sides of the image, whichever way it goes.
+    size = size_as_stored(record.size, orientation)
+    return record._replace(size=size, objects=objects, upright=upright)
 
 
 def _losses(source: Format, to: Format, sets: Sets) -> list[str]:

@@ -13,6 +13,7 @@ WHOLE = ""
 """In place of a split's name: all images of a set that lists none."""
 
 _WORDS_FOR_VAL = ("val", "valid", "validation")
+_FOLDERS_OF_SPLITS = ("train", *_WORDS_FOR_VAL, "test")
 _WORDS_FOR_ALL = ("trainval", "default", "all")  # of lists from which to train where there is none for val
 _IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "jpegimages", "JPEGimages")
 _COCO_FILES = (
@@ -66,8 +67,9 @@ def find_voc(root: Path, split: Split) -> VOCPlace:
         folders, name = [root, *_devkit_folders(root)], split
         for word in words_for(split):
             folder = root / word
-            if not (root / "Annotations").is_dir() and _has(folder, ".xml"):
-                return VOCPlace(folder, folder, _image_folder(folder), None, split)
+            annotations = _annotations_in(folder)
+            if annotations is not None and not (root / "Annotations").is_dir():
+                return VOCPlace(folder, annotations, _image_folder(folder), None, split)
     else:
         if len(split) != 2:
             raise ValueError(f"a split is a name or a pair such as [2007, trainval]; got {list(split)}")
@@ -94,7 +96,7 @@ def training_list(root: Path) -> str:
     """
     folder = next((path for path in (root, *_devkit_folders(root)) if (path / "Annotations").is_dir()), None)
     if folder is None or folder != root:
-        beside = [split for split in ("train", *_WORDS_FOR_VAL, "test") if _has(root / split, ".xml")]
+        beside = [split for split in _FOLDERS_OF_SPLITS if _annotations_in(root / split)]
     else:
         beside = []
     known = beside or (sorted(path.stem for path in _lists_of(folder).glob("*.txt")) if folder else [])
@@ -114,6 +116,14 @@ def _whole_voc(root: Path) -> VOCPlace | None:
             if inside or (annotations == folder and _has(folder, ".xml")):
                 return VOCPlace(folder, annotations, _image_folder(folder), None, WHOLE)
     return None
+
+
+def _annotations_in(folder: Path) -> Path | None:
+    """Where the folder of a split keeps its annotations: beside its images, or in a folder of their own."""
+    if (folder / "ImageSets").is_dir():
+        return None
+    places = (folder, folder / "annotations", folder / "Annotations")
+    return next((place for place in places if _has(place, ".xml")), None)
 
 
 def _lists_of(folder: Path) -> Path:
@@ -151,12 +161,16 @@ def _no_voc(root: Path, folders: Sequence[Path]) -> str:
 
 def find_coco(root: Path, split: str) -> Path | None:
     """Finds the annotation file of a split in COCO's format; a single file serves for training."""
-    for word in words_for(split):
-        for name in _COCO_FILES:
-            if (root / name.format(word)).is_file():
-                return root / name.format(word)
-    files = [*root.glob("*.json"), *root.glob("annotations/*.json")]
-    return files[0] if split == "train" and len(files) == 1 else None
+    named = _named_coco(root, split)
+    if named is None and split == "train":
+        files = [*root.glob("*.json"), *root.glob("annotations/*.json")]
+        return files[0] if len(files) == 1 else None
+    return named
+
+
+def _named_coco(root: Path, split: str) -> Path | None:
+    names = (name.format(word) for word in words_for(split) for name in _COCO_FILES)
+    return next((path for name in names if (path := root / name).is_file()), None)
 
 
 def coco_paths(root: Path, split: str, images: str, annotations: str) -> tuple[Path | None, Path]:
@@ -188,15 +202,17 @@ def recognise(root: Path) -> Layout | None:
     """Says what lies in a folder; None if it is no set of a known kind."""
     if not root.exists():
         return None
-    found = (find_coco(root, split) for split in ("train", "val", "test"))
-    coco = dict.fromkeys(str(path.relative_to(root)) for path in found if path is not None)
+    splits = ("train", "val", "test")
     yolo = find_yolo(root)
-    if yolo is not None and (yolo == root or not coco):
+    # A JSON file of another name may be anything: Label Studio puts notes.json into its YOLO sets.
+    if yolo is not None and (yolo == root or not any(_named_coco(root, split) for split in splits)):
         return Layout("yolo", f"YOLO labels, described by {yolo.name}")
+    found = (find_coco(root, split) for split in splits)
+    coco = dict.fromkeys(str(path.relative_to(root)) for path in found if path is not None)
     if coco:
         return Layout("coco", f"COCO annotations in {' and '.join(coco)}")
     voc = _voc_layout(root)
-    if voc is None and _has(root / "labels", ".txt"):
+    if voc is None and (_has(root / "labels", ".txt") or has_labels_beside(root)):
         return Layout("yolo", "YOLO labels, described by no file")
     return voc
 
@@ -221,7 +237,8 @@ def _voc_layout(root: Path) -> Layout | None:
     places = list(_voc_places(root))
     if places and places[0].list_file is None:
         folders = " and ".join(place.folder.name for place in places)
-        return Layout("voc", f"VOC annotations beside their images in {folders}")
+        beside = " beside their images" if places[0].annotations == places[0].folder else ""
+        return Layout("voc", f"VOC annotations{beside} in {folders}")
     if places:
         return Layout("voc", f"VOC annotations in {places[0].annotations}")
     name = training_list(root)
@@ -234,9 +251,9 @@ def _voc_layout(root: Path) -> Layout | None:
 
 def _voc_places(root: Path) -> Iterator[VOCPlace]:
     folders = [folder for folder in (root, *_devkit_folders(root)) if (folder / "Annotations").is_dir()]
-    beside = any(_has(root / word, ".xml") for word in ("train", *_WORDS_FOR_VAL, "test"))
+    beside = any(_annotations_in(root / word) for word in _FOLDERS_OF_SPLITS)
     for split in ("train", "val", "test") if folders or beside else ():
-        if folders or any(_has(root / word, ".xml") for word in words_for(split)):
+        if folders or any(_annotations_in(root / word) for word in words_for(split)):
             place = find_voc(root, split)
             if place.list_file is None or place.list_file.exists():
                 yield place
@@ -248,3 +265,11 @@ def _has(folder: Path, suffix: str) -> bool:
 
 def _has_image(folder: Path) -> bool:
     return any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir())
+
+
+def has_labels_beside(folder: Path) -> bool:
+    """Whether an image has a text file of its name beside it."""
+    return folder.is_dir() and any(
+        path.suffix.lower() in IMAGE_SUFFIXES and path.with_suffix(".txt").is_file()
+        for path in folder.iterdir()
+    )

@@ -1,29 +1,28 @@
 """A folder in VOC's layout: annotations, images, and lists of image ids for the splits."""
 
 import os
-import re
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from detection.data.formats.bulk import without_collecting
 from detection.data.formats.findings import Finding
-from detection.data.formats.index import Entry, Index, stamp_of
+from detection.data.formats.index import Annotation, Entry, Index, stamp_of
 from detection.data.formats.judging import by, keep_inside, say_deep
 from detection.data.formats.layouts import Split, VOCPlace, find_voc
 from detection.data.formats.records import AnnotationError, ImageRecord, Reading
 from detection.data.formats.voc import as_written, read_annotation
+from detection.data.formats.voc_lists import omits_empty, read_ids, xml_of
 from detection.data.image_files import IMAGE_SUFFIXES, ImageError, read_header
-from detection.file_reading import fault_of, is_inside, outside, read_text
+from detection.file_reading import is_inside, outside
 
 VOC0712_TRAINVAL = ((2007, "trainval"), (2012, "trainval"))
 # What the devkits hold; an incomplete copy would silently change every published comparison.
 OFFICIAL_COUNTS = {VOC0712_TRAINVAL: 16551, ((2007, "test"),): 4952}
-# In the lists of one class: whether the image shows it (1), does not (-1), or hardly (0).
-_FLAG = re.compile(r"\s+(-1|0|1)$")
 # Of several images of one name, the first of these is meant.
 _PREFERRED = (".jpg", ".jpeg", ".png")
+
+_NO_XML = (0, 0)  # in the stamp of an entry
 
 
 def read_voc(root: Path | str, splits: Sequence[Split], official: bool = False) -> Reading:
@@ -46,7 +45,7 @@ def read_voc(root: Path | str, splits: Sequence[Split], official: bool = False) 
     reading = Reading(f"the images of {where}", ", ".join(str(_what_lists(place)) for place in places))
     seen: set[str] = set()
     for place in places:
-        ids = _read_ids(place, reading)
+        ids = read_ids(place, reading)
         set_name = _set_name(place)
         repeated = [name for short_id in ids if (name := f"{set_name}/{short_id}") in seen]
         if repeated:
@@ -88,8 +87,8 @@ def unlisted_annotations(root: Path | str, splits: Sequence[Split]) -> Reading:
             continue
         listed: set[str] = set()
         for path in place.list_file.parent.glob("*.txt"):
-            listed.update(_read_ids(place._replace(list_file=path), Reading("")))
-        for path in sorted(place.annotations.rglob("*.xml")):
+            listed.update(read_ids(place._replace(list_file=path), Reading("")))
+        for path in sorted(place.annotations.rglob("*.[xX][mM][lL]")):
             short_id = path.relative_to(place.annotations).with_suffix("").as_posix()
             if short_id not in listed:
                 message = f"is in no list of {place.list_file.parent}, so it is never used: list it"
@@ -102,7 +101,7 @@ def _say_unannotated(place: VOCPlace, reading: Reading) -> None:
     used = {record.path for record in reading.records}
     below = place.images.rglob("*") if place.images != place.folder else place.images.iterdir()
     images = sorted(path for path in below if path.suffix.lower() in IMAGE_SUFFIXES and path not in used)
-    bare = [path for path in images if not _annotation_of(path, place).exists()]
+    bare = [path for path in images if not os.path.exists(xml_of(place, _id_of(path, place)))]
     if bare:
         message = (
             f"holds {len(bare)} images without an XML, which are not used, {bare[0].name} for one: an image "
@@ -112,8 +111,8 @@ def _say_unannotated(place: VOCPlace, reading: Reading) -> None:
         reading.notes.append(f"{place.images} {message}")
 
 
-def _annotation_of(image: Path, place: VOCPlace) -> Path:
-    return (place.annotations / image.relative_to(place.images)).with_suffix(".xml")
+def _id_of(image: Path, place: VOCPlace) -> str:
+    return image.relative_to(place.images).with_suffix("").as_posix()
 
 
 def _key(splits: Sequence[Split]) -> Any:
@@ -128,57 +127,12 @@ def _what_lists(place: VOCPlace) -> Path:
     return place.list_file or place.folder
 
 
-def _read_ids(place: VOCPlace, reading: Reading) -> list[str]:
-    """The ids of a split, each once; no message repeats those of a list outside of the set."""
-    path = place.list_file
-    if path is None:
-        beside = place.annotations == place.folder
-        found = place.annotations.iterdir() if beside else place.annotations.rglob("*")
-        xmls = (file.relative_to(place.annotations) for file in found if file.suffix.lower() == ".xml")
-        return sorted(file.with_suffix("").as_posix() for file in xmls)
-    if not path.exists():
-        reading.add("missing-list", path, _no_list(path))
-        return []
-    try:
-        lines = [line.strip().replace("\\", "/") for line in read_text(path).splitlines() if line.strip()]
-    except (ValueError, OSError) as error:
-        reading.add("broken-annotation", path, fault_of(path, place.folder, error))
-        return []
-    if not lines:
-        reading.add("empty-split", path, "lists no images: write an image id a line")
-    # An id may well end in a number: only what is no id has a flag.
-    flagged = {
-        line for line in lines if _FLAG.search(line) and not os.path.isfile(f"{place.annotations}/{line}.xml")
-    }
-    without = sum(line.endswith("-1") for line in flagged)
-    if without:
-        reading.notes.append(
-            f"{path} is a list of one class: {without} of its {len(lines)} images do not show it (-1), and "
-            "are used all the same; remove their lines to leave them out"
-        )
-    counts = Counter(_FLAG.sub("", line) if line in flagged else line for line in lines)
-    repeated, count = counts.most_common(1)[0] if counts else ("", 0)
-    if count > 1:
-        what = f"the image {repeated} {count} times" if is_inside(path, place.folder) else "images"
-        reading.add("listed-twice", path, f"lists {what}: remove the repeated lines")
-    return list(counts)
-
-
-def _no_list(path: Path) -> str:
-    known = sorted(file.stem for file in path.parent.glob("*.txt"))
-    if known:
-        return f"does not exist; the splits in that folder are: {', '.join(known)}"
-    return (
-        "does not exist; the splits in that folder are: none. Write train.txt and val.txt there, an image "
-        "id a line"
-    )
-
-
 class _Reader:
     """Reads the annotations of one folder."""
 
     def __init__(self, place: VOCPlace, reading: Reading) -> None:
         self.place, self.reading, self.set_name = place, reading, _set_name(place)
+        self.omits_empty = omits_empty(place)
         self.images: dict[str, dict[str, str]] = {}
         """For each subfolder of the images, the names of the files in it, by stem and by name."""
 
@@ -192,34 +146,43 @@ class _Reader:
         quoting = is_inside(lists, self.place.folder)
         with without_collecting():
             index = Index(self.place.folder.resolve(), self.place.split)
+            num_omitted = 0
             for number, (short_id, entry) in enumerate(index.read(ids, self._is_fresh, self._read), 1):
                 if isinstance(entry, Entry):
-                    self._add(f"{self.set_name}/{short_id}", entry, self._xml(short_id))
+                    num_omitted += entry.stamp[:2] == _NO_XML
+                    self._add(f"{self.set_name}/{short_id}", entry, xml_of(self.place, short_id))
                 elif quoting:
                     self.reading.findings.append(entry)
                 else:
                     message = f"has an entry that cannot be used. {outside(lists, self.place.folder)}"
                     self.reading.add(entry.kind, lists, message, number=number)
+        if num_omitted:
+            message = (
+                f"lists {num_omitted} images without an XML, which are taken for images without objects: "
+                "CVAT and Datumaro, which write labelmap.txt, give such images none"
+            )
+            self.reading.add("unannotated-images", lists, message)
+            self.reading.notes.append(f"{lists} {message}")
 
     def _is_fresh(self, short_id: str, entry: Entry) -> bool:
+        if entry.stamp[:2] == _NO_XML and not self.omits_empty:
+            return False
         return entry.stamp == self._stamp(short_id, entry.image)
 
-    def _xml(self, short_id: str) -> str:
-        return f"{self.place.annotations}/{short_id}.xml"
-
     def _stamp(self, short_id: str, image: str) -> tuple[int, ...]:
-        return stamp_of(self._xml(short_id), f"{self.place.images}/{image}")
+        return stamp_of(xml_of(self.place, short_id), f"{self.place.images}/{image}")
 
     def _read(self, short_id: str) -> Entry | Finding:
-        path, image_id = Path(self._xml(short_id)), f"{self.set_name}/{short_id}"
+        path, image_id = Path(xml_of(self.place, short_id)), f"{self.set_name}/{short_id}"
         inside = not os.path.isabs(short_id) and ".." not in short_id.split("/")
-        if not inside or ("/" in short_id and not path.exists()):
+        omitted = inside and self.omits_empty and not path.exists()
+        if not inside or ("/" in short_id and not path.exists() and not omitted):
             message = (
                 f"lists {short_id!r}: an id is the name of a file in Annotations, below no other folder than "
                 "there, without an extension; correct the list"
             )
             return Finding("missing-annotation", str(_what_lists(self.place)), message, image_id)
-        if not path.exists():
+        if not path.exists() and not omitted:
             hint = ""
             if Path(short_id).suffix.lower() in IMAGE_SUFFIXES:
                 hint = " (ids are listed without an extension)"
@@ -228,7 +191,7 @@ class _Reader:
             message = f"is missing: an image without objects needs an XML without <object>{hint}"
             return Finding("missing-annotation", str(path), message, image_id)
         try:
-            annotation = read_annotation(path)
+            annotation = Annotation("", None, (), ()) if omitted else read_annotation(path)
         except AnnotationError as error:
             return Finding("broken-annotation", str(path), str(error), image_id)
         image = self._find_image(short_id, annotation.filename)

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from detection.data.formats.layouts import WHOLE, words_for
+from detection.data.formats.layouts import WHOLE, has_labels_beside, words_for
 from detection.data.formats.records import Reading
 from detection.data.image_files import IMAGE_SUFFIXES
 from detection.file_reading import MAX_TEXT, fault_of, is_inside, open_file, outside, read_text
+
+_SPLIT_KEYS = ("train", *words_for("val"), "test")
 
 
 class Description(NamedTuple):
@@ -45,11 +47,11 @@ def read_description(file: Path, reading: Reading) -> Description | None:
             f"does not exist; YAML files in that folder: {there}. Point data.root to the folder that holds "
             "data.yaml, or to a YAML file of another name"
         )
-        if (file.parent / "labels").is_dir():
+        if (file.parent / "labels").is_dir() or has_labels_beside(file.parent):
             message = (
                 "does not exist, and nothing else names the classes: write it, with a line such as names: "
             )
-            message += "[cat, dog]; the folders images and labels need no other"
+            message += "[cat, dog]; images and labels in the usual places need no other"
         reading.add("missing-list", file, message)
         return None
     try:
@@ -70,12 +72,17 @@ def _parse_lists(file: Path) -> Description:
         file = root / "obj.names"
     content["names"] = [line.strip() for line in read_text(file).splitlines() if line.strip()]
     # A list's path is often that of another machine, or starts at a folder that is not there.
-    for key in ("train", *words_for("val"), "test"):
-        beside = [root / f"{key}.txt", root / Path(str(content.get(key, key))).name, root / "images" / key]
-        found = next((path for path in beside if path.exists()), None)
+    for key in _SPLIT_KEYS:
+        lists = [root / f"{key}.txt", root / Path(str(content.get(key, key))).name]
+        found = next((path for path in [*lists, *_folders_of(root, key)] if path.exists()), None)
         if found is not None:
             content[key] = str(found.relative_to(root))
     return Description(file, root, _class_names(content), content, 0)
+
+
+def _folders_of(base: Path, key: str) -> list[Path]:
+    """Where the images of a split are if nothing says it."""
+    return [base / "images" / key, base / key / "images"]
 
 
 def _parse_yaml(file: Path) -> Description:
@@ -97,6 +104,11 @@ def _parse_yaml(file: Path) -> Description:
             f"says 'path', but the folder {base} of its key 'path' does not exist; correct it, or remove "
             "'path' if the images lie beside the file"
         )
+    if not any(content.get(key) for key in _SPLIT_KEYS):  # supervision names the classes only
+        for key in _SPLIT_KEYS:
+            found = next((folder for folder in _folders_of(base, key) if folder.is_dir()), None)
+            if found is not None:
+                content[key] = str(found.relative_to(base))
     return Description(file, base, names, content, _keypoints(content))
 
 
@@ -147,10 +159,7 @@ def list_images(description: Description, split: str, reading: Reading) -> list[
     if split == WHOLE:
         places = "images" if (description.base / "images").is_dir() else "."
     if not places:
-        there = (
-            ", ".join(key for key in ("train", *words_for("val"), "test") if description.content.get(key))
-            or "none"
-        )
+        there = ", ".join(key for key in _SPLIT_KEYS if description.content.get(key)) or "none"
         reading.add("missing-list", file, f"has no split {split!r}; its splits are: {there}")
         return []
     images: list[Path] = []

@@ -338,3 +338,25 @@ def test_boxes_around_segmentations_are_those_of_pycocotools() -> None:
     assert box_around([[1, 2, 5, 2, 5.5, 7]]) == (1, 2, 5.5, 7)
     for wrong in (None, [], [[1, 2]], {"counts": 3}, {"counts": [9], "size": [1, 1]}, "x"):
         assert box_around(wrong) is None
+
+
+def test_labels_beside_their_images_need_the_names_of_the_classes(tmp_path: Path) -> None:
+    image(tmp_path / "a.jpg", 0)
+    (tmp_path / "a.txt").write_text(f"0 {LINE}\n")
+    with pytest.raises(
+        FileNotFoundError, match=r"nothing else names the classes: write it, with a line such as names:"
+    ):
+        AutoDataModule(root=str(tmp_path), **SETTINGS).setup("fit")
+
+
+@pytest.mark.parametrize("places", ["{split}/{part}", "{part}/{split}"])
+def test_splits_of_a_file_that_names_the_classes_only(places: str, tmp_path: Path) -> None:
+    for number, split in enumerate(("train", "valid")):
+        image(tmp_path / places.format(split=split, part="images") / "a.jpg", number)
+        labels = tmp_path / places.format(split=split, part="labels") / "a.txt"
+        labels.parent.mkdir(parents=True)
+        labels.write_text(f"0 {LINE}\n")
+    (tmp_path / "data.yaml").write_text("nc: 1\nnames: [cat]\n")
+    data = AutoDataModule(root=str(tmp_path), **SETTINGS)
+    assert [len(data.read(split).records) for split in ("train", "val")] == [1, 1]
+    assert data.set_apart is None

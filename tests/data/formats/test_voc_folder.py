@@ -12,7 +12,7 @@ from detection.data.formats.index import FORMAT
 from detection.data.formats.records import ImageRecord
 from detection.data.formats.usable import usable_records
 from detection.data.formats.voc import read_annotation
-from detection.data.formats.voc_folder import read_voc
+from detection.data.formats.voc_folder import read_voc, unlisted_annotations
 
 
 def add(folder: Path, image_id: str, name: str = "cat", image: str | None = None, filename: str = "") -> None:
@@ -210,3 +210,25 @@ def test_bad_lists(folder: Path) -> None:
     (folder / "ImageSets/Main/train.txt").unlink()
     with pytest.raises(FileNotFoundError, match=r"train.txt does not exist; the splits .* are: twice, val"):
         load(folder)
+
+
+def test_an_ending_in_capitals(folder: Path) -> None:
+    os.rename(folder / "Annotations/a.xml", folder / "Annotations/a.XML")
+    assert [record.path.stem for record in read_voc(folder, ["train"]).records] == ["b", "a"]
+    write_list(folder, ["b"])
+    assert [finding.image for finding in unlisted_annotations(folder, ["train"]).findings] == ["VOC/a"]
+
+
+def test_a_listed_image_without_an_xml(folder: Path) -> None:
+    (folder / "Annotations/a.xml").unlink()
+    assert [
+        finding.kind for finding in read_voc(folder, ["train"]).findings if finding.severity == "error"
+    ] == ["missing-annotation"]
+    # CVAT and Datumaro write no XML for an image without objects.
+    (folder / "labelmap.txt").write_text("# label:color_rgb:parts:actions\ncat:::\n")
+    for _ in range(2):  # also from the index
+        reading = read_voc(folder, ["train"])
+        assert [len(record.objects) for record in reading.records] == [1, 0]
+        assert "lists 1 images without an XML, which are taken for images without objects" in reading.notes[0]
+    (folder / "labelmap.txt").unlink()
+    assert len(read_voc(folder, ["train"]).records) == 1

@@ -1,4 +1,4 @@
-"""Boxes of the upright image, in the pixels as stored."""
+"""Boxes between the upright image and the pixels as stored."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from detection.prediction.orientation import boxes_as_stored, size_as_stored
+from detection.data.orientation import boxes_as_shown, boxes_as_stored, size_as_stored
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -22,6 +22,7 @@ def test_a_painted_box_is_found_where_pillow_puts_it(orientation: int) -> None:
     size = (upright.shape[0], upright.shape[1])
     assert boxes_as_stored(box, orientation, size).tolist() == [[10, 3, 24, 8]]
     assert size_as_stored(size, orientation) == (20, 30)
+    assert boxes_as_shown(torch.tensor([[10.0, 3, 24, 8]]), orientation, (20, 30)).tolist() == box.tolist()
 
 
 def test_no_boxes() -> None:
