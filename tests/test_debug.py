@@ -61,7 +61,8 @@ def test_every_experiment_runs(tmp_path: Path, data_root: Path, experiment: str)
         overrides = ["data.size=[96,128]", "model.backbone.freeze_batchnorm=false"]
         overrides += ["model.roi_samples=16", "++model.network.post_nms_top=[50,20]"]
     else:
-        smallest = 300 if "vgg16" in experiment or "mobilenet1.0" in experiment else 128
+        small = any(word in experiment for word in ("resnet", "ssdlite", "tensorflow", "quickstart"))
+        smallest = 128 if small else 300
         overrides = [f"data.size={smallest}"]
     figures = train(composed(tmp_path, data_root, f"experiment={experiment}", "debug=fast", *overrides))
     assert figures["test/loss"] > 0

@@ -40,7 +40,7 @@ def checkpoints(config: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
     described = dict(task.hparams)
     progress = {"started": 1, "processed": 1}
     loop = {"epoch_progress": {"current": progress}, "epoch_loop.batch_progress": {"is_last_batch": True}}
-    training = {"optimizer_states": [], "loops": {"fit_loop": loop}, "global_step": 1}
+    training = {"optimizer_states": [{}], "loops": {"fit_loop": loop}, "global_step": 1}
     weights = {"state_dict": task.state_dict(), **training}
     paths = {"now": folder / "now.ckpt", "old": folder / "old.ckpt"}
     torch.save({**weights, "hyper_parameters": dict(described)}, paths["now"])
