@@ -178,6 +178,7 @@ def fine_tune(folder: Path, source: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_users_own_classes_train_from_the_command_line(tmp_path: Path) -> None:
     source = written(tmp_path, "experiment=quickstart")
     write_shapes(tmp_path / "shapes", 16, 0, 8)

@@ -28,6 +28,7 @@ def run(folder: Path, *arguments: str, code: int = 0) -> str:
     return " ".join(f"{ended.stdout} {ended.stderr}".split())
 
 
+@pytest.mark.slow
 def test_a_split_goes_with_the_run_and_its_checkpoints(tmp_path: Path) -> None:
     UNSPLIT["voc folders"][1](tmp_path / "set")
     data, folder = f"data={tmp_path}/set", tmp_path / "run"

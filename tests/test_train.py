@@ -138,6 +138,7 @@ def test_two_processes_and_two_parts_train_and_score_like_one(data_root: Path, t
         assert figures[1][name] == pytest.approx(figures[0][name], abs=1e-4), name
 
 
+@pytest.mark.slow
 def test_faster_rcnn_trains_on_two_processes_with_targets_from_workers(
     data_root: Path, tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ def test_a_learning_rate_is_found_and_drawn(tmp_path: Path) -> None:
     assert not (tmp_path / "run/checkpoints").exists(), "looking is not training"
 
 
+@pytest.mark.slow
 def test_a_handful_of_images_is_enough(tmp_path: Path) -> None:
     """They are gone through as often as it takes, whatever the number of epochs."""
     result = command(tmp_path, "find=lr", "data.num_train=8", "trainer.max_epochs=1")

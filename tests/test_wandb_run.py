@@ -135,6 +135,7 @@ def recorded(sweep: tuple[Path, str]) -> OfflineRun:
     return run
 
 
+@pytest.mark.slow
 def test_each_job_of_a_sweep_is_a_run_of_one_group(sweep: tuple[Path, str]) -> None:
     folder, printed = sweep
     runs = [run for job in ("0", "1") for run in offline_runs(folder / job)]

@@ -78,6 +78,7 @@ def trials(app: Path) -> list[optuna.trial.FrozenTrial]:
     return optuna.load_study(study_name="sweep", storage=f"sqlite:///{app}/sweep/study.db").trials
 
 
+@pytest.mark.slow
 def test_a_killed_search_continues(app: Path) -> None:
     (app / "hold").touch()
     search = start(app)

@@ -233,6 +233,7 @@ def test_a_layout_is_converted_there_and_back(name: str, tmp_path: Path) -> None
                     assert target["boxes"].tolist()[0] == pytest.approx([4, 4, 30, 40], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_commands_take_whatever_is_there(tmp_path: Path) -> None:
     coco_of_another_place(tmp_path / "set")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(tmp_path / "cache")}
