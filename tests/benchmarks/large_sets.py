@@ -170,10 +170,8 @@ def main() -> None:
                     ours, others = (
                         statistics.median(turn[run][field] for turn in costs[name]) for name in sides
                     )
-                    print(
-                        f"{kind:5}{when:6} {ours:8.2f} {unit:2} {others:7.2f} {unit:2} {ours / others:6.2f}",
-                        flush=True,
-                    )
+                    ratio = f"{ours / others:6.2f}" if others else ""
+                    print(f"{kind:5}{when:6} {ours:8.2f} {unit:2} {others:7.2f} {unit:2} {ratio}", flush=True)
 
 
 if __name__ == "__main__":

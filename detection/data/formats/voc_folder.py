@@ -175,14 +175,15 @@ class _Reader:
     def _read(self, short_id: str) -> Entry | Finding:
         path, image_id = Path(xml_of(self.place, short_id)), f"{self.set_name}/{short_id}"
         inside = not os.path.isabs(short_id) and ".." not in short_id.split("/")
-        omitted = inside and self.omits_empty and not path.exists()
-        if not inside or ("/" in short_id and not path.exists() and not omitted):
+        exists = inside and path.exists()
+        omitted = inside and self.omits_empty and not exists
+        if not inside or ("/" in short_id and not exists and not omitted):
             message = (
                 f"lists {short_id!r}: an id is the name of a file in Annotations, below no other folder than "
                 "there, without an extension; correct the list"
             )
             return Finding("missing-annotation", str(_what_lists(self.place)), message, image_id)
-        if not path.exists() and not omitted:
+        if not exists and not omitted:
             hint = ""
             if Path(short_id).suffix.lower() in IMAGE_SUFFIXES:
                 hint = " (ids are listed without an extension)"
@@ -202,7 +203,7 @@ class _Reader:
             )
             return Finding("missing-image", str(path), message, image_id)
         try:
-            header = read_header(self.place.images / image)
+            header = read_header(f"{self.place.images}/{image}")
         except ImageError as error:
             return Finding(error.kind, str(self.place.images / image), error.reason, image_id)
         return Entry(image, header, annotation, self._stamp(short_id, image))
