@@ -204,6 +204,7 @@ def test_a_new_training_starts_where_the_old_one_was(tmp_path: Path) -> None:
         "trainer=cpu",
         f"data.root={tmp_path / 'shapes'}",
         "data.num_train=1000",
+        "data.batch_size=8",  # of the one process: as many steps as where two share 16
         "data.num_val=8",
         "data.num_test=100",
         "trainer.max_epochs=4",
