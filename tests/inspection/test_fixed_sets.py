@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -19,9 +18,7 @@ from detection.data.sources import AutoDataModule, COCODataModule, VOCDataModule
 from detection.inspection.fix import write_fixed_copy
 from detection.inspection.inspect import Inspection, inspect_dataset
 from detection.inspection.selection import BEYOND_REPAIR, CHANGES, select
-from detection.models.backbones import TinyBackbone
-from detection.tasks.schedules import Cosine
-from detection.tasks.ssd import SSDTask
+from tests.data.training import train_tiny
 from tests.inspection.test_agreement import FORMATS, SETTINGS, check, mutated, train
 from tests.inspection.test_inspect_voc import (
     plant_in_annotations,
@@ -29,7 +26,6 @@ from tests.inspection.test_inspect_voc import (
     plant_in_lists,
     plant_in_objects,
 )
-from tests.tasks.test_ssd_task import make_network, make_optimizer
 
 if TYPE_CHECKING:
     from tests.inspection.conftest import VOCFolder
@@ -141,11 +137,7 @@ def fixed_set(output: Path, **changes: Any) -> DetectionDataModule:
 
 
 def train_an_epoch(data: DetectionDataModule) -> None:
-    data.setup()
-    task = SSDTask(TinyBackbone(), make_network, data.class_names, make_optimizer, Cosine())  # type: ignore[arg-type]
-    quiet: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
-    trainer = pl.Trainer(accelerator="cpu", max_epochs=1, enable_checkpointing=False, **quiet)
-    trainer.fit(task, datamodule=data)
+    trainer, _ = train_tiny(data, max_epochs=1)
     assert trainer.global_step == len(data.datasets["train"]) // 8
     assert torch.isfinite(trainer.callback_metrics["train/loss"])
 

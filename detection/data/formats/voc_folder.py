@@ -135,6 +135,8 @@ class _Reader:
         self.omits_empty = omits_empty(place)
         self.images: dict[str, dict[str, str]] = {}
         """For each subfolder of the images, the names of the files in it, by stem and by name."""
+        self.xmls: dict[str, str] = {}
+        """The annotation of each image, looked for once."""
 
     def read(self, ids: Sequence[str]) -> None:
         """Adds the images of some ids to the reading, from the index where nothing changed."""
@@ -144,13 +146,14 @@ class _Reader:
             return
         lists = _what_lists(self.place)
         quoting = is_inside(lists, self.place.folder)
+        self.xmls = {short_id: xml_of(self.place, short_id) for short_id in ids}
         with without_collecting():
             index = Index(self.place.folder.resolve(), self.place.split)
             num_omitted = 0
             for number, (short_id, entry) in enumerate(index.read(ids, self._is_fresh, self._read), 1):
                 if isinstance(entry, Entry):
                     num_omitted += entry.stamp[:2] == _NO_XML
-                    self._add(f"{self.set_name}/{short_id}", entry, xml_of(self.place, short_id))
+                    self._add(f"{self.set_name}/{short_id}", entry, self.xmls[short_id])
                 elif quoting:
                     self.reading.findings.append(entry)
                 else:
@@ -170,10 +173,10 @@ class _Reader:
         return entry.stamp == self._stamp(short_id, entry.image)
 
     def _stamp(self, short_id: str, image: str) -> tuple[int, ...]:
-        return stamp_of(xml_of(self.place, short_id), f"{self.place.images}/{image}")
+        return stamp_of(self.xmls[short_id], f"{self.place.images}/{image}")
 
     def _read(self, short_id: str) -> Entry | Finding:
-        path, image_id = Path(xml_of(self.place, short_id)), f"{self.set_name}/{short_id}"
+        path, image_id = Path(self.xmls[short_id]), f"{self.set_name}/{short_id}"
         inside = not os.path.isabs(short_id) and ".." not in short_id.split("/")
         exists = inside and path.exists()
         omitted = inside and self.omits_empty and not exists

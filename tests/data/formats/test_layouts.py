@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 from PIL import Image
 from pycocotools import mask
 
@@ -22,11 +21,8 @@ from detection.data.formats.segmentation import box_around
 from detection.data.sources import AutoDataModule, COCODataModule, VOCDataModule, YOLODataModule
 from detection.data.transforms import ssd_eval_transform, ssd_train_transform
 from detection.inspection.inspect import inspect_dataset
-from detection.models.backbones import TinyBackbone
-from detection.tasks.schedules import Cosine
-from detection.tasks.ssd import SSDTask
 from tests.data.small_set import SIZE, annotation
-from tests.tasks.test_ssd_task import make_network, make_optimizer
+from tests.data.training import train_tiny
 from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parents[3]
@@ -205,11 +201,7 @@ def test_every_layout_is_recognised_trained_on_and_checked(name: str, tmp_path: 
 
 
 def train_a_step_and_evaluate(data: DetectionDataModule) -> None:
-    data.setup()
-    task = SSDTask(TinyBackbone(), make_network, data.class_names, make_optimizer, Cosine())  # type: ignore[arg-type]
-    quiet: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
-    trainer = pl.Trainer(accelerator="cpu", max_steps=1, enable_checkpointing=False, **quiet)
-    trainer.fit(task, datamodule=data)
+    trainer, task = train_tiny(data, max_steps=1)
     assert trainer.global_step == 1
     [figures] = trainer.validate(task, datamodule=data, verbose=False)
     assert 0 <= figures["val/map"] <= 1
