@@ -21,10 +21,10 @@ $(READY): pyproject.toml
 
 .PHONY: demo test test-lowest test-slow benchmark lint format type-check all-checks clean help
 
-demo: $(READY) ## Train a small SSD on generated images and test it (a few minutes)
+demo: $(READY) ## Train a small SSD on generated images and test it (five to fifteen minutes)
 	$(BIN)/python train.py experiment=quickstart
 
-test: $(READY) ## Run the tests (about ten minutes on two cores)
+test: $(READY) ## Run the tests (ten to fifteen minutes on two cores)
 	$(PYTEST) -m "not slow"
 
 test-lowest: ## Run the tests with the oldest versions that pyproject.toml allows, in .venv-lowest
