@@ -99,7 +99,9 @@ class _RisingRates(pl.Callback):
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         for group in trainer.optimizers[0].param_groups:
-            group["lr"] = float(_RATES[trainer.global_step])  # over what the schedule says
+            # Over what the schedule says; groups keep their share of the first one's rate.
+            share = group["initial_lr"] / trainer.optimizers[0].param_groups[0]["initial_lr"]
+            group["lr"] = float(_RATES[trainer.global_step]) * share
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         if trainer.global_step == len(self.losses):  # in the middle of a step in parts

@@ -1,7 +1,7 @@
 """What every detection task shares: optimizer, logging, evaluation."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import pytorch_lightning as pl
@@ -9,14 +9,14 @@ import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 
-from detection.bounds import MAX_ANCHORS, Size, height_and_width
+from detection.bounds import MAX_ANCHORS, Share, Size, height_and_width
 from detection.metrics.coco_map import COCOMeanAP
 from detection.metrics.voc_map import Interpolation, VOCMeanAP
 from detection.models.faster_rcnn import FasterRCNN
 from detection.models.ssd import SSD
+from detection.tasks.parameter_groups import MakeOptimizer, grouped_optimizer
 from detection.tasks.resuming import (
     TrainingState,
     follow_folder,
@@ -29,8 +29,6 @@ from detection.tasks.resuming import (
 from detection.tasks.schedules import Schedule
 from detection.tasks.steps import StepMean
 from detection.types import AnchorTargets, Detections, Target
-
-MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 
 COCO_FIGURES = ("map", "map_50", "map_75")
 DESCRIPTION_FORMAT = 2
@@ -48,6 +46,9 @@ class DetectionTask(pl.LightningModule, ABC):
         scheduler: the learning-rate schedule.
         interpolation: how VOC AP is summed: ``07`` (11 points) or ``area`` (2010 and later).
         coco_ap: whether the test also reports COCO's average precision.
+        layer_decay: how much slower each block of the backbone learns than the next; see
+            ``grouped_optimizer``.
+        decay_norms: whether biases and the scales of norms decay as other weights do.
 
     Raises:
         ValueError: the optimizer refuses its settings.
@@ -66,6 +67,8 @@ class DetectionTask(pl.LightningModule, ABC):
         scheduler: Schedule,
         interpolation: Interpolation,
         coco_ap: bool,
+        layer_decay: Share = 1.0,
+        decay_norms: bool = True,
     ) -> None:
         super().__init__()
         self.class_names = list(class_names)
@@ -74,6 +77,7 @@ class DetectionTask(pl.LightningModule, ABC):
         except ValueError as error:
             raise ValueError(f"optimizer: {error}") from error
         self.make_optimizer = optimizer
+        self.layer_decay, self.decay_norms = layer_decay, decay_norms
         self.schedule = scheduler
         self._resumed: TrainingState | None = None
         metrics = {
@@ -166,9 +170,12 @@ class DetectionTask(pl.LightningModule, ABC):
             follow_folder(checkpoint, self.trainer.callbacks)  # type: ignore[attr-defined]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """One group of all trainable parameters; the schedule is followed step by step."""
+        """All trainable parameters; the schedule is followed step by step."""
         trained = {parameter: name for name, parameter in self.named_parameters() if parameter.requires_grad}
-        optimizer = self.make_optimizer(list(trained))
+        blocks = self.network.backbone.blocks() if self.layer_decay != 1 else ()
+        optimizer = grouped_optimizer(
+            self.make_optimizer, trained, blocks, self.layer_decay, self.decay_norms
+        )
         name_parameters(optimizer, trained)
         total = steps_of_run(self.trainer)
         described = self.hparams.get("training", {})

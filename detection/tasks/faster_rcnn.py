@@ -19,7 +19,8 @@ from detection.ops.padding import padded_size
 from detection.ops.rpn_anchors import rpn_anchors
 from detection.targets.roi import sample_proposals
 from detection.targets.rpn import assign_rpn_targets
-from detection.tasks.base import DetectionTask, MakeOptimizer
+from detection.tasks.base import DetectionTask
+from detection.tasks.parameter_groups import MakeOptimizer
 from detection.tasks.schedules import Schedule
 from detection.types import AnchorTargets, Detections, ListBatch, Target
 
@@ -64,6 +65,9 @@ class FasterRCNNTask(DetectionTask):
         coco_ap: whether the test also reports COCO's average precision (``test/coco_map``).
         channels_last: lay images and weights out channel by channel, which convolutions prefer.
         compile: compile the backbone, the pyramid and the RPN by ``torch.compile`` at the first step.
+        layer_decay: how much slower each block of the backbone learns than the next, 1 for one rate; see
+            ``grouped_optimizer``.
+        decay_norms: whether biases and the scales of norms decay as other weights do.
     """
 
     loss_names = ("loss", "loss_rpn_cls", "loss_rpn_box", "loss_roi_cls", "loss_roi_box")
@@ -89,8 +93,10 @@ class FasterRCNNTask(DetectionTask):
         channels_last: bool = True,
         compile: bool = False,
         roi_beta: Factor = 1.0,
+        layer_decay: Share = 1.0,
+        decay_norms: bool = True,
     ) -> None:
-        super().__init__(class_names, optimizer, scheduler, interpolation, coco_ap)
+        super().__init__(class_names, optimizer, scheduler, interpolation, coco_ap, layer_decay, decay_norms)
         self.network = network(backbone=backbone, num_classes=len(class_names))
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.network.to(memory_format=self.memory_format)

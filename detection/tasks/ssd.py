@@ -15,7 +15,8 @@ from detection.models.described_anchors import anchors_in_numbers, with_anchor_a
 from detection.models.ssd import BOX_STDS, SSD, SSDOutput
 from detection.ops.boxes import scale_boxes
 from detection.targets.ssd import assign_ssd_targets
-from detection.tasks.base import DetectionTask, MakeOptimizer
+from detection.tasks.base import DetectionTask
+from detection.tasks.parameter_groups import MakeOptimizer
 from detection.tasks.schedules import Schedule
 from detection.types import AnchorTargets, Detections, PaddedBatch, Target
 
@@ -40,6 +41,9 @@ class SSDTask(DetectionTask):
         coco_ap: whether the test also reports COCO's average precision (``test/coco_map``).
         channels_last: lay images and weights out channel by channel, which convolutions prefer.
         compile: compile the network by ``torch.compile`` at the first step.
+        layer_decay: how much slower each block of the backbone learns than the next, 1 for one rate; see
+            ``grouped_optimizer``.
+        decay_norms: whether biases and the scales of norms decay as other weights do.
     """
 
     loss_names = ("loss", "loss_cls", "loss_box")
@@ -64,8 +68,10 @@ class SSDTask(DetectionTask):
         channels_last: bool = True,
         topk_per_class: bool = False,
         compile: bool = False,
+        layer_decay: Share = 1.0,
+        decay_norms: bool = True,
     ) -> None:
-        super().__init__(class_names, optimizer, scheduler, interpolation, coco_ap)
+        super().__init__(class_names, optimizer, scheduler, interpolation, coco_ap, layer_decay, decay_norms)
         self.network = network(backbone=backbone, num_classes=len(class_names))
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.network.to(memory_format=self.memory_format)

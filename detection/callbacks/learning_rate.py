@@ -1,0 +1,17 @@
+"""The learning rate among the logged figures."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+
+
+class LogLearningRate(pl.Callback):
+    """Logs the learning rate of each optimizer step as ``lr-SGD``, by the optimizer's name.
+
+    Of groups with rates of their own it is the first one's, which is the configured rate.
+    """
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        """Log the rate that the coming step is taken at."""
+        optimizer = trainer.optimizers[0]
+        pl_module.log(f"lr-{type(optimizer).__name__}", optimizer.param_groups[0]["lr"])
