@@ -21,6 +21,7 @@ from detection.kept_split import described_split, keep_split, learned_before, sp
 from detection.lightning_messages import quieten_lightning
 from detection.monitors import check_monitors
 from detection.resume import changes_since, describe_training, keep_anchors, read_origin
+from detection.run_length import choose_length
 from detection.sweeps.job import error_noted, in_sweep, run_job
 from detection.words import tell_readings
 
@@ -70,6 +71,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         datamodule.prepare_data()
         kept = keep_split(datamodule, split_to_keep(config, origin))
         datamodule.setup()
+        length = choose_length(config, trainer, len(datamodule.datasets["train"]))
         step = datamodule.divide_among(trainer.world_size, trainer.accumulate_grad_batches)
         check_shared_memory(datamodule, trainer.world_size // trainer.num_nodes)
         model = model_config(config, datamodule.class_names, datamodule.images_per_step)
@@ -89,7 +91,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         del origin  # its tensors take memory
         rate = describe_lr(config, datamodule.images_per_step)
         learned = "\n".join(learned_before(datamodule, kept))
-        for told in (weights, changes, anchors, learned, task.describe_size(), step, rate):
+        for told in (weights, changes, anchors, learned, task.describe_size(), step, rate, length):
             if told and trainer.is_global_zero:
                 print(told)
         if cfg.find:

@@ -18,6 +18,8 @@ def quieten_lightning() -> None:
     warnings.filterwarnings(
         "ignore", "The number of training batches .* is smaller than the logging interval"
     )
+    # Then the number of images decides: detection.run_length.
+    warnings.filterwarnings("ignore", "`max_epochs` was not set")
     # Frozen batch norms are in evaluation mode on purpose.
     warnings.filterwarnings("ignore", "Found .* in eval mode at the start of training")
     # On a login node of Slurm's: this run may well be none of its jobs.

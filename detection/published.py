@@ -12,11 +12,11 @@ from detection.cli import CONF, inference_config, model_config
 _EXPERIMENTS = {
     "torchvision/ssd300_vgg16": "ssd_300_vgg16_torchvision",
     "torchvision/fasterrcnn_resnet50_fpn": "faster_rcnn_fpn_resnet50_torchvision",
-    "torchvision/ssdlite320_mobilenet_v3_large": "ssdlite_320_mobilenet_v3_torchvision",
-    "torchvision/fasterrcnn_mobilenet_v3_large_320_fpn": "faster_rcnn_mobilenet_v3_320_torchvision",
+    "torchvision/ssdlite320_mobilenet_v3_large": "finetune_ssdlite_mobilenet_v3",
+    "torchvision/fasterrcnn_mobilenet_v3_large_320_fpn": "finetune_faster_rcnn_mobilenet_v3_320",
     "torchvision/fasterrcnn_mobilenet_v3_large_fpn": "faster_rcnn_mobilenet_v3_torchvision",
-    "torchvision/fasterrcnn_resnet50_fpn_v2": "faster_rcnn_resnet50_v2_torchvision",
-    "tensorflow/ssd_mobilenet_v2_coco": "ssd_300_mobilenet_v2_tensorflow",
+    "torchvision/fasterrcnn_resnet50_fpn_v2": "finetune_faster_rcnn_resnet50_v2",
+    "tensorflow/ssd_mobilenet_v2_coco": "finetune_ssd_mobilenet_v2",
 }
 
 
