@@ -21,8 +21,8 @@ from detection.kept_split import described_split, keep_split, learned_before, sp
 from detection.lightning_messages import quieten_lightning
 from detection.monitors import check_monitors
 from detection.resume import changes_since, describe_training, keep_anchors, read_origin
-from detection.run_length import choose_length
 from detection.sweeps.job import error_noted, in_sweep, run_job
+from detection.tasks.run_length import choose_length
 from detection.words import tell_readings
 
 

@@ -18,7 +18,7 @@ def quieten_lightning() -> None:
     warnings.filterwarnings(
         "ignore", "The number of training batches .* is smaller than the logging interval"
     )
-    # Then the number of images decides: detection.run_length.
+    # Then the number of images decides: detection.tasks.run_length.
     warnings.filterwarnings("ignore", "`max_epochs` was not set")
     # Frozen batch norms are in evaluation mode on purpose.
     warnings.filterwarnings("ignore", "Found .* in eval mode at the start of training")

@@ -29,7 +29,7 @@ def resolved(*overrides: str) -> DictConfig:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_fits_its_constructors(name: str) -> None:
-    config = checked_config(resolved(f"experiment={name}"))
+    config = checked_config(resolved(f"experiment={name}", "data.root=/somewhere"))
     header = (CONF / "experiment" / f"{name}.yaml").read_text().splitlines()
     assert header[0] == "# @package _global_"
     assert f"experiment={name}" in header[1], "the header shows the command"

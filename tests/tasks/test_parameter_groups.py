@@ -102,7 +102,8 @@ def fit(folder: Path, epochs: int, ckpt: Path | None = None) -> Rates:
 
 def test_all_rates_follow_the_schedule_and_go_on(tmp_path: Path) -> None:
     whole = fit(tmp_path / "whole", 4)
-    assert (len(whole.of_groups), len(whole.of_groups[0])) == (8, 16)  # of seven blocks and the rest, with decay and without
+    # Eight steps; seven blocks and what is behind them, each with and without decay.
+    assert (len(whole.of_groups), len(whole.of_groups[0])) == (8, 16)
     first = whole.of_groups[0]
     for rates in whole.of_groups:
         assert [rate / rates[0] for rate in rates] == pytest.approx([rate / first[0] for rate in first])

@@ -146,9 +146,9 @@ def test_the_optimizer_sees_trainable_parameters_only_and_follows_the_schedule()
         parameter.requires_grad_(False)
     seen: list[Tensor] = []
 
-    def remember(parameters: object) -> torch.optim.Optimizer:
-        seen.extend(parameters)  # type: ignore[arg-type]
-        return torch.optim.SGD(seen, lr=1.0)
+    def remember(groups: Any) -> torch.optim.Optimizer:
+        seen.extend(parameter for group in groups for parameter in group["params"])
+        return torch.optim.SGD(groups, lr=1.0)
 
     task.make_optimizer = remember
 

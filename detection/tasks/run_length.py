@@ -13,8 +13,8 @@ _OF_ONE_IMAGE = 400
 def epochs_for(num_images: int) -> int:
     """The number of epochs that suits a set: few images are seen oftener, yet their steps are fewer.
 
-    400 divided by the root of the number of images, but at least 4: 57 for 50 images, 13 for 1,000, 6 for 5,000.
-    The number of steps grows with the root.
+    400 divided by the root of the number of images, but at least 4: 57 for 50 images, 13 for 1,000, 6 for
+    5,000. The number of steps grows with the root.
 
     Args:
         num_images: to train on, 1 or more.
@@ -37,5 +37,5 @@ def choose_length(config: dict[str, Any], trainer: "pl.Trainer", num_images: int
     by_steps = limits.get("max_steps") not in (None, -1) or limits.get("max_time") is not None
     if limits.get("max_epochs") is not None or by_steps or config["find"]:
         return ""
-    limits["max_epochs"] = trainer.fit_loop.max_epochs = epochs_for(num_images)
-    return f"The length: {limits['max_epochs']} epochs, by the number of images; trainer.max_epochs=... sets another."
+    epochs = limits["max_epochs"] = trainer.fit_loop.max_epochs = epochs_for(num_images)
+    return f"The length: {epochs} epochs, by the number of images; trainer.max_epochs=... sets another."
