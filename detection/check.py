@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
@@ -81,7 +82,7 @@ def _fix(inspection: "Inspection", output: Path | None, root: str) -> tuple[list
     from detection.inspection.selection import select
 
     if output is None and not inspection.count("error"):
-        return [], []
+        return [], [f"Train on it: {_command_to_train(root)}"]
     try:
         selection = select(inspection)
     except ValueError as error:
@@ -95,7 +96,7 @@ def _fix(inspection: "Inspection", output: Path | None, root: str) -> tuple[list
         f"{output}: a corrected copy with {len(selection.changes)} changes, listed in its {LIST_OF_CHANGES}"
     )
     test = ["data.test_splits=[test]"] if "test" in selection.splits else []
-    train = shlex.join(["python", "train.py", "data=voc_custom", f"data.root={output}", *test])
+    train = _command_to_train(root, ["data=voc_custom", f"data.root={output}", *test])
     return selection.changes, [done, f"Train on it: {train}"]
 
 
@@ -108,9 +109,32 @@ def _command_to_fix(root: Path, typed: str) -> str:
         number += 1
         output = place.with_name(f"{place.name}_fixed_{number}")
     words = [word for word in typed_overrides() if not word.startswith(("fix=", "output="))]
-    # As a person types it, without Hydra's own quotes.
-    words = [f"data.root={typed}" if word.startswith("data.root=") else word for word in words]
-    return shlex.join(["python", "-m", "detection.check", *words, "fix=true", f"output={output}"])
+    return shlex.join(
+        ["python", "-m", "detection.check", *_as_typed(words, typed), "fix=true", f"output={output}"]
+    )
+
+
+def _command_to_train(typed: str, copy: list[str] | None = None) -> str:
+    """A training on this data, or on its copy: of the model that was asked for, else from COCO's weights."""
+    own = ("min_side=", "workers=", "fail_on=", "fix=", "output=", "hydra.", "run_dir=", "name=")
+    words = _as_typed([word for word in typed_overrides() if not word.startswith(own)], typed)
+    chosen = any(word.startswith(("experiment=", "model")) for word in words)
+    finetune = [] if chosen else ["experiment=finetune"]
+    if copy:
+        words = [*(word for word in words if not word.startswith("data") or "data.size=" in word), *copy]
+    elif finetune and not any(word.startswith("data=") for word in words):
+        words = [*_default_data(), *words]
+    return shlex.join(["python", "train.py", *finetune, *words])
+
+
+def _default_data() -> list[str]:
+    """The override for the data that this command reads where nothing is typed."""
+    return [f"data={HydraConfig.get().runtime.choices['data']}"] if HydraConfig.initialized() else []
+
+
+def _as_typed(words: list[str], root: str) -> list[str]:
+    """Overrides as a person types them, the folder without Hydra's own quotes."""
+    return [f"data.root={root}" if word.startswith("data.root=") else word for word in words]
 
 
 def _output_folder(config: dict[str, Any]) -> Path | None:

@@ -24,7 +24,7 @@ def main(cfg: DictConfig) -> None:
         first, *notes = convert(**arguments)
         print("\n".join([first, *notes]))
         if ": train " in first and ", val " in first:
-            print(f"Train on it: python train.py data=auto data.root={config['out']}")
+            print(f"Train on it: python train.py experiment=finetune data.root={config['out']}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
+from detection.check import _command_to_train
 from detection.data.shapes import write_shapes
 from tests.warm_python import warm_python
 
@@ -49,7 +50,8 @@ def test_mistakes_end_with_exit_code_1_a_report_and_a_corrected_copy(shapes: Pat
     assert "JPEGImages/train_00003.jpg breaks off" in result.stdout
     assert "1 error," in result.stdout
     assert "corrected copy with 1 changes" in result.stdout
-    assert f"Train on it: python train.py data=voc_custom data.root={tmp_path}/copy" in result.stdout
+    train = f"Train on it: python train.py {' '.join(small)} data=voc_custom data.root={tmp_path}/copy"
+    assert train in result.stdout
     report = json.loads((run / "report.json").read_text())
     (error,) = [item for item in report["findings"] if item["severity"] == "error"]
     assert error["kind"] == "truncated-image"
@@ -72,6 +74,8 @@ def test_mistakes_end_with_exit_code_1_a_report_and_a_corrected_copy(shapes: Pat
     assert again.returncode == 1, "the small validation set lacks classes"
     assert "class-missing-in-split" in again.stdout
     assert "0 errors" in again.stdout
+    train = f"Train on it: python train.py data=voc_custom data.root={tmp_path}/copy model=faster_rcnn"
+    assert again.stdout.splitlines()[-1] == train
     anchors = json.loads((tmp_path / "again" / "report.json").read_text())["anchors"]
     assert anchors["iou_below_0.3"] <= anchors["iou_below_0.7"]
 
@@ -92,11 +96,26 @@ def test_the_last_line_is_the_command_that_mends_what_can_be_mended(shapes: Path
     assert f"{root}_fixed: a corrected copy with 1 changes" in again.stdout
     train = shlex.split(again.stdout.splitlines()[-1].removeprefix("Train on it: python "))
     epoch = ("trainer=cpu", "trainer.max_epochs=1", "data.batch_size=4", "data.num_workers=0")
-    trained = run_command(*train, *small, *epoch, f"run_dir={tmp_path}/trained")
+    trained = run_command(*train, *epoch, f"run_dir={tmp_path}/trained")
     assert trained.returncode == 0, trained.stderr
     (root / "ImageSets/Main/val.txt").write_text("nobody\n")
     result = check(tmp_path / "third", *words[3:-2])
     assert "No copy can put this right: no image of val can be used" in result.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (["data=coco", "data.root='a b'", "workers=2"], "experiment=finetune data=coco 'data.root=a b'"),
+        (["data.root='a b'", "data.size=512"], "experiment=finetune 'data.root=a b' data.size=512"),
+        (["experiment=quickstart", "hydra.run.dir=x"], "experiment=quickstart"),
+    ],
+)
+def test_the_last_line_trains_what_was_asked_for_or_fine_tunes(
+    typed: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("detection.check.typed_overrides", lambda: typed)
+    assert _command_to_train("a b") == f"python train.py {expected}"
 
 
 def test_wrong_keys_and_values_are_refused_together(shapes: Path, tmp_path: Path) -> None:

@@ -379,7 +379,7 @@ def test_the_command(originals: dict[str, Path], tmp_path: Path) -> None:
     result = run(*arguments, "link=true")
     assert result.returncode == 0, result.stderr
     assert f"{tmp_path}/out: train 12 images, val 5 images; 8 classes" in result.stdout
-    assert f"python train.py data=auto data.root={tmp_path}/out" in result.stdout
+    assert f"python train.py experiment=finetune data.root={tmp_path}/out" in result.stdout
     image = tmp_path / "out/images/train/train_00000.jpg"
     assert image.resolve() == (originals["coco"] / "train2017/train_00000.jpg").resolve()
 
