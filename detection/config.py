@@ -129,6 +129,10 @@ def _check_node(node: Mapping[str, Any], path: str, complete: bool) -> Iterator[
     try:
         target = _signature(name)
     except Exception as error:  # importing runs foreign code, which may fail in any way
+        if isinstance(error, MemoryError) or "failed to map segment" in str(error):  # the loader's words
+            raise SystemExit(
+                f"There is not enough memory to import {name} ({error}); is it limited, as by 'ulimit -v'?"
+            ) from error
         yield Mistake(path, f"{path or 'config'}: cannot import '{name}': {error}")
     for key, value in node.items():
         if key in _HYDRA_KEYS:

@@ -15,9 +15,14 @@ def check_monitors(config: Mapping[str, Any], during: Sequence[str], at_the_end:
         at_the_end: those of the test.
 
     Raises:
-        ValueError: there is no such figure, and the message lists those that there are; or the best of a loss
-            would be the greatest, or of a precision the least.
+        ValueError: no checkpoint would be kept; there is no such figure, and the message lists those that there
+            are; or the best of a loss would be the greatest, or of a precision the least.
     """
+    if "best" not in config["callbacks"]:
+        raise ValueError(
+            "There is no callbacks.best, which keeps the checkpoint that is tested: begin your list with "
+            "default, as in callbacks=[default,ema]."
+        )
     watching = {
         f"callbacks.{name}": callback
         for name, callback in config["callbacks"].items()

@@ -56,7 +56,10 @@ def _description(experiment: str, class_names: list[str]) -> dict[str, Any]:
     config: dict[str, Any] = {
         key: OmegaConf.to_container(cfg[key], resolve=True) for key in ("model", "data", "optimizer")
     }
+    from detection.tasks.base import DESCRIPTION_FORMAT
+
     return {
+        "format": DESCRIPTION_FORMAT,
         "model": model_config(config, class_names, batch_size=None),
         "data": inference_config(config["data"]),
     }

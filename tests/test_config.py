@@ -208,6 +208,17 @@ def test_target_that_cannot_be_imported(target: str, message: str) -> None:
     assert check_config({"_target_": target}) == [f"config: cannot import '{target}': {message}"]
 
 
+def test_a_lack_of_memory_is_no_mistake_in_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    def import_module(name: str) -> None:
+        raise ImportError("libtorch_cpu.so: failed to map segment from shared object")
+
+    monkeypatch.setattr("importlib.import_module", import_module)
+    with pytest.raises(
+        SystemExit, match=r"^There is not enough memory to import house\.new\.A .*'ulimit -v'\?$"
+    ):
+        check_config({"data": {"_target_": "house.new.A"}, "model": {"_target_": "house.new.B"}})
+
+
 def test_children_of_a_broken_target_are_checked() -> None:
     errors = check_config({"data": {"_target_": "house.rooms.Nothing", "t": node("Transform")}})
     assert errors[1:] == ["data.t.size: missing, Transform needs it"]

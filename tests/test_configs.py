@@ -56,6 +56,11 @@ def test_every_choice_fits_its_constructor(override: str, monkeypatch: pytest.Mo
     checked_config(resolved(*overrides))
 
 
+def test_groups_of_several_files_may_be_empty() -> None:
+    cfg = resolved("callbacks=[]", "logger=[]")
+    assert (cfg.callbacks, cfg.logger) == ({}, {})
+
+
 def test_the_experiment_has_the_last_word() -> None:
     cfg = resolved("experiment=quickstart")
     assert cfg.data.size == 128

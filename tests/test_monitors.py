@@ -53,6 +53,7 @@ def configured(**changes: Any) -> dict[str, Any]:
         ),
         ({"callbacks__stopping__mode": "max"}, "give callbacks.stopping.mode=min"),
         ({"trainer__limit_val_batches": 0}, r"without a validation there is no val/map for callbacks\.best "),
+        ({"callbacks": {}}, r"begin your list with default, as in callbacks=\[default,ema\]\.$"),
         ({"optimized_direction": "minimize"}, "give optimized_direction=maximize"),
     ],
 )

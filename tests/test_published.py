@@ -18,6 +18,7 @@ from torchvision.models.detection import fasterrcnn_resnet50_fpn, ssd300_vgg16
 
 from detection.checkpoints import load_detector, load_task, read_checkpoint
 from detection.models.torchvision_weights import COCO_CLASSES, PUBLISHED, Published
+from detection.notes import notes
 
 Images = list[NDArray[np.uint8]]
 UNUSED = [12, 26, 29, 30, 45, 66, 68, 69, 71, 83]  # gaps in torchvision's labels
@@ -41,6 +42,7 @@ def as_theirs(image: NDArray[np.uint8]) -> Tensor:
 def assert_equal_detections(name: str, model: Any, inputs: Images) -> None:
     detector = load_detector(name)
     assert detector.class_names == list(COCO_CLASSES)
+    assert notes(read_checkpoint(name)["hyper_parameters"], name) == "", "there is nothing to warn of"
     for image, found in zip(inputs, detector(inputs), strict=True):
         with torch.no_grad():
             [expected] = model([as_theirs(image)])
