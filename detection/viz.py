@@ -132,8 +132,9 @@ def plot_predictions(
         left, right = axes[i // columns, 2 * (i % columns) : 2 * (i % columns) + 2]
         plot_bbox(image, target["boxes"], labels=target["labels"], class_names=class_names, ax=left)
         plot_bbox(image, found["boxes"], found["scores"], found["labels"], class_names, threshold, ax=right)
-        left.set_title(f"{drawn(target['image_id'])}: truth", fontsize=8)
-        right.set_title(f"predicted, score >= {threshold:g}", fontsize=8)
+        # Where y is not given, matplotlib lays out the ticks, which nobody sees, to find the title's place.
+        left.set_title(f"{drawn(target['image_id'])}: truth", fontsize=8, y=1)
+        right.set_title(f"predicted, score >= {threshold:g}", fontsize=8, y=1)
     figure.savefig(path, dpi=110)
 
 

@@ -11,6 +11,7 @@ supervisor, which hands signals from the relay to the command and the command's 
 """
 
 import atexit
+import gc
 import json
 import os
 import select
@@ -99,6 +100,8 @@ def _import_libraries() -> None:
     import matplotlib.pyplot  # noqa: F401
     import pytorch_lightning  # noqa: F401
     import torchvision  # noqa: F401
+
+    gc.freeze()  # or each command looks for garbage among all that was imported
 
 
 def _supervise(connection: socket.socket) -> None:
