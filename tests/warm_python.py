@@ -120,6 +120,7 @@ def _supervise(connection: socket.socket) -> None:
             os.kill(command, int(number))
         else:  # the relay was killed
             os.killpg(command, signal.SIGKILL)
+            os.waitpid(command, 0)  # or its number would look like that of a process at work
             os._exit(0)
     connection.send(str(os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])).encode())
     os._exit(0)
