@@ -154,9 +154,10 @@ def plot_curves(metrics_csv: Path, path: Path) -> None:
         for name in (sorted(rows[0]) if rows else ())
         if name.startswith(("train/loss", "val/loss", "val/map_", "lr"))
     }
-    figure = Figure(figsize=(13, 3.6), layout="constrained")
+    figure = Figure(figsize=(13, 3.6))
     titles = ("loss (pale: steps, dots: validation)", "mAP", "learning rate")
     losses, mean_ap, rate = axes = figure.subplots(1, len(titles))
+    figure.subplots_adjust(left=0.05, right=0.99, bottom=0.15, top=0.91, wspace=0.18)
     for ax, title in zip(axes, titles, strict=True):
         ax.set_title(title)
         ax.set_xlabel("optimizer step")
