@@ -132,8 +132,9 @@ def plot_predictions(
         left, right = axes[i // columns, 2 * (i % columns) : 2 * (i % columns) + 2]
         plot_bbox(image, target["boxes"], labels=target["labels"], class_names=class_names, ax=left)
         plot_bbox(image, found["boxes"], found["scores"], found["labels"], class_names, threshold, ax=right)
-        left.set_title(f"{drawn(target['image_id'])}: truth", fontsize=8)
-        right.set_title(f"predicted, score >= {threshold:g}", fontsize=8)
+        # Where y is not given, matplotlib lays out the ticks, which nobody sees, to find the title's place.
+        left.set_title(f"{drawn(target['image_id'])}: truth", fontsize=8, y=1)
+        right.set_title(f"predicted, score >= {threshold:g}", fontsize=8, y=1)
     figure.savefig(path, dpi=110)
 
 
@@ -153,9 +154,10 @@ def plot_curves(metrics_csv: Path, path: Path) -> None:
         for name in (sorted(rows[0]) if rows else ())
         if name.startswith(("train/loss", "val/loss", "val/map_", "lr"))
     }
-    figure = Figure(figsize=(13, 3.6), layout="constrained")
+    figure = Figure(figsize=(13, 3.6))
     titles = ("loss (pale: steps, dots: validation)", "mAP", "learning rate")
     losses, mean_ap, rate = axes = figure.subplots(1, len(titles))
+    figure.subplots_adjust(left=0.05, right=0.99, bottom=0.15, top=0.91, wspace=0.18)
     for ax, title in zip(axes, titles, strict=True):
         ax.set_title(title)
         ax.set_xlabel("optimizer step")

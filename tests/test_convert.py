@@ -405,6 +405,7 @@ def test_train_on_the_converted_set(originals: dict[str, Path], name: str, tmp_p
         "train", f"data={name}", f"data.root={originals[name]}", f"hydra.run.dir={tmp_path}/run",
         "trainer=cpu", "trainer.max_epochs=1", "model/backbone=tiny", "data.size=128", "data.batch_size=4",
         "data.num_workers=0", "data.classes=[ring,arrow,circle]", "data.other_classes=skip",
+        "~callbacks.predictions",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr[-3000:]
     assert "objects of other classes are left out" in result.stdout + result.stderr

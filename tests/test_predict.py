@@ -26,18 +26,16 @@ CLASSES = ["circle", "square", "star"]
 THRESHOLD = 0.3  # an untrained detector believes a little in everything
 
 
-def start(
-    *arguments: str, cwd: Path = ROOT, python: tuple[str, ...] = (sys.executable,)
-) -> "subprocess.Popen[str]":
+def start(*arguments: str, cwd: Path = ROOT) -> "subprocess.Popen[str]":
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [*python, "-m", "detection.predict", *arguments]
+    command = [*warm_python(), "-m", "detection.predict", *arguments]
     return subprocess.Popen(
         command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 
 
 def run(*arguments: str, cwd: Path = ROOT) -> tuple[int, str, str]:
-    with start(*arguments, cwd=cwd, python=warm_python()) as process:
+    with start(*arguments, cwd=cwd) as process:
         out, err = process.communicate(timeout=240)
         return process.returncode, out, err
 
@@ -331,8 +329,9 @@ def test_start_up_does_not_import_torch() -> None:
 def test_ctrl_c_keeps_what_was_found_in_a_video(faster_rcnn: Path, tmp_path: Path) -> None:
     film = tmp_path / "ein Film.mp4"
     writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"mp4v"), 10, (96, 64))
+    frames = [np.asarray(noise(64, 96, number), dtype=np.uint8) for number in range(7)]
     for number in range(3000):
-        writer.write(np.asarray(noise(64, 96, number % 7), dtype=np.uint8))
+        writer.write(frames[number % 7])
     writer.release()
     output = tmp_path / "out"
     with start(

@@ -154,7 +154,7 @@ def test_of_two_trainings_that_start_at_once_in_a_folder_one_trains(tmp_path: Pa
     small = ("data.num_train=8", "data.num_val=2", "data.num_test=2", "data.image_size=64", "data.size=64")
     words = ("experiment=quickstart", "trainer=cpu", "trainer.max_epochs=2", "data.batch_size=4", *small)
     write_shapes(tmp_path / "shapes", 8, 2, 2, size=64, seed=0)
-    places = (f"data.root={tmp_path / 'shapes'}", f"hydra.run.dir={folder}")
+    places = (f"data.root={tmp_path / 'shapes'}", f"hydra.run.dir={folder}", "~callbacks.predictions")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     two = [
         subprocess.Popen(

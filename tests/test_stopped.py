@@ -27,6 +27,7 @@ SMALL = (
     "trainer.max_epochs=500",
     "trainer.log_every_n_steps=1",
     "callbacks.progress.seconds=0",
+    "callbacks.predictions.num_images=0",
 )
 ONE = ("trainer=cpu",)
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")

@@ -30,6 +30,7 @@ SMALL = (
     "trainer.max_epochs=1",
     "trainer.log_every_n_steps=1",
     "trainer.enable_model_summary=false",
+    "~callbacks.predictions",
     "callbacks.wandb.every_n_epochs=1",
     "callbacks.wandb.num_images=3",
     "callbacks.wandb.threshold=0.02",

@@ -11,6 +11,7 @@ supervisor, which hands signals from the relay to the command and the command's 
 """
 
 import atexit
+import gc
 import json
 import os
 import select
@@ -100,6 +101,8 @@ def _import_libraries() -> None:
     import pytorch_lightning  # noqa: F401
     import torchvision  # noqa: F401
 
+    gc.freeze()  # or each command looks for garbage among all that was imported
+
 
 def _supervise(connection: socket.socket) -> None:
     """Fork and wait."""
@@ -117,6 +120,7 @@ def _supervise(connection: socket.socket) -> None:
             os.kill(command, int(number))
         else:  # the relay was killed
             os.killpg(command, signal.SIGKILL)
+            os.waitpid(command, 0)  # or its number would look like that of a process at work
             os._exit(0)
     connection.send(str(os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])).encode())
     os._exit(0)
