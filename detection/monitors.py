@@ -15,8 +15,8 @@ def check_monitors(config: Mapping[str, Any], during: Sequence[str], at_the_end:
         at_the_end: those of the test.
 
     Raises:
-        ValueError: no checkpoint would be kept; there is no such figure, and the message lists those that there
-            are; or the best of a loss would be the greatest, or of a precision the least.
+        ValueError: no checkpoint would be kept; there is no such figure, and the message lists them all;
+            or the best of a loss would be the greatest, or of a precision the least.
     """
     if "best" not in config["callbacks"]:
         raise ValueError(

@@ -15,7 +15,8 @@ CONF = ROOT / "conf"
 TOLD_BY_OTHERS = (
     *("ssd_512_vgg16_atrous_voc", "ssd_300_vgg16_torchvision", "ssd_512_resnet101_v2_voc"),
     *("ssd_512_resnet50_v1_voc", "ssd_512_mobilenet1.0_voc", "faster_rcnn_resnet101_v1d_voc"),
-    *("faster_rcnn_fpn_resnet50_torchvision", "faster_rcnn_fpn_mobilenet_v2_voc"),
+    *("faster_rcnn_fpn_resnet50_torchvision", "faster_rcnn_fpn_mobilenet_v2_voc", "finetune"),
+    *("faster_rcnn_mobilenet_v3_torchvision",),
 )
 EXPERIMENTS = [
     pytest.param(name, marks=pytest.mark.slow if name in TOLD_BY_OTHERS else ())
