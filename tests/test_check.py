@@ -107,7 +107,10 @@ def test_the_last_line_is_the_command_that_mends_what_can_be_mended(shapes: Path
     ("typed", "expected"),
     [
         (["data=coco", "data.root='a b'", "workers=2"], "experiment=finetune data=coco 'data.root=a b'"),
-        (["data.root='a b'", "data.size=512"], "experiment=finetune 'data.root=a b' data.size=512"),
+        (
+            ["data.root='a b'", "data.size=512"],
+            "experiment=finetune data=voc0712 'data.root=a b' data.size=512",
+        ),
         (["experiment=quickstart", "hydra.run.dir=x"], "experiment=quickstart"),
     ],
 )
@@ -115,6 +118,7 @@ def test_the_last_line_trains_what_was_asked_for_or_fine_tunes(
     typed: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("detection.check.typed_overrides", lambda: typed)
+    monkeypatch.setattr("detection.check._default_data", lambda: ["data=voc0712"])
     assert _command_to_train("a b") == f"python train.py {expected}"
 
 

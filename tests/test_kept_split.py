@@ -91,7 +91,7 @@ def test_a_split_is_written_for_good_and_is_that_of_a_training(tmp_path: Path) -
     said = run(tmp_path, *words, "split=0.5,0.3,0.2")
     assert "split=0.5,0.3,0.2 is read as split=[0.5,0.3,0.2]" in said
     assert "train 5 images, val 3 images, test 2 images; 2 classes" in said
-    assert f"data=auto data.root={tmp_path}/out" in said
+    assert f"train.py experiment=finetune data.root={tmp_path}/out" in said
 
 
 @pytest.mark.parametrize(

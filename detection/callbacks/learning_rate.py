@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 
 
 class LogLearningRate(pl.Callback):
@@ -14,4 +15,7 @@ class LogLearningRate(pl.Callback):
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """Log the rate that the coming step is taken at."""
         optimizer = trainer.optimizers[0]
-        pl_module.log(f"lr-{type(optimizer).__name__}", optimizer.param_groups[0]["lr"])
+        rate = torch.tensor(
+            optimizer.param_groups[0]["lr"], dtype=torch.float64
+        )  # else 0.001 is 0.00100000005
+        pl_module.log(f"lr-{type(optimizer).__name__}", rate)
