@@ -15,7 +15,6 @@ class LogLearningRate(pl.Callback):
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """Log the rate that the coming step is taken at."""
         optimizer = trainer.optimizers[0]
-        rate = torch.tensor(
-            optimizer.param_groups[0]["lr"], dtype=torch.float64
-        )  # else 0.001 is 0.00100000005
+        # In float32, 0.001 would be logged as 0.0010000000475.
+        rate = torch.tensor(optimizer.param_groups[0]["lr"], dtype=torch.float64)
         pl_module.log(f"lr-{type(optimizer).__name__}", rate)
