@@ -187,27 +187,25 @@ def try_out(name: str, net: nn.Module, levels: Sequence[Level]) -> None:
 
     Args:
         name: of the model.
-        net: as timm made it; on the meta device sizes alone are compared.
+        net: as timm made it. On the meta device it is taken as it is: the checkpoint that describes it is
+            compared there before it is built.
         levels: the maps that it returns.
 
     Raises:
         ValueError: the maps are others, or it takes inputs of one size only.
     """
-    like, last = next(net.parameters()), levels[-1].stride
+    parameters, last = list(net.parameters()), levels[-1].stride
+    if parameters[0].is_meta:
+        return
     size = 3 * last, 5 * last  # odd, so that what rounds is noticed
-    images = torch.zeros(1, 3, *size, device=like.device)
     try:
-        with torch.set_grad_enabled(not like.is_meta):
-            maps = feature_maps(net.eval(), images)
+        maps = feature_maps(net.eval(), torch.zeros(1, 3, *size))
     except Exception as error:
         raise _no_maps(name, _first_line(error)) from error
     found = [tuple(x.shape[1:]) for x in maps]
     said = [(level.channels, size[0] // level.stride, size[1] // level.stride) for level in levels]
     if found != said:
         raise _no_maps(name, f"it gives {found} where {said} are expected")
-    if like.is_meta:
-        return
-    parameters = list(net.parameters())
     gradients = torch.autograd.grad([x.sum() for x in maps], parameters, allow_unused=True)
     unused = [parameter for parameter, grad in zip(parameters, gradients, strict=True) if grad is None]
     for parameter in unused:  # several processes would wait for their gradients
