@@ -56,7 +56,7 @@ class TimmBackbone(Backbone):
         if not strides or not set(strides) <= set(levels) or list(strides) != sorted(set(strides)):
             raise ValueError(
                 f"timm's {name} has maps of strides {list(levels)}, in this order, not {list(strides)}: "
-                "set model.backbone.strides."
+                "set model.backbone.strides=[8,16,32], say."
             )
         self.strides = tuple(strides)
         self.channels = tuple(levels[stride].channels for stride in strides)
