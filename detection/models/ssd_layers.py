@@ -180,6 +180,6 @@ def unfit_sizes_in_a_sentence(image_size: tuple[int, int], multiple: int) -> Ite
         yield
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
-            f"This backbone takes no inputs of {image_size[0]}x{image_size[1]} pixels: set data.size to a "
-            f"multiple of {multiple}."
+            f"This backbone takes no inputs of {image_size[0]}x{image_size[1]} pixels "
+            f"({str(error).partition(chr(10))[0]:.100}): set data.size to a multiple of {multiple}."
         ) from error

@@ -55,8 +55,15 @@ def trained(name: str) -> tuple[DetectionTask, pl.Trainer]:
     torch.manual_seed(0)
     task: DetectionTask = build(described(name)["model"])
     task.describe(**described(name))
-    quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
-    trainer = pl.Trainer(accelerator="cpu", max_steps=1, plugins=[SafeCheckpointIO()], **dict.fromkeys(quiet, False))  # type: ignore[arg-type]
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_steps=1,
+        plugins=[SafeCheckpointIO()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
     samples = [sample(number, empty=False) for number in range(4)]
     trainer.fit(task, DataLoader(samples, batch_size=4, collate_fn=CollatePadded()))  # type: ignore[arg-type]
     return task.eval(), trainer
@@ -129,7 +136,9 @@ def test_maps_that_a_model_has_not_are_refused() -> None:
 
 def test_a_size_that_a_model_does_not_round_is_refused() -> None:
     backbone = TimmBackbone("dla46_c", None)
-    with pytest.raises(ValueError, match=r"no inputs of 300x300 pixels: set data\.size to a multiple of 32"):
+    with pytest.raises(
+        ValueError, match=r"no inputs of 300x300 pixels \(.*\): set data\.size to a mul.* 32"
+    ):
         build_ssd(backbone, 2, 300)
     assert build_ssd(backbone, 2, 320).feature_sizes((320, 320))[:2] == [(40, 40), (20, 20)]
 
@@ -250,7 +259,7 @@ def test_norms_that_sync_keep_their_activations() -> None:
 
 def test_what_no_map_depends_on_does_not_wait_for_a_gradient() -> None:
     backbone = TimmBackbone("test_efficientnet", None, (8, 16)).train()
-    sum(x.sum() for x in backbone(torch.rand(2, 3, 64, 64))).backward()  # type: ignore[union-attr]
+    sum(x.sum() for x in backbone(torch.rand(2, 3, 64, 64))).backward()
     learning = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
     assert all(parameter.grad is not None for parameter in learning)
     assert len(learning) < len(list(backbone.parameters()))
