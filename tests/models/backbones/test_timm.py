@@ -136,9 +136,7 @@ def test_maps_that_a_model_has_not_are_refused() -> None:
 
 def test_a_size_that_a_model_does_not_round_is_refused() -> None:
     backbone = TimmBackbone("dla46_c", None)
-    with pytest.raises(
-        ValueError, match=r"no inputs of 300x300 pixels \(.*\): set data\.size to a mul.* 32"
-    ):
+    with pytest.raises(ValueError, match=r"no inputs of 300x300 pixels \(.*\): set data\.size to a mul.* 32"):
         build_ssd(backbone, 2, 300)
     assert build_ssd(backbone, 2, 320).feature_sizes((320, 320))[:2] == [(40, 40), (20, 20)]
 
