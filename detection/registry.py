@@ -32,6 +32,7 @@ BUILT_IN: dict[str, Kind] = {
     "detection.models.backbones.MobileNetV2TensorFlowBackbone": "backbone",
     "detection.models.backbones.MobileNetV3LargeBackbone": "backbone",
     "detection.models.backbones.ResNetBackbone": "backbone",
+    "detection.models.backbones.TimmBackbone": "backbone",
     "detection.models.backbones.TinyBackbone": "backbone",
     "detection.models.backbones.VGG16AtrousBackbone": "backbone",
     "detection.tasks.schedules.Cosine": "schedule",

@@ -73,7 +73,9 @@ class FasterRCNNProgram(nn.Module):
         size = (images.shape[-2], images.shape[-1])
         stride = self.network.backbone.strides[-1]
         normalised = (images.to(self.network.mean.dtype) - self.network.mean) / self.network.std
-        padded = F.pad(normalised, (0, -size[1] % stride, 0, -size[0] % stride))
+        # So written, an exporter sees that the stride divides the sides, which pools that round up ask for.
+        below, right = ((side + stride - 1) // stride * stride - side for side in size)
+        padded = F.pad(normalised, (0, right, 0, below))
         features = self.network.features(padded)
         proposals, real = self._propose(self.network.rpn(features), size)
         logits, deltas = _classify(self.network.roi_head, features, proposals)

@@ -4,7 +4,7 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from detection.bounds import Candidates, Cells, Channels, Count, Few, Least, Length, Pair, Ratio, Share, Side
-from detection.models.backbones import Backbone, ResNetBackbone
+from detection.models.backbones import Backbone
 from detection.models.faster_rcnn import FasterRCNN
 from detection.models.roi_head import DenseBody, Layer4Body, RoIHead
 from detection.models.rpn import RPN
@@ -24,12 +24,12 @@ def build_faster_rcnn_c4(
     min_size: Least = 16,
     pooled_size: Cells = 14,
 ) -> FasterRCNN:
-    """Builds Faster R-CNN on layer3 of a ResNet, whose layer4 is the body of the second stage.
+    """Builds Faster R-CNN on the map of stride 16; the backbone's last stage is the body of the second stage.
 
     The defaults are GluonCV's for VOC, for images with a short side of 600 pixels.
 
     Args:
-        backbone: a ResNet with strides ``(16,)``; it gives its layer4 away.
+        backbone: with strides ``(16,)``; it gives its last stage away, a ResNet its layer4.
         num_classes: without background.
         rpn_channels: of the RPN's hidden convolution.
         anchor_scales: sides of the square anchors in units of 16 pixels.
@@ -38,18 +38,13 @@ def build_faster_rcnn_c4(
         post_nms_top: proposals per image, in training and in evaluation.
         rpn_nms_threshold: of two proposals that overlap more, the weaker is dropped.
         min_size: proposals with a smaller side, in pixels, are dropped.
-        pooled_size: side in cells of a region after RoIAlign; layer4 halves it.
+        pooled_size: side in cells of a region after RoIAlign; the last stage halves it.
 
     Raises:
-        ValueError: for another backbone.
+        ValueError: for a backbone whose last stage cannot be taken.
     """
-    if not isinstance(backbone, ResNetBackbone):
-        raise ValueError(
-            f"Faster R-CNN on one feature map needs a ResNet, not {type(backbone).__name__}: choose "
-            f"model/backbone=resnet50, or a model with a feature pyramid."
-        )
     base_anchors = rpn_base_anchors(16, anchor_ratios, anchor_scales)
-    body = Layer4Body(backbone.take_layer4(), 2 * backbone.channels[0])
+    body = Layer4Body(*backbone.take_last_stage())
     rpn = RPN(
         backbone.channels[0],
         rpn_channels,

@@ -175,11 +175,14 @@ def nearest_preset(family: str, strides: Sequence[int], side: int) -> tuple[int,
         side: the longer one of the input, in pixels.
 
     Returns:
-        The side that it was published for, and the preset.
+        The side that it was published for, and the preset; of a family of which none was published, that by
+        rule.
 
     Raises:
-        ValueError: if nothing was published for maps of these strides.
+        ValueError: if the backbone has no map to begin with.
     """
+    if all(family != of_family for of_family, _ in PRESETS):
+        return preset_by_rule(family, strides, side)
     fitting = {
         native: preset
         for (of_family, native), preset in PRESETS.items()
@@ -189,3 +192,44 @@ def nearest_preset(family: str, strides: Sequence[int], side: int) -> tuple[int,
         raise ValueError(f"No SSD is published for a {family} with maps of strides {tuple(strides)}.")
     nearest = min(fitting, key=lambda native: abs(native - side))
     return nearest, fitting[nearest]
+
+
+def preset_by_rule(family: str, strides: Sequence[int], side: int) -> tuple[int, SSDPreset]:
+    """The pattern of the published SSDs, for any backbone and size.
+
+    The finest map has stride 8, for inputs nearer to 512 pixels than to 300 stride 16. Extra layers halve the
+    last map down to a single cell, the first with 512 channels, the others with 256 (SSD paper, figure 2).
+    Anchors have 10% of the input on the finest map, then 20% to 105% in equal steps (section 3.1).
+
+    Args:
+        family: of the backbone, for the message.
+        strides: of its maps.
+        side: the longer one of the input, in pixels.
+
+    Returns:
+        The side that the numbers are for, the next multiple of the last stride, and the preset.
+
+    Raises:
+        ValueError: if the backbone has no such map.
+    """
+    finest = 8 if side - 300 < 512 - side else 16
+    taps = tuple(stride for stride in strides if stride >= finest)
+    if not taps:
+        raise ValueError(
+            f"SSD for inputs of {side} pixels needs maps of stride {finest} or more, and this {family} has "
+            f"those of strides {tuple(strides)}: set model.backbone.strides=[8,16,32]."
+        )
+    native = math.ceil(side / taps[-1]) * taps[-1]
+    cells = [native // stride for stride in taps]
+    while cells[-1] > 1:
+        cells.append(math.ceil(cells[-1] / 2))
+    num_extras, num_maps = len(cells) - len(taps), len(cells)
+    extras = [ExtraLayer(256, 512, 3, 2, 1)] + [ExtraLayer(128, 256, 3, 2, 1)] * (num_extras - 1)
+    shares = [0.1, *(0.2 + 0.85 * i / max(num_maps - 1, 1) for i in range(num_maps))]
+    return native, SSDPreset(
+        strides=taps,
+        extras=tuple(extras[:num_extras]),
+        anchor_sizes=tuple(native * share for share in shares),
+        anchor_ratios=tuple(_R5 if 0 < i < num_maps - 2 else _R3 for i in range(num_maps)),
+        anchor_steps=tuple(native / count for count in cells),
+    )

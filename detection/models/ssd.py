@@ -22,6 +22,7 @@ from detection.models.ssd_layers import (
     prediction_head,
     predictor,
     separable_extra_layer,
+    unfit_sizes_in_a_sentence,
 )
 from detection.models.transfer import check_names, copy_class_rows, match_classes, with_background
 from detection.ops.anchors import fitted_steps, in_order_of_anchors, ssd_anchors
@@ -157,7 +158,8 @@ class SSD(nn.Module):
         """``(height, width)`` in cells of each map over an input; see ``anchors_over``."""
         # On the meta device shapes are computed, values are not.
         ghost = copy.deepcopy(self).to("meta").eval()
-        maps = ghost.feature_maps(torch.empty(1, 3, *image_size, device="meta"))
+        with unfit_sizes_in_a_sentence(image_size, self.backbone.strides[-1]):
+            maps = ghost.feature_maps(torch.empty(1, 3, *image_size, device="meta"))
         return [(x.shape[2], x.shape[3]) for x in maps]
 
     def num_anchors(self, image_size: tuple[int, int]) -> int:
@@ -266,7 +268,7 @@ def build_ssd(
     anchor_steps: Few[Step] | None = None,
     anchors_for: Size | None = None,
 ) -> SSD:
-    """Builds the published SSD for a backbone and an input size.
+    """Builds the published SSD for a backbone and an input size; see ``preset_by_rule`` where there is none.
 
     Extra layers and anchors are those published for the nearest size with maps that the backbone has. For any
     other size anchors grow with the root of the input's area, and the cells of each map cover it evenly.

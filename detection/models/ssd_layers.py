@@ -1,6 +1,7 @@
 """The layers that SSD adds to its backbone, with the initialisation of the published trainings."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from torch import Tensor, nn
 
@@ -162,3 +163,23 @@ def check_arguments(
             f"This SSD needs maps of strides {tuple(strides)}, but {type(backbone).__name__} has "
             f"{backbone.strides}; set the backbone's strides, or choose another size."
         )
+
+
+@contextmanager
+def unfit_sizes_in_a_sentence(image_size: tuple[int, int], multiple: int) -> Iterator[None]:
+    """Say of what a network does not take that its size is why: some of timm's models do not round.
+
+    Args:
+        image_size: ``(height, width)`` of the input in pixels.
+        multiple: sides of which the network takes.
+
+    Raises:
+        ValueError: whatever went wrong.
+    """
+    try:
+        yield
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"This backbone takes no inputs of {image_size[0]}x{image_size[1]} pixels "
+            f"({str(error).partition(chr(10))[0]:.100}): set data.size to a multiple of {multiple}."
+        ) from error

@@ -135,7 +135,7 @@ def test_numbers_of_a_preset_can_be_replaced() -> None:
 
 
 def test_a_backbone_without_a_free_layer4_is_refused() -> None:
-    with pytest.raises(ValueError, match="needs a ResNet, not TinyBackbone"):
+    with pytest.raises(ValueError, match="whose last stage can be taken, not TinyBackbone"):
         build_faster_rcnn_c4(TinyBackbone(), 2)
     with pytest.raises(ValueError, match=r"got strides \(16, 32\)\. Set model\.backbone\.strides=\[16\]"):
         build_faster_rcnn_c4(ResNetBackbone(18, None), 2)

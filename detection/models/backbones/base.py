@@ -44,6 +44,22 @@ class Backbone(nn.Module):
         """Maps normalised images ``(B, 3, H, W)`` to one ``(B, channels[i], H_i, W_i)`` per stride."""
         raise NotImplementedError
 
+    def take_last_stage(self) -> tuple[nn.Module, int]:
+        """Hands the stage behind the map of stride 16 over to a head that runs it on regions.
+
+        The backbone ends at that map from then on.
+
+        Returns:
+            The stage, which halves the resolution, and the channels of its output.
+
+        Raises:
+            ValueError: it has no such stage, a map is that stage's, or it was taken before.
+        """
+        raise ValueError(
+            f"Faster R-CNN on one feature map needs a backbone whose last stage can be taken, not "
+            f"{type(self).__name__}: choose model/backbone=resnet50, or a model with a feature pyramid."
+        )
+
     def train(self, mode: bool = True) -> "Backbone":
         """Switches the mode; what is frozen keeps its weights and uses its stored batch statistics."""
         super().train(mode)

@@ -73,12 +73,8 @@ class ResNetBackbone(Backbone):
         self.channels = tuple(64 * 2**tap * expansion for tap in _TAPS[self.strides])
         self.train()
 
-    def take_layer4(self) -> nn.Module:
-        """Hands layer4 over to a head that runs it on regions; the backbone ends at layer3 from then on.
-
-        Raises:
-            ValueError: if a map of the backbone is layer4's, or it was taken before.
-        """
+    def take_last_stage(self) -> tuple[nn.Module, int]:
+        """Hands over layer4; see ``Backbone``."""
         if self.strides != (16,) or not hasattr(self, "layer4"):
             raise ValueError(
                 f"This needs a backbone of its own with strides (16,), whose layer4 is free; got strides "
@@ -86,7 +82,7 @@ class ResNetBackbone(Backbone):
             )
         layer4: nn.Module = self.layer4
         del self.layer4
-        return layer4
+        return layer4, 2 * self.channels[0]
 
     def blocks(self) -> Sequence[nn.Module]:
         """The stem and the four layers."""

@@ -10,6 +10,7 @@ from detection.models.backbones import (
     Backbone,
     MobileNetV2Backbone,
     ResNetBackbone,
+    TimmBackbone,
     TinyBackbone,
     VGG16AtrousBackbone,
 )
@@ -18,6 +19,7 @@ BACKBONES: dict[str, tuple[Callable[[int], Backbone], int]] = {
     "vgg16_atrous": (lambda frozen: VGG16AtrousBackbone(None, frozen_blocks=frozen), 5),
     "resnet18": (lambda frozen: ResNetBackbone(18, None, frozen_blocks=frozen), 5),
     "mobilenet_v2": (lambda frozen: MobileNetV2Backbone(None, frozen_blocks=frozen), 19),
+    "timm": (lambda frozen: TimmBackbone("resnet10t", None, frozen_blocks=frozen), 5),
     "tiny": (lambda frozen: TinyBackbone(None, frozen_blocks=frozen), 8),
 }
 

@@ -53,18 +53,19 @@ def test_a_pyramid_takes_all_four_layers(depth: int, channels: tuple[int, ...]) 
 
 def test_layer4_can_be_taken_once_and_the_rest_works_on() -> None:
     backbone = ResNetBackbone(18, weights=None, strides=(16,), freeze_batchnorm=True, frozen_blocks=2)
-    layer4 = backbone.take_layer4()
+    layer4, channels = backbone.take_last_stage()
     assert not any(key.startswith("layer4") for key in backbone.state_dict())
     (features,) = backbone.train()(torch.randn(1, 3, 64, 96))
     assert features.shape == (1, *backbone.channels, 4, 6)
-    assert layer4(features).shape == (1, 512, 2, 3)
+    assert layer4(features).shape == (1, channels, 2, 3)
+    assert channels == 512
     with pytest.raises(ValueError, match="a backbone of its own"):
-        backbone.take_layer4()
+        backbone.take_last_stage()
 
 
 def test_layer4_that_gives_a_map_cannot_be_taken() -> None:
     with pytest.raises(ValueError, match=r"got strides \(16, 32\)"):
-        ResNetBackbone(18, weights=None).take_layer4()
+        ResNetBackbone(18, weights=None).take_last_stage()
 
 
 def test_a_classifiers_file_gives_the_classifiers_features(tmp_path: Path) -> None:
