@@ -37,10 +37,8 @@ def take_stage(name: str, net: nn.Module, levels: Sequence[Level]) -> nn.Module:
     taken = list(parts)[ends[3] : ends[4]]
     stage = nn.Sequential(*(parts[path] for path in taken))
     images = torch.rand(1, 3, 96, 160, generator=torch.Generator().manual_seed(0), device="cpu")
-    mode, built = (
-        net.training,
-        not next(net.parameters()).is_meta,
-    )  # without values there is nothing to compare
+    mode = net.training
+    built = not next(net.parameters()).is_meta  # else there are no values to compare
     try:
         with torch.no_grad():
             before, after = feature_maps(net.eval(), images) if built else (images, images)
