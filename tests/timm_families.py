@@ -14,4 +14,4 @@ FAMILIES = (
     "cs3darknet_s",
     "swin_tiny_patch4_window7_224",
 )
-"""One name of each of twelve families; those behind the sixth are for the tests that take minutes."""
+"""One name of each of twelve families; those behind the third are for the tests that take minutes."""
