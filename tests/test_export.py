@@ -111,6 +111,10 @@ def test_ssd_to_onnx_and_int8_from_the_command_line(
 
     quantised = onnx.load(tmp_path / "best_int8.onnx")
     assert any(node.op_type == "QuantizeLinear" for node in quantised.graph.node)
+    weights = [onnx.numpy_helper.to_array(item) for item in quantised.graph.initializer]
+    kernels = [item for item in weights if item.dtype == np.int8 and item.ndim == 4]
+    assert len(kernels) > 5
+    assert all(item.min() >= -64 and item.max() <= 64 for item in kernels), "else sums run over without VNNI"
     assert facts_of(tmp_path / "best_int8.onnx")["class_names"] == facts["class_names"]
     assert (tmp_path / "best_int8.onnx").stat().st_size < 0.4 * out.stat().st_size
     _run_the_readme(out, tmp_path)

@@ -15,7 +15,7 @@ _LAYERS = ("Conv", "Gemm", "MatMul")
 
 
 def quantise(path: Path, int8_path: Path, images: Iterable[Tensor], count: int) -> int:
-    """Write an eight-bit copy: QDQ format, weights per channel, ranges from calibration images.
+    """Write an eight-bit copy: QDQ format, seven-bit weights per channel, ranges from calibration images.
 
     Everything before the first and behind the last convolution or dense layer stays in float: normalisation,
     decoding, softmax, suppression, the choice of proposals, and RoIAlign.
@@ -56,6 +56,8 @@ def quantise(path: Path, int8_path: Path, images: Iterable[Tensor], count: int) 
             op_types_to_quantize=list(_TYPES),
             nodes_to_quantize=nodes,
             per_channel=True,
+            # In eight bits the sums of CPUs without VNNI run over: an mAP of 72.7 fell to 53.0, in seven to 69.2.
+            reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
