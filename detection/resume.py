@@ -27,8 +27,15 @@ _WORDS = {
     "val_images": "validation images",
 }
 # A run that goes on has these anyway, or they are told by what the checkpoint itself says.
-_TYPED = ("run_dir", "ckpt", "logger.wandb.overrides")
-_NOT_COMPARED = (*_TYPED, "optimizer", "scheduler", "model.optimizer", "model.scheduler")
+_TYPED = ("run_dir", "ckpt", "logger.wandb.overrides", "logger.wandb.sweep_dir")
+_NOT_COMPARED = (
+    *_TYPED,
+    "optimizer",
+    "scheduler",
+    "model.optimizer",
+    "model.scheduler",
+    "logger.wandb.sweep_dir",
+)
 
 
 class Origin(NamedTuple):

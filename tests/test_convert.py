@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from itertools import pairwise
 from pathlib import Path
@@ -309,6 +310,16 @@ def test_boxes_of_turned_photographs_turn_where_formats_differ(orientation: int,
     (record,) = read_yolo(tmp_path / "yolo", "train").records
     assert record.objects[0].box == pytest.approx(box, abs=1e-4)
     assert (record.size, record.upright) == (shown.shape, True)
+
+
+def test_a_broken_set_is_refused_with_the_way_to_mend_it(shapes: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(shapes, tmp_path / "broken"))
+    annotation = next(root.rglob("Annotations/*.xml"))
+    annotation.write_text(annotation.read_text().replace("<xmin>", "<xmin>x"))
+    remedy = r"detection\.check with fix=true output=\.\.\. writes a copy"
+    with pytest.raises(ValueError, match=remedy) as error:
+        convert("voc", "coco", str(annotation.parent.parent), str(tmp_path / "out"))
+    assert "on_error" not in str(error.value), "which is no key of this command"
 
 
 def test_an_interrupted_conversion_leaves_nothing(

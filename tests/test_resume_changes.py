@@ -123,10 +123,11 @@ def test_a_run_that_was_moved_has_not_changed(tmp_path: Path) -> None:
 
 
 def test_the_words_of_the_command_line_are_no_setting(tmp_path: Path) -> None:
-    before = settings("trainer.max_epochs=6", "+logger.wandb.overrides=[seed]")
+    before = settings("trainer.max_epochs=6", "+logger.wandb.overrides=[seed]", "+logger.wandb.sweep_dir=a")
     OmegaConf.save(OmegaConf.create(before), tmp_path / "config.yaml")
     same = {**TRAINING, "max_epochs": 3}
-    assert "Changed" not in told(written(tmp_path), "+logger.wandb.overrides=[seed,ckpt]", training=same)
+    now = ("+logger.wandb.overrides=[seed,ckpt]", "+logger.wandb.sweep_dir=b")
+    assert "Changed" not in told(written(tmp_path), *now, training=same)
 
 
 def test_a_checkpoint_of_0_1_is_not_compared_where_it_says_nothing(tmp_path: Path) -> None:

@@ -36,11 +36,11 @@ class Step(NamedTuple):
 
 
 class BadLoss(pl.Callback):
-    """Watches the training loss for values that are not finite.
+    """Watches the losses for values that are not finite.
 
     With ``raise``, whether a loss was bad stays on the device, and is asked for every few steps, before each
     validation and at the end of each epoch. So training hardly waits for the answer, and no checkpoint is
-    ever written with weights that a bad loss has spoilt.
+    ever written with weights that a bad loss has spoilt. A bad loss of validation ends the run in any case.
 
     With ``skip``, the gradient of a bad loss is dropped before the optimizer sees it, on all processes alike:
     weights and momentum stay as they were. The device is asked at every step, which costs a little time on a
@@ -110,6 +110,20 @@ class BadLoss(pl.Callback):
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Ask before anything is computed with the weights."""
         self._refuse(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Refuse weights that the last steps have spoilt, before a checkpoint is written."""
+        loss, precision = (trainer.callback_metrics.get(name) for name in ("val/loss", "val/map"))
+        # Without anything to find, neither is a number.
+        if trainer.sanity_checking or loss is None or precision is None or not torch.isfinite(precision):
+            return
+        if not torch.isfinite(loss):
+            rate = float(trainer.optimizers[0].param_groups[0]["lr"])
+            raise BadLossError(
+                f"val/loss is not a finite number after {trainer.global_step} steps (epoch "
+                f"{trainer.current_epoch + 1}, learning rate {rate:g}): the weights are spoilt. Lower the "
+                "learning rate (optimizer.lr), or clip gradients (trainer.gradient_clip_val=10)"
+            )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Ask before a checkpoint is written."""

@@ -67,6 +67,9 @@ class HowToGoOn(pl.Callback):
                 "No epoch is complete, so there is nothing to go on from. The weights as they are were kept; "
                 f"to start from them:\n  {command}"
             )
+        elif others := sorted(self.checkpoint.parent.glob("*.ckpt")):  # the disk was full at last
+            command = command_to_go_on(sys.argv, str(others[0]), "init_from")
+            lines.append(f"Kept: {others[0]}. To start from its weights:\n  {command}")
         else:
             lines.append("Nothing was kept yet: the first checkpoint is written after an epoch.")
         return "\n".join(lines)

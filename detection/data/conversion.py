@@ -21,7 +21,7 @@ from detection.data.formats.coco import read_coco
 from detection.data.formats.corners import from_voc_corners, whole_voc_corners
 from detection.data.formats.layouts import Split, coco_paths, recognised
 from detection.data.formats.listing import COCOListing, Listing, VOCListing, YOLOListing, listing_of
-from detection.data.formats.records import SPLITS, Box, ImageRecord
+from detection.data.formats.records import SPLITS, Box, ImageRecord, Reading
 from detection.data.formats.usable import usable_records
 from detection.data.formats.voc_folder import read_voc
 from detection.data.formats.yolo import read_yolo
@@ -148,7 +148,7 @@ def _listing(source: str, folder: Path, layout: COCOLayout) -> Listing:
 def _read_listed(listing: Listing) -> tuple[Sets, list[str]]:
     """The images to train on, and those to validate on where the set has them."""
     readings = {split: listing.read(split) for split in SPLITS[:2] if split == "train" or listing.has(split)}
-    sets: Sets = {split: usable_records(reading)[0] for split, reading in readings.items()}
+    sets: Sets = {split: _all_records(reading) for split, reading in readings.items()}
     return sets, classes_of(readings.values())
 
 
@@ -191,11 +191,17 @@ def _read(source: Format, root: Path, splits: Sequence[Split], layout: COCOLayou
             reading = read_coco(*coco_paths(root, name, *layout.of(name)))
         else:
             reading = read_yolo(root, name)
-        sets.setdefault(name, []).extend(usable_records(reading)[0])
+        sets.setdefault(name, []).extend(_all_records(reading))
         names += [new for new in reading.classes or () if new not in names]
     for name, records in sets.items():
         _refuse_repeated((record.image_id for record in records), name)
     return sets, names or found_classes(record for records in sets.values() for record in records)
+
+
+def _all_records(reading: Reading) -> list[ImageRecord]:
+    """Those of a split in which nothing is wrong."""
+    remedy = "python -m detection.check with fix=true output=... writes a copy without what is wrong"
+    return usable_records(reading, remedy=remedy)[0]
 
 
 def _refuse_repeated(image_ids: Iterable[str], name: str) -> None:

@@ -56,7 +56,7 @@ def quantise(path: Path, int8_path: Path, images: Iterable[Tensor], count: int) 
             op_types_to_quantize=list(_TYPES),
             nodes_to_quantize=nodes,
             per_channel=True,
-            # In eight bits the sums of CPUs without VNNI run over: an mAP of 72.7 fell to 53.0, in seven to 69.2.
+            # In eight bits the sums of CPUs without VNNI run over: an mAP of 72.7 fell to 53.0, in 7 to 69.2.
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,

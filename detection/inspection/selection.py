@@ -131,19 +131,24 @@ def _key(image: InspectedImage, root: Path) -> tuple[str, str]:
 
 
 def _without_repeats(inspection: Inspection) -> tuple[list[list[InspectedImage]], list[str]]:
-    """The images that can be used, each once per list (val and test may share), and what repeats them."""
+    """The images that can be used, each once per list (val and test may share), and why others are not."""
+    errors = [item for item in inspection.findings if item.severity == "error" and item.image]
     wrong = {
         (finding.file, finding.image)
-        for finding in inspection.findings
-        if finding.severity == "error"
-        and finding.image
-        and (finding.object is None or finding.kind == "box-of-another-size")
+        for finding in errors
+        if finding.object is None or finding.kind == "box-of-another-size"
     }
+    wrong_objects = {(finding.file, finding.image) for finding in errors if finding.object is not None}
+    kept, changes = [], []
     groups: dict[str, list[InspectedImage]] = defaultdict(list)
     for image in inspection.images:
-        if image.facts is not None and _key(image, inspection.root) not in wrong:
-            groups[image.facts.digest].append(image)
-    kept, changes = [], []
+        key = _key(image, inspection.root)
+        if image.facts is None or key in wrong:
+            continue
+        if key in wrong_objects and not image.record.objects:  # what it shows would be background
+            changes.append(f"{key[0]} ({image.split}): left out, none of its objects can be used")
+            continue
+        groups[image.facts.digest].append(image)
     for group in groups.values():
         # Images for evaluation come first: figures stay comparable with those of the original set.
         first = next((image for image in group if image.split != TRAIN), group[0])

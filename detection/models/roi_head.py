@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation, MultiScaleRoIAlign
 
 from detection.models.backbones.base import freeze_batchnorm
-from detection.models.transfer import copy_class_rows, with_background
+from detection.models.transfer import copy_class_predictor, copy_class_rows
 
 
 class RoIOutput(NamedTuple):
@@ -164,7 +164,7 @@ class RoIHead(nn.Module):
         """
         old_class, old_box = self.class_predictor, self.box_predictor
         new_class, new_box = (new.to(old_class.weight) for new in self._predictors(num_classes))
-        copy_class_rows(old_class, new_class, with_background(kept), 1, self.num_classes + 1)
+        copy_class_predictor(old_class, new_class, kept, 1)
         copy_class_rows(old_box, new_box, kept, 1, self.num_classes)
         self.class_predictor, self.box_predictor, self.num_classes = new_class, new_box, num_classes
 

@@ -24,7 +24,7 @@ from detection.models.ssd_layers import (
     separable_extra_layer,
     unfit_sizes_in_a_sentence,
 )
-from detection.models.transfer import check_names, copy_class_rows, match_classes, with_background
+from detection.models.transfer import check_names, copy_class_predictor, match_classes
 from detection.ops.anchors import fitted_steps, in_order_of_anchors, ssd_anchors
 from detection.ops.postprocess import select_detections
 from detection.types import Detections
@@ -253,7 +253,7 @@ class SSD(nn.Module):
             old = head[-1]
             assert isinstance(old, nn.Conv2d)
             new = predictor(old.in_channels, num_anchors * (len(new_names) + 1), old.kernel_size[0])
-            copy_class_rows(old, new.to(old.weight), with_background(kept), num_anchors, len(old_names) + 1)
+            copy_class_predictor(old, new.to(old.weight), kept, num_anchors)
             head[-1] = new
         self.num_classes = len(new_names)
         return {new_names[new]: old_names[old] for new, old in kept.items()}

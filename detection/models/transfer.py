@@ -60,11 +60,6 @@ def check_names(old_names: Sequence[str], new_names: Sequence[str], num_classes:
         raise ValueError(f"The new classes must be distinct, and at least one; got {list(new_names)}.")
 
 
-def with_background(kept: Mapping[int, int]) -> dict[int, int]:
-    """The rows of a class predictor, whose first is background, for the labels that are kept."""
-    return {0: 0} | {new + 1: old + 1 for new, old in kept.items()}
-
-
 @torch.no_grad()
 def copy_class_rows(
     old: nn.Conv2d | nn.Linear,
@@ -89,3 +84,26 @@ def copy_class_rows(
         numbers = source.shape[0] // (groups * old_rows)
         target_rows = target.unflatten(0, (groups, -1, numbers))  # a view: target itself is written
         target_rows[:, into] = source.unflatten(0, (groups, old_rows, numbers))[:, out_of]
+
+
+@torch.no_grad()
+def copy_class_predictor(
+    old: nn.Conv2d | nn.Linear, new: nn.Conv2d | nn.Linear, kept: Mapping[int, int], groups: int
+) -> None:
+    """Copies background and the kept classes; new ones begin as unlikely as the known ones are on average.
+
+    Else they would be everywhere at first: where the background's row is zero, as in what TensorFlow trained,
+    every anchor would show a new class with a probability of a half.
+
+    Args:
+        old: predicts background and the known classes, ``groups`` times.
+        new: likewise for the new classes.
+        kept: the old label of each new label that has one.
+        groups: how often the classes are repeated.
+    """
+    assert old.bias is not None
+    assert new.bias is not None
+    old_biases = old.bias.unflatten(0, (groups, -1))
+    new.bias.unflatten(0, (groups, -1))[:, 1:] = old_biases[:, 1:].mean(dim=1, keepdim=True)
+    rows = {0: 0} | {new_label + 1: old_label + 1 for new_label, old_label in kept.items()}
+    copy_class_rows(old, new, rows, groups, old_biases.shape[1])

@@ -62,6 +62,30 @@ def test_no_checkpoint_holds_spoilt_weights(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.ckpt"))
 
 
+@pytest.mark.filterwarnings("ignore:Encountered `nan`")
+@pytest.mark.parametrize("on_bad_loss", ["raise", "skip"])
+def test_weights_that_the_last_step_spoilt_are_not_kept(tmp_path: Path, on_bad_loss: Any) -> None:
+    """The loss of training was finite at each step; that of validation tells."""
+
+    class SpoiltAtLast(TinyTask):
+        def on_train_batch_end(self, *_: Any) -> None:
+            if self.trainer.current_epoch == 1:
+                self.weight.data.fill_(float("inf"))
+
+        def training_step(self, batch: PaddedBatch, batch_idx: int) -> Tensor:
+            return super().training_step(batch, batch_idx).nan_to_num(0, 0, 0)
+
+        def evaluate_batch(self, batch: PaddedBatch) -> Any:
+            *found, _, weight = super().evaluate_batch(batch)
+            return *found, {"loss": self.weight - self.weight}, weight
+
+    checkpoint = pl.callbacks.ModelCheckpoint(tmp_path, filename="best", monitor="val/map", save_top_k=-1)
+    run = trainer(tmp_path, checkpoint, BadLoss(on_bad_loss), enable_checkpointing=True)
+    with pytest.raises(BadLossError, match=r"^val/loss is not a finite number after 6 steps \(epoch 2, "):
+        run.fit(SpoiltAtLast(), loader(), loader())
+    assert len(list(tmp_path.glob("*.ckpt"))) == 1  # of the first epoch
+
+
 def test_a_skipped_step_leaves_weights_and_momentum(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -41,3 +41,16 @@ def test_without_one_it_says_that_nothing_was_kept(
     with pytest.raises(RuntimeError, match="out of memory"):
         run(HowToGoOn(str(tmp_path / "last.ckpt")), FailsAt(0))
     assert "Nothing was kept yet" in capsys.readouterr().err
+
+
+def test_where_only_the_best_was_kept_it_is_named(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the disk was full before the last one was written."""
+    monkeypatch.setattr(sys, "argv", ["train.py", "model=ssd"])
+    (tmp_path / "best.ckpt").touch()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run(HowToGoOn(str(tmp_path / "last.ckpt")), FailsAt(1))
+    printed = capsys.readouterr().err
+    assert f"Kept: {tmp_path}/best.ckpt. To start from its weights:" in printed
+    assert f"python train.py model=ssd init_from={tmp_path}/best.ckpt" in printed

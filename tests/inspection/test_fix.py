@@ -95,6 +95,21 @@ def test_objects_are_corrected_dropped_or_kept_as_they_are(folder: "VOCFolder", 
     assert any("train_00007" in line and "size corrected to 96x96" in line for line in changes)
 
 
+def test_an_image_none_of_whose_objects_can_be_used_is_left_out(folder: "VOCFolder", tmp_path: Path) -> None:
+    """Kept, it would teach that what it shows is background. Without objects from the start, it stays."""
+    for name in ("train_00000", "train_00001", "train_00002"):
+        while folder.count(name):
+            folder.remove(name, "object")
+    folder.add_object("train_00000", "circle", (20, 5, 5, 20))
+    folder.add_object("train_00001", "circle", (200, 5, 220, 20))
+    changes = fix(folder.inspect(classes=SHAPE_CLASSES), tmp_path / "copy")
+    for name in ("train_00000", "train_00001"):
+        assert f"Annotations/{name}.xml (train): left out, none of its objects can be used" in changes
+    listed = (tmp_path / "copy/ImageSets/Main/train.txt").read_text().split()
+    assert not {"train_00000", "train_00001"} & set(listed)
+    assert "train_00002" in listed
+
+
 def test_an_existing_folder_is_refused(folder: "VOCFolder", tmp_path: Path) -> None:
     (tmp_path / "copy").mkdir()
     with pytest.raises(FileExistsError, match="exists already"):

@@ -9,7 +9,7 @@ from detection.models.backbones.tiny import TinyBackbone
 from detection.models.faster_rcnn import FasterRCNN
 from detection.models.faster_rcnn_presets import build_faster_rcnn_c4, build_faster_rcnn_fpn
 from detection.models.ssd import SSD, build_ssd
-from detection.models.transfer import copy_class_rows, match_classes
+from detection.models.transfer import copy_class_predictor, copy_class_rows, match_classes
 
 OLD = ["cat", "dog", "Person", "sofa"]
 NEW = ["zebra", " person ", "cat"]
@@ -48,6 +48,18 @@ def test_rows_move_within_every_group() -> None:
     assert new.bias.tolist() == [0, -1, -1, 1, 10, -1, -1, 11]
     assert new.weight[[1, 2, 5, 6]].eq(-1).all()
     assert torch.equal(new.weight[[0, 3, 4, 7]], old.weight[[0, 1, 3, 4]])
+
+
+@pytest.mark.parametrize("kept", [{1: 0}, {}, {0: 1, 1: 0, 2: 0}])
+def test_new_classes_begin_as_unlikely_as_the_known_ones(kept: dict[int, int]) -> None:
+    old, new = nn.Linear(1, 2 * 3), nn.Linear(1, 2 * 4)
+    with torch.no_grad():
+        old.bias.copy_(torch.tensor([5.0, -1, -2, 6, -3, -5]))
+        new.bias.fill_(7)
+    copy_class_predictor(old, new, kept, groups=2)
+    for group, (mean, known) in enumerate(((-1.5, (5, -1, -2)), (-4, (6, -3, -5)))):
+        expected = [known[kept[label] + 1] if label in kept else mean for label in range(3)]
+        assert new.bias[4 * group : 4 * group + 4].tolist() == [known[0], *expected]
 
 
 def same(ours: Tensor, expected: Tensor) -> None:

@@ -15,7 +15,11 @@ MAX_REPORTED = 10
 _MISSING = ("missing-list", "missing-annotation")
 
 
-def usable_records(reading: Reading, on_error: OnError = "raise") -> tuple[list[ImageRecord], list[str]]:
+def usable_records(
+    reading: Reading,
+    on_error: OnError = "raise",
+    remedy: str = "data.on_error=skip leaves such images out and lists them in the end",
+) -> tuple[list[ImageRecord], list[str]]:
     """Refuses a split in which something is wrong, or leaves out the images concerned.
 
     An image goes as a whole: the rest of it would show an object as background.
@@ -23,6 +27,7 @@ def usable_records(reading: Reading, on_error: OnError = "raise") -> tuple[list[
     Args:
         reading: the split.
         on_error: ``skip`` leaves images with errors out. Mistakes of the whole set are refused all the same.
+        remedy: for images with errors, a sentence.
 
     Returns:
         The images without errors, and what is wrong with each of the others.
@@ -42,10 +47,7 @@ def usable_records(reading: Reading, on_error: OnError = "raise") -> tuple[list[
     records = [record for record in reading.records if record.image_id not in first]
     problems = [finding.sentence for finding in first.values()]
     if problems and on_error == "raise":
-        raise AnnotationError(
-            f"{_report(problems, reading.where)}\ndata.on_error=skip leaves such images out and lists them "
-            "in the end"
-        )
+        raise AnnotationError(f"{_report(problems, reading.where)}\n{remedy}")
     if problems and not records:
         raise AnnotationError(f"data.on_error=skip leaves no image: {_report(problems, reading.where)}")
     return records, problems
