@@ -238,7 +238,7 @@ def test_bad_images_are_skipped_and_a_data_set_is_never_written_to(
     assert "Left out, because they cannot be used: 1 of train, 1 of val, 1 of test." in printed
     listed = (tmp_path / "run/left_out.txt").read_text()
     assert "train_00003.xml is not well-formed XML" in listed
-    assert "val_00002.jpg cannot be decoded" in listed
+    assert "val_00002.jpg breaks off before its last pixel" in listed
     assert json.loads((tmp_path / "run/metrics.json").read_text())["test/map"] >= 0
 
 
@@ -359,7 +359,7 @@ def test_a_fault_of_one_process_ends_both_in_a_sentence(start: Start, own: Own) 
     process = start(*overrides, *TWO, "trainer.max_epochs=99")
     _, errors = process.communicate(timeout=MINUTE)
     assert process.returncode != 0
-    assert "train_00002.jpg cannot be decoded: replace the file or take it off the lists" in errors
+    assert "train_00002.jpg breaks off before its last pixel: replace the file or leave it out" in errors
 
 
 @pytest.mark.slow
