@@ -28,14 +28,7 @@ _WORDS = {
 }
 # A run that goes on has these anyway, or they are told by what the checkpoint itself says.
 _TYPED = ("run_dir", "ckpt", "logger.wandb.overrides", "logger.wandb.sweep_dir")
-_NOT_COMPARED = (
-    *_TYPED,
-    "optimizer",
-    "scheduler",
-    "model.optimizer",
-    "model.scheduler",
-    "logger.wandb.sweep_dir",
-)
+_NOT_COMPARED = (*_TYPED, "optimizer", "scheduler", "model.optimizer", "model.scheduler")
 
 
 class Origin(NamedTuple):

@@ -27,6 +27,7 @@ from detection.data.shapes import write_shapes
 from detection.faults import describe, faults_in_a_sentence
 from tests.data.small_set import annotation
 from tests.data.test_bad_annotations import BOMB, MANY
+from tests.tasks.test_resuming import assert_equal
 from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
@@ -448,7 +449,7 @@ def test_twenty_kills_in_a_row_change_nothing(start: Start, tmp_path: Path) -> N
         torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True) for name in names
     )
     for part in ("state_dict", "optimizer_states", "lr_schedulers"):
-        torch.testing.assert_close(found[part], expected[part], rtol=0, atol=0)
+        assert_equal(found[part], expected[part])
     figures = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in names]
     assert figures[0] == figures[1]
     histories = [(tmp_path / name / "metrics.csv").read_text() for name in names]
