@@ -1,9 +1,8 @@
 """The groups of ``conf``, from which a command chooses files: ``model=ssd``, ``model/backbone=resnet50``."""
 
 import re
-from pathlib import Path
 
-CONF = Path(__file__).parent.parent / "conf"
+from detection.programs import CONF
 
 
 def is_group(key: str) -> bool:

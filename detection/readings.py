@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
 
-from detection.groups import CONF, compact, groups, is_group, options
+from detection.groups import compact, groups, is_group, options
 from detection.other_tools import read_as, told
 from detection.suggestions import dotted_keys, successor, suggest_keys
 from detection.words import apart, note_reading

@@ -1,4 +1,4 @@
-"""A job of a sweep: ``python train.py`` in a process and a folder of its own.
+"""A job of a sweep: a training in a process and a folder of its own.
 
 Lightning starts the other processes of a run with the command line of the first. In a sweep that command line
 is the sweep's, so each of them would run all the jobs. A process of its own has a command line of its own; it
@@ -23,8 +23,8 @@ from hydra.types import RunMode
 
 from detection.endings import stopped_by
 from detection.processes import is_first
+from detection.programs import training
 
-PROGRAM = Path(__file__).parent.parent.parent / "train.py"
 # What a job leaves in its folder for the sweep's table.
 FIGURES, ERROR, PRUNED = "metrics.json", "error.txt", "pruned.txt"
 
@@ -68,7 +68,7 @@ def job_command(hydra: HydraConf) -> list[str]:
     Args:
         hydra: Hydra's configuration of the job.
     """
-    command = [sys.executable, str(PROGRAM), "--config-name", str(hydra.job.config_name)]
+    command = [*training(), "--config-name", str(hydra.job.config_name)]
     for source in hydra.runtime.config_sources:
         if source.provider == "command-line":
             command += ["--config-dir", source.path]

@@ -1,0 +1,57 @@
+"""One command for everything: ``detection train``, ``detection predict`` and so on.
+
+``detection VERB ...`` and ``python -m detection VERB ...`` are ``python -m detection.VERB ...``, from anywhere.
+"""
+
+import runpy
+import sys
+
+VERBS = {
+    "train": "train a detector and test its best checkpoint",
+    "predict": "find objects in images and videos",
+    "evaluate": "test a checkpoint and write a report",
+    "export": "write a trained detector as ONNX or torch.export, and check the file",
+    "check": "say everything that is wrong with a data set",
+    "convert": "write a data set in another annotation format",
+    "benchmark": "time a model on your data and your machine",
+}
+
+
+def main() -> None:
+    """Run the verb that the command line begins with.
+
+    Raises:
+        SystemExit: there is no such verb, or none was given.
+    """
+    verb, *words = sys.argv[1:] or ["--help"]
+    if verb in VERBS:
+        sys.argv[1:] = words
+        if "" not in sys.path:  # a plugin beside the user is found, as by python -m
+            sys.path.insert(0, "")
+        # Under the module's own name: Lightning and Hydra start further processes by it.
+        runpy.run_module(f"detection.{verb}", run_name="__main__", alter_sys=True)
+        return
+    if verb in ("--help", "-h", "help"):
+        print(_usage())
+        return
+    if verb in ("--version", "version"):
+        sys.argv[1:] = ["--version"]
+        runpy.run_module("detection.train", run_name="__main__", alter_sys=True)
+        return
+    # Slow to import, and seldom needed.
+    from detection.suggestions import did_you_mean
+
+    raise SystemExit(f"detection {verb}: no such command{did_you_mean(verb, VERBS)}\n\n{_usage()}")
+
+
+def _usage() -> str:
+    width = max(map(len, VERBS))
+    lines = [f"    detection {verb:<{width}}  {what}" for verb, what in VERBS.items()]
+    return "\n".join(
+        ["SSD and Faster R-CNN on PASCAL VOC and on your own data.", "", *lines, ""]
+        + ["Each tells its settings: detection train --help"]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""How the commands are started: what a user types, and what a process of ours runs."""
+
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+_SCRIPT = PACKAGE.parent / "train.py"  # in a copy of the repository, not in an installed package
+# A wheel has it inside the package.
+CONF = PACKAGE.parent / "conf" if _SCRIPT.is_file() else PACKAGE / "conf"
+
+
+def typed(verb: str) -> list[str]:
+    """The words that start a command: ``python train.py``; where the package is installed, ``detection train``.
+
+    Args:
+        verb: train, predict and so on.
+    """
+    if not _SCRIPT.is_file():
+        return ["detection", verb]
+    return ["python", "train.py"] if verb == "train" else ["python", "-m", f"detection.{verb}"]
+
+
+def typed_again(program: str) -> list[str]:
+    """The words that started this process.
+
+    Args:
+        program: ``sys.argv[0]``.
+    """
+    path = Path(program)
+    return typed(path.stem) if path.parent == PACKAGE else ["python", program]
+
+
+def training() -> list[str]:
+    """The command line of a training in a process of its own."""
+    return [sys.executable, str(_SCRIPT)] if _SCRIPT.is_file() else [sys.executable, "-m", "detection.train"]

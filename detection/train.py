@@ -1,0 +1,116 @@
+"""Train a detector and test its best checkpoint: ``python train.py --help``, or ``detection train --help``."""
+
+import hydra
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from detection.cli import (
+    CONF,
+    checked_config,
+    describe_lr,
+    errors_in_a_sentence,
+    inference_config,
+    lr_scale,
+    make_trainer,
+    model_config,
+    save_config,
+)
+from detection.entry import run_with_hints
+from detection.faults import faults_in_a_sentence
+from detection.init_from import make_task
+from detection.kept_split import described_split, keep_split, learned_before, split_to_keep, write_split
+from detection.lightning_messages import quieten_lightning
+from detection.monitors import check_monitors
+from detection.resume import changes_since, describe_training, keep_anchors, read_origin
+from detection.sweeps.job import error_noted, in_sweep, run_job
+from detection.tasks.run_length import choose_length
+from detection.words import tell_readings
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
+def main(cfg: DictConfig) -> float:
+    """Run one job; a sweep compares the figure it returns."""
+    if in_sweep():
+        if cfg.find:
+            raise SystemExit(
+                f"find={cfg.find} looks for the setting of one run: give each value a command of its own."
+            )
+        tell_readings()
+        return run_job(cfg.optimized_metric)
+    with error_noted(cfg.run_dir):
+        figures = train(cfg)
+        if cfg.find:
+            return next(iter(figures.values()))
+        if cfg.optimized_metric not in figures:
+            raise SystemExit(
+                f"The run is complete, but optimized_metric={cfg.optimized_metric} is none of its figures: "
+                f"{', '.join(sorted(figures))}."
+            )
+    return figures[cfg.optimized_metric]
+
+
+def train(cfg: DictConfig) -> dict[str, float]:
+    """Train, validate and test as configured.
+
+    Returns:
+        The final figures, ``test/map`` among them; the run's folder holds them as ``metrics.json``.
+    """
+    config = checked_config(cfg, "detection.own_keys.Train")
+    with faults_in_a_sentence(cfg.run_dir), errors_in_a_sentence():
+        # Heavy imports wait until there is something to do: --help and typing errors answer at once.
+        import pytorch_lightning as pl
+
+        from detection.callbacks.summary import best_checkpoint, final_figures
+        from detection.callbacks.wandb import closing_wandb
+        from detection.shared_memory import check_shared_memory
+
+        quieten_lightning()
+        pl.seed_everything(cfg.seed, workers=True, verbose=False)
+        trainer = make_trainer(config)
+        origin = read_origin(config)
+        datamodule = instantiate(config["data"])
+        datamodule.prepare_data()
+        kept = keep_split(datamodule, split_to_keep(config, origin))
+        datamodule.setup()
+        length = choose_length(config, trainer, len(datamodule.datasets["train"]))
+        step = datamodule.divide_among(trainer.world_size, trainer.accumulate_grad_batches)
+        check_shared_memory(datamodule, trainer.world_size // trainer.num_nodes)
+        model = model_config(config, datamodule.class_names, datamodule.images_per_step)
+        model, anchors = keep_anchors(model, origin) if origin else (model, "")
+        task, weights = make_task(model, config)
+        task.check_inputs(datamodule.size, datamodule.collate)
+        if not cfg.find:
+            during = [*task.figure_names("val"), *task.figure_names("train")]
+            check_monitors(config, during, task.figure_names("test"))
+        training = describe_training(config, datamodule)
+        inputs, apart = inference_config(config["data"]), described_split(datamodule)
+        task.describe(model=model, data=inputs, training=training, **apart)
+        if datamodule.targets_in_workers:
+            datamodule.assign = task.assigner(datamodule.size)
+        changes = changes_since(origin, config, model, training) if origin else ""
+        checkpoint = origin.path if origin else None
+        del origin  # its tensors take memory
+        rate = describe_lr(config, datamodule.images_per_step)
+        learned = "\n".join(learned_before(datamodule, kept))
+        for told in (weights, changes, anchors, learned, task.describe_size(), step, rate, length):
+            if told and trainer.is_global_zero:
+                print(told)
+        if cfg.find:
+            from detection.tuning import find
+
+            scale = lr_scale(config, datamodule.images_per_step)
+            return find(cfg.find, trainer, task, datamodule, cfg.run_dir, scale)
+
+    with closing_wandb(trainer.loggers):
+        with errors_in_a_sentence():
+            save_config(config, cfg.run_dir, trainer)
+            write_split(datamodule, cfg.run_dir, trainer.is_global_zero)
+        with faults_in_a_sentence(cfg.run_dir):
+            trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+            best = best_checkpoint(trainer)
+            trainer.test(task, datamodule=datamodule, ckpt_path=best, verbose=False, weights_only=True)
+    return final_figures(trainer)
+
+
+if __name__ == "__main__":
+    run_with_hints(main)
