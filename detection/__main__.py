@@ -1,6 +1,6 @@
 """One command for everything: ``detection train``, ``detection predict`` and so on.
 
-``detection VERB ...`` and ``python -m detection VERB ...`` are ``python -m detection.VERB ...``, from anywhere.
+``detection VERB ...`` and ``python -m detection VERB ...`` are ``python -m detection.VERB ...``.
 """
 
 import runpy
@@ -46,10 +46,10 @@ def main() -> None:
 
 def _usage() -> str:
     width = max(map(len, VERBS))
-    lines = [f"    detection {verb:<{width}}  {what}" for verb, what in VERBS.items()]
-    return "\n".join(
-        ["SSD and Faster R-CNN on PASCAL VOC and on your own data.", "", *lines, ""]
-        + ["Each tells its settings: detection train --help"]
+    verbs = "\n".join(f"    detection {verb:<{width}}  {what}" for verb, what in VERBS.items())
+    return (
+        "SSD and Faster R-CNN on PASCAL VOC and on your own data.\n\n"
+        f"{verbs}\n\nEach tells its settings: detection train --help"
     )
 
 

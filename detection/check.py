@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from detection.cli import CONF, checked_config, errors_in_a_sentence, typed_overrides
 from detection.entry import run_with_hints
-from detection.programs import typed
+from detection.programs import command
 
 if TYPE_CHECKING:
     from detection.inspection.coverage import Coverage
@@ -110,9 +110,7 @@ def _command_to_fix(root: Path, typed: str) -> str:
         number += 1
         output = place.with_name(f"{place.name}_fixed_{number}")
     words = [word for word in typed_overrides() if not word.startswith(("fix=", "output="))]
-    return shlex.join(
-        [*typed("check"), *_as_typed(words, typed), "fix=true", f"output={output}"]
-    )
+    return shlex.join([*command("check"), *_as_typed(words, typed), "fix=true", f"output={output}"])
 
 
 def _command_to_train(typed: str, copy: list[str] | None = None) -> str:
@@ -125,7 +123,7 @@ def _command_to_train(typed: str, copy: list[str] | None = None) -> str:
         words = [*(word for word in words if not word.startswith("data") or "data.size=" in word), *copy]
     elif finetune and not any(word.startswith("data=") for word in words):
         words = [*_default_data(), *words]
-    return shlex.join([*typed("train"), *finetune, *words])
+    return shlex.join([*command("train"), *finetune, *words])
 
 
 def _default_data() -> list[str]:

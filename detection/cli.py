@@ -19,7 +19,7 @@ from detection.files import write_text
 from detection.groups import groups
 from detection.processes import started_elsewhere
 from detection.programs import CONF as CONF
-from detection.programs import typed
+from detection.programs import command
 from detection.registry import load_plugins
 from detection.runs import run_folder
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from detection.tasks.base import DetectionTask
 
 OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
-OmegaConf.register_new_resolver("typed", lambda verb: " ".join(typed(verb)), replace=True)
+OmegaConf.register_new_resolver("command", lambda verb: " ".join(command(verb)), replace=True)
 
 
 def checked_config(cfg: DictConfig, own: str | None = None) -> dict[str, Any]:

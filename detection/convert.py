@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 
 from detection.cli import CONF, checked_config, errors_in_a_sentence
 from detection.entry import run_with_hints
-from detection.programs import typed
+from detection.programs import command
 
 FORMATS = ("voc", "coco", "yolo")
 
@@ -25,7 +25,7 @@ def main(cfg: DictConfig) -> None:
         first, *notes = convert(**arguments)
         print("\n".join([first, *notes]))
         if ": train " in first and ", val " in first:
-            print(f"Train on it: {' '.join(typed('train'))} experiment=finetune data.root={config['out']}")
+            print(f"Train on it: {' '.join(command('train'))} experiment=finetune data.root={config['out']}")
 
 
 if __name__ == "__main__":

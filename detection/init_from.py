@@ -1,7 +1,7 @@
 """A new training that starts from the weights of another, with other classes (``init_from=...``)."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from detection.checkpoints import load_task
@@ -102,16 +102,19 @@ def take_weights(
     old_model = origin.hparams["model"]
     old_names, new_names = origin.class_names, task.class_names
     anchors_note = _compare_anchors(origin.network, task.network)
+    before = set(origin.network.parameters())
     if type(origin.network) is type(task.network):
         kept = origin.network.reset_classes(old_names, new_names, reuse)
     else:
         kept = {}
+    anew = {name for name, weight in origin.network.named_parameters() if weight not in before}
     old, new = origin.network.state_dict(), task.network.state_dict()
     lines = [f"Starting from {source}: {_describe(old_model)}, {len(old_names)} classes"]
     if told := notes(origin.hparams, source, goes_on=True):
         lines += [f"  {note}" for note in told.splitlines()]
     if _shapes(old) == _shapes(new):
         task.network.load_state_dict(old)
+        task.started_from = _of_task(old.keys() - anew)
         fresh = [name for name in new_names if name not in kept]
         lines.append(f"  kept: {_kept(kept)}, background and all other layers")
         if fresh:
@@ -128,6 +131,7 @@ def take_weights(
     # The images' mean and std belong to the weights; their shape is the network's.
     images = {key: old[key].reshape(new[key].shape) for key in ("mean", "std")}
     task.network.load_state_dict(_backbone(old) | images, strict=False)
+    task.started_from = _of_task(_backbone(old))
     skipped = len(new.keys() - _backbone(new).keys() - images.keys())
     lines.append("  kept: the backbone")
     lines.append(
@@ -135,6 +139,10 @@ def take_weights(
     )
     lines.append(f"    {names}")
     return "\n".join(lines)
+
+
+def _of_task(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(f"network.{name}" for name in names)
 
 
 def _shapes(state: Mapping[str, "Tensor"]) -> dict[str, tuple[int, ...]]:

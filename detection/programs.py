@@ -9,7 +9,7 @@ _SCRIPT = PACKAGE.parent / "train.py"  # in a copy of the repository, not in an 
 CONF = PACKAGE.parent / "conf" if _SCRIPT.is_file() else PACKAGE / "conf"
 
 
-def typed(verb: str) -> list[str]:
+def command(verb: str) -> list[str]:
     """The words that start a command: ``python train.py``; where the package is installed, ``detection train``.
 
     Args:
@@ -20,14 +20,14 @@ def typed(verb: str) -> list[str]:
     return ["python", "train.py"] if verb == "train" else ["python", "-m", f"detection.{verb}"]
 
 
-def typed_again(program: str) -> list[str]:
+def command_again(program: str) -> list[str]:
     """The words that started this process.
 
     Args:
         program: ``sys.argv[0]``.
     """
     path = Path(program)
-    return typed(path.stem) if path.parent == PACKAGE else ["python", program]
+    return command(path.stem) if path.parent == PACKAGE else ["python", program]
 
 
 def training() -> list[str]:

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from detection.groups import compact, groups, is_group, options
 from detection.other_tools import read_as, told
+from detection.programs import CONF
 from detection.suggestions import dotted_keys, successor, suggest_keys
 from detection.words import apart, note_reading
 

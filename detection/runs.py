@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from detection.near_paths import beside
-from detection.programs import typed_again
+from detection.programs import command_again
 
 # What decides the shape of the weights; everything else may change when a run goes on.
 _NETWORK = ("_target_", "network", "backbone", "class_names")
@@ -207,7 +207,7 @@ def command_to_go_on(arguments: Sequence[str], checkpoint: str, key: str = "ckpt
     """
     left_out = ("ckpt=", "init_from=", "hydra.run.dir=", "run_dir=")
     kept = [word for word in arguments[1:] if not word.startswith(left_out)]
-    return shlex.join([*typed_again(arguments[0]), *kept, f"{key}={checkpoint}"])
+    return shlex.join([*command_again(arguments[0]), *kept, f"{key}={checkpoint}"])
 
 
 def _network_keys(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Train a detector and test its best checkpoint: ``python train.py --help``, or ``detection train --help``."""
+"""Train a detector and test its best checkpoint: ``python train.py --help``."""
 
 import hydra
 from hydra.utils import instantiate

@@ -32,10 +32,12 @@ ALLOWED = {
     "config": {"suggestions", "values"},
     "values": set(),
     "near_paths": set(),
-    "groups": set(),
+    "programs": set(),
+    "__main__": {"suggestions"},
+    "groups": {"programs"},
     "other_tools": {"groups"},
     "words": {"groups", "other_tools", "processes"},
-    "readings": {"groups", "other_tools", "suggestions", "words"},
+    "readings": {"groups", "programs", "other_tools", "suggestions", "words"},
     "corrections": {"config", "near_paths", "runs", "values", "words"},
     "own_keys": set(),
     "devices": set(),
@@ -47,8 +49,8 @@ ALLOWED = {
     "run_lock": {"files", "processes"},
     "shared_memory": {"data", "bounds"},
     "lightning_messages": set(),
-    "runs": {"near_paths"},
-    "sweeps": {"endings", "processes", "console"},
+    "runs": {"near_paths", "programs"},
+    "sweeps": {"endings", "processes", "programs", "console"},
     "tasks": {"data", "models", "targets", "losses", "metrics", "ops", "types", "bounds"},
     "callbacks": {"tasks", "data", "types", "viz", "runs", "endings", "files", "archive", "console"},
     "tuning": {"tasks", "data", "viz"},
@@ -63,7 +65,7 @@ ALLOWED = {
     "inspection": {"data", "models", "ops", "types", "file_reading", "console", "files", "pages"},
     "exporting": {"data", "bounds", "metrics", "models", "ops", "prediction", "tasks", "types"},
 }
-VERBS = {"evaluate", "predict", "export", "convert", "check", "benchmark"}
+VERBS = {"train", "evaluate", "predict", "export", "convert", "check", "benchmark"}
 LIBRARIES = {
     "hydra": VERBS | {"cli", "entry", "published", "sweeps", "quoting", "readings", "run_lock"},
     "omegaconf": VERBS
@@ -72,6 +74,7 @@ LIBRARIES = {
         "tasks",
         "callbacks",
         "cli",
+        "train",
         "tuning",
         "benchmarking",
         "benchmark",

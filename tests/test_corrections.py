@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from detection.cli import checked_config
 from detection.corrections import correct_paths
-from detection.groups import CONF
+from detection.programs import CONF
 
 TRAIN = "detection.own_keys.Train"
 

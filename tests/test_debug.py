@@ -1,7 +1,6 @@
 """The debug overlays, and through them every recipe: each runs from its first batch to its pictures."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +8,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
-ROOT = Path(__file__).parent.parent
-CONF = ROOT / "conf"
+from detection.train import train
+
+CONF = Path(__file__).parent.parent / "conf"
 # Another of these runs the same code, most often on a smaller network.
 TOLD_BY_OTHERS = (
     *("ssd_512_vgg16_atrous_voc", "ssd_300_vgg16_torchvision", "ssd_512_resnet101_v2_voc"),
@@ -22,9 +22,6 @@ EXPERIMENTS = [
     pytest.param(name, marks=pytest.mark.slow if name in TOLD_BY_OTHERS else ())
     for name in sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 ]
-sys.path.insert(0, str(ROOT))
-
-from train import train  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException, MissingConfigException
 
-from detection.groups import CONF
+from detection.programs import CONF
 from detection.readings import read_again
 from detection.words import apart, plain_words
 from tests.every import for_every

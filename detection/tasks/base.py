@@ -79,6 +79,8 @@ class DetectionTask(pl.LightningModule, ABC):
         self.make_optimizer = optimizer
         self.layer_decay, self.decay_norms = layer_decay, decay_norms
         self.schedule = scheduler
+        self.started_from = frozenset[str]()
+        """Names of the weights that another training brought, the predictors of classes left out."""
         self._resumed: TrainingState | None = None
         metrics = {
             stage: VOCMeanAP(len(self.class_names), interpolation=interpolation) for stage in ("val", "test")

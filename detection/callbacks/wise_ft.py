@@ -1,0 +1,113 @@
+"""The middle between the weights that a training started from and those it arrived at."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import WeightAveraging
+from torch import Tensor
+
+_START = "wise_ft_start"  # of a checkpoint
+
+
+class WiseFT(WeightAveraging):
+    """Validates, tests and saves weights between the first and the present ones; training is not changed.
+
+    A short training on few images forgets some of what the many images of the first one taught; a part of
+    the way back keeps most of both (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
+    Averaged is what ``init_from`` brought, but for the predictors of classes, which are those of the present:
+    new classes have no first ones, and averaging the others did not pay. Checkpoints hold the averaged
+    weights as the network's own, and the others beside them for resuming.
+
+    Args:
+        alpha: share of the present weights.
+
+    Raises:
+        ValueError: if ``alpha`` is not between 0 and 1.
+    """
+
+    def __init__(self, alpha: float = 0.5) -> None:
+        if not 0 < alpha < 1:
+            raise ValueError(f"callbacks.wise_ft.alpha={alpha}: it must be between 0 and 1, such as 0.5.")
+        super().__init__()
+        self.alpha = alpha
+        self._start: dict[str, Tensor] = {}
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        """Never after a step: the average needs no history, it is made when it is looked at."""
+        return False
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Keep the weights that the training starts from.
+
+        Raises:
+            ValueError: another callback averages, too.
+        """
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit":
+            if sum(isinstance(callback, WeightAveraging) for callback in trainer.callbacks) > 1:  # type: ignore[attr-defined]
+                raise ValueError(
+                    "callbacks: ema and wise_ft both put an average in the place of the weights; choose one."
+                )
+            names: frozenset[str] = pl_module.started_from  # type: ignore[assignment]
+            state = pl_module.state_dict()
+            self._start = {name: state[name].clone() for name in names if state[name].is_floating_point()}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Refuse to average with nothing.
+
+        Raises:
+            ValueError: the training starts from no other's weights.
+        """
+        if not self._start:
+            raise ValueError(
+                "callbacks.wise_ft averages with the weights that a training starts from: give init_from=..., "
+                "or leave it out, callbacks=[default]."
+            )
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put the average in the place of the present weights."""
+        self._average(pl_module)
+        super().on_validation_epoch_start(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """End with the average."""
+        self._average(pl_module)
+        super().on_train_end(trainer, pl_module)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Save the average, the present weights, and the first ones."""
+        self._average(pl_module)
+        super().on_save_checkpoint(trainer, pl_module, checkpoint)
+        checkpoint[_START] = self._start
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Go on where training goes on, with the same first weights.
+
+        Raises:
+            ValueError: the run began without this callback, so its first weights are not known.
+        """
+        if trainer.state.fn != "fit":  # a test has the average already, as the network's own
+            return
+        if _START not in checkpoint:
+            raise ValueError(
+                "callbacks.wise_ft needs the weights that the run started from, which this checkpoint does not "
+                "hold: leave it out, or start a new run from the checkpoint by init_from."
+            )
+        super().on_load_checkpoint(trainer, pl_module, checkpoint)
+        self._start = {name: value.to(pl_module.device) for name, value in checkpoint[_START].items()}
+
+    @torch.no_grad()
+    def _average(self, pl_module: pl.LightningModule) -> None:
+        if self._average_model is None:  # not in a training
+            return
+        averages = self._average_model.module.state_dict()
+        for name, present in pl_module.state_dict().items():
+            if name in self._start:
+                torch.lerp(self._start[name].to(present.device), present, self.alpha, out=averages[name])
+            else:
+                averages[name].copy_(present)
