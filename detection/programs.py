@@ -10,7 +10,7 @@ CONF = PACKAGE.parent / "conf" if _SCRIPT.is_file() else PACKAGE / "conf"
 
 
 def command(verb: str) -> list[str]:
-    """The words that start a command: ``python train.py``; where the package is installed, ``detection train``.
+    """The words that start a command: ``python train.py``, or ``detection train`` of an installed package.
 
     Args:
         verb: train, predict and so on.

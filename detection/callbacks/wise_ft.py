@@ -61,7 +61,7 @@ class WiseFT(WeightAveraging):
         """
         if not self._start:
             raise ValueError(
-                "callbacks.wise_ft averages with the weights that a training starts from: give init_from=..., "
+                "callbacks.wise_ft averages with the weights that a training starts from: give init_from=, "
                 "or leave it out, callbacks=[default]."
             )
 
@@ -95,8 +95,8 @@ class WiseFT(WeightAveraging):
             return
         if _START not in checkpoint:
             raise ValueError(
-                "callbacks.wise_ft needs the weights that the run started from, which this checkpoint does not "
-                "hold: leave it out, or start a new run from the checkpoint by init_from."
+                "callbacks.wise_ft needs the weights that the run started from, and this checkpoint has none: "
+                "leave it out, or start a new run from the checkpoint by init_from."
             )
         super().on_load_checkpoint(trainer, pl_module, checkpoint)
         self._start = {name: value.to(pl_module.device) for name, value in checkpoint[_START].items()}

@@ -94,7 +94,7 @@ def test_a_run_that_began_without_it_is_refused(fit: Fit, tmp_path: Path) -> Non
     seen = Seen()
     fit(seen, epochs=1)
     torch.save(copy.deepcopy(seen.saved), tmp_path / "kept.ckpt")
-    with pytest.raises(ValueError, match=r"does not hold: leave it out, or .* init_from"):
+    with pytest.raises(ValueError, match=r"has none: leave it out, or .* init_from"):
         fit(WiseFT(ALPHA), ckpt=tmp_path / "kept.ckpt")
 
 
