@@ -16,6 +16,23 @@ VERBS = {
     "benchmark": "time a model on your data and your machine",
 }
 
+# Hydra completes settings itself, of a program without verbs. A word goes on over "=" and ends in no space.
+_COMPLETION = """\
+_detection() {
+    if ((COMP_CWORD == 1)); then
+        COMPREPLY=($(compgen -S " " -W "VERBS" -- "${COMP_WORDS[1]}"))
+        return
+    fi
+    local typed=${COMP_LINE:0:COMP_POINT}
+    local line="detection ${typed#*"${COMP_WORDS[1]}" }"
+    local words=$(COMP_LINE=$line COMP_POINT=${#line} detection "${COMP_WORDS[1]}" -sc query=bash 2>/dev/null)
+    COMPREPLY=($(compgen -o nospace -o default -W "$words" -- "${typed##* }"))
+}
+if [ -n "$ZSH_VERSION" ]; then autoload -U +X bashcompinit && bashcompinit; fi
+COMP_WORDBREAKS=${COMP_WORDBREAKS//=}
+complete -o nospace -o default -F _detection detection
+""".replace("VERBS", " ".join(VERBS))
+
 
 def main() -> None:
     """Run the verb that the command line begins with.
@@ -33,6 +50,9 @@ def main() -> None:
         return
     if verb in ("--help", "-h", "help"):
         print(_usage())
+        return
+    if verb == "completion":
+        print(_COMPLETION)
         return
     if verb in ("--version", "version"):
         sys.argv[1:] = ["--version"]

@@ -7,6 +7,8 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from detection.words import apart
+
 _PATHS = {
     "ckpt",
     "init_from",
@@ -42,7 +44,8 @@ def take_run_dir() -> None:
     if folders[0] in ("", "null", "???"):
         raise SystemExit(f"run_dir={folders[0]}: name a folder, or leave it out for a new one.")
     kept = [word for word in words if not word.lstrip("+").startswith(("run_dir=", "hydra.run.dir="))]
-    sys.argv[1:] = [*kept, f"hydra.run.dir={folders[0]}"]
+    settings, flags = apart(kept)
+    sys.argv[1:] = [*settings, f"hydra.run.dir={folders[0]}", *flags]
 
 
 def quote_paths() -> None:

@@ -57,7 +57,7 @@ ALLOWED = {
     "benchmarking": {"types", "console"},
     "inference": {"tasks", "data", "types"},
     "prediction": {"data", "types", "colours", "synonyms", "file_reading", "near_paths"},
-    "quoting": set(),
+    "quoting": {"words"},
     "faults": {"endings", "files"},
     "notes": set(),
     "precision": set(),

@@ -76,6 +76,12 @@ def test_run_dir_is_the_folder_of_the_run(word: str, monkeypatch: pytest.MonkeyP
         assert sys.argv == ["train.py", "seed=1", "hydra.run.dir=/new/folder"]
 
 
+def test_run_dir_stands_before_the_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", "run_dir=/new", "seed=1", "--config-dir", "conf"])
+    take_run_dir()
+    assert sys.argv == ["train.py", "seed=1", "hydra.run.dir=/new", "--config-dir", "conf"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

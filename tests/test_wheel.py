@@ -66,6 +66,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(installed: Path, place: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "detection", *words],
+        check=False,
         cwd=place,
         env={**os.environ, "PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -111,6 +112,37 @@ def test_an_unknown_command_is_answered_in_a_sentence(installed: Path, place: Pa
     assert refused.returncode == 1
     assert refused.stderr.startswith("detection trian: no such command; did you mean 'train'?")
     assert run(installed, place, "--version").stdout.startswith("lightning-detection ")
+
+
+COMPLETE = """
+eval "$(detection completion)"
+COMP_LINE="$TYPED" COMP_POINT=${#TYPED} COMP_WORDS=($TYPED) COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+_detection
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("detection tr", {"train"}),
+        ("detection train optimizer=", {"optimizer=adamw", "optimizer=sgd"}),
+        ("detection train seed=1 trainer.max_e", {"trainer.max_epochs="}),
+    ],
+)
+def test_tab_completes_verbs_and_settings(typed: str, words: set[str], place: Path) -> None:
+    if not (bin_folder := Path(sys.executable).parent).joinpath("detection").exists():
+        pytest.skip("the console command is not installed")
+    path = f"{bin_folder}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", COMPLETE],
+        env={**os.environ, "PATH": path, "TYPED": typed},
+        cwd=place,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {word.strip() for word in done.stdout.splitlines()} == words
 
 
 @pytest.mark.slow

@@ -95,7 +95,7 @@ class WiseFT(WeightAveraging):
             return
         if _START not in checkpoint:
             raise ValueError(
-                "callbacks.wise_ft needs the weights that the run started from, and this checkpoint has none: "
+                "callbacks.wise_ft needs the weights that a run started from, and this checkpoint has none: "
                 "leave it out, or start a new run from the checkpoint by init_from."
             )
         super().on_load_checkpoint(trainer, pl_module, checkpoint)
