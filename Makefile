@@ -8,7 +8,8 @@ BIN := $(VENV)/bin
 # Four tests at a time, each on one core, which keeps two cores busy: many wait for commands that they started.
 # Those of one file share what they prepare.
 # What each command would compile anew is compiled once, whatever PYTHONDONTWRITEBYTECODE says outside.
-PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 4 --dist loadfile
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 4 --dist loadfile \
+	--no-loadscope-reorder
 # torch and torchvision must come from the same package index, or torchvision's operators do not load.
 READY := $(VENV)/.ready
 

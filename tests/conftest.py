@@ -10,6 +10,12 @@ import pytest
 from tests import warm_python
 
 CONF = Path(__file__).parent.parent / "conf"
+# Minutes each: whoever starts them last ends last, alone.
+LONG_FILES = (
+    *("test_resume", "test_export", "test_debug", "test_stopped", "test_check", "test_convert"),
+    *("test_configs", "test_cli", "test_tuning", "test_wandb_run", "test_train", "test_faults", "test_sweep"),
+    *("test_wheel", "test_descriptions", "test_published", "test_evaluate", "test_markup"),
+)
 
 # A suite in the background (nohup, "&" in a script) ignores Ctrl-C, and so would the processes of its tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -21,6 +27,11 @@ def pytest_configure(config: pytest.Config) -> None:
         serving = ExitStack()
         serving.enter_context(warm_python.server())
         config.add_cleanup(serving.close)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, which pytest-xdist's --no-loadscope-reorder keeps."""
+    items.sort(key=lambda item: item.path.stem not in LONG_FILES)
 
 
 @pytest.fixture(autouse=True, scope="session")
