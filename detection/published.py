@@ -18,6 +18,8 @@ _EXPERIMENTS = {
     "torchvision/fasterrcnn_resnet50_fpn_v2": "finetune_faster_rcnn_resnet50_v2",
     "tensorflow/ssd_mobilenet_v2_coco": "finetune_ssd_mobilenet_v2",
 }
+# Where the fine-tune found another value better than the publisher's.
+_PUBLISHED = {"tensorflow/ssd_mobilenet_v2_coco": ["model.nms_threshold=0.6"]}
 
 
 def read_published(name: str) -> dict[str, Any]:
@@ -39,18 +41,19 @@ def read_published(name: str) -> dict[str, Any]:
     detector, _, file = name.partition(":")
     state = published_weights(detector, file or None)
     return {
-        "hyper_parameters": _description(_EXPERIMENTS[detector], list(COCO_CLASSES)),
+        "hyper_parameters": _description(detector, list(COCO_CLASSES)),
         "state_dict": {f"network.{key}": value for key, value in state.items()},
     }
 
 
-def _description(experiment: str, class_names: list[str]) -> dict[str, Any]:
+def _description(detector: str, class_names: list[str]) -> dict[str, Any]:
     # A command has Hydra running already, and it runs only once at a time.
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = compose("train", overrides=[f"experiment={experiment}"])
+            own = [f"experiment={_EXPERIMENTS[detector]}", *_PUBLISHED.get(detector, ())]
+            cfg = compose("train", overrides=own)
     finally:
         GlobalHydra.instance().hydra = running
     config: dict[str, Any] = {

@@ -100,8 +100,8 @@ def test_a_users_own_parts_train_on_two_processes_and_are_found_again(installed:
     assert "2 devices x 1 part x 2 images" in trained.stdout
     assert (place / "run/checkpoints/best.ckpt").is_file()
     (photos,) = place.glob("datasets/**/JPEGImages")
-    words = ("ckpt=run", f"source={photos}", "plugins=[my_parts]", "output=found")
-    found = run(installed, place, "predict", *words)
+    source = f"source={photos}"
+    found = run(installed, place, "predict", "ckpt=run", source, "plugins=[my_parts]", "output=found")
     assert found.returncode == 0, found.stdout + found.stderr
     assert any((place / "found").iterdir())
 
