@@ -1,16 +1,29 @@
 """Detection as a function of images."""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
 
 from detection.data.collate import CollateList, CollatePadded
+from detection.data.image_files import decode_image
 from detection.data.transforms import DetectionTransform
+from detection.prediction.capture import Capture
+from detection.prediction.prediction import Prediction
+from detection.prediction.selection import Selection, find_labels
+from detection.prediction.sources import ImageFiles, find_source
 from detection.tasks.base import DetectionTask
 from detection.types import Detections, Sample, Target
+
+Pixels = NDArray[np.uint8] | Tensor | Image.Image
+"""An image: ``(H, W, 3)`` RGB or ``(H, W)`` grey, a tensor ``(3, H, W)``, of 8 bits each, or Pillow's."""
+Predictions = list[Prediction] | Iterator[Prediction]
 
 _NO_BOXES = np.zeros((0, 4), np.float32)
 _NO_LABELS = np.zeros(0, np.int64)
@@ -52,6 +65,102 @@ class Detector:
         batch = self.task.transfer_batch_to_device(batch, self.task.device, 0)
         return [_on_cpu(found) for found in self.task.predict_step(batch)]
 
+    @overload
+    def predict(
+        self,
+        source: Pixels,
+        threshold: float = 0.5,
+        classes: Sequence[str] | None = None,
+        batch_size: int = 8,
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self,
+        source: Sequence[Pixels | str | Path],
+        threshold: float = 0.5,
+        classes: Sequence[str] | None = None,
+        batch_size: int = 8,
+    ) -> list[Prediction]: ...
+
+    @overload
+    def predict(
+        self,
+        source: str | Path | int,
+        threshold: float = 0.5,
+        classes: Sequence[str] | None = None,
+        batch_size: int = 8,
+    ) -> Any: ...  # what lies there decides
+
+    def predict(
+        self,
+        source: str | Path | int | Pixels | Sequence[Pixels | str | Path],
+        threshold: float = 0.5,
+        classes: Sequence[str] | None = None,
+        batch_size: int = 8,
+    ) -> Prediction | Predictions:
+        """Detect in whatever holds images.
+
+        Args:
+            source: an image, as the path of a file or as pixels (see ``Pixels``); a list of images; a
+                folder, searched with its subfolders, or a pattern such as ``photos/*.jpg``; a video; or the
+                number of a webcam.
+            threshold: the lowest score to keep, from 0 to 1.
+            classes: the names of those to keep; None keeps all.
+            batch_size: how many images the network takes at once.
+
+        Returns:
+            Of one image its ``Prediction``; of several a list, a folder's sorted by name; of a video or a
+            webcam an iterator that reads on as it is asked.
+
+        Raises:
+            FileNotFoundError: there is no such file or folder.
+            ValueError: a file cannot be read, pixels have another shape or type, or a class is not known.
+        """
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"threshold={threshold:g}: scores, and so the threshold, are from 0 to 1.")
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}: at least one image at a time.")
+        select = Selection(threshold, find_labels(classes, self.class_names))
+        if isinstance(source, np.ndarray | Tensor | Image.Image):
+            return self._predict_all([source], [""], select, 1)[0]
+        if not isinstance(source, str | Path | int):
+            names = [
+                item.name if isinstance(item, Path) else item if isinstance(item, str) else ""
+                for item in source
+            ]
+            return self._predict_all(source, names, select, batch_size)
+        found = find_source(str(source) if isinstance(source, Path) else source)
+        if not isinstance(found, ImageFiles):
+            return self._predict_frames(Capture(found), select, batch_size)
+        paths, names = [file.path for file in found.files], [file.name for file in found.files]
+        predictions = self._predict_all(paths, names, select, batch_size)
+        return predictions[0] if Path(str(source)).expanduser().is_file() else predictions
+
+    def _predict_all(
+        self, images: Sequence[Pixels | str | Path], names: Sequence[str], select: Selection, batch_size: int
+    ) -> list[Prediction]:
+        predictions: list[Prediction] = []
+        for first in range(0, len(images), batch_size):
+            some = slice(first, first + batch_size)
+            predictions += self._predict_batch(
+                [_pixels(image) for image in images[some]], names[some], select
+            )
+        return predictions
+
+    def _predict_frames(self, capture: Capture, select: Selection, batch_size: int) -> Iterator[Prediction]:
+        with closing(capture):
+            for frames in capture.batches(1 if capture.live else batch_size):
+                yield from self._predict_batch(frames, [""] * len(frames), select)
+
+    def _predict_batch(
+        self, images: Sequence[NDArray[np.uint8]], names: Sequence[str], select: Selection
+    ) -> list[Prediction]:
+        return [
+            Prediction(image, select(found), self.class_names, name)
+            for image, found, name in zip(images, self(images), names, strict=True)
+        ]
+
     def prepare(self, image: NDArray[np.uint8]) -> Sample:
         """Make the network's input of an ``(H, W, 3)`` RGB image."""
         tensor = self.transform(image, _NO_BOXES, _NO_LABELS, _NO_DIFFICULT).image
@@ -63,6 +172,25 @@ class Detector:
             size=(image.shape[0], image.shape[1]),
         )
         return Sample(tensor, target)
+
+
+def _pixels(image: Pixels | str | Path) -> NDArray[np.uint8]:
+    """Make ``(H, W, 3)`` RGB of an image."""
+    if isinstance(image, str | Path):
+        return decode_image(Path(image).expanduser(), upright=True)
+    if isinstance(image, Image.Image):
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))  # upright, as a file is read
+    pixels = image.detach().cpu().numpy() if isinstance(image, Tensor) else image
+    if isinstance(image, Tensor) and pixels.ndim == 3:
+        pixels = pixels.transpose(1, 2, 0)
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+        wanted = "(3, H, W)" if isinstance(image, Tensor) else "(H, W, 3)"
+        raise ValueError(
+            f"Pixels of {tuple(image.shape)} and type {image.dtype}: give {wanted} RGB in 8 bits, uint8."
+        )
+    return np.ascontiguousarray(pixels)
 
 
 def _on_cpu(found: Detections) -> Detections:

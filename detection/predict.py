@@ -6,12 +6,12 @@ import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from detection.checkpoints import load_detector
 from detection.cli import CONF, checked_config, errors_in_a_sentence
 from detection.entry import run_with_hints
 from detection.notes import notes
 
 if TYPE_CHECKING:
+    from detection.api import load
     from detection.prediction.jobs import Job
     from detection.prediction.settings import Settings
 
@@ -65,19 +65,11 @@ def _job(settings: "Settings") -> "Job":
     from detection.prediction.jobs import Job
     from detection.prediction.selection import Selection, find_labels
 
-    detector = load_detector(settings.ckpt, _device(settings.device))
+    detector = load(settings.ckpt, settings.device)
     if told := notes(detector.task.hparams, settings.ckpt):
         print(told)
     select = Selection(settings.threshold, find_labels(settings.classes, detector.class_names))
     return Job(settings, detector, select, detector.class_names)
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device={name}: no GPU can be used here; set device=cpu, or device=auto.")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ ALLOWED = {
     "callbacks": {"tasks", "data", "types", "viz", "runs", "endings", "files", "archive", "console"},
     "tuning": {"tasks", "data", "viz"},
     "benchmarking": {"types", "console"},
-    "inference": {"tasks", "data", "types"},
+    "inference": {"tasks", "data", "types", "prediction"},
     "prediction": {"data", "types", "colours", "synonyms", "file_reading", "near_paths"},
     "quoting": {"words"},
     "faults": {"endings", "files"},
@@ -105,6 +105,7 @@ def test_every_file_belongs_to_a_known_floor() -> None:
 
     entry_points = {
         "__init__",
+        "api",
         "cli",
         "entry",
         "checkpoints",

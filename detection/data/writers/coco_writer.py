@@ -55,7 +55,10 @@ class COCOWriter:
                 annotation["score"] = float(scores[number])
             self.annotations.append(annotation)
 
+    def document(self) -> dict[str, Any]:
+        """What the file holds."""
+        return {"images": self.images, "annotations": self.annotations, "categories": self.categories}
+
     def write(self, path: Path) -> None:
         """Writes the file."""
-        document = {"images": self.images, "annotations": self.annotations, "categories": self.categories}
-        path.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+        path.write_text(json.dumps(self.document(), ensure_ascii=False), encoding="utf-8")

@@ -1,0 +1,117 @@
+"""What was found in one image, for programs and notebooks."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from detection.data.writers.coco_writer import COCOWriter
+from detection.prediction.drawing import draw_detections
+from detection.prediction.writing import described, save_picture
+from detection.types import Detections
+
+if TYPE_CHECKING:
+    import supervision
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was found in one image, the surest first."""
+
+    image: NDArray[np.uint8] = field(repr=False)
+    """``(H, W, 3)`` RGB, upright."""
+    detections: Detections = field(repr=False)
+    """As tensors on the CPU; boxes in the pixels of the image."""
+    class_names: Sequence[str] = field(repr=False)
+    """Of the detector, in label order."""
+    name: str = ""
+    """Of the file, below the folder that was given; empty where there is none."""
+
+    @property
+    def boxes(self) -> NDArray[np.float32]:
+        """``(N, 4)``: x1, y1, x2, y2 in pixels."""
+        return np.asarray(self.detections["boxes"].numpy(), np.float32)
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """``(N,)``, from 0 to 1, falling."""
+        return np.asarray(self.detections["scores"].numpy(), np.float32)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """``(N,)``, each an index of ``class_names``."""
+        return np.asarray(self.detections["labels"].numpy(), np.int64)
+
+    @property
+    def classes(self) -> list[str]:
+        """The name of the class of each."""
+        return [self.class_names[label] for label in self.labels]
+
+    def __len__(self) -> int:
+        return len(self.detections["labels"])
+
+    def __repr__(self) -> str:
+        found = ", ".join(f"{c} {s:.2f}" for c, s in zip(self.classes[:5], self.scores[:5], strict=True))
+        more = f", {len(self) - 5} more" if len(self) > 5 else ""
+        return f"Prediction({self.name or 'image'}: {found or 'nothing'}{more})"
+
+    def _repr_png_(self) -> bytes:
+        """The picture that a notebook shows."""
+        buffer = io.BytesIO()
+        Image.fromarray(self.draw()).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def draw(self) -> NDArray[np.uint8]:
+        """Paint the boxes: ``(H, W, 3)`` RGB."""
+        return draw_detections(self.image, self.detections, self.class_names)
+
+    def show(self) -> None:
+        """Open the picture with boxes: in a notebook below the cell, else in the system's viewer."""
+        try:
+            from IPython.core.getipython import get_ipython
+        except ImportError:
+            notebook = False
+        else:
+            notebook = get_ipython() is not None
+        if notebook:
+            from IPython.display import display
+
+            display(self)  # type: ignore[no-untyped-call]
+        else:
+            Image.fromarray(self.draw()).show()
+
+    def save(self, path: str | Path) -> None:
+        """Write the picture with boxes; the ending chooses the format, folders are made.
+
+        Args:
+            path: of the file.
+        """
+        save_picture(Path(path).expanduser(), self.image, self.detections, self.class_names)
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Plain values: ``class``, ``score`` and ``box`` (x1, y1, x2, y2) of each."""
+        return described(self.detections, self.class_names)
+
+    def to_coco(self) -> dict[str, Any]:
+        """A COCO document of this image, scores with its annotations, as ``predict save=[coco]`` has it."""
+        writer = COCOWriter(self.class_names)
+        height, width = self.image.shape[:2]
+        boxes, scores, labels = (self.detections[key].tolist() for key in ("boxes", "scores", "labels"))
+        writer.add(self.name or "image", (height, width), boxes, labels, scores)
+        return writer.document()
+
+    def to_supervision(self) -> "supervision.Detections":
+        """``supervision.Detections``, with the names of the classes; needs ``pip install supervision``."""
+        import supervision
+
+        return supervision.Detections(
+            xyxy=self.boxes,
+            confidence=self.scores,
+            class_id=self.labels,
+            data={"class_name": np.array(self.classes, dtype=str)},
+        )

@@ -1,0 +1,177 @@
+"""What programs call: a detector opened by a path, and what it finds in anything that holds images."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+import detection
+
+CLASSES = ["circle", "square", "star"]
+THRESHOLD = 0.3  # an untrained detector believes a little in everything
+Photo = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(
+    write_checkpoint: Callable[[Path, str, list[str]], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("api"), "quickstart", CLASSES)
+
+
+@pytest.fixture(scope="module")
+def detector(checkpoint: Path) -> detection.Detector:
+    return detection.load(checkpoint)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two photographs of different sizes, one of them in a subfolder."""
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "b").mkdir()
+    for name, (height, width), seed in (("b/second.png", (60, 90), 1), ("first.png", (80, 50), 0)):
+        small = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC).save(folder / name)
+    return folder
+
+
+def same(found: detection.Prediction, other: detection.Prediction) -> bool:
+    pairs = ((getattr(found, key), getattr(other, key)) for key in ("image", "boxes", "scores", "labels"))
+    return all(np.array_equal(one, two) for one, two in pairs)
+
+
+def test_importing_the_package_is_quick_and_imports_nothing() -> None:
+    code = (
+        "import sys, detection; print(len({m.partition('.')[0] for m in sys.modules} & {'torch', 'numpy'}))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "0\n"
+    assert set(detection.__all__) <= set(dir(detection))
+    assert detection.__version__
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        detection.nonsense  # noqa: B018
+
+
+def test_an_image_is_the_same_as_file_array_tensor_and_picture(
+    detector: detection.Detector, photos: Path
+) -> None:
+    path = photos / "first.png"
+    found = detector.predict(path, threshold=THRESHOLD)
+    assert len(found) > 0
+    assert found.name == "first.png"
+    picture = Image.open(path)
+    pixels = np.asarray(picture)
+    tensor = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+    for source in (pixels, tensor, picture):
+        assert same(detector.predict(source, threshold=THRESHOLD), found)
+    grey = np.asarray(picture.convert("L"))
+    assert same(
+        detector.predict(grey, threshold=THRESHOLD),
+        detector.predict(np.stack([grey] * 3, axis=2), threshold=THRESHOLD),
+    )
+
+
+def test_a_turned_photograph_is_upright_however_it_is_given(
+    detector: detection.Detector, tmp_path: Path
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    found = detector.predict(tmp_path / "turned.png", threshold=THRESHOLD)
+    assert found.image.shape == (60, 40, 3)
+    assert same(detector.predict(Image.open(tmp_path / "turned.png"), threshold=THRESHOLD), found)
+
+
+def test_lists_folders_and_patterns_give_lists(detector: detection.Detector, photos: Path) -> None:
+    singly = [detector.predict(photos / name, threshold=THRESHOLD) for name in ("b/second.png", "first.png")]
+    for source in (photos, str(photos), f"{photos}/**/*.png"):
+        found = detector.predict(source, threshold=THRESHOLD)
+        assert [one.name for one in found] == ["b/second.png", "first.png"]
+        assert all(same(one, other) for one, other in zip(found, singly, strict=True))
+    mixed = detector.predict([photos / "b/second.png", singly[1].image], threshold=THRESHOLD, batch_size=1)
+    assert [len(one) for one in mixed] == [len(one) for one in singly]
+    assert detector.predict([], threshold=THRESHOLD) == []
+
+
+def test_a_video_is_read_as_it_is_asked(detector: detection.Detector, tmp_path: Path) -> None:
+    writer = cv2.VideoWriter(str(tmp_path / "film.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for grey in range(0, 250, 50):
+        writer.write(np.full((48, 64, 3), grey, np.uint8))
+    writer.release()
+    frames = detector.predict(tmp_path / "film.avi", threshold=THRESHOLD, batch_size=2)
+    assert isinstance(frames, Iterator)
+    assert [round(frame.image.mean(), -1) for frame in frames] == [0, 50, 100, 150, 200]
+
+
+def test_threshold_and_classes_choose(detector: detection.Detector, photos: Path) -> None:
+    every = detector.predict(photos / "first.png", threshold=0)
+    assert (np.diff(every.scores) <= 0).all()
+    limit = float(every.scores[len(every) // 2])
+    assert len(detector.predict(photos / "first.png", threshold=limit)) == (every.scores >= limit).sum()
+    stars = detector.predict(photos / "first.png", threshold=0, classes=["star"])
+    assert set(stars.classes) == {"star"}
+    assert len(stars) == every.classes.count("star")
+
+
+def test_a_prediction_is_drawn_saved_and_told(
+    detector: detection.Detector, photos: Path, tmp_path: Path
+) -> None:
+    found = detector.predict(photos / "first.png", threshold=THRESHOLD)
+    found.save(tmp_path / "new/out.png")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "new/out.png")), found.draw())
+    assert not np.array_equal(found.draw(), found.image)
+    assert found._repr_png_().startswith(b"\x89PNG")
+    document = json.loads(json.dumps(found.to_coco()))
+    assert [row["name"] for row in document["categories"]] == CLASSES
+    assert document["images"] == [{"id": 1, "file_name": "first.png", "width": 50, "height": 80}]
+    first, (x1, y1, x2, y2) = document["annotations"][0], found.boxes[0].tolist()
+    assert first["bbox"] == pytest.approx([x1, y1, x2 - x1, y2 - y1], abs=1e-3)
+    assert first["category_id"] == found.labels[0] + 1
+    assert found.to_dicts()[0]["class"] == found.classes[0]
+    assert repr(found).startswith(f"Prediction(first.png: {found.classes[0]} {found.scores[0]:.2f}")
+
+
+def test_supervision_gets_the_same_boxes(detector: detection.Detector, photos: Path) -> None:
+    pytest.importorskip("supervision")
+    found = detector.predict(photos / "first.png", threshold=THRESHOLD)
+    theirs = found.to_supervision()
+    assert np.array_equal(theirs.xyxy, found.boxes)
+    assert theirs.data["class_name"].tolist() == found.classes
+
+
+def test_a_runs_folder_stands_for_its_best_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    shutil.copy(checkpoint, tmp_path / "run/checkpoints/best.ckpt")
+    assert detection.load(tmp_path / "run").class_names == CLASSES
+    with pytest.raises(FileNotFoundError, match=r"has no checkpoints/best\.ckpt"):
+        detection.load(tmp_path)
+
+
+def test_mistakes_raise_a_sentence(detector: detection.Detector, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(FileNotFoundError, match="no such checkpoint"):
+        detection.load(tmp_path / "nothing.ckpt")
+    with pytest.raises(ValueError, match="onnxruntime runs"):
+        detection.load("best.onnx")
+    with pytest.raises(FileNotFoundError, match="no such file or folder"):
+        detector.predict(tmp_path / "nothing.jpg")
+    with pytest.raises(ValueError, match=r"text\.png"):
+        detector.predict(tmp_path / "text.png")
+    with pytest.raises(ValueError, match=r"\(2, 3, 4, 5\).*\(3, H, W\) RGB in 8 bits"):
+        detector.predict(torch.zeros(2, 3, 4, 5))
+    with pytest.raises(ValueError, match=r"\(8, 9, 3\) and type float64: give \(H, W, 3\)"):
+        detector.predict(np.zeros((8, 9, 3)))
+    with pytest.raises(ValueError, match=r"does not know 'stra'.*Did you mean star"):
+        detector.predict(np.zeros((8, 9, 3), np.uint8), classes=["stra"])
+    for wrong in ({"threshold": 2.0}, {"batch_size": 0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            detector.predict(np.zeros((8, 9, 3), np.uint8), **wrong)  # type: ignore[arg-type]
