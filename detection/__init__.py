@@ -1,23 +1,41 @@
 """SSD and Faster R-CNN on PASCAL VOC and on your own data."""
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from detection.api import load
+    from detection.commands import CommandError, check, evaluate, export, train
     from detection.inference import Detector
     from detection.models.zoo import get_model
     from detection.prediction.prediction import Prediction
 
     __version__: str
 
-__all__ = ["Detector", "Prediction", "__version__", "get_model", "load"]
-
 _MODULES = {
+    "CommandError": "detection.commands",
     "Detector": "detection.inference",
     "Prediction": "detection.prediction.prediction",
+    "check": "detection.commands",
+    "evaluate": "detection.commands",
+    "export": "detection.commands",
     "get_model": "detection.models.zoo",
     "load": "detection.api",
+    "train": "detection.commands",
 }
+__all__ = [
+    "CommandError",
+    "Detector",
+    "Prediction",
+    "__version__",
+    "check",
+    "evaluate",
+    "export",
+    "get_model",
+    "load",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -35,3 +53,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """Keeps ``detection.train`` the function, also once the module of that name, the command, is imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _MODULES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -11,7 +11,6 @@ from detection.entry import run_with_hints
 from detection.notes import notes
 
 if TYPE_CHECKING:
-    from detection.api import load
     from detection.prediction.jobs import Job
     from detection.prediction.settings import Settings
 
@@ -62,6 +61,7 @@ def predict(settings: "Settings") -> None:
 
 
 def _job(settings: "Settings") -> "Job":
+    from detection.api import load
     from detection.prediction.jobs import Job
     from detection.prediction.selection import Selection, find_labels
 

@@ -169,9 +169,9 @@ def test_mistakes_raise_a_sentence(detector: detection.Detector, tmp_path: Path)
     with pytest.raises(ValueError, match=r"\(2, 3, 4, 5\).*\(3, H, W\) RGB in 8 bits"):
         detector.predict(torch.zeros(2, 3, 4, 5))
     with pytest.raises(ValueError, match=r"\(8, 9, 3\) and type float64: give \(H, W, 3\)"):
-        detector.predict(np.zeros((8, 9, 3)))
+        detector.predict(np.zeros((8, 9, 3)))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"does not know 'stra'.*Did you mean star"):
         detector.predict(np.zeros((8, 9, 3), np.uint8), classes=["stra"])
     for wrong in ({"threshold": 2.0}, {"batch_size": 0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
-            detector.predict(np.zeros((8, 9, 3), np.uint8), **wrong)  # type: ignore[arg-type]
+            detector.predict(np.zeros((8, 9, 3), np.uint8), **wrong)

@@ -106,6 +106,7 @@ def test_every_file_belongs_to_a_known_floor() -> None:
     entry_points = {
         "__init__",
         "api",
+        "commands",
         "cli",
         "entry",
         "checkpoints",

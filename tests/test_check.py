@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,8 @@ from hydra.utils import instantiate
 from detection.check import _command_to_train
 from detection.data.shapes import write_shapes
 from tests.warm_python import warm_python
+
+CHECK = import_module("detection.check")
 
 ROOT = Path(__file__).parent.parent
 
@@ -117,8 +120,8 @@ def test_the_last_line_is_the_command_that_mends_what_can_be_mended(shapes: Path
 def test_the_last_line_trains_what_was_asked_for_or_fine_tunes(
     typed: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("detection.check.typed_overrides", lambda: typed)
-    monkeypatch.setattr("detection.check._default_data", lambda: ["data=voc0712"])
+    monkeypatch.setattr(CHECK, "typed_overrides", lambda: typed)
+    monkeypatch.setattr(CHECK, "_default_data", lambda: ["data=voc0712"])
     assert _command_to_train("a b") == f"python train.py {expected}"
 
 

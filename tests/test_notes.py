@@ -1,5 +1,6 @@
 """Every command says of a checkpoint of 0.1 that its boxes may be one pixel off."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,6 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-import detection.evaluate
-import detection.export
 import detection.predict
 from detection.checkpoints import load_task
 from detection.cli import CONF, checked_config, inference_config, model_config
@@ -19,6 +18,8 @@ from detection.notes import notes
 from detection.prediction.settings import Settings
 from detection.resume import changes_since, keep_anchors, read_origin
 
+# The modules: their names are those of the functions for programs.
+EVALUATE, EXPORT = import_module("detection.evaluate"), import_module("detection.export")
 OFF = "with edges one pixel off"
 
 
@@ -100,15 +101,15 @@ def test_commands_say_so(
     ckpt = str(checkpoints[age])
     if command == "evaluate":
         asked: Any = {"ckpt": ckpt, "run_dir": str(tmp_path), "data": {}, "trainer": {"precision": 32}}
-        monkeypatch.setattr(detection.evaluate, "checked_config", lambda cfg, _: cfg)
-        monkeypatch.setattr(detection.evaluate, "_refuse_mistakes", lambda *_: None)
-        monkeypatch.setattr(detection.evaluate, "with_inputs_of", _stop)
+        monkeypatch.setattr(EVALUATE, "checked_config", lambda cfg, _: cfg)
+        monkeypatch.setattr(EVALUATE, "_refuse_mistakes", lambda *_: None)
+        monkeypatch.setattr(EVALUATE, "with_inputs_of", _stop)
         with pytest.raises(_FarEnoughError):
-            detection.evaluate.evaluate(asked)
+            EVALUATE.evaluate(asked)
     elif command == "export":
-        monkeypatch.setattr(detection.export, "_scenes", _stop)
+        monkeypatch.setattr(EXPORT, "_scenes", _stop)
         with pytest.raises(_FarEnoughError):
-            detection.export.export(ExportSettings(ckpt, output=str(tmp_path / "a.onnx")), None)
+            EXPORT.export(ExportSettings(ckpt, output=str(tmp_path / "a.onnx")), None)
     else:
         detection.predict._job(Settings(ckpt, "a.jpg", str(tmp_path), device="cpu"))
     assert capsys.readouterr().out.count(OFF) == (age == "old")

@@ -204,17 +204,21 @@ def recognise(root: Path) -> Layout | None:
         return None
     splits = ("train", "val", "test")
     yolo = find_yolo(root)
-    # A JSON file of another name may be anything: Label Studio puts notes.json into its YOLO sets.
-    if yolo is not None and (yolo == root or not any(_named_coco(root, split) for split in splits)):
+    has_named_coco = any(_named_coco(root, split) for split in splits)
+    if yolo == root or (yolo is not None and not has_named_coco and yolo.name in ("data.yaml", "obj.data")):
+        return Layout("yolo", f"YOLO labels, described by {yolo.name}")
+    # Files of other names may be anything: notes.json, manifest.json, config.yaml, a classes.txt for people.
+    if not has_named_coco and (voc := _voc_layout(root)) is not None:
+        return voc
+    if yolo is not None and not has_named_coco:
         return Layout("yolo", f"YOLO labels, described by {yolo.name}")
     found = (find_coco(root, split) for split in splits)
     coco = dict.fromkeys(str(path.relative_to(root)) for path in found if path is not None)
     if coco:
         return Layout("coco", f"COCO annotations in {' and '.join(coco)}")
-    voc = _voc_layout(root)
-    if voc is None and (_has(root / "labels", ".txt") or has_labels_beside(root)):
+    if _has(root / "labels", ".txt") or has_labels_beside(root):
         return Layout("yolo", "YOLO labels, described by no file")
-    return voc
+    return None
 
 
 def recognised(root: Path) -> Layout:

@@ -225,6 +225,21 @@ def test_a_layout_is_converted_there_and_back(name: str, tmp_path: Path) -> None
                     assert target["boxes"].tolist()[0] == pytest.approx([4, 4, 30, 40], abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    "stray", ["manifest.json", "annotations/licences.json", "classes.txt", "config.yaml"]
+)
+def test_other_files_beside_voc_annotations_change_nothing(stray: str, tmp_path: Path) -> None:
+    for number in range(3):
+        image(tmp_path / f"JPEGImages/{number}.jpg", number)
+        xml(tmp_path / f"Annotations/{number}.xml", number)
+    before = recognise(tmp_path)
+    assert before is not None
+    assert before.format == "voc"
+    (tmp_path / stray).parent.mkdir(exist_ok=True)
+    (tmp_path / stray).write_text("{}")
+    assert recognise(tmp_path) == before
+
+
 @pytest.mark.slow
 def test_the_commands_take_whatever_is_there(tmp_path: Path) -> None:
     coco_of_another_place(tmp_path / "set")
