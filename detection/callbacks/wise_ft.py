@@ -26,9 +26,9 @@ class WiseFT(WeightAveraging):
         ValueError: if ``alpha`` is not between 0 and 1.
     """
 
-    def __init__(self, alpha: float = 0.6) -> None:
+    def __init__(self, alpha: float = 0.8) -> None:
         if not 0 < alpha < 1:
-            raise ValueError(f"callbacks.wise_ft.alpha={alpha}: it must be between 0 and 1, such as 0.6.")
+            raise ValueError(f"callbacks.wise_ft.alpha={alpha}: it must be between 0 and 1, such as 0.8.")
         super().__init__()
         self.alpha = alpha
         self._start: dict[str, Tensor] = {}
