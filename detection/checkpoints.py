@@ -184,7 +184,7 @@ def _checked(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
     described, state = checkpoint.get("hyper_parameters"), checkpoint.get("state_dict")
     if not isinstance(described, dict) or not {"model", "data"} <= described.keys():
         raise ValueError(
-            f"{path} does not describe a detector. Give a checkpoint that train.py wrote, such as "
+            f"{path} does not describe a detector. Give a checkpoint that a training wrote, such as "
             "runs/<name>/<date>/checkpoints/best.ckpt."
         )
     written = described.get("format", 1)  # 0.1 wrote no number

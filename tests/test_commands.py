@@ -55,6 +55,7 @@ def test_a_mistake_raises_what_the_command_says(tmp_path: Path) -> None:
         detection.train("quickstart", overrides="seed=1", run_dir=tmp_path / "text")
 
 
+@pytest.mark.slow
 def test_a_set_is_checked_and_mended(tmp_path: Path) -> None:
     write_shapes(tmp_path / "shapes", 4, 2, 2)
     (root,) = {path.parent for path in (tmp_path / "shapes").rglob("Annotations")}

@@ -62,6 +62,8 @@ def test_every_experiment_runs(tmp_path: Path, data_root: Path, experiment: str)
     else:
         small = any(word in experiment for word in ("resnet", "ssdlite", "tensorflow", "quickstart"))
         overrides = [f"data.size={128 if small else 264}"]
+    if experiment in ("finetune", "finetune_ssd_mobilenet_v2"):
+        overrides += ["callbacks=[default]"]  # nothing to average with, without weights to start from
     if "vgg16" in experiment:
         overrides += ["data.batch_size=1"]  # it has no batch norms
     figures = train(composed(tmp_path, data_root, f"experiment={experiment}", "debug=fast", *overrides))

@@ -71,6 +71,9 @@ def test_shared_classes_are_kept_and_others_are_new(checkpoint: Path, experiment
     for key in new:
         if key not in predictors:
             assert torch.equal(new[key], old[key]), key
+    # What an average with the start is made of: wise_ft.
+    assert task.started_from <= task.state_dict().keys()
+    assert task.started_from == {f"network.{key}" for key in new if key not in predictors}
     key = "class_heads.0.0.weight" if "class_heads.0.0.weight" in new else "roi_head.class_predictor.weight"
     rows, old_rows = (state[key].unflatten(0, (-1, 4)) for state in (new, old))  # three classes each
     assert torch.equal(rows[:, [0, 1, 3]], old_rows[:, [0, 3, 1]])
@@ -105,6 +108,7 @@ def test_of_another_network_on_the_same_backbone_the_backbone_is_taken(tmp_path:
     )
     old = load_task(source).network.backbone.state_dict()
     assert all(torch.equal(value, old[key]) for key, value in task.network.backbone.state_dict().items())
+    assert task.started_from == {f"network.backbone.{key}" for key in old}
 
 
 def test_another_backbone_is_refused_in_a_sentence(tmp_path: Path) -> None:
@@ -207,8 +211,8 @@ def test_a_new_training_starts_where_the_old_one_was(tmp_path: Path) -> None:
         "data.batch_size=8",  # of the one process: as many steps as where two share 16
         "data.num_val=8",
         "data.num_test=100",
-        "trainer.max_epochs=4",
-        "trainer.check_val_every_n_epoch=4",
+        "trainer.max_epochs=12",
+        "trainer.check_val_every_n_epoch=12",
         f"hydra.run.dir={tmp_path / 'first'}",
     )
     assert first.returncode == 0, first.stderr[-3000:]
@@ -219,7 +223,7 @@ def test_a_new_training_starts_where_the_old_one_was(tmp_path: Path) -> None:
     shared = [
         sum(figures[f"test/ap/{name}"] for name in ("circle", "star")) / 2 for figures in (before, after)
     ]
-    assert shared[0] > 0.1
+    assert shared[0] > 0.3
     # A little is lost to the new class, whose first scores are chance.
     assert shared[1] > 0.6 * shared[0]
     assert after["test/ap/tile"] < 0.2
