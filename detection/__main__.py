@@ -6,6 +6,8 @@
 import runpy
 import sys
 
+from detection.streams import make_output_last
+
 VERBS = {
     "train": "train a detector and test its best checkpoint",
     "predict": "find objects in images and videos",
@@ -41,6 +43,8 @@ def main() -> None:
         SystemExit: there is no such verb, or none was given.
     """
     verb, *words = sys.argv[1:] or ["--help"]
+    if verb not in VERBS:
+        make_output_last()
     if verb in VERBS:
         sys.argv[1:] = words
         if "" not in sys.path:  # a plugin beside the user is found, as by python -m

@@ -1,5 +1,6 @@
 """Detection as a function of images."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from detection.data.collate import CollateList, CollatePadded
-from detection.data.image_files import decode_image
+from detection.data.image_files import ImageError, decode_image
 from detection.data.transforms import DetectionTransform
 from detection.prediction.capture import Capture
 from detection.prediction.prediction import Prediction
@@ -70,7 +71,7 @@ class Detector:
         self,
         source: Pixels,
         threshold: float = 0.5,
-        classes: Sequence[str] | None = None,
+        classes: str | Sequence[str] | None = None,
         batch_size: int = 8,
     ) -> Prediction: ...
 
@@ -79,7 +80,7 @@ class Detector:
         self,
         source: Sequence[Pixels | str | Path],
         threshold: float = 0.5,
-        classes: Sequence[str] | None = None,
+        classes: str | Sequence[str] | None = None,
         batch_size: int = 8,
     ) -> list[Prediction]: ...
 
@@ -88,7 +89,7 @@ class Detector:
         self,
         source: str | Path | int,
         threshold: float = 0.5,
-        classes: Sequence[str] | None = None,
+        classes: str | Sequence[str] | None = None,
         batch_size: int = 8,
     ) -> Any: ...  # what lies there decides
 
@@ -96,7 +97,7 @@ class Detector:
         self,
         source: str | Path | int | Pixels | Sequence[Pixels | str | Path],
         threshold: float = 0.5,
-        classes: Sequence[str] | None = None,
+        classes: str | Sequence[str] | None = None,
         batch_size: int = 8,
     ) -> Prediction | Predictions:
         """Detect in whatever holds images.
@@ -115,15 +116,23 @@ class Detector:
 
         Raises:
             FileNotFoundError: there is no such file or folder.
-            ValueError: a file cannot be read, pixels have another shape or type, or a class is not known.
+            ValueError: an image cannot be read (of a folder or a pattern: none of them, else a warning names
+                those that are left out), pixels have another shape or type, or a class is not known.
+            TypeError: the source is something else.
         """
         if not 0 <= threshold <= 1:
             raise ValueError(f"threshold={threshold:g}: scores, and so the threshold, are from 0 to 1.")
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: at least one image at a time.")
+        classes = [classes] if isinstance(classes, str) else classes
         select = Selection(threshold, find_labels(classes, self.class_names))
         if isinstance(source, np.ndarray | Tensor | Image.Image):
             return self._predict_all([source], [""], select, 1)[0]
+        if isinstance(source, bytes | dict) or not isinstance(source, str | Path | int | Sequence):
+            raise TypeError(
+                f"source is a {type(source).__name__}: give a path, an array, a tensor, Pillow's image, or a "
+                "list of these."
+            )
         if not isinstance(source, str | Path | int):
             names = [
                 item.name if isinstance(item, Path) else item if isinstance(item, str) else ""
@@ -134,18 +143,39 @@ class Detector:
         if not isinstance(found, ImageFiles):
             return self._predict_frames(Capture(found), select, batch_size)
         paths, names = [file.path for file in found.files], [file.name for file in found.files]
-        predictions = self._predict_all(paths, names, select, batch_size)
-        return predictions[0] if Path(str(source)).expanduser().is_file() else predictions
+        if Path(str(source)).expanduser().is_file():
+            return self._predict_all(paths, names, select, 1)[0]
+        return self._predict_all(paths, names, select, batch_size, skip=True)
 
     def _predict_all(
-        self, images: Sequence[Pixels | str | Path], names: Sequence[str], select: Selection, batch_size: int
+        self,
+        images: Sequence[Pixels | str | Path],
+        names: Sequence[str],
+        select: Selection,
+        batch_size: int,
+        skip: bool = False,
     ) -> list[Prediction]:
         predictions: list[Prediction] = []
+        refused: list[str] = []
         for first in range(0, len(images), batch_size):
-            some = slice(first, first + batch_size)
-            predictions += self._predict_batch(
-                [_pixels(image) for image in images[some]], names[some], select
-            )
+            some: list[NDArray[np.uint8]] = []
+            some_names: list[str] = []
+            batch = slice(first, first + batch_size)
+            for image, name in zip(images[batch], names[batch], strict=True):
+                try:
+                    some.append(_pixels(image))
+                    some_names.append(name)
+                except ImageError as error:
+                    if not skip:
+                        raise
+                    refused.append(str(error))
+            if some:
+                predictions += self._predict_batch(some, some_names, select)
+        if refused and not predictions:
+            raise ValueError(f"None of {len(images)} images can be read. The first: {refused[0]}")
+        if refused:
+            told = f"{len(refused)} of {len(images)} images cannot be read: {'; '.join(refused)}"
+            warnings.warn(told, stacklevel=3)
         return predictions
 
     def _predict_frames(self, capture: Capture, select: Selection, batch_size: int) -> Iterator[Prediction]:
@@ -179,6 +209,8 @@ def _pixels(image: Pixels | str | Path) -> NDArray[np.uint8]:
     if isinstance(image, str | Path):
         return decode_image(Path(image).expanduser(), upright=True)
     if isinstance(image, Image.Image):
+        if 0 in image.size:
+            raise ValueError("An image without pixels.")
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))  # upright, as a file is read
     pixels = image.detach().cpu().numpy() if isinstance(image, Tensor) else image
     if isinstance(image, Tensor) and pixels.ndim == 3:

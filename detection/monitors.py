@@ -49,6 +49,29 @@ def check_monitors(config: Mapping[str, Any], during: Sequence[str], at_the_end:
     _check_direction("optimized_direction", direction, compared, "maximize", "minimize")
 
 
+def check_averages(callbacks: Mapping[str, Any], starts: bool) -> None:
+    """Refuse averages of the weights that cannot be made, before the first epoch.
+
+    Args:
+        callbacks: their configuration.
+        starts: whether the weights that the run started from are known.
+
+    Raises:
+        ValueError: two callbacks average, or one does so with nothing.
+    """
+    kinds = {str(callback.get("_target_")).rpartition(".")[2] for callback in callbacks.values()}
+    if {"EMA", "WiseFT"} <= kinds:
+        raise ValueError(
+            "callbacks: ema and wise_ft both put an average in the place of the weights; choose one, as in "
+            "callbacks=[default,wise_ft]."
+        )
+    if "WiseFT" in kinds and not starts:
+        raise ValueError(
+            "callbacks.wise_ft averages with the weights that a run started from, and there are none: give "
+            "init_from, or leave it out, callbacks=[default]."
+        )
+
+
 def _check_name(key: str, figure: str, known: Sequence[str]) -> None:
     if figure in known:
         return

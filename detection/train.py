@@ -20,7 +20,7 @@ from detection.faults import faults_in_a_sentence
 from detection.init_from import make_task
 from detection.kept_split import described_split, keep_split, learned_before, split_to_keep, write_split
 from detection.lightning_messages import quieten_lightning
-from detection.monitors import check_monitors
+from detection.monitors import check_averages, check_monitors
 from detection.resume import changes_since, describe_training, keep_anchors, read_origin
 from detection.sweeps.job import error_noted, in_sweep, run_job
 from detection.tasks.run_length import choose_length
@@ -62,6 +62,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
 
         from detection.callbacks.summary import best_checkpoint, final_figures
         from detection.callbacks.wandb import closing_wandb
+        from detection.callbacks.wise_ft import FIRST_WEIGHTS
         from detection.shared_memory import check_shared_memory
 
         quieten_lightning()
@@ -79,6 +80,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
         model, anchors = keep_anchors(model, origin) if origin else (model, "")
         task, weights = make_task(model, config)
         task.check_inputs(datamodule.size, datamodule.collate)
+        started_from = task.started_from or (origin and origin.checkpoint.get(FIRST_WEIGHTS))
+        check_averages(config["callbacks"], bool(started_from))
         if not cfg.find:
             during = [*task.figure_names("val"), *task.figure_names("train")]
             check_monitors(config, during, task.figure_names("test"))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -102,6 +103,19 @@ def test_lists_folders_and_patterns_give_lists(detector: detection.Detector, pho
     assert detector.predict([], threshold=THRESHOLD) == []
 
 
+def test_what_cannot_be_read_in_a_folder_is_left_out_with_a_warning(
+    detector: detection.Detector, photos: Path, tmp_path: Path
+) -> None:
+    shutil.copy(photos / "first.png", tmp_path / "b.png")
+    (tmp_path / "a.png").write_bytes((photos / "first.png").read_bytes()[:200])
+    with pytest.warns(UserWarning, match=r"1 of 2 images cannot be read: .*a\.png"):
+        found = detector.predict(tmp_path)
+    assert [one.name for one in found] == ["b.png"]
+    (tmp_path / "b.png").unlink()
+    with pytest.raises(ValueError, match="None of 1 images can be read"):
+        detector.predict(tmp_path)
+
+
 def test_a_video_is_read_as_it_is_asked(detector: detection.Detector, tmp_path: Path) -> None:
     writer = cv2.VideoWriter(str(tmp_path / "film.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
     for grey in range(0, 250, 50):
@@ -117,7 +131,7 @@ def test_threshold_and_classes_choose(detector: detection.Detector, photos: Path
     assert (np.diff(every.scores) <= 0).all()
     limit = float(every.scores[len(every) // 2])
     assert len(detector.predict(photos / "first.png", threshold=limit)) == (every.scores >= limit).sum()
-    stars = detector.predict(photos / "first.png", threshold=0, classes=["star"])
+    stars = detector.predict(photos / "first.png", threshold=0, classes="star")
     assert set(stars.classes) == {"star"}
     assert len(stars) == every.classes.count("star")
 
@@ -171,7 +185,17 @@ def test_mistakes_raise_a_sentence(detector: detection.Detector, tmp_path: Path)
     with pytest.raises(ValueError, match=r"\(8, 9, 3\) and type float64: give \(H, W, 3\)"):
         detector.predict(np.zeros((8, 9, 3)))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"does not know 'stra'.*Did you mean star"):
-        detector.predict(np.zeros((8, 9, 3), np.uint8), classes=["stra"])
+        detector.predict(np.zeros((8, 9, 3), np.uint8), classes="stra")
+    with pytest.raises(ValueError, match="source is empty"):
+        detector.predict("")
+    others: list[Any] = [None, b"photo", {"a": 1}, iter([])]
+    for other in others:
+        with pytest.raises(TypeError, match=r"source is a .*: give a path"):
+            detector.predict(other)
+    with pytest.raises(ValueError, match="without pixels"):
+        detector.predict(Image.new("RGB", (0, 0)))
+    with pytest.raises(ValueError, match=r"out\.xyz: the ending chooses the format"):
+        detector.predict(np.zeros((8, 9, 3), np.uint8)).save(tmp_path / "out.xyz")
     for wrong in ({"threshold": 2.0}, {"batch_size": 0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             detector.predict(np.zeros((8, 9, 3), np.uint8), **wrong)

@@ -33,7 +33,7 @@ ALLOWED = {
     "values": set(),
     "near_paths": set(),
     "programs": set(),
-    "__main__": {"suggestions"},
+    "__main__": {"suggestions", "streams"},
     "groups": {"programs"},
     "other_tools": {"groups"},
     "words": {"groups", "other_tools", "processes"},

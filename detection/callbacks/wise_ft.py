@@ -7,7 +7,8 @@ import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
 
-_START = "wise_ft_start"  # of a checkpoint
+FIRST_WEIGHTS = "wise_ft_start"
+"""The key of a checkpoint."""
 
 
 class WiseFT(WeightAveraging):
@@ -38,32 +39,12 @@ class WiseFT(WeightAveraging):
         return False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Keep the weights that the training starts from.
-
-        Raises:
-            ValueError: another callback averages, too.
-        """
+        """Keep the weights that the training starts from."""
         super().setup(trainer, pl_module, stage)
         if stage == "fit":
-            if sum(isinstance(callback, WeightAveraging) for callback in trainer.callbacks) > 1:  # type: ignore[attr-defined]
-                raise ValueError(
-                    "callbacks: ema and wise_ft both put an average in the place of the weights; choose one."
-                )
             names: frozenset[str] = pl_module.started_from  # type: ignore[assignment]
             state = pl_module.state_dict()
             self._start = {name: state[name].clone() for name in names if state[name].is_floating_point()}
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Refuse to average with nothing.
-
-        Raises:
-            ValueError: the training starts from no other's weights.
-        """
-        if not self._start:
-            raise ValueError(
-                "callbacks.wise_ft averages with the weights that a training starts from: give init_from=, "
-                "or leave it out, callbacks=[default]."
-            )
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Put the average in the place of the present weights."""
@@ -81,25 +62,16 @@ class WiseFT(WeightAveraging):
         """Save the average, the present weights, and the first ones."""
         self._average(pl_module)
         super().on_save_checkpoint(trainer, pl_module, checkpoint)
-        checkpoint[_START] = self._start
+        checkpoint[FIRST_WEIGHTS] = self._start
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Go on where training goes on, with the same first weights.
-
-        Raises:
-            ValueError: the run began without this callback, so its first weights are not known.
-        """
+        """Go on where training goes on, with the same first weights."""
         if trainer.state.fn != "fit":  # a test has the average already, as the network's own
             return
-        if _START not in checkpoint:
-            raise ValueError(
-                "callbacks.wise_ft needs the weights that a run started from, and this checkpoint has none: "
-                "leave it out, or start a new run from the checkpoint by init_from."
-            )
         super().on_load_checkpoint(trainer, pl_module, checkpoint)
-        self._start = {name: value.to(pl_module.device) for name, value in checkpoint[_START].items()}
+        self._start = {name: value.to(pl_module.device) for name, value in checkpoint[FIRST_WEIGHTS].items()}
 
     @torch.no_grad()
     def _average(self, pl_module: pl.LightningModule) -> None:

@@ -1,6 +1,8 @@
 """What was found in one image, for programs and notebooks."""
 
 import io
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +84,8 @@ class Prediction:
             from IPython.display import display
 
             display(self)  # type: ignore[no-untyped-call]
+        elif sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
+            raise RuntimeError("There is no screen to show a picture on: write it to a file by save(path).")
         else:
             Image.fromarray(self.draw()).show()
 
@@ -90,8 +94,14 @@ class Prediction:
 
         Args:
             path: of the file.
+
+        Raises:
+            ValueError: its ending is that of no format.
         """
-        save_picture(Path(path).expanduser(), self.image, self.detections, self.class_names)
+        file = Path(path).expanduser()
+        if file.suffix.lower() not in Image.registered_extensions():
+            raise ValueError(f"{file}: the ending chooses the format; give one such as .jpg or .png.")
+        save_picture(file, self.image, self.detections, self.class_names)
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Plain values: ``class``, ``score`` and ``box`` (x1, y1, x2, y2) of each."""
@@ -107,7 +117,10 @@ class Prediction:
 
     def to_supervision(self) -> "supervision.Detections":
         """``supervision.Detections``, with the names of the classes; needs ``pip install supervision``."""
-        import supervision
+        try:
+            import supervision
+        except ImportError as error:
+            raise ImportError("to_supervision needs a package: pip install supervision") from error
 
         return supervision.Detections(
             xyxy=self.boxes,

@@ -54,6 +54,8 @@ def find_source(source: str | int) -> Source:
         FileNotFoundError: there is nothing there.
         ValueError: what is there is neither an image nor a video.
     """
+    if str(source) == "":
+        raise ValueError("source is empty: name an image, a folder, a pattern or a video; . is this folder.")
     path = Path(str(source)).expanduser()
     if path.is_dir():
         return _images(path, _walk(path), f"The folder {path}")

@@ -1,7 +1,7 @@
 """What is validated and saved lies between the first weights and the present ones; training is unchanged."""
 
-import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from detection.callbacks.ema import EMA
 from detection.callbacks.wise_ft import WiseFT
+from detection.monitors import check_averages
 from tests.callbacks.conftest import TinyTask, loader
 from tests.callbacks.test_ema import Seen
 
@@ -90,22 +90,21 @@ def test_a_run_goes_on_without_it_from_the_weights_that_were_trained(fit: Fit, t
     assert later.trained == pytest.approx([0.8**step for step in range(4, 7)])
 
 
-def test_a_run_that_began_without_it_is_refused(fit: Fit, tmp_path: Path) -> None:
-    seen = Seen()
-    fit(seen, epochs=1)
-    torch.save(copy.deepcopy(seen.saved), tmp_path / "kept.ckpt")
-    with pytest.raises(ValueError, match=r"has none: leave it out, or .* init_from"):
-        fit(WiseFT(ALPHA), ckpt=tmp_path / "kept.ckpt")
-
-
-def test_an_average_with_nothing_is_refused(fit: Fit) -> None:
-    with pytest.raises(ValueError, match="give init_from"):
-        fit(WiseFT(ALPHA), known=())
-
-
-def test_two_averages_are_refused(fit: Fit) -> None:
-    with pytest.raises(ValueError, match="choose one"):
-        fit(WiseFT(ALPHA), EMA(0.9))
+@pytest.mark.parametrize(
+    ("callbacks", "starts", "message"),
+    [
+        (["wise_ft.WiseFT"], False, "give init_from, or leave it out"),
+        (["wise_ft.WiseFT", "ema.EMA"], True, "choose one"),
+        (["wise_ft.WiseFT"], True, None),
+        (["ema.EMA"], False, None),
+    ],
+)
+def test_averages_that_cannot_be_made_are_refused(
+    callbacks: list[str], starts: bool, message: str | None
+) -> None:
+    config = {name: {"_target_": f"detection.callbacks.{name}"} for name in callbacks}
+    with pytest.raises(ValueError, match=message) if message else nullcontext():
+        check_averages(config, starts)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, -1.0, 2.0])
