@@ -19,7 +19,7 @@ from detection.files import write_text
 from detection.groups import groups
 from detection.processes import started_elsewhere
 from detection.programs import CONF as CONF
-from detection.programs import command
+from detection.programs import FLAGS, command
 from detection.registry import load_plugins
 from detection.runs import run_folder
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
 OmegaConf.register_new_resolver("command", lambda verb: " ".join(command(verb)), replace=True)
+OmegaConf.register_new_resolver("flags", lambda: FLAGS, replace=True)
 
 
 def checked_config(cfg: DictConfig, own: str | None = None) -> dict[str, Any]:

@@ -98,10 +98,7 @@ def train(
         CommandError: it did not end well; the message says why.
     """
     named = name or experiment or model or "ssd"
-    now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    folder = (
-        Path(run_dir or run_folder(None if ckpt is None else str(ckpt), named, now)).expanduser().resolve()
-    )
+    folder = _folder(run_dir, named, ckpt)
     keys: dict[str, Any] = {
         "experiment": experiment,
         "data": data,
@@ -143,7 +140,7 @@ def evaluate(
     Raises:
         CommandError: it did not end well; the message says why.
     """
-    folder = _new_folder(run_dir, "evaluate")
+    folder = _folder(run_dir, "evaluate")
     keys = {"ckpt": ckpt, "data": data, "split": split, "threshold": threshold, "trainer": trainer}
     _run("evaluate", {**keys, "run_dir": folder, "plugins": plugins}, overrides, verbose)
     return Evaluation(folder, _json(folder / "metrics.json"))
@@ -214,7 +211,7 @@ def check(
     Raises:
         CommandError: the set could not be looked through; the message says why.
     """
-    folder = _new_folder(run_dir, "check")
+    folder = _folder(run_dir, "check")
     keys: dict[str, Any] = {
         "data": data,
         "data.root": root,
@@ -228,9 +225,11 @@ def check(
     return Checked(folder, _json(folder / "report.json"), code == 0)
 
 
-def _new_folder(run_dir: str | Path | None, name: str) -> Path:
+def _folder(run_dir: str | Path | None, name: str, ckpt: str | Path | None = None) -> Path:
+    """The folder that a command writes: the one that is named, that of the run that goes on, or a new one."""
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    return Path(run_dir or run_folder(None, name, now)).expanduser().resolve()
+    chosen = run_dir or run_folder(None if ckpt is None else str(ckpt), name, now)
+    return Path(chosen).expanduser().resolve()
 
 
 def _run(

@@ -8,6 +8,11 @@ _SCRIPT = PACKAGE.parent / "train.py"  # in a copy of the repository, not in an 
 # A wheel has it inside the package.
 CONF = PACKAGE.parent / "conf" if _SCRIPT.is_file() else PACKAGE / "conf"
 
+# The end of every --help; Hydra takes $$ for $ there.
+FLAGS = """\
+Flags: -m one run for each value of a list; --cfg job --resolve all values; --config-dir a folder with
+files of your own; --hydra-help what else Hydra can do. Completion by Tab: eval "$$(detection completion)\""""
+
 
 def command(verb: str) -> list[str]:
     """The words that start a command: ``python train.py``, or ``detection train`` of an installed package.

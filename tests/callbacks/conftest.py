@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -85,20 +86,24 @@ class TinyTask(DetectionTask):
 Run = Callable[..., pl.Trainer]
 
 
+def quiet_trainer(folder: Path, callbacks: Sequence[pl.Callback], epochs: int, **options: Any) -> pl.Trainer:
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
+    return pl.Trainer(
+        accelerator="cpu",
+        max_epochs=epochs,
+        callbacks=list(callbacks),
+        default_root_dir=folder,
+        enable_model_summary=False,
+        **{"log_every_n_steps": 1, **quiet, **options},
+    )
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Trains (and tests) the task with the given callbacks and returns the trainer."""
 
     def start(*callbacks: pl.Callback, epochs: int = 2, test: bool = True, **options: object) -> pl.Trainer:
-        quiet = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
-        trainer = pl.Trainer(
-            accelerator="cpu",
-            max_epochs=epochs,
-            callbacks=list(callbacks),
-            default_root_dir=tmp_path,
-            enable_model_summary=False,
-            **{"log_every_n_steps": 1, **quiet, **options},  # type: ignore[arg-type]
-        )
+        trainer = quiet_trainer(tmp_path, callbacks, epochs, **options)
         task = TinyTask()
         if epochs:
             trainer.fit(task, loader(), loader())

@@ -11,7 +11,7 @@ import torch
 
 from detection.callbacks.wise_ft import WiseFT
 from detection.monitors import check_averages
-from tests.callbacks.conftest import TinyTask, loader
+from tests.callbacks.conftest import TinyTask, loader, quiet_trainer
 from tests.callbacks.test_ema import Seen
 
 Fit = Callable[..., pl.Trainer]
@@ -29,15 +29,7 @@ def fit(tmp_path: Path) -> Fit:
         known: tuple[str, ...] = ("weight",),
         **options: Any,
     ) -> pl.Trainer:
-        quiet = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
-        trainer = pl.Trainer(
-            accelerator="cpu",
-            max_epochs=epochs,
-            callbacks=list(callbacks),
-            default_root_dir=tmp_path,
-            enable_model_summary=False,
-            **{**quiet, **options},
-        )
+        trainer = quiet_trainer(tmp_path, callbacks, epochs, **options)
         task = TinyTask()
         task.started_from = frozenset(known)
         trainer.fit(task, loader(), loader(), ckpt_path=ckpt, weights_only=True)
