@@ -36,7 +36,7 @@ test-slow: $(READY) ## Run the tests that take minutes each
 	$(PYTEST) -m slow
 
 benchmark: $(READY) ## Time the work around the convolutions next to its peers; ROWS=1,4 for some of it
-	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks --rows "$(ROWS)"
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks --rows "$(ROWS)"
 
 wheel: $(READY) ## Build the package that pip installs, in dist/
 	$(BIN)/uv build --wheel

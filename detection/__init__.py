@@ -5,24 +5,24 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from detection.api import load
-    from detection.commands import CommandError, check, evaluate, export, train
-    from detection.inference import Detector
+    from detection.checkpoints.loading import load
+    from detection.cli.commands import CommandError, check, evaluate, export, train
     from detection.models.zoo import get_model
+    from detection.prediction.detector import Detector
     from detection.prediction.prediction import Prediction
 
     __version__: str
 
 _MODULES = {
-    "CommandError": "detection.commands",
-    "Detector": "detection.inference",
+    "CommandError": "detection.cli.commands",
+    "Detector": "detection.prediction.detector",
     "Prediction": "detection.prediction.prediction",
-    "check": "detection.commands",
-    "evaluate": "detection.commands",
-    "export": "detection.commands",
+    "check": "detection.cli.commands",
+    "evaluate": "detection.cli.commands",
+    "export": "detection.cli.commands",
     "get_model": "detection.models.zoo",
-    "load": "detection.api",
-    "train": "detection.commands",
+    "load": "detection.checkpoints.loading",
+    "train": "detection.cli.commands",
 }
 __all__ = [
     "CommandError",

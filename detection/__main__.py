@@ -6,7 +6,7 @@
 import runpy
 import sys
 
-from detection.streams import make_output_last
+from detection.system.streams import make_output_last
 
 VERBS = {
     "train": "train a detector and test its best checkpoint",
@@ -63,7 +63,7 @@ def main() -> None:
         runpy.run_module("detection.train", run_name="__main__", alter_sys=True)
         return
     # Slow to import, and seldom needed.
-    from detection.suggestions import did_you_mean
+    from detection.validation.suggestions import did_you_mean
 
     raise SystemExit(f"detection {verb}: no such command{did_you_mean(verb, VERBS)}\n\n{_usage()}")
 

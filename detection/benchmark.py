@@ -8,15 +8,15 @@ import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from detection.cli import (
+from detection.cli.compose import (
     CONF,
     checked_config,
     errors_in_a_sentence,
     make_data_and_task,
 )
-from detection.entry import run_with_hints
-from detection.faults import faults_in_a_sentence
-from detection.lightning_messages import quieten_lightning
+from detection.cli.entry import run_with_hints
+from detection.cli.faults import faults_in_a_sentence
+from detection.cli.lightning_messages import quieten_lightning
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -37,7 +37,7 @@ def benchmark(cfg: DictConfig) -> "list[Measurement]":
     Returns:
         The rows of the table.
     """
-    config = checked_config(cfg, "detection.own_keys.Benchmark")
+    config = checked_config(cfg, "detection.cli.own_keys.Benchmark")
     for key in ("warmup", "batches"):
         if config[key] < 1:
             raise SystemExit(f"{key}={config[key]}: give a number of batches, 1 or more.")

@@ -1,7 +1,7 @@
 """What numbers may be, for the signatures of constructors.
 
-``detection.config`` holds values to them before anything is read or built: those of the command line and
-those of a checkpoint's description alike. What memory and time follow from has a limit.
+``detection.validation.configuration`` holds values to them before anything is read or built: those of the
+command line and those of a checkpoint's description alike. What memory and time follow from has a limit.
 """
 
 from collections.abc import Sequence

@@ -9,9 +9,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from detection.cli import CONF, checked_config, errors_in_a_sentence, typed_overrides
-from detection.entry import run_with_hints
-from detection.programs import command
+from detection.cli.compose import CONF, checked_config, errors_in_a_sentence, typed_overrides
+from detection.cli.entry import run_with_hints
+from detection.system.programs import command
 
 if TYPE_CHECKING:
     from detection.inspection.coverage import Coverage
@@ -33,7 +33,7 @@ def check(cfg: DictConfig) -> "Inspection":
     Returns:
         What was found.
     """
-    config = checked_config(cfg, "detection.own_keys.Check")
+    config = checked_config(cfg, "detection.cli.own_keys.Check")
     output = _output_folder(config)
     with errors_in_a_sentence():
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.

@@ -3,9 +3,9 @@
 import hydra
 from omegaconf import DictConfig
 
-from detection.cli import CONF, checked_config, errors_in_a_sentence
-from detection.entry import run_with_hints
-from detection.programs import command
+from detection.cli.compose import CONF, checked_config, errors_in_a_sentence
+from detection.cli.entry import run_with_hints
+from detection.system.programs import command
 
 FORMATS = ("voc", "coco", "yolo")
 

@@ -10,19 +10,19 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from detection.checkpoints import load_task, open_split, with_inputs_of
-from detection.cli import (
+from detection.checkpoints.kept_split import keep_split, kept_split, told_of_evaluation
+from detection.checkpoints.loading import load_task, open_split, with_inputs_of
+from detection.checkpoints.notes import notes
+from detection.checkpoints.precision import evaluation_precision
+from detection.cli.compose import (
     CONF,
     checked_config,
     errors_in_a_sentence,
     typed_overrides,
 )
-from detection.entry import run_with_hints
-from detection.faults import faults_in_a_sentence
-from detection.kept_split import keep_split, kept_split, told_of_evaluation
-from detection.lightning_messages import quieten_lightning
-from detection.notes import notes
-from detection.precision import evaluation_precision
+from detection.cli.entry import run_with_hints
+from detection.cli.faults import faults_in_a_sentence
+from detection.cli.lightning_messages import quieten_lightning
 
 if TYPE_CHECKING:
     from detection.callbacks.collect import CollectDetections
@@ -46,16 +46,16 @@ def evaluate(cfg: DictConfig) -> "Analysis":
     Returns:
         The figures.
     """
-    config = checked_config(cfg, "detection.own_keys.Evaluate")
+    config = checked_config(cfg, "detection.cli.own_keys.Evaluate")
     folder = Path(config["run_dir"])
     _refuse_mistakes(config, folder)
     with faults_in_a_sentence(folder), errors_in_a_sentence():
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
         from detection.callbacks.left_out import beginning, write_list
         from detection.data.nothing import nothing_to_find
+        from detection.data.shared_memory import check_shared_memory
         from detection.metrics.analysis import analyse
         from detection.report.report import Subject, write_report
-        from detection.shared_memory import check_shared_memory
 
         quieten_lightning()
         task = load_task(config["ckpt"])

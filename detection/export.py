@@ -8,18 +8,18 @@ import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from detection.checkpoints import load_detector, open_split, with_inputs_of
-from detection.cli import CONF, checked_config, errors_in_a_sentence
-from detection.entry import run_with_hints
+from detection.checkpoints.kept_split import keep_split, kept_split, told_of_evaluation
+from detection.checkpoints.loading import load_detector, open_split, with_inputs_of
+from detection.checkpoints.notes import notes
+from detection.cli.compose import CONF, checked_config, errors_in_a_sentence
+from detection.cli.entry import run_with_hints
+from detection.cli.lightning_messages import quieten_lightning
 from detection.exporting.settings import Settings
-from detection.kept_split import keep_split, kept_split, told_of_evaluation
-from detection.lightning_messages import quieten_lightning
-from detection.notes import notes
 
 if TYPE_CHECKING:
     from detection.data.datamodule import DetectionDataModule
     from detection.exporting.scenes import Scene
-    from detection.inference import Detector
+    from detection.prediction.detector import Detector
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="export")

@@ -6,9 +6,9 @@ import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from detection.cli import CONF, checked_config, errors_in_a_sentence
-from detection.entry import run_with_hints
-from detection.notes import notes
+from detection.checkpoints.notes import notes
+from detection.cli.compose import CONF, checked_config, errors_in_a_sentence
+from detection.cli.entry import run_with_hints
 
 if TYPE_CHECKING:
     from detection.prediction.jobs import Job
@@ -42,8 +42,8 @@ def predict(settings: "Settings") -> None:
         KeyboardInterrupt: Ctrl-C ended it; what was found until then is written.
     """
     # The user's mistakes first: the network takes seconds to load.
+    from detection.data.image_sources import ImageFiles, find_source
     from detection.prediction.output import check_output
-    from detection.prediction.sources import ImageFiles, find_source
 
     source = find_source(settings.source)
     check_output(settings, source)
@@ -61,7 +61,7 @@ def predict(settings: "Settings") -> None:
 
 
 def _job(settings: "Settings") -> "Job":
-    from detection.api import load
+    from detection.checkpoints.loading import load
     from detection.prediction.jobs import Job
     from detection.prediction.selection import Selection, find_labels
 

@@ -57,6 +57,12 @@ MOVED: dict[str, str] = {
 }
 """What names of older checkpoints are called now. Who moves a constructor adds its old name here."""
 
+RENAMED = {
+    f"detection.callbacks.{name}": f"detection.loggers.{name}"
+    for name in ("csv_history.CSVHistory", "wandb.WandbRun", "wandb_detections.WandbDetections")
+}
+"""What configurations alone name, and what it is called now."""
+
 _SPECIAL = ("_target_", "_partial_")
 _users: dict[str, Callable[..., Any]] = {}
 

@@ -4,7 +4,16 @@ import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from detection.cli import (
+from detection.checkpoints.init_from import make_task
+from detection.checkpoints.kept_split import (
+    described_split,
+    keep_split,
+    learned_before,
+    split_to_keep,
+    write_split,
+)
+from detection.checkpoints.resume import changes_since, describe_training, keep_anchors, read_origin
+from detection.cli.compose import (
     CONF,
     checked_config,
     describe_lr,
@@ -15,16 +24,13 @@ from detection.cli import (
     model_config,
     save_config,
 )
-from detection.entry import run_with_hints
-from detection.faults import faults_in_a_sentence
-from detection.init_from import make_task
-from detection.kept_split import described_split, keep_split, learned_before, split_to_keep, write_split
-from detection.lightning_messages import quieten_lightning
-from detection.monitors import check_averages, check_monitors
-from detection.resume import changes_since, describe_training, keep_anchors, read_origin
+from detection.cli.entry import run_with_hints
+from detection.cli.faults import faults_in_a_sentence
+from detection.cli.lightning_messages import quieten_lightning
+from detection.cli.monitors import check_averages, check_monitors
+from detection.cli.words import tell_readings
 from detection.sweeps.job import error_noted, in_sweep, run_job
 from detection.tasks.run_length import choose_length
-from detection.words import tell_readings
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
@@ -55,15 +61,15 @@ def train(cfg: DictConfig) -> dict[str, float]:
     Returns:
         The final figures, ``test/map`` among them; the run's folder holds them as ``metrics.json``.
     """
-    config = checked_config(cfg, "detection.own_keys.Train")
+    config = checked_config(cfg, "detection.cli.own_keys.Train")
     with faults_in_a_sentence(cfg.run_dir), errors_in_a_sentence():
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
         import pytorch_lightning as pl
 
         from detection.callbacks.summary import best_checkpoint, final_figures
-        from detection.callbacks.wandb import closing_wandb
         from detection.callbacks.wise_ft import FIRST_WEIGHTS
-        from detection.shared_memory import check_shared_memory
+        from detection.data.shared_memory import check_shared_memory
+        from detection.loggers.wandb import closing_wandb
 
         quieten_lightning()
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -99,7 +105,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
             if told and trainer.is_global_zero:
                 print(told)
         if cfg.find:
-            from detection.tuning import find
+            from detection.tasks.tuning import find
 
             scale = lr_scale(config, datamodule.images_per_step)
             return find(cfg.find, trainer, task, datamodule, cfg.run_dir, scale)

@@ -50,7 +50,7 @@ def write_checkpoint() -> Callable[[Path, str, list[str]], Path]:
     from hydra import compose, initialize_config_dir
     from hydra.utils import instantiate
 
-    from detection.cli import checked_config, inference_config, model_config
+    from detection.cli.compose import checked_config, inference_config, model_config
 
     def write(folder: Path, experiment: str, class_names: list[str]) -> Path:
         with initialize_config_dir(str(CONF), version_base="1.3"):

@@ -38,8 +38,9 @@ def hidden(thing: str) -> Iterator[None]:
     """Hide one of ``THINGS``."""
     from pytorch_lightning.trainer.connectors import signal_connector
 
-    from detection import endings, files, run_lock, shared_memory
-    from detection.data import cache
+    from detection.cli import run_lock
+    from detection.data import cache, shared_memory
+    from detection.system import endings, files
 
     with ExitStack() as patches:
         if thing in MODULES:
@@ -77,12 +78,13 @@ def ask(folder: Path) -> None:
     """Use what touches the system."""
     import pytorch_lightning as pl
 
-    from detection import endings, files, processes, run_lock
     from detection.benchmarking.measure import host_memory
     from detection.callbacks.own_signals import keep_own_signals
+    from detection.cli import run_lock
     from detection.data.cache import CacheError, open_cache
     from detection.data.datamodule import DetectionDataModule
-    from detection.shared_memory import check_shared_memory
+    from detection.data.shared_memory import check_shared_memory
+    from detection.system import endings, files, processes
 
     endings.hear_signals()
     assert endings.stopped_by() == ""

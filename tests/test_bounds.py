@@ -9,17 +9,17 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from detection.bounds import MAX_ANCHORS, MAX_SIDE
-from detection.cli import CONF, checked_config, inference_config, model_config
-from detection.config import check_config, find_mistakes
+from detection.checkpoints.description import DescriptionError, check_description
+from detection.cli.compose import CONF, checked_config, inference_config, model_config
 from detection.data.collate import CollateError, CollatePadded
-from detection.description import DescriptionError, check_description
 from detection.models.backbones import ResNetBackbone, TinyBackbone, VGG16AtrousBackbone
 from detection.models.faster_rcnn_presets import build_faster_rcnn_c4, build_faster_rcnn_fpn
 from detection.models.ssd import SSD, build_ssd
 from detection.registry import build
 from detection.tasks.base import DetectionTask
 from detection.types import Sample, Target
-from detection.values import typed
+from detection.validation.configuration import check_config, find_mistakes
+from detection.validation.values import typed
 from tests.every import for_every
 
 SSD_CASES: dict[str, list[Any]] = {

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from detection.cli import checked_config, model_config
+from detection.cli.compose import checked_config, model_config
 from detection.models.faster_rcnn import FasterRCNN
 from detection.models.zoo import get_model
 from detection.registry import build

@@ -15,8 +15,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from detection.checkpoints import load_detector, open_split
-from detection.cli import checked_config, inference_config, model_config
+from detection.checkpoints.loading import load_detector, open_split
+from detection.cli.compose import checked_config, inference_config, model_config
 from detection.data.shapes import SHAPE_CLASSES, write_shapes
 from detection.data.voc import VOCDetection
 from detection.evaluate import evaluate

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from detection.checkpoints import load_detector
+from detection.checkpoints.loading import load_detector
 from detection.data.shapes import write_shapes
 from detection.export import export
 from detection.exporting import runners, writers

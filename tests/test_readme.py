@@ -11,8 +11,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from detection.cli import checked_config
-from detection.quoting import quote_paths
+from detection.cli.compose import checked_config
+from detection.cli.quoting import quote_paths
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.benchmarks.training import ablation, against_torchvision, gpu, speed
+from benchmarks.training import ablation, against_torchvision, gpu, speed
 
 SMALL = (
     "trainer=cpu",

@@ -11,7 +11,7 @@ import torchvision
 from rich.table import Table
 
 from detection.benchmarking.measure import Measurement
-from detection.console import plain_console
+from detection.system.console import plain_console
 
 
 def surroundings(config: Mapping[str, Any]) -> dict[str, Any]:

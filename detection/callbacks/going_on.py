@@ -8,9 +8,9 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_only
 
-from detection.endings import say, say_at_the_end
-from detection.files import written_whole
-from detection.runs import command_to_go_on
+from detection.checkpoints.runs import command_to_go_on
+from detection.system.endings import say, say_at_the_end
+from detection.system.files import written_whole
 
 
 class HowToGoOn(pl.Callback):

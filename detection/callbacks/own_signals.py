@@ -1,4 +1,4 @@
-"""Lightning's trainer leaves SIGTERM to :mod:`detection.endings`."""
+"""Lightning's trainer leaves SIGTERM to :mod:`detection.system.endings`."""
 
 import signal
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
+from detection.drawing.plots import plot_predictions
 from detection.tasks.base import DetectionTask
 from detection.types import Detections, ListBatch, PaddedBatch, Target
-from detection.viz import plot_predictions
 
 
 class Seen(NamedTuple):

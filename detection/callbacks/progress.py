@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar, RichProgressBar
 from torch import Tensor
 
-from detection.console import plain_console
+from detection.system.console import plain_console
 
 
 def progress_bar(seconds: float = 10.0) -> ProgressBar:

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
-from detection.archive import seal
-from detection.files import written_whole
+from detection.system.archive import seal
+from detection.system.files import written_whole
 
 
 class SafeCheckpointIO(TorchCheckpointIO):

@@ -9,11 +9,11 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_only
 from rich.table import Table
 
-from detection.console import plain_console
 from detection.data.datamodule import DetectionDataModule
-from detection.files import write_text
+from detection.drawing.plots import plot_curves
+from detection.system.console import plain_console
+from detection.system.files import write_text
 from detection.tasks.base import DetectionTask
-from detection.viz import plot_curves
 
 _SHOWN = (".json", ".csv", ".png", ".ckpt", ".yaml")
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-from detection.file_reading import read_text
+from detection.system.file_reading import read_text
 
 CHUNK = 1 << 20
 TIMEOUT = 20.0  # seconds without a byte

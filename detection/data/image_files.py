@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from detection.file_reading import MAX_IMAGE, UnfitFileError, open_file, read_file_bytes
+from detection.system.file_reading import MAX_IMAGE, UnfitFileError, open_file, read_file_bytes
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2")

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from detection.exporting.quiet import quiet
-from detection.prediction.progress import Tracker
+from detection.system.progress import Tracker
 
 # What has an eight-bit kernel, or passes eight-bit numbers on.
 _TYPES = ("Conv", "Gemm", "MatMul", "Relu", "Clip", "MaxPool", "Add", "GlobalAveragePool")

@@ -12,7 +12,7 @@ from detection.data.dataset import DetectionDataset
 from detection.exporting.runners import Runner, detections_of, open_onnx
 from detection.metrics.voc_map import Interpolation, VOCMeanAP
 from detection.ops.boxes import scale_boxes
-from detection.prediction.progress import Tracker
+from detection.system.progress import Tracker
 
 _TIMED_RUNS = 30
 

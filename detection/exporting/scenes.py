@@ -9,8 +9,8 @@ from torch import Tensor
 
 from detection.data.dataset import DetectionDataset
 from detection.data.image_files import decode_image
+from detection.data.image_sources import ImageFiles, find_source
 from detection.data.shape_drawing import draw_image
-from detection.prediction.sources import ImageFiles, find_source
 
 Prepare = Callable[[NDArray[np.uint8]], Tensor]
 """From an ``(H, W, 3)`` RGB image to the detector's uint8 input ``(3, h, w)``."""

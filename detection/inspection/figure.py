@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from detection.console import drawn
+from detection.drawing.theme import LIGHT, Picture, Theme, render, shortened
 from detection.inspection.coverage import Coverage
 from detection.inspection.statistics import Statistics, range_label
-from detection.pages.theme import LIGHT, Picture, Theme, render, shortened
+from detection.system.console import drawn
 
 MAX_CLASSES = 25
 

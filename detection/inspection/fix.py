@@ -9,9 +9,9 @@ from PIL import Image
 from detection.data.image_files import UPRIGHT, decode_image
 from detection.data.writers.sets import columns_of, unique_stems
 from detection.data.writers.voc_writer import write_voc
-from detection.files import file_names
 from detection.inspection.images import InspectedImage
 from detection.inspection.selection import Selection
+from detection.system.files import file_names
 
 LIST_OF_CHANGES = "changes.txt"
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 from rich.progress import track
 
 from detection.data.formats.findings import Finding
+from detection.drawing.page import Photo, render_template
+from detection.drawing.theme import render_both
 from detection.inspection.coverage import Coverage
 from detection.inspection.figure import make_pictures
 from detection.inspection.fine import what_is_fine
@@ -22,8 +24,6 @@ from detection.inspection.pictures import IN_QUESTION, OTHER, nothing_to_show, s
 from detection.inspection.repeats import TRAIN
 from detection.inspection.statistics import Statistics, range_label
 from detection.inspection.unusual import find_unusual
-from detection.pages.page import Photo, render_template
-from detection.pages.theme import render_both
 
 MAX_PHOTOS = 6
 """Photos of each kind of error and warning."""

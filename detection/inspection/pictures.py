@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from detection.data.formats.findings import Finding
 from detection.data.formats.records import Box, ImageRecord
 from detection.data.image_files import ImageError, decode_image
-from detection.pages.page import Photo
-from detection.pages.photos import VERMILION, WHITE, Mark, View, draw_photo
+from detection.drawing.page import Photo
+from detection.drawing.photos import VERMILION, WHITE, Mark, View, draw_photo
 
 IN_QUESTION, OTHER = VERMILION, WHITE
 LONGEST_NOTE = 300

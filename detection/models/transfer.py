@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from detection.synonyms import find_same
+from detection.models.synonyms import find_same
 
 
 def match_classes(

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.prediction.sources import VideoFile, Webcam
+from detection.data.image_sources import VideoFile, Webcam
 
 _FALLBACK_FPS = 25.0  # where the rate is missing, or impossible
 

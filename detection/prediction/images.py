@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.data.image_files import ImageError, decode_image
+from detection.data.image_sources import ImageFile
 from detection.prediction.ahead import one_ahead
 from detection.prediction.output import picture_path
-from detection.prediction.progress import Tracker
-from detection.prediction.sources import ImageFile
 from detection.prediction.writing import Result, Skipped, save_picture
+from detection.system.progress import Tracker
 from detection.types import Detections
 
 Images = Sequence[NDArray[np.uint8]]

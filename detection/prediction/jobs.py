@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detection.data.image_sources import ImageFiles
 from detection.prediction.capture import Capture
 from detection.prediction.images import Findings, predict_images
 from detection.prediction.output import video_path
 from detection.prediction.report import print_report
 from detection.prediction.selection import Selection
 from detection.prediction.settings import Settings
-from detection.prediction.sources import ImageFiles
 from detection.prediction.video import predict_video
 from detection.prediction.writing import (
     described,

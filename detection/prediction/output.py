@@ -4,8 +4,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from detection.data.image_sources import ImageFile, ImageFiles, Source, VideoFile, Webcam
 from detection.prediction.settings import Settings
-from detection.prediction.sources import ImageFile, ImageFiles, Source, VideoFile, Webcam
 
 _DRAWN_AS_THEY_ARE = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
 

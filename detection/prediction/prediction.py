@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from detection.data.writers.coco_writer import COCOWriter
-from detection.prediction.drawing import draw_detections
+from detection.drawing.painter import draw_detections
 from detection.prediction.writing import described, save_picture
 from detection.types import Detections
 

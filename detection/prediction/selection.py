@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from detection.synonyms import find_same
+from detection.models.synonyms import find_same
 from detection.types import Detections
 
 

@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from detection.drawing.painter import draw_detections
 from detection.prediction.ahead import one_ahead
 from detection.prediction.capture import Capture
-from detection.prediction.drawing import draw_detections
 from detection.prediction.preview import has_window, show
-from detection.prediction.progress import Tracker
 from detection.prediction.video_writer import VideoWriter
+from detection.system.progress import Tracker
 from detection.types import Detections
 
 Frames = Sequence[NDArray[np.uint8]]

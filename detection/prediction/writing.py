@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from detection.data.image_files import read_header
+from detection.data.image_sources import ImageFile
 from detection.data.orientation import boxes_as_stored, size_as_stored
 from detection.data.writers.coco_writer import COCOWriter
 from detection.data.writers.voc_writer import write_voc
-from detection.prediction.drawing import draw_detections
+from detection.drawing.painter import draw_detections
 from detection.prediction.output import annotation_path
-from detection.prediction.sources import ImageFile
 from detection.types import Detections
 
 

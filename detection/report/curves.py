@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 
+from detection.drawing.theme import Theme, shortened
 from detection.metrics.analysis import Analysis
 from detection.metrics.tables import FloatArray, IntArray
-from detection.pages.theme import Theme, shortened
 
 MAX_CURVES = 81
 """Of more classes, so many of those with the most objects are drawn."""

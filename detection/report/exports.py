@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from detection.data.formats.corners import to_voc_corners
-from detection.files import file_names, write_text
+from detection.system.files import file_names, write_text
 from detection.types import Detections, Target
 
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from detection.drawing.photos import BLUE, VERMILION, WHITE, YELLOW, Mark, draw_photo
 from detection.metrics.operating_point import ImageCounts
 from detection.metrics.tables import make_tables
 from detection.metrics.voc_ap import judge
-from detection.pages.photos import BLUE, VERMILION, WHITE, YELLOW, Mark, draw_photo
 from detection.types import Detections, Target
 
 HIT, FALSE_ALARM, MISSED, TRUE_BOX = BLUE, VERMILION, YELLOW, WHITE

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from detection.drawing.page import Photo, render_template
+from detection.drawing.theme import ThemedPicture
 from detection.metrics.analysis import Analysis
 from detection.metrics.errors import ErrorKind
-from detection.pages.page import Photo, render_template
-from detection.pages.theme import ThemedPicture
 from detection.report.confused import confusion_note
 from detection.report.curves import curves_note
 from detection.report.images import FALSE_ALARM, HIT, MISSED, TRUE_BOX

@@ -13,8 +13,8 @@ from pathlib import Path
 from omegaconf import OmegaConf
 from rich.table import Table
 
-from detection.console import plain_console
 from detection.sweeps.job import ERROR, FIGURES, PRUNED
+from detection.system.console import plain_console
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 
 from detection.callbacks.wise_ft import WiseFT
-from detection.monitors import check_averages
+from detection.cli.monitors import check_averages
 from tests.callbacks.conftest import TinyTask, loader, quiet_trainer
 from tests.callbacks.test_ema import Seen
 

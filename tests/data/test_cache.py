@@ -18,11 +18,11 @@ import pytest
 import torch
 from PIL import Image
 
+from detection.cli.faults import describe
 from detection.data import cache
 from detection.data.cache import CacheError, ImageCache, open_cache
 from detection.data.image_files import ImageError, decode_image
 from detection.data.sources import VOCDataModule
-from detection.faults import describe
 from detection.types import PaddedBatch
 from tests.data.small_set import SIZE, SmallSet, encoded
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.counting import CountOperations, as_on_a_gpu
+from benchmarks.detector_outputs import raw_predictions, ssd300_anchors, trained_logits
 from detection.ops.postprocess import select_detections
-from tests.benchmarks.counting import CountOperations, as_on_a_gpu
-from tests.benchmarks.detector_outputs import raw_predictions, ssd300_anchors, trained_logits
 
 STDS = (0.1, 0.1, 0.2, 0.2)
 SIZE = (120, 160)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from detection.prediction.sources import ImageFiles, VideoFile, Webcam, find_source
+from detection.data.image_sources import ImageFiles, VideoFile, Webcam, find_source
 
 
 @pytest.fixture

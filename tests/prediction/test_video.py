@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
+from detection.data.image_sources import VideoFile, Webcam
 from detection.prediction.capture import Capture
-from detection.prediction.sources import VideoFile, Webcam
 from detection.prediction.video import predict_video
 from detection.types import Detections
 

@@ -17,7 +17,7 @@ import json, math, os, sys, time
 from pathlib import Path
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from detection.entry import run_with_hints
+from detection.cli.entry import run_with_hints
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="app")
 def main(cfg):

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.counting import CountOperations, as_on_a_gpu, count_operations
+from benchmarks.detector_outputs import GroundTruth, ground_truth, raw_predictions, ssd300_anchors
 from detection.losses.multibox import multibox_loss
 from detection.targets.ssd import assign_ssd_targets
-from tests.benchmarks.counting import CountOperations, as_on_a_gpu, count_operations
-from tests.benchmarks.detector_outputs import GroundTruth, ground_truth, raw_predictions, ssd300_anchors
 
 
 def count_training(batch_size: int, gt: GroundTruth) -> CountOperations:

@@ -18,7 +18,7 @@ from hydra.utils import instantiate
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from detection.cli import checked_config, model_config
+from detection.cli.compose import checked_config, model_config
 from detection.data.collate import CollateList, CollatePadded
 from detection.types import Sample, Target
 

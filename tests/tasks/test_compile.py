@@ -7,8 +7,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from benchmarks.training.speed import Way, fit, make_batch, make_task
 from detection.tasks.faster_rcnn import FasterRCNNTask
-from tests.benchmarks.training.speed import Way, fit, make_batch, make_task
 
 PLAIN = Way("plain", theirs=False, channels_last=True, compiled=False)
 COMPILED = PLAIN._replace(name="compiled", compiled=True)

@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from torch import Tensor
 
 from detection.callbacks.reproducible import SeedEpochs
-from detection.cli import checked_config, model_config
+from detection.cli.compose import checked_config, model_config
 from detection.data.datamodule import DetectionDataModule
 from detection.models.faster_rcnn import FasterRCNN
 from detection.models.rpn import RPNOutput

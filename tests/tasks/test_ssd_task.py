@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from benchmarks.counting import CountOperations, as_on_a_gpu
 from detection.losses.multibox import multibox_loss
 from detection.models.backbones import TinyBackbone
 from detection.models.ssd import build_ssd
@@ -15,7 +16,6 @@ from detection.targets.ssd import assign_ssd_targets
 from detection.tasks.schedules import Cosine
 from detection.tasks.ssd import SSDTask
 from detection.types import PaddedBatch
-from tests.benchmarks.counting import CountOperations, as_on_a_gpu
 
 NAMES = ["cat", "dog", "owl"]
 

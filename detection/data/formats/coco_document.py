@@ -9,7 +9,7 @@ import msgspec
 
 from detection.data.formats.bulk import without_collecting
 from detection.data.formats.records import Reading
-from detection.file_reading import MAX_JSON, read_file_bytes, read_text
+from detection.system.file_reading import MAX_JSON, read_file_bytes, read_text
 
 
 # What is read of the JSON file: the rest of it, most of the file, never becomes Python objects. Values are

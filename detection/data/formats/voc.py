@@ -12,7 +12,7 @@ from defusedxml.ElementTree import fromstring as parse_guarded
 from detection.data.formats.corners import CORNERS, are_fractions, from_voc_corners, to_voc_corners
 from detection.data.formats.index import Annotation, Remark
 from detection.data.formats.records import AnnotationError, ObjectRecord
-from detection.file_reading import MAX_TEXT, read_file_bytes
+from detection.system.file_reading import MAX_TEXT, read_file_bytes
 
 
 def read_annotation(path: Path) -> Annotation:

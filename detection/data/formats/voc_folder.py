@@ -14,7 +14,7 @@ from detection.data.formats.records import AnnotationError, ImageRecord, Reading
 from detection.data.formats.voc import as_written, read_annotation
 from detection.data.formats.voc_lists import omits_empty, read_ids, xml_of
 from detection.data.image_files import IMAGE_SUFFIXES, ImageError, read_header
-from detection.file_reading import is_inside, outside
+from detection.system.file_reading import is_inside, outside
 
 VOC0712_TRAINVAL = ((2007, "trainval"), (2012, "trainval"))
 # What the devkits hold; an incomplete copy would silently change every published comparison.

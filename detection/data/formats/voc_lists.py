@@ -7,7 +7,7 @@ from pathlib import Path
 
 from detection.data.formats.layouts import VOCPlace
 from detection.data.formats.records import Reading
-from detection.file_reading import fault_of, is_inside, read_text
+from detection.system.file_reading import fault_of, is_inside, read_text
 
 # In the lists of one class: whether the image shows it (1), does not (-1), or hardly (0).
 _FLAG = re.compile(r"\s+(-1|0|1)$")

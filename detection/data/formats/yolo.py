@@ -15,7 +15,7 @@ from detection.data.formats.plausible import WrittenBox, find_another_rule
 from detection.data.formats.records import AnnotationError, Box, ImageRecord, ObjectRecord, Reading
 from detection.data.formats.yolo_description import Description, label_file, list_images, read_description
 from detection.data.image_files import IMAGE_SUFFIXES, ImageError, read_header
-from detection.file_reading import is_inside, read_text
+from detection.system.file_reading import is_inside, read_text
 
 # Written coordinates are rounded: the far corner of a box at the border may come out a hair past 1.
 TOLERANCE = 1e-3

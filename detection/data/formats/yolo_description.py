@@ -12,7 +12,7 @@ import yaml
 from detection.data.formats.layouts import WHOLE, has_labels_beside, words_for
 from detection.data.formats.records import Reading
 from detection.data.image_files import IMAGE_SUFFIXES
-from detection.file_reading import MAX_TEXT, fault_of, is_inside, open_file, outside, read_text
+from detection.system.file_reading import MAX_TEXT, fault_of, is_inside, open_file, outside, read_text
 
 _SPLIT_KEYS = ("train", *words_for("val"), "test")
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from detection.file_reading import MAX_CHECKPOINT, read_file_bytes
 from detection.models.backbones.weights import State, load_submodule, read_file
+from detection.system.file_reading import MAX_CHECKPOINT, read_file_bytes
 
 NEEDED = (8, 16, 32)
 """Strides of the maps that a model must give."""

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor, nn
 
-from detection.archive import is_archive, verify
-from detection.file_reading import MAX_CHECKPOINT, open_file
+from detection.system.archive import is_archive, verify
+from detection.system.file_reading import MAX_CHECKPOINT, open_file
 
 State = Mapping[str, Tensor]
 

@@ -20,8 +20,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from detection.callbacks.safe_checkpoints import SafeCheckpointIO
-from detection.checkpoints import load_detector, load_task
-from detection.cli import checked_config, inference_config, model_config
+from detection.checkpoints.loading import load_detector, load_task
+from detection.cli.compose import checked_config, inference_config, model_config
 from detection.data.collate import CollatePadded
 from detection.models.backbones import TimmBackbone
 from detection.models.faster_rcnn_presets import build_faster_rcnn_c4, build_faster_rcnn_fpn

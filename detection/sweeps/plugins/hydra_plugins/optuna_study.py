@@ -1,4 +1,4 @@
-"""Hydra takes sweepers from packages called hydra_plugins only; ``detection.cli`` adds this one's folder."""
+"""Hydra takes sweepers from packages called hydra_plugins only; ``detection.cli.entry`` adds this folder."""
 
 from detection.sweeps.optuna_sweeper import StudySweeper
 

@@ -1,0 +1,1 @@
+"""What a checkpoint says, and what a run starts from."""

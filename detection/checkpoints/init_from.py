@@ -1,0 +1,203 @@
+"""A new training that starts from the weights of another, with other classes (``init_from=...``)."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from detection.checkpoints.description import DATA_KEYS, DescriptionError, check_description
+from detection.checkpoints.loading import load_task
+from detection.checkpoints.notes import notes
+from detection.checkpoints.runs import find_weights
+from detection.models.described_anchors import anchor_arguments, anchors_in_numbers
+from detection.registry import build, without_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from detection.tasks.base import DetectionTask
+
+_HISTORY = ("_target_", "_partial_", "weights", "freeze_batchnorm", "frozen_blocks")
+
+
+def make_task(model: dict[str, Any], config: Mapping[str, Any]) -> "tuple[DetectionTask, str]":
+    """Make the task of a training, with the weights that ``init_from`` names.
+
+    Args:
+        model: what the task is made from.
+        config: the whole configuration, with ``init_from``, ``init_reuse`` and ``ckpt``.
+
+    Returns:
+        The task, and a few lines about its weights, for the user.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+        ValueError: it does not fit, or ``init_reuse`` names a class that there is not; or the checkpoints of
+            this training could not be opened.
+    """
+    _check_that_it_can_be_opened(model, config["data"])
+    source, reuse = config["init_from"], config["init_reuse"]
+    if source is None:
+        if reuse:
+            raise ValueError("init_reuse says which classes to take from a checkpoint: give init_from too.")
+        return build(model), "" if config["ckpt"] else frozen_noise(model["backbone"])
+    if config["ckpt"] is not None:
+        return build(model), f"init_from={source} is not read: ckpt={config['ckpt']} brings its own weights."
+    source = find_weights(source, config["name"])
+    task: DetectionTask = build(without_weights(model))  # the backbone's are in the checkpoint too
+    return task, take_weights(task, model, source, reuse)
+
+
+def _check_that_it_can_be_opened(model: dict[str, Any], data: Mapping[str, Any]) -> None:
+    """Refuse a training whose checkpoints nobody could open: it would be in vain."""
+    try:
+        check_description({"model": model, "data": {key: data[key] for key in DATA_KEYS}})
+    except DescriptionError as error:
+        raise ValueError(f"A checkpoint of this training could not be opened: {error}.") from error
+
+
+def frozen_noise(backbone: Mapping[str, Any]) -> str:
+    """Warn of a backbone that starts from random weights and is not allowed to learn some of them.
+
+    Frozen batch norms do not normalise random features, which grow from layer to layer: the loss of a
+    ResNet-101 is infinite at once.
+
+    Args:
+        backbone: its configuration.
+
+    Returns:
+        A line for the user, or nothing.
+    """
+    frozen = [key for key in ("freeze_batchnorm", "frozen_blocks") if backbone.get(key)]
+    if backbone["weights"] is not None or not frozen:
+        return ""
+    keys = " and ".join(f"model.backbone.{key}={str(backbone[key]).lower()}" for key in frozen)
+    return (
+        f"Warning: the backbone starts from random weights, yet {keys}: what is frozen stays random. Give "
+        "model.backbone.weights, or set these to false and 0."
+    )
+
+
+def take_weights(
+    task: "DetectionTask", model: Mapping[str, Any], source: str, reuse: Mapping[str, str] | None = None
+) -> str:
+    """Copy the weights of a checkpoint into a new task.
+
+    Of classes with the same name, and of background, the predictors are kept; those of all others stay as
+    they were initialised. If the networks differ in more than that, the backbone alone is copied.
+
+    Args:
+        task: of the new classes.
+        model: its description, for messages.
+        source: a checkpoint, or the name of weights that torchvision publishes.
+        reuse: ``{new name: old name}`` of classes to take from one of another name.
+
+    Returns:
+        A few lines for the user: what was kept, and what was not.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+        ValueError: not even the backbones are the same, or ``reuse`` names a class that there is not.
+    """
+    origin = load_task(source)
+    old_model = origin.hparams["model"]
+    old_names, new_names = origin.class_names, task.class_names
+    anchors_note = _compare_anchors(origin.network, task.network)
+    before = set(origin.network.parameters())
+    if type(origin.network) is type(task.network):
+        kept = origin.network.reset_classes(old_names, new_names, reuse)
+    else:
+        kept = {}
+    anew = {name for name, weight in origin.network.named_parameters() if weight not in before}
+    old, new = origin.network.state_dict(), task.network.state_dict()
+    lines = [f"Starting from {source}: {_describe(old_model)}, {len(old_names)} classes"]
+    if told := notes(origin.hparams, source, goes_on=True):
+        lines += [f"  {note}" for note in told.splitlines()]
+    if _shapes(old) == _shapes(new):
+        task.network.load_state_dict(old)
+        task.started_from = _of_task(old.keys() - anew)
+        fresh = [name for name in new_names if name not in kept]
+        lines.append(f"  kept: {_kept(kept)}, background and all other layers")
+        if fresh:
+            lines.append(
+                f"  re-initialised: {_count(len(fresh))}: {', '.join(_hint(f, old_names) for f in fresh)}"
+            )
+        return "\n".join(lines + anchors_note)
+    names = f"{source} has {_describe(old_model)}, the configuration {_describe(model)}"
+    if _shapes(_backbone(old)) != _shapes(_backbone(new)):
+        raise ValueError(
+            f"init_from: {names}. These networks have nothing in common; give the overrides of the model "
+            "that the checkpoint was trained with, or at least its backbone."
+        )
+    # The images' mean and std belong to the weights; their shape is the network's.
+    images = {key: old[key].reshape(new[key].shape) for key in ("mean", "std")}
+    task.network.load_state_dict(_backbone(old) | images, strict=False)
+    task.started_from = _of_task(_backbone(old))
+    skipped = len(new.keys() - _backbone(new).keys() - images.keys())
+    lines.append("  kept: the backbone")
+    lines.append(
+        f"  re-initialised: all {_count(len(new_names))} and {skipped} tensors behind the backbone, since"
+    )
+    lines.append(f"    {names}")
+    return "\n".join(lines)
+
+
+def _of_task(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(f"network.{name}" for name in names)
+
+
+def _shapes(state: Mapping[str, "Tensor"]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in state.items()}
+
+
+def _backbone(state: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
+    return {key: value for key, value in state.items() if key.startswith("backbone.")}
+
+
+def _compare_anchors(old: Any, new: Any) -> list[str]:
+    """A line for the user where the anchors, which are not among the weights, are not the same."""
+    then, now = _anchors(old), _anchors(new)
+    if then == now:
+        return []
+    # Of the same layers; SSDs of different ones share their backbone at most.
+    if "ratios" in then and then["ratios"] == now.get("ratios"):
+        growths = [b / a for a, b in zip(then["anchor_sizes"], now["anchor_sizes"], strict=True)]
+        if growths[0] != 1 and max(growths) - min(growths) < 1e-6 * max(growths):
+            return [f"  note: the anchors are {growths[0]:.3g} times as large as the checkpoint's"]
+    return ["  note: the anchors are others than the checkpoint's; boxes have to be learnt anew"]
+
+
+def _anchors(network: Any) -> dict[str, Any]:
+    """What decides the anchors."""
+    from detection.models.ssd import SSD
+
+    if isinstance(network, SSD):
+        return {
+            **anchors_in_numbers(network),
+            "ratios": [list(of_map) for of_map in network.anchor_ratios],
+        }
+    rpn = network.rpn
+    return {"base": [b.tolist() for b in rpn.base_anchors], "steps": (rpn.strides, rpn.fit_strides)}
+
+
+def _describe(model: Mapping[str, Any]) -> str:
+    return f"{_call(model['network'])} on {_call(model['backbone'])}"
+
+
+def _call(node: Mapping[str, Any]) -> str:
+    hidden = (*_HISTORY, *anchor_arguments({"network": node}))
+    arguments = ", ".join(f"{key}={value}" for key, value in node.items() if key not in hidden)
+    return f"{node['_target_'].rpartition('.')[-1]}({arguments})"
+
+
+def _count(number: int) -> str:
+    return f"{number} class" if number == 1 else f"{number} classes"
+
+
+def _kept(kept: Mapping[str, str]) -> str:
+    names = [new if new == old else f"{new} (from {old})" for new, old in kept.items()]
+    return f"{_count(len(kept))}: {', '.join(names)}" if kept else "no class"
+
+
+def _hint(name: str, old_names: list[str]) -> str:
+    near = difflib.get_close_matches(name, old_names, n=1, cutoff=0.7)
+    return f"{name} (for the checkpoint's {near[0]}: 'init_reuse={{{name}: {near[0]}}}')" if near else name

@@ -1,0 +1,136 @@
+"""The split in a checkpoint: what a detector has learned is not evaluated as if it had not seen it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from detection.checkpoints.loading import read_checkpoint
+from detection.checkpoints.runs import find_weights
+from detection.system.files import write_text
+
+if TYPE_CHECKING:
+    from detection.checkpoints.resume import Origin
+    from detection.data.datamodule import DetectionDataModule
+    from detection.data.splitting import SetApart
+
+
+class Kept(NamedTuple):
+    """The split that a checkpoint describes."""
+
+    split: "SetApart"
+    whose: str
+    """The checkpoint's path."""
+
+
+def kept_split(described: Mapping[str, Any], whose: str | Path) -> Kept | None:
+    """The split that a checkpoint describes; None where its data had lists.
+
+    Args:
+        described: the description in the checkpoint, as ``read_checkpoint`` gives it.
+        whose: its path.
+    """
+    from detection.data.splitting import SetApart
+
+    return Kept(SetApart.of(described["split"]), str(whose)) if "split" in described else None
+
+
+def split_to_keep(config: Mapping[str, Any], origin: "Origin | None") -> Kept | None:
+    """The split of the checkpoint that a training goes on from, or takes its weights from.
+
+    Args:
+        config: the whole configuration, with ``init_from`` and ``name``.
+        origin: what the run goes on from.
+
+    Raises:
+        OSError, ValueError: the checkpoint cannot be read.
+    """
+    if origin is not None:
+        return kept_split(origin.checkpoint["hyper_parameters"], origin.path)
+    if config["init_from"] is None:
+        return None
+    path = Path(find_weights(config["init_from"], config["name"])).expanduser()
+    # Published weights have no split, and what is missing is told later.
+    return kept_split(read_checkpoint(path)["hyper_parameters"], path) if path.is_file() else None
+
+
+def keep_split(datamodule: "DetectionDataModule", kept: Kept | None) -> Kept | None:
+    """Let the data be divided as a checkpoint has it, where its own lists do not divide it.
+
+    Args:
+        datamodule: before anything is read.
+        kept: of the checkpoint.
+
+    Returns:
+        The same split, for what is said later.
+
+    Raises:
+        ValueError: another division was asked for.
+    """
+    from detection.data.own_sets import OwnDataModule
+
+    if kept is not None and isinstance(datamodule, OwnDataModule):
+        datamodule.keep_split(*kept)
+    return kept
+
+
+def learned_before(datamodule: "DetectionDataModule", kept: Kept | None) -> list[str]:
+    """Warn of images that are evaluated and that a checkpoint was trained on.
+
+    Args:
+        datamodule: its splits read.
+        kept: of the checkpoint.
+
+    Returns:
+        A line for each split concerned.
+    """
+    from detection.data.own_sets import OwnDataModule
+
+    if kept is None or not isinstance(datamodule, OwnDataModule) or datamodule.overfit_images is not None:
+        return []
+    counts = {
+        split: datamodule.learned_before(split, kept.split)
+        for split in datamodule.datasets
+        if split != "train"
+    }
+    return [
+        f"Warning: {kept.whose} was trained on {count} of the {len(datamodule.datasets[split])} images of "
+        f"{split}, by their names: its figures on them are better than on images that it has not seen."
+        for split, count in counts.items()
+        if count
+    ]
+
+
+def told_of_evaluation(datamodule: "DetectionDataModule", kept: Kept | None, ckpt: str | Path) -> list[str]:
+    """What is to be said of the images that a checkpoint is evaluated on.
+
+    Args:
+        datamodule: its split read.
+        kept: of the checkpoint.
+        ckpt: its path.
+    """
+    unknown = (
+        f"Warning: {ckpt} does not say which of these images it was trained on: it may be judged by what it "
+        "has learned."
+    )
+    is_unknown = datamodule.set_apart is not None and kept is None
+    return [*datamodule.split_lines, *([unknown] if is_unknown else []), *learned_before(datamodule, kept)]
+
+
+def described_split(datamodule: "DetectionDataModule") -> dict[str, Any]:
+    """What a checkpoint says of the split: nothing where the data has lists."""
+    apart = datamodule.set_apart
+    return {} if apart is None else {"split": apart.described()}
+
+
+def write_split(datamodule: "DetectionDataModule", folder: str, is_first: bool) -> None:
+    """Write ``split.json`` into the run's folder, where images were set apart.
+
+    Args:
+        datamodule: set up.
+        folder: of the run.
+        is_first: whether this is the process that writes.
+    """
+    apart = datamodule.set_apart
+    if apart is not None and is_first:
+        write_text(Path(folder) / "split.json", json.dumps(apart.described(), indent=1) + "\n")

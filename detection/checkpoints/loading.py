@@ -1,0 +1,245 @@
+"""From a checkpoint to a detector: a checkpoint describes itself, so its path is all that is needed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any, Literal
+
+from detection.checkpoints.description import DATA_KEYS, DescriptionError, check_description
+from detection.checkpoints.runs import checkpoint_of_run
+from detection.checkpoints.tensors import (
+    buildable,
+    compare_weights,
+    kinds_of_floats,
+    of_another_network,
+    refuse_odd_tensors,
+)
+from detection.models.described_anchors import with_anchors_of_format_1
+from detection.models.synonyms import in_words_of
+from detection.registry import build, load_plugins, without_weights
+from detection.system.archive import is_archive, verify
+from detection.system.file_reading import MAX_CHECKPOINT, open_file
+from detection.validation.near_paths import beside
+
+if TYPE_CHECKING:
+    from detection.data.datamodule import DetectionDataModule
+    from detection.prediction.detector import Detector
+    from detection.tasks.base import DetectionTask
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Load a checkpoint's tensors and plain values onto the CPU; nothing in it is executed.
+
+    Its bytes are compared with the check sums that were written with them, and its description is checked:
+    see ``check_description``.
+
+    Args:
+        path: the checkpoint, or the name of a published detector; see ``read_published``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no checkpoint of this project, or damaged, or of a newer version, or it holds more
+            than tensors and a description.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        if str(path).startswith(("torchvision/", "tensorflow/")):
+            from detection.checkpoints.published import read_published
+
+            return _checked(read_published(str(path)), path)
+        raise FileNotFoundError(f"{path}: there is no such checkpoint{beside(path)}.")
+    return _checked(_load(path), path)
+
+
+def load_task(path: str | Path) -> "DetectionTask":
+    """Rebuild the task of a checkpoint, with its weights, ready to evaluate on the CPU.
+
+    Args:
+        path: see ``read_checkpoint``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no checkpoint of this project, or its weights do not fit what it describes.
+    """
+    checkpoint = read_checkpoint(path)
+    described = checkpoint["hyper_parameters"]
+    # All weights are in the checkpoint: nothing need be fetched or read again.
+    model = without_weights(described["model"])
+    if model.get("compile"):  # a training may run a compiler, which writes files; a checkpoint alone may not
+        model["compile"] = False
+    compare_weights(model, checkpoint["state_dict"], path)
+    with buildable(path):
+        task: DetectionTask = build(model)
+        task.check_inputs(described["data"]["size"], described["data"]["collate"])
+    task.describe(**described)
+    try:
+        task.load_state_dict(checkpoint["state_dict"])
+    except RuntimeError as error:  # it lists every tensor, a few are enough
+        lines = [line.strip()[:150] for line in str(error).splitlines()[1:4]]
+        raise of_another_network(path, lines) from error
+    return task.eval()
+
+
+def load_detector(path: str | Path, device: str = "cpu") -> "Detector":
+    """Make a detector of a checkpoint: images in, boxes out.
+
+    Args:
+        path: see ``read_checkpoint``.
+        device: where to run it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no checkpoint of this project.
+    """
+    from detection.prediction.detector import Detector
+
+    task = load_task(path)
+    data = task.hparams["data"]
+    with buildable(path):
+        transform = build(data["eval_transform"])(data["size"])
+    return Detector(task.to(device), transform, data["collate"])
+
+
+def load(source: str | Path, device: str = "auto", plugins: Sequence[str] = ()) -> "Detector":
+    """Open a trained detector.
+
+    Args:
+        source: a checkpoint; a run's folder, for its best one; or the name of published weights,
+            such as ``tensorflow/ssd_mobilenet_v2_coco``.
+        device: ``cpu``, ``cuda``, one GPU such as ``cuda:1``, or ``auto``: a GPU where there is one.
+        plugins: packages of yours that register classes which the checkpoint names.
+
+    Raises:
+        FileNotFoundError: there is no such file, or the folder has no checkpoint.
+        ValueError: it is no checkpoint of this project, or damaged; or there is no such device.
+    """
+    import torch
+
+    if Path(source).suffix == ".onnx":
+        raise ValueError(
+            f"{source} is an exported file, which onnxruntime runs without this package (README)."
+        )
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device={device}: no GPU can be used here; set device=cpu, or device=auto.")
+    load_plugins(plugins)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        found = checkpoint_of_run(str(path))
+        if found is None:
+            raise FileNotFoundError(
+                f"{path} has no checkpoints/best.ckpt: give a run's folder, or a checkpoint."
+            )
+        path = found
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    return load_detector(path, chosen)
+
+
+def with_inputs_of(task: "DetectionTask", data: dict[str, Any]) -> dict[str, Any]:
+    """Complete the configuration of a datamodule, so that images become inputs as in the task's training.
+
+    Args:
+        task: of a checkpoint.
+        data: the configuration of the datamodule.
+
+    Returns:
+        The configuration with the size, the transform and the collation of the task; no split is augmented.
+    """
+    inputs = {key: task.hparams["data"][key] for key in DATA_KEYS}
+    transform = build(inputs["eval_transform"])  # here, and not by Hydra, which would call any name
+    return {**data, **inputs, "eval_transform": transform, "train_transform": transform}
+
+
+def open_split(
+    datamodule: "DetectionDataModule",
+    split: Literal["train", "val", "test"],
+    class_names: Sequence[str],
+    ckpt: str | Path,
+) -> None:
+    """Read one split alone, with the classes of a checkpoint; it is then among the datamodule's datasets.
+
+    The data may have other words for the classes: aeroplane for airplane, see ``find_same``.
+
+    Args:
+        datamodule: where the images come from.
+        split: what to read.
+        class_names: the classes of the checkpoint, in label order. The data may lack some of them.
+        ckpt: the checkpoint's path, for the message.
+
+    Raises:
+        ValueError: the data has classes that the checkpoint does not know.
+    """
+    transform = datamodule.eval_transform(datamodule.size)
+    dataset = datamodule.make_dataset(split, None, transform)
+    wanted = in_words_of(dataset.classes, class_names)
+    unknown = [name for name in dataset.classes if name not in wanted]
+    skipping = getattr(datamodule, "other_classes", None) == "skip"
+    if unknown and not skipping:
+        raise ValueError(
+            f"{ckpt} knows the classes {', '.join(class_names)}; the data also has {', '.join(unknown)}. "
+            "Choose the data that belongs to the checkpoint (data=..., data.root=...), or leave out objects "
+            "of other classes (data.other_classes=skip)."
+        )
+    if list(dataset.classes) != wanted:
+        dataset = datamodule.make_dataset(split, wanted, transform)
+    if list(dataset.classes) != wanted:  # a source whose classes are fixed
+        raise ValueError(
+            f"{ckpt} knows the classes {', '.join(class_names)}; those of the data are fixed, and others or "
+            f"in another order: {', '.join(dataset.classes)}."
+        )
+    dataset.classes = tuple(class_names)
+    datamodule.class_names = list(class_names)
+    datamodule.datasets[split] = dataset
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """Read a file that is whole, through one handle, so that it cannot be exchanged in between."""
+    import torch
+
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give a checkpoint, such as checkpoints/best.ckpt of a run's.")
+    try:
+        with open_file(path, MAX_CHECKPOINT) as file:
+            if not is_archive(file):
+                raise ValueError("it is not the archive that torch writes")
+            verify(file)
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:  # torch's own words tell how to run what is in it
+        raise ValueError(
+            f"{path} cannot be read as a checkpoint: it holds more than tensors and plain values, code say."
+        ) from error
+    except Exception as error:  # a damaged file fails in many ways
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{path} cannot be read as a checkpoint: {reason}") from error
+    return checkpoint if isinstance(checkpoint, dict) else {}
+
+
+def _checked(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
+    from detection.tasks.base import DESCRIPTION_FORMAT
+
+    described, state = checkpoint.get("hyper_parameters"), checkpoint.get("state_dict")
+    if not isinstance(described, dict) or not {"model", "data"} <= described.keys():
+        raise ValueError(
+            f"{path} does not describe a detector. Give a checkpoint that a training wrote, such as "
+            "runs/<name>/<date>/checkpoints/best.ckpt."
+        )
+    written = described.get("format", 1)  # 0.1 wrote no number
+    if type(written) is not int or written < 1:
+        raise ValueError(f"{path} has a description of an unknown format.")
+    if written > DESCRIPTION_FORMAT:
+        raise ValueError(
+            f"{path} was written by a newer version of this package: its description has format {written}, "
+            f"this version reads up to {DESCRIPTION_FORMAT}. Update it: pip install --upgrade "
+            "lightning-detection."
+        )
+    try:
+        checkpoint["hyper_parameters"] = check_description({**described, "format": written})
+    except DescriptionError as error:
+        raise ValueError(f"{path} cannot be opened safely: {error}.") from error
+    if written == 1:
+        model = checkpoint["hyper_parameters"]["model"]
+        checkpoint["hyper_parameters"]["model"] = with_anchors_of_format_1(model)
+    if not isinstance(state, dict) or not all(type(key) is str for key in state):
+        raise ValueError(f"{path} has no weights by name under state_dict.")
+    refuse_odd_tensors(checkpoint, path)
+    checkpoint["hyper_parameters"]["weights"] = kinds_of_floats(state)
+    return checkpoint

@@ -1,0 +1,273 @@
+"""How a run goes on (``ckpt=...``): from which checkpoint, and what has changed since."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import yaml
+
+from detection.checkpoints.best_of_run import refuse_another_best
+from detection.checkpoints.loading import read_checkpoint
+from detection.checkpoints.notes import notes
+from detection.checkpoints.precision import full_name
+from detection.checkpoints.runs import changed_keys, check_same_network, find_checkpoint
+from detection.checkpoints.tensors import compare_weights
+from detection.data.step_size import step_of_the_first_release
+from detection.models.described_anchors import anchor_arguments, anchors_in_numbers, with_anchor_arguments
+from detection.registry import build, without_weights
+
+if TYPE_CHECKING:
+    from detection.data.datamodule import DetectionDataModule
+
+# Of trainer; what else a description has under "training" is told in these words.
+_TRAINER = ("precision", "accumulate_grad_batches", "max_epochs", "max_steps")
+_WORDS = {
+    "images_per_step": "images per step",
+    "train_images": "training images",
+    "val_images": "validation images",
+}
+# A run that goes on has these anyway, or they are told by what the checkpoint itself says.
+_TYPED = ("run_dir", "ckpt", "logger.wandb.overrides", "logger.wandb.sweep_dir")
+_NOT_COMPARED = (*_TYPED, "optimizer", "scheduler", "model.optimizer", "model.scheduler")
+
+
+class Origin(NamedTuple):
+    """The checkpoint that a run goes on from."""
+
+    path: Path
+    checkpoint: dict[str, Any]
+    """As ``read_checkpoint`` gives it."""
+
+
+def read_origin(config: Mapping[str, Any]) -> Origin | None:
+    """Read the checkpoint that ``ckpt`` names.
+
+    Args:
+        config: the whole configuration, with ``ckpt`` and ``run_dir``.
+
+    Returns:
+        None for a new run.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+        ValueError: it cannot be read, or the run is to look for settings.
+    """
+    path = find_checkpoint(config["ckpt"], config["run_dir"])
+    if path is None:
+        return None
+    if config["find"]:
+        raise ValueError(
+            f"find={config['find']} looks for the settings of a new run: leave ckpt out; to start from the "
+            f"weights of a checkpoint, give init_from={path}"
+        )
+    return Origin(path, read_checkpoint(path))
+
+
+def describe_training(config: Mapping[str, Any], datamodule: "DetectionDataModule") -> dict[str, Any]:
+    """What a checkpoint tells about its training, beside the model with its optimizer and schedule.
+
+    Args:
+        config: the whole configuration.
+        datamodule: set up, its steps divided among the devices.
+
+    Returns:
+        Plain values by name.
+    """
+    images = {f"{split}_images": len(datamodule.datasets[split]) for split in ("train", "val")}
+    trainer = {key: config["trainer"].get(key) for key in _TRAINER}
+    trainer["precision"] = full_name(trainer["precision"])
+    return {**trainer, "images_per_step": datamodule.images_per_step, **images}
+
+
+def keep_anchors(model: dict[str, Any], origin: Origin) -> tuple[dict[str, Any], str]:
+    """Give the model of a run that goes on the anchors of its checkpoint.
+
+    Args:
+        model: what the task is made from.
+        origin: the checkpoint.
+
+    Returns:
+        The description of the model, and a line for the user where its anchors are not those that a new run
+        has: where 0.1 made them.
+
+    Raises:
+        ValueError: the configuration asks for other anchors.
+    """
+    described = origin.checkpoint["hyper_parameters"]["model"]
+    kept = anchor_arguments(described)
+    if not kept:
+        return model, ""
+    going_on = with_anchor_arguments(model, kept)
+    if not _same_inputs(described, model):
+        return going_on, ""  # of another network, with which a run cannot go on anyway
+    wanted, had = _anchor_numbers(model), _anchor_numbers(going_on)
+    if wanted == had:
+        return going_on, ""
+    asked = anchor_arguments(model)
+    if asked:
+        raise ValueError(
+            f"{origin.path} has other anchors than the configuration ({had}, not {wanted}). To go on with "
+            f"those of the checkpoint, leave out model.network's {', '.join(asked)}; to start a new run from "
+            "its weights, use init_from instead of ckpt."
+        )
+    return going_on, f"The anchors stay those of the checkpoint, {had}; a new run would have {wanted}."
+
+
+def _same_inputs(described: Mapping[str, Any], model: Mapping[str, Any]) -> bool:
+    then, now = (
+        (
+            part["network"]["_target_"],
+            part["network"].get("size"),
+            {**part["backbone"], "weights": None},
+        )
+        for part in (described, model)
+    )
+    return then == now
+
+
+def _anchor_numbers(model: Mapping[str, Any]) -> dict[str, Any]:
+    import torch
+
+    with torch.device("meta"):  # weights do not matter
+        backbone = build(without_weights(model["backbone"]))
+        return anchors_in_numbers(build(model["network"])(backbone=backbone, num_classes=1))
+
+
+def changes_since(
+    origin: Origin, config: Mapping[str, Any], model: Mapping[str, Any], training: Mapping[str, Any]
+) -> str:
+    """Say what has changed since a checkpoint was written, and refuse what a run cannot go on with.
+
+    Args:
+        origin: the checkpoint.
+        config: the whole configuration.
+        model: what the task is made from.
+        training: see :func:`describe_training`.
+
+    Returns:
+        Lines for the user.
+
+    Raises:
+        ValueError: it is of another network, holds weights alone, its run is longer than what is asked, or
+            the folder has the best checkpoint of another run.
+    """
+    path, checkpoint = origin
+    described = checkpoint["hyper_parameters"]
+    check_same_network(described["model"], model, path)
+    if not (checkpoint.get("optimizer_states") and checkpoint.get("loops")):
+        raise ValueError(
+            f"{path} holds weights, but not the state of a training to go on with: start a new run from "
+            f"them by init_from={path}"
+        )
+    for weights in ("state_dict", "current_model_state"):  # with an average, this and the weights themselves
+        if weights in checkpoint:
+            compare_weights(described["model"], checkpoint[weights], path)
+    refuse_another_best(path, checkpoint, config["callbacks"])
+    before = _config_before(path)
+    lines = [
+        f"Going on from {path}.",
+        notes(described, path, goes_on=True),
+        step_of_the_first_release(before),
+    ]
+    changes = _changes(described, {"model": model, "training": training})
+    if config["optimizer"]["scale_lr"] and "optimizer.lr" in changes:  # nobody has typed these
+        changes["learning rate"] = changes.pop("optimizer.lr")
+    changes |= _changes_of_config(before, config)
+    if changes:
+        told = (f"{key}: {values}" for key, values in sorted(changes.items()))
+        lines.append(f"Changed since: {'; '.join(told)}. This is used from now on.")
+    try:
+        lines += [_what_is_left(checkpoint, config["trainer"], path), _later_epochs(checkpoint, path)]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} does not say how far its training has come: start a new run from its weights by "
+            f"init_from={path}"
+        ) from error
+    return "\n".join(line for line in lines if line)
+
+
+def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """What changed of optimizer, schedule and training, as the checkpoint itself describes them."""
+    before, after = (
+        {part: side["model"].get(part, {}) for part in ("optimizer", "scheduler")} for side in (then, now)
+    )
+    lines = changed_keys(before, after)
+    if "training" in then:  # not in checkpoints of 0.1
+        known = {key: then["training"].get(key) for key in now["training"]}
+        lines += changed_keys(known, now["training"])
+    changes = dict(line.split(": ", 1) for line in lines)
+    named = {key: f"trainer.{key}" for key in _TRAINER} | _WORDS
+    return {named.get(key, key): values for key, values in changes.items()}
+
+
+def _config_before(checkpoint: Path) -> dict[str, Any]:
+    """The ``config.yaml`` of a checkpoint's run; empty where it is missing or broken."""
+    try:
+        then = yaml.safe_load((checkpoint.parent.parent / "config.yaml").read_text(encoding="utf-8"))
+    except Exception:  # it is only compared, so nothing that may be wrong with it matters
+        return {}
+    return {str(key): value for key, value in then.items()} if isinstance(then, dict) else {}
+
+
+def _in_folder(value: Any, folder: str, now: str) -> Any:
+    """A configuration as it would be in another folder: a run that was moved or copied has not changed."""
+    if isinstance(value, Mapping):
+        return {key: _in_folder(child, folder, now) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_in_folder(child, folder, now) for child in value]
+    return now + value[len(folder) :] if isinstance(value, str) and value.startswith(folder) else value
+
+
+def _changes_of_config(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """What changed since the run's ``config.yaml``, where that could be read."""
+    folder = then.get("run_dir")
+    if isinstance(folder, str) and folder:
+        then = _in_folder(then, folder, str(now["run_dir"]))
+    lines = changed_keys(then, now) if then else []
+    changes = dict(line.split(": ", 1) for line in lines)
+    if "global_batch_size" in then.get("data", {}):  # of 0.1: keys that it did not know are no changes
+        unknown = ("(none)", "off -> on", "on -> off")
+        changes = {key: told for key, told in changes.items() if not any(word in told for word in unknown)}
+    return {key: told for key, told in changes.items() if not _is_in(key, _NOT_COMPARED)}
+
+
+def _is_in(key: str, nodes: Iterable[str]) -> bool:
+    return any(key == node or key.startswith(f"{node}.") for node in nodes)
+
+
+def _what_is_left(checkpoint: Mapping[str, Any], trainer: Mapping[str, Any], path: Path) -> str:
+    """Refuse a run that has already been trained for longer than what is asked; say when nothing is left."""
+    from detection.tasks.resuming import epochs_done
+
+    counts = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"].values()
+    if max(counts) - min(counts) > 1:  # an epoch is begun, trained and counted, one by one
+        raise TypeError
+    epochs, steps = epochs_done(checkpoint["loops"]["fit_loop"]), checkpoint["global_step"]
+    for key, done in (("epochs", epochs), ("steps", steps)):
+        wanted = trainer.get(f"max_{key}")
+        if wanted is None or wanted < 0 or done < wanted:  # no limit is None or -1
+            continue
+        ways = f"more with trainer.max_{key}={2 * done}, say"
+        if done > wanted:
+            raise ValueError(
+                f"{path} has {done} {key} of training, and trainer.max_{key}={wanted} asks for fewer: there "
+                f"is nothing to do. Train {ways}; test what there is with python -m detection.evaluate; or "
+                f"start a new run from its weights with init_from={path}"
+            )
+        return f"All {done} {key} are done: nothing is left to train (train {ways}), the best is tested."
+    return ""
+
+
+def _later_epochs(checkpoint: Mapping[str, Any], path: Path) -> str:
+    """Say that what the run trained after this checkpoint is given up."""
+    last = path.with_name("last.ckpt")
+    if path.name == last.name or not last.is_file():
+        return ""
+    try:
+        steps = read_checkpoint(last)["global_step"]
+    except (ValueError, OSError, KeyError):
+        return ""
+    lost = steps - checkpoint["global_step"]
+    if lost <= 0:
+        return ""
+    return f"The {lost} steps that {last} has more are trained again, and replaced (ckpt={last} keeps them)."

@@ -1,0 +1,220 @@
+"""Where runs are kept, and how a stopped one goes on."""
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from detection.registry import RENAMED
+from detection.system.programs import command_again
+from detection.validation.near_paths import beside
+
+# What decides the shape of the weights; everything else may change when a run goes on.
+_NETWORK = ("_target_", "network", "backbone", "class_names")
+_NOTHING = "(none)"  # in place of a key that is not there
+
+
+def run_folder(ckpt: str | None, name: str, now: str) -> str:
+    """The folder of a run: a new one, made here and now, or that of the run that goes on.
+
+    Making it is claiming it: of two runs that start in the same second, the second one takes another name.
+    Where torchrun or srun starts the processes of a run, they have agreed on a folder, and none claims it.
+
+    Args:
+        ckpt: None, ``last`` or ``best`` (of the newest run of this name), the path of a checkpoint, or of a
+            run's folder.
+        name: of the run.
+        now: the date, for a new folder.
+    """
+    if ckpt is None:
+        return _new_folder(name, now)
+    if ckpt in ("last", "best"):
+        newest = _newest(ckpt, name)
+        return str(newest.parent.parent) if newest else _new_folder(name, now)
+    path = Path(ckpt).expanduser()
+    if path.is_dir():
+        return str(path)
+    return str(path.parent.parent) if path.parent.name == "checkpoints" else _new_folder(name, now)
+
+
+def _newest(which: str, name: str) -> Path | None:
+    """The ``best`` or ``last`` checkpoint that was written last of all runs of this name."""
+    found = Path("runs", name).glob(f"*/checkpoints/{which}.ckpt")
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+@cache  # Hydra asks more than once
+def _new_folder(name: str, now: str) -> str:
+    if "RUN_STARTED" in os.environ:
+        return str(Path("runs") / name / now)
+    folder, number = Path("runs") / name / now, 1
+    while True:
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+            folder = folder.with_name(f"{now}_{number}")
+        else:
+            return str(folder)
+
+
+def find_checkpoint(ckpt: str | None, folder: str) -> Path | None:
+    """The checkpoint that a run in ``folder`` starts from, None for a run that starts anew.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+    """
+    if ckpt is None:
+        return None
+    path = Path(ckpt).expanduser()
+    if ckpt in ("last", "best"):
+        path = Path(folder) / "checkpoints" / f"{ckpt}.ckpt"
+    elif path.is_dir():
+        path = path / "checkpoints" / "last.ckpt"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"ckpt={ckpt}: there is no {path}{beside(path)}. A run writes it after its first epoch; give the "
+            "path of a checkpoint or of a run's folder, or leave ckpt out to start anew."
+        )
+    return path
+
+
+def find_weights(source: str, name: str) -> str:
+    """The checkpoint that ``init_from`` names: of a run its best one, or its last where it has no best.
+
+    Args:
+        source: a checkpoint, a run's folder, ``best`` or ``last`` (of the newest run of this name), or the
+            name of published weights.
+        name: of the new run.
+
+    Raises:
+        FileNotFoundError: a run has no checkpoint.
+    """
+    if source in ("last", "best"):
+        newest = _newest(source, name)
+        if newest is None and not Path(source).exists():
+            raise FileNotFoundError(
+                f"init_from={source}: no run in runs/{name} has a {source}.ckpt; give a checkpoint's path."
+            )
+        return str(newest or source)
+    if not Path(source).expanduser().is_dir():
+        return source
+    if (path := checkpoint_of_run(source)) is not None:
+        return str(path)
+    raise FileNotFoundError(
+        f"init_from={source}: this folder has no checkpoints/best.ckpt; give a checkpoint's path."
+    )
+
+
+def checkpoint_of_run(folder: str) -> Path | None:
+    """The best checkpoint of a run, or its last where it has no best; None where this is no run's folder.
+
+    Args:
+        folder: of the run, or its ``checkpoints``.
+    """
+    places = [Path(folder).expanduser() / part for part in ("checkpoints", ".")]
+    paths = [place / f"{which}.ckpt" for place in places for which in ("best", "last")]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def check_same_network(described: Mapping[str, Any], model: Mapping[str, Any], path: Path) -> None:
+    """Compare the network in a checkpoint with the configured one.
+
+    Args:
+        described: the model's configuration in the checkpoint.
+        model: the model's configuration now.
+        path: of the checkpoint, for the message.
+
+    Raises:
+        ValueError: they differ; the message names the keys.
+    """
+    then, now = _network_keys(described), _network_keys(model)
+    changes = changed_keys(then, now)
+    if changes:
+        raise ValueError(
+            f"{path} holds another network than the one configured ({'; '.join(changes[:5])}). To go on, "
+            "give the overrides that the run was started with; to start a new run from these weights, use "
+            "init_from instead of ckpt."
+        )
+
+
+def changed_keys(then: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
+    """What differs between two configurations, in a user's words and down to single values.
+
+    Returns:
+        Lines such as ``optimizer.lr: 0.1 -> 0.2``, ``optimizer: SGD -> AdamW``, ``callbacks.ema: off -> on``.
+    """
+    changes: list[str] = []
+    for key in sorted({*then, *now}):
+        changes += _changes_at(f"{path}{key}", then.get(key, _NOTHING), now.get(key, _NOTHING))
+    return changes
+
+
+def _changes_at(name: str, old: Any, new: Any) -> list[str]:
+    before, after = _parts(old), _parts(new)
+    if old == new:
+        return []
+    if before is not None and after is not None:
+        return _changes_of_parts(name, before, after)
+    parts = before if after is None else after
+    if parts is None:
+        return [f"{name}: {_shown(old)} -> {_shown(new)}"]
+    if "_target_" in parts:  # a callback, a logger: it is there or not
+        return [f"{name}: {_switch(old)} -> {_switch(new)}"]
+    return changed_keys(before or {}, after or {}, f"{name}.")
+
+
+def _changes_of_parts(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    then, now = (RENAMED.get(str(side.get("_target_")), side.get("_target_")) for side in (before, after))
+    before = {**before, "_target_": then} if then else before
+    if then == now or not (then and now):
+        return changed_keys(before, after, f"{name}.")
+    # Another kind has arguments of its own: what only one of the two takes has not changed.
+    common = before.keys() & after.keys() - {"_target_"}
+    before, after = ({key: side[key] for key in common} for side in (before, after))
+    return [f"{name}: {_kind(then)} -> {_kind(now)}", *changed_keys(before, after, f"{name}.")]
+
+
+def _parts(value: Any) -> Mapping[str, Any] | None:
+    """What a value consists of, by name or number; None for what is shown as a whole."""
+    if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        return {str(number): item for number, item in enumerate(value)}
+    return value if isinstance(value, Mapping) else None
+
+
+def _shown(value: Any) -> str:
+    """A plain value as it is typed."""
+    return "null" if value is None else f"{value}".lower() if isinstance(value, bool) else f"{value}"
+
+
+def _switch(value: Any) -> str:
+    if value in (None, _NOTHING):
+        return "off"
+    return _shown(value) if _parts(value) is None else "on"
+
+
+def _kind(target: str) -> str:
+    return target.rpartition(".")[2]
+
+
+def command_to_go_on(arguments: Sequence[str], checkpoint: str, key: str = "ckpt") -> str:
+    """The command that resumes a run, or starts another one from its weights.
+
+    Args:
+        arguments: ``sys.argv`` of the stopped command.
+        checkpoint: the checkpoint to go on from.
+        key: ``ckpt`` to resume, ``init_from`` to start anew.
+    """
+    left_out = ("ckpt=", "init_from=", "hydra.run.dir=", "run_dir=")
+    kept = [word for word in arguments[1:] if not word.startswith(left_out)]
+    return shlex.join([*command_again(arguments[0]), *kept, f"{key}={checkpoint}"])
+
+
+def _network_keys(model: Mapping[str, Any]) -> dict[str, Any]:
+    keys = {key: model[key] for key in _NETWORK if key in model}
+    # Where the backbone's first weights came from is history, and what of it learns may change.
+    others = ("weights", "frozen_blocks", "freeze_batchnorm")
+    backbone = {key: value for key, value in keys.get("backbone", {}).items() if key not in others}
+    return {**keys, "backbone": backbone}

@@ -1,0 +1,1 @@
+"""What the commands share: their words, their configuration, their errors."""

@@ -1,0 +1,139 @@
+"""What can go wrong while a run is under way, in a sentence instead of a traceback."""
+
+import os
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from detection.system.endings import end_in_time, raise_if_told
+from detection.system.files import write_text
+
+# Their messages are written for people; the loader's workers pass them on with a traceback before.
+# By name: Lightning's own kind cannot be imported before it is needed.
+_TOLD = ("ImageError", "CollateError", "CacheError", "BadLossError", "MisconfigurationException")
+_IN_WORKER = "in DataLoader worker process"
+# What Lightning and torch call while they put back the state of a checkpoint.
+_RESTORING = {"_restore_modules_and_callbacks", "restore_training_state", "restore_model", "resume_start"}
+_TIMED_OUT = "DataLoader timed out"
+_FULL_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
+
+@contextmanager
+def faults_in_a_sentence(folder: str | Path) -> Iterator[None]:
+    """End the program with a sentence, whatever fails.
+
+    A fault of the data, the numbers or the machine is described. Any other error is a defect of the program:
+    its traceback goes to ``traceback.txt`` in the folder. HYDRA_FULL_ERROR=1 shows tracebacks on the screen.
+
+    Args:
+        folder: the run's folder.
+
+    Raises:
+        SystemExit: with the sentence.
+    """
+    try:
+        yield
+    except Exception as last:
+        error = _first(last)
+        if "killed by signal: Terminated" in str(error):
+            time.sleep(1)  # a signal to the whole group ends the processes that load images first
+        raise_if_told()
+        if str(error).startswith(_TIMED_OUT):
+            end_in_time(1)
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        sentence = describe(error)
+        if sentence is None:
+            path = Path(folder) / f"traceback{_number()}.txt"
+            try:
+                write_text(path, "".join(traceback.format_exception(error)))
+            except OSError:
+                raise error from None
+            sentence = (
+                f"{type(error).__name__}: {_shortened(error)}. This is an error that the program does not "
+                f"expect: please report it with {path}, which says where it happened; HYDRA_FULL_ERROR=1 "
+                "shows it here."
+            )
+        raise SystemExit(sentence) from error
+
+
+def _first(error: Exception) -> Exception:
+    """Why a run ended: Lightning takes it apart then, which may fail in turn."""
+    frames = traceback.extract_tb(error.__traceback__)
+    before = error.__context__
+    in_turn = any(frame.name == "_teardown" for frame in frames)
+    return before if in_turn and isinstance(before, Exception) else error
+
+
+def _number() -> str:
+    rank = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))
+    return "" if rank == "0" else f"_{rank}"
+
+
+def _shortened(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines)[:300].rstrip(".") or "without a message"
+
+
+def describe(error: Exception) -> str | None:
+    """Say what a fault is and what to do; None where the error is no fault but a defect.
+
+    Args:
+        error: what stopped the run.
+    """
+    message = str(error)
+    for name in _TOLD:
+        if type(error).__name__ == name:
+            in_worker = _IN_WORKER in message.partition("\n")[0]
+            return message.rpartition(f"{name}: ")[2].strip() if in_worker else message
+    if "DataLoader worker" in message and "killed by signal: Terminated" in message:
+        return "A process that loads images was told to end, by SIGTERM, and the run with it"
+    died = "exited unexpectedly" in message or "killed by signal" in message
+    if "DataLoader worker" in message and died:
+        first_line = message.partition("\n")[0].strip()
+        return (
+            f"A process that loads images has died ({first_line}). Mostly the memory was full: lower "
+            "data.num_workers or data.batch_size; data.num_workers=0 loads without such processes"
+        )
+    if "Connection closed by peer" in message or "Connection reset by peer" in message:
+        return "Another process of this run has died. What it said is above; without a word, it was killed"
+    if "unable to allocate shared memory" in message or "out of shared memory" in message.lower():
+        return (
+            "The shared memory that loaded images travel through is full: enlarge /dev/shm (docker run "
+            "--shm-size=8g), or lower data.num_workers"
+        )
+    if message.startswith(_TIMED_OUT):
+        return (
+            f"No batch has come for {message.split()[-2]} seconds (data.timeout). Mostly the shared memory "
+            "is full (what the loading processes said is above: enlarge /dev/shm, docker run --shm-size=8g, "
+            "or lower data.num_workers) or the disk does not answer; where a batch takes that long, raise "
+            "data.timeout, 0 waits for ever"
+        )
+    if "Too many open files" in message:
+        return (
+            "Too many files are open at once: lower data.num_workers, or raise the limit of the system with "
+            "ulimit -n 4096"
+        )
+    if isinstance(error, MemoryError) or any(sign in message for sign in _FULL_MEMORY):
+        return (
+            f"The memory is full ({_shortened(error)}): lower data.batch_size (find=batch_size looks for the "
+            "largest), or data.size; trainer.precision=bf16-mixed takes about half on a GPU"
+        )
+    return _misfit(error) or (message if isinstance(error, OSError) else None)
+
+
+def _misfit(error: Exception) -> str | None:
+    """Say that a checkpoint does not fit what is configured, where that is what happened."""
+    frames = traceback.extract_tb(error.__traceback__)
+    in_optimizer = bool(frames) and Path(frames[-1].filename).parent.parts[-2:] == ("torch", "optim")
+    if not _RESTORING & {frame.name for frame in frames} and not (
+        isinstance(error, KeyError) and in_optimizer
+    ):
+        return None
+    return (
+        f"The checkpoint does not fit what is configured ({type(error).__name__}: {_shortened(error)}): give "
+        "the overrides that the run was started with, or start a new run from its weights with init_from=... "
+        "instead of ckpt=..."
+    )

@@ -1,0 +1,121 @@
+"""What a source names: images, a video, or a webcam."""
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from detection.data.image_files import IMAGE_SUFFIXES, UNREADABLE_SUFFIXES
+from detection.validation.near_paths import beside
+
+VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ts"))
+_PHOTO_SUFFIXES = IMAGE_SUFFIXES | UNREADABLE_SUFFIXES
+
+
+class ImageFile(NamedTuple):
+    """One image to detect in."""
+
+    path: Path
+    name: str
+    """Its path below the source, with ``/``. Its results keep it: ``a/1.jpg`` and ``b/1.jpg`` stay apart."""
+
+
+class ImageFiles(NamedTuple):
+    """Images, sorted by name."""
+
+    files: list[ImageFile]
+
+
+class VideoFile(NamedTuple):
+    """A video."""
+
+    path: Path
+
+
+class Webcam(NamedTuple):
+    """A camera, as numbered by the system."""
+
+    number: int
+
+
+Source = ImageFiles | VideoFile | Webcam
+
+
+def find_source(source: str | int) -> Source:
+    """Say what a source names.
+
+    Args:
+        source: an image; a folder, searched with its subfolders except hidden ones; a pattern such as
+            ``photos/*.jpg`` or ``photos/**/*.png``; a video; or the number of a webcam.
+
+    Raises:
+        FileNotFoundError: there is nothing there.
+        ValueError: what is there is neither an image nor a video.
+    """
+    if str(source) == "":
+        raise ValueError("source is empty: name an image, a folder, a pattern or a video; . is this folder.")
+    path = Path(str(source)).expanduser()
+    if path.is_dir():
+        return _images(path, _walk(path), f"The folder {path}")
+    if path.is_file():
+        return _one_file(path)
+    if str(source).isdecimal():
+        return Webcam(int(source))
+    if glob.has_magic(str(path)):
+        found = [Path(match) for match in glob.glob(str(path), recursive=True)]
+        return _images(
+            _fixed_part(path), (match for match in found if match.is_file()), f"The pattern {path}"
+        )
+    raise FileNotFoundError(
+        f"{path}: there is no such file or folder{beside(path)}. source takes an image, a folder, a quoted "
+        "pattern such as 'photos/*.jpg', a video, or the number of a webcam."
+    )
+
+
+def _one_file(path: Path) -> Source:
+    if path.suffix.lower() in _PHOTO_SUFFIXES:
+        return ImageFiles([ImageFile(path, path.name)])
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return VideoFile(path)
+    raise ValueError(
+        f"{path} is neither an image ({_listed(IMAGE_SUFFIXES)}) nor a video ({_listed(VIDEO_SUFFIXES)})."
+    )
+
+
+def _images(root: Path, paths: Iterable[Path], who: str) -> ImageFiles:
+    paths = list(paths)
+    files = [
+        ImageFile(path, path.relative_to(root).as_posix())
+        for path in paths
+        if path.suffix.lower() in _PHOTO_SUFFIXES
+    ]
+    if not files:
+        endings = Counter(path.suffix.lower() or "no ending" for path in paths)
+        others = ", ".join(f"{count} x {ending}" for ending, count in endings.most_common(5))
+        videos = " Videos are given one by one." if VIDEO_SUFFIXES & endings.keys() else ""
+        raise ValueError(
+            f"{who} has no image ({_listed(IMAGE_SUFFIXES)}); it has {others or 'no files at all'}.{videos}"
+        )
+    return ImageFiles(sorted(files, key=lambda file: file.name))
+
+
+def _walk(root: Path) -> Iterable[Path]:
+    for folder, subfolders, names in os.walk(root):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        yield from (Path(folder, name) for name in names if not name.startswith("."))
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """The folder of a pattern above its first wildcard."""
+    fixed = []
+    for part in pattern.parts[:-1]:
+        if glob.has_magic(part):
+            break
+        fixed.append(part)
+    return Path(*fixed)
+
+
+def _listed(suffixes: frozenset[str]) -> str:
+    return " ".join(sorted(suffixes))

@@ -1,0 +1,1 @@
+"""Pictures and pages: colours, boxes, curves, and what every HTML page shares."""

@@ -1,0 +1,229 @@
+"""Detection as a function of images."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from detection.data.collate import CollateList, CollatePadded
+from detection.data.image_files import ImageError, decode_image
+from detection.data.image_sources import ImageFiles, find_source
+from detection.data.transforms import DetectionTransform
+from detection.prediction.capture import Capture
+from detection.prediction.prediction import Prediction
+from detection.prediction.selection import Selection, find_labels
+from detection.tasks.base import DetectionTask
+from detection.types import Detections, Sample, Target
+
+Pixels = NDArray[np.uint8] | Tensor | Image.Image
+"""An image: ``(H, W, 3)`` RGB or ``(H, W)`` grey, a tensor ``(3, H, W)``, of 8 bits each, or Pillow's."""
+Predictions = list[Prediction] | Iterator[Prediction]
+
+_NO_BOXES = np.zeros((0, 4), np.float32)
+_NO_LABELS = np.zeros(0, np.int64)
+_NO_DIFFICULT = np.zeros(0, np.bool_)
+
+
+class Detector:
+    """A trained detector and the way images become its input.
+
+    Args:
+        task: a trained task; it is switched to evaluation.
+        transform: the evaluation transform that belongs to it.
+        collate: ``padded`` or ``list``, as in training.
+    """
+
+    def __init__(
+        self, task: DetectionTask, transform: DetectionTransform, collate: Literal["padded", "list"]
+    ) -> None:
+        self.task = task.eval()
+        self.transform = transform
+        self.collate = CollatePadded() if collate == "padded" else CollateList()
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes, in label order."""
+        return self.task.class_names
+
+    @torch.inference_mode()
+    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        """Detect in a batch of images.
+
+        Args:
+            images: each ``(H, W, 3)`` RGB, of any size.
+
+        Returns:
+            Detections of each image, in its own pixels, on the CPU.
+        """
+        batch = self.collate([self.prepare(image) for image in images])
+        batch = self.task.transfer_batch_to_device(batch, self.task.device, 0)
+        return [_on_cpu(found) for found in self.task.predict_step(batch)]
+
+    @overload
+    def predict(
+        self,
+        source: Pixels,
+        threshold: float = 0.5,
+        classes: str | Sequence[str] | None = None,
+        batch_size: int = 8,
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self,
+        source: Sequence[Pixels | str | Path],
+        threshold: float = 0.5,
+        classes: str | Sequence[str] | None = None,
+        batch_size: int = 8,
+    ) -> list[Prediction]: ...
+
+    @overload
+    def predict(
+        self,
+        source: str | Path | int,
+        threshold: float = 0.5,
+        classes: str | Sequence[str] | None = None,
+        batch_size: int = 8,
+    ) -> Any: ...  # what lies there decides
+
+    def predict(
+        self,
+        source: str | Path | int | Pixels | Sequence[Pixels | str | Path],
+        threshold: float = 0.5,
+        classes: str | Sequence[str] | None = None,
+        batch_size: int = 8,
+    ) -> Prediction | Predictions:
+        """Detect in whatever holds images.
+
+        Args:
+            source: an image, as the path of a file or as pixels (see ``Pixels``); a list of images; a
+                folder, searched with its subfolders, or a pattern such as ``photos/*.jpg``; a video; or the
+                number of a webcam.
+            threshold: the lowest score to keep, from 0 to 1.
+            classes: the names of those to keep; None keeps all.
+            batch_size: how many images the network takes at once.
+
+        Returns:
+            Of one image its ``Prediction``; of several a list, a folder's sorted by name; of a video or a
+            webcam an iterator that reads on as it is asked.
+
+        Raises:
+            FileNotFoundError: there is no such file or folder.
+            ValueError: an image cannot be read (of a folder or a pattern: none of them, else a warning names
+                those that are left out), pixels have another shape or type, or a class is not known.
+            TypeError: the source is something else.
+        """
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"threshold={threshold:g}: scores, and so the threshold, are from 0 to 1.")
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}: at least one image at a time.")
+        classes = [classes] if isinstance(classes, str) else classes
+        select = Selection(threshold, find_labels(classes, self.class_names))
+        if isinstance(source, np.ndarray | Tensor | Image.Image):
+            return self._predict_all([source], [""], select, 1)[0]
+        if isinstance(source, bytes | dict) or not isinstance(source, str | Path | int | Sequence):
+            raise TypeError(
+                f"source is a {type(source).__name__}: give a path, an array, a tensor, Pillow's image, or a "
+                "list of these."
+            )
+        if not isinstance(source, str | Path | int):
+            names = [
+                item.name if isinstance(item, Path) else item if isinstance(item, str) else ""
+                for item in source
+            ]
+            return self._predict_all(source, names, select, batch_size)
+        found = find_source(str(source) if isinstance(source, Path) else source)
+        if not isinstance(found, ImageFiles):
+            return self._predict_frames(Capture(found), select, batch_size)
+        paths, names = [file.path for file in found.files], [file.name for file in found.files]
+        if Path(str(source)).expanduser().is_file():
+            return self._predict_all(paths, names, select, 1)[0]
+        return self._predict_all(paths, names, select, batch_size, skip=True)
+
+    def _predict_all(
+        self,
+        images: Sequence[Pixels | str | Path],
+        names: Sequence[str],
+        select: Selection,
+        batch_size: int,
+        skip: bool = False,
+    ) -> list[Prediction]:
+        predictions: list[Prediction] = []
+        refused: list[str] = []
+        for first in range(0, len(images), batch_size):
+            some: list[NDArray[np.uint8]] = []
+            some_names: list[str] = []
+            batch = slice(first, first + batch_size)
+            for image, name in zip(images[batch], names[batch], strict=True):
+                try:
+                    some.append(_pixels(image))
+                    some_names.append(name)
+                except ImageError as error:
+                    if not skip:
+                        raise
+                    refused.append(str(error))
+            if some:
+                predictions += self._predict_batch(some, some_names, select)
+        if refused and not predictions:
+            raise ValueError(f"None of {len(images)} images can be read. The first: {refused[0]}")
+        if refused:
+            told = f"{len(refused)} of {len(images)} images cannot be read: {'; '.join(refused)}"
+            warnings.warn(told, stacklevel=3)
+        return predictions
+
+    def _predict_frames(self, capture: Capture, select: Selection, batch_size: int) -> Iterator[Prediction]:
+        with closing(capture):
+            for frames in capture.batches(1 if capture.live else batch_size):
+                yield from self._predict_batch(frames, [""] * len(frames), select)
+
+    def _predict_batch(
+        self, images: Sequence[NDArray[np.uint8]], names: Sequence[str], select: Selection
+    ) -> list[Prediction]:
+        return [
+            Prediction(image, select(found), self.class_names, name)
+            for image, found, name in zip(images, self(images), names, strict=True)
+        ]
+
+    def prepare(self, image: NDArray[np.uint8]) -> Sample:
+        """Make the network's input of an ``(H, W, 3)`` RGB image."""
+        tensor = self.transform(image, _NO_BOXES, _NO_LABELS, _NO_DIFFICULT).image
+        target = Target(
+            boxes=torch.zeros(0, 4),
+            labels=torch.zeros(0, dtype=torch.int64),
+            difficult=torch.zeros(0, dtype=torch.bool),
+            image_id="",
+            size=(image.shape[0], image.shape[1]),
+        )
+        return Sample(tensor, target)
+
+
+def _pixels(image: Pixels | str | Path) -> NDArray[np.uint8]:
+    """Make ``(H, W, 3)`` RGB of an image."""
+    if isinstance(image, str | Path):
+        return decode_image(Path(image).expanduser(), upright=True)
+    if isinstance(image, Image.Image):
+        if 0 in image.size:
+            raise ValueError("An image without pixels.")
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))  # upright, as a file is read
+    pixels = image.detach().cpu().numpy() if isinstance(image, Tensor) else image
+    if isinstance(image, Tensor) and pixels.ndim == 3:
+        pixels = pixels.transpose(1, 2, 0)
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+        wanted = "(3, H, W)" if isinstance(image, Tensor) else "(H, W, 3)"
+        raise ValueError(
+            f"Pixels of {tuple(image.shape)} and type {image.dtype}: give {wanted} RGB in 8 bits, uint8."
+        )
+    return np.ascontiguousarray(pixels)
+
+
+def _on_cpu(found: Detections) -> Detections:
+    return Detections(boxes=found["boxes"].cpu(), scores=found["scores"].cpu(), labels=found["labels"].cpu())

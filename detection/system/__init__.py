@@ -1,0 +1,1 @@
+"""Files, terminals and processes: what a run meets outside of Python."""

@@ -1,0 +1,185 @@
+"""How a command ends when it is told to: by Ctrl-C, or by SIGTERM (Slurm, Kubernetes, Docker, kill).
+
+Either becomes an exception in the main thread, so that what is open is closed on the way out: tables of
+figures, W&B, a video. But a main thread that waits inside of a library, for the gradients of another process
+say, does not hear of a signal before the library returns, which may be never. A thread of its own hears of it
+at once, and ends the process when the main thread has not done so in time.
+"""
+
+import atexit
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from types import FrameType, TracebackType
+from typing import NoReturn
+
+from detection.system.processes import is_child, is_first
+
+GRACE_SECONDS = 8  # Docker kills after ten
+
+
+@dataclass
+class _State:
+    """A process ends once."""
+
+    tell: Callable[[], str] = str
+    """What the first process of a run says when it ends early: what is kept and how to go on."""
+    told_by: signal.Signals | None = None
+    has_said: bool = False
+
+
+_state = _State()
+
+
+class ToldToEnd(SystemExit):
+    """SIGTERM has come: the process ends with exit status 143."""
+
+    def __str__(self) -> str:
+        return stopped_by()
+
+
+def hear_signals() -> None:
+    """Let Ctrl-C and SIGTERM end this process as described above, and Ctrl-C twice at once."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if is_child():
+        # Ctrl-C reaches all processes of a terminal, and the first one ends the others.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    elif signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, as under nohup
+        signal.signal(signal.SIGINT, _on_signal)
+    signal.signal(signal.SIGTERM, _on_signal)
+    if os.name != "posix":  # Windows ends a process without asking it
+        return
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(reader, writer, os.getppid()), daemon=True).start()
+    os.register_at_fork(after_in_child=_forget_in_child)
+
+
+def say_at_the_end(tell: Callable[[], str]) -> None:
+    """Decide what is said when this process is told to end.
+
+    Args:
+        tell: makes it. It may be called from another thread than the main one.
+    """
+    _state.tell, _state.has_said = tell, False
+
+
+def say() -> None:
+    """Say it, once."""
+    if _state.has_said or is_child():
+        return
+    with suppress(Exception):  # nobody may be there to read it
+        text = "\n".join(["", *filter(None, [stopped_by(), _state.tell()]), ""])
+        _state.has_said = True  # not before: another signal may come while the text is made
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
+def stopped_by() -> str:
+    """Which signal has come, as a sentence; empty where none has."""
+    if _state.told_by is None:
+        return ""
+    return f"Stopped by {'Ctrl-C' if _state.told_by == signal.SIGINT else _state.told_by.name}."
+
+
+def raise_if_told() -> None:
+    """Pass on what a signal began, where another error came in between: that of a process that it ended, say.
+
+    Raises:
+        ToldToEnd: SIGTERM came.
+        KeyboardInterrupt: Ctrl-C came.
+    """
+    if _state.told_by == signal.SIGTERM:
+        raise ToldToEnd(128 + signal.SIGTERM)
+    if _state.told_by == signal.SIGINT:
+        raise KeyboardInterrupt
+
+
+def end_if_told() -> None:
+    """End the process with 128 and the number of the signal, where one came."""
+    if _state.told_by is not None:
+        with suppress(Exception):
+            atexit._run_exitfuncs()
+        _end()
+
+
+def end_in_time(code: int) -> None:
+    """See to it that this process ends, where others may not: those that load from a disk that is away, say.
+
+    Python waits at its end for the processes that it has started, and none can end one that waits for a disk.
+
+    Args:
+        code: the exit status.
+    """
+
+    def end() -> NoReturn:
+        time.sleep(GRACE_SECONDS)
+        _say_and_flush()
+        os._exit(code)
+
+    threading.Thread(target=end, daemon=True).start()
+
+
+def _end() -> NoReturn:
+    # In a thread: the reader may have stopped reading, and the main thread may be in the middle of a line.
+    last_words = threading.Thread(target=_say_and_flush, daemon=True)
+    last_words.start()
+    last_words.join(2)
+    # Not by way of the interpreter: what libraries do at its end may wait for other processes.
+    os._exit(128 + (_state.told_by or signal.SIGTERM))
+
+
+def _say_and_flush() -> None:
+    say()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    if number == signal.SIGTERM and os.name == "posix" and not is_first():
+        return  # the thread ends the others at once, for there is nothing of theirs to close
+    if _state.told_by is None:
+        _state.told_by = signal.Signals(number)
+        raise_if_told()
+    elif number == signal.SIGINT:
+        _end()
+
+
+def _watch(reader: socket.socket, writer: socket.socket, parent: int) -> None:
+    """Wait for SIGTERM, and see to it that the process ends."""
+    while signal.SIGTERM not in reader.recv(64):
+        pass
+    if is_child():
+        if os.getppid() == parent:
+            os.kill(parent, signal.SIGTERM)  # all processes of a run end together
+        os._exit(0)  # Lightning would kill the first process for any other status
+    if not is_first():
+        os._exit(128 + signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
+    _state.told_by = signal.SIGTERM
+    _end()
+
+
+def _tell_all_but_silence(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Pass over that the process which is loaded for has gone in the middle of a batch."""
+    if not issubclass(kind, EOFError | ConnectionError):
+        sys.__excepthook__(kind, error, trace)
+
+
+def _forget_in_child() -> None:
+    """Processes that load images end with the one that they load for, which may write to the terminal."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    sys.excepthook = _tell_all_but_silence

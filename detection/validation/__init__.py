@@ -1,0 +1,1 @@
+"""Whether what somebody gave can be right, and what was meant."""

@@ -1,0 +1,136 @@
+"""A checkpoint's path is all that a detector needs, and nothing in it is executed."""
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from detection.checkpoints.loading import load_detector, load_task, read_checkpoint
+from detection.cli.compose import checked_config, inference_config, model_config
+from detection.types import Detections
+
+CONF = Path(__file__).parents[2] / "conf"
+CLASSES = ["circle", "square", "star"]
+
+
+def written_checkpoint(folder: Path, experiment: str) -> Path:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", overrides=[f"experiment={experiment}", "run_dir=/nowhere", "name=test"])
+    config = checked_config(cfg)
+    torch.manual_seed(0)
+    model = model_config(config, CLASSES, None)
+    task = instantiate(model)
+    task.describe(model=model, data=inference_config(config["data"]))
+    path = folder / "model.ckpt"
+    torch.save({"state_dict": task.state_dict(), "hyper_parameters": dict(task.hparams)}, path)
+    return path
+
+
+@pytest.fixture(scope="module", params=["quickstart", "quickstart_faster_rcnn"])
+def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written_checkpoint(tmp_path_factory.mktemp("checkpoint"), request.param)
+
+
+def images(*sizes: tuple[int, int]) -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
+    draw = np.random.default_rng(0)
+    return [draw.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+
+
+def assert_same(ours: Detections, expected: Detections) -> None:
+    torch.testing.assert_close(ours["boxes"], expected["boxes"], atol=1e-3, rtol=0)
+    torch.testing.assert_close(ours["scores"], expected["scores"], atol=1e-4, rtol=0)
+    assert ours["labels"].equal(expected["labels"])
+
+
+def test_a_detector_knows_its_classes_and_answers_in_the_pixels_of_each_image(checkpoint: Path) -> None:
+    detector = load_detector(checkpoint)
+    assert detector.class_names == CLASSES
+    sizes = [(90, 200), (300, 150), (64, 64)]
+    for found, (height, width) in zip(detector(images(*sizes)), sizes, strict=True):
+        assert len(found["boxes"]) > 0
+        assert (found["boxes"] >= 0).all()
+        assert (found["boxes"] <= torch.tensor([width, height, width, height])).all()
+        assert found["boxes"][:, 2].max() > width / 2, "boxes were not mapped back"
+        assert found["scores"].equal(found["scores"].sort(descending=True).values)
+
+
+def test_a_batch_gives_what_its_images_give_alone(checkpoint: Path) -> None:
+    detector = load_detector(checkpoint)
+    batch = images((90, 200), (300, 150), (90, 200))
+    for together, image in zip(detector(batch), batch, strict=True):
+        assert_same(together, detector([image])[0])
+
+
+def test_a_loaded_task_is_what_was_saved(checkpoint: Path) -> None:
+    saved = torch.load(checkpoint, weights_only=True)["state_dict"]
+    task = load_task(checkpoint)
+    assert not task.training
+    for name, value in task.state_dict().items():
+        assert value.equal(saved[name]), name
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nothing\.ckpt: there is no such checkpoint"):
+        load_task(tmp_path / "nothing.ckpt")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 half a zip"])
+def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.ckpt").write_bytes(content)
+    with pytest.raises(ValueError, match=r"bad\.ckpt cannot be read as a checkpoint"):
+        load_task(tmp_path / "bad.ckpt")
+
+
+def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"is a folder: give a checkpoint, such as checkpoints/best\.ckpt"):
+        load_task(tmp_path)
+
+
+def test_weights_alone_are_not_enough(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match="does not describe a detector"):
+        load_task(tmp_path / "weights.pth")
+
+
+class _Evil:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("executed",)
+
+
+def test_a_pickle_is_not_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "raw.ckpt").write_bytes(pickle.dumps(_Evil()))
+    torch.save({"hyper_parameters": _Evil()}, tmp_path / "zip.ckpt")
+    for name in ("raw.ckpt", "zip.ckpt"):
+        with pytest.raises(ValueError, match="cannot be read as a checkpoint"):
+            load_task(tmp_path / name)
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"_target_": "os.mkdir", "path": "executed"},
+        {"_target_": "detection.data.voc.cv2.imwrite", "filename": "executed", "img": [0]},
+        {"_target_": "torch.optim.optimizer.torch.save", "obj": 0, "f": "executed"},
+        {"_target_": "torch.optim.no.such.thing"},
+        {"_target_": "detection.tasks.ssd.partial", "_args_": [{"_target_": "os.mkdir"}]},
+    ],
+)
+def test_a_description_builds_only_parts_of_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: dict[str, Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = written_checkpoint(tmp_path, "quickstart")
+    state = read_checkpoint(path)
+    state["hyper_parameters"]["model"]["backbone"]["extra"] = [call]
+    torch.save(state, path)
+    with pytest.raises(ValueError, match=r"model\.ckpt cannot be opened safely: model\.backbone\.extra"):
+        load_task(path)
+    assert not (tmp_path / "executed").exists()

@@ -1,0 +1,113 @@
+"""A set without lists, from the command line: the split goes with the run and its checkpoints."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from detection.checkpoints.description import DescriptionError, _checked_split, check_description
+from detection.checkpoints.kept_split import described_split, keep_split, kept_split, told_of_evaluation
+from detection.checkpoints.loading import read_checkpoint
+from tests.data.test_own_sets import module_of
+from tests.data.unsplit import COUNT, UNSPLIT, image, xml
+from tests.warm_python import warm_python
+
+ROOT = Path(__file__).parents[2]
+SMALL = ("model/backbone=tiny", "data.size=64", "trainer=cpu", "data.batch_size=2", "data.num_workers=0")
+
+
+def run(folder: Path, *arguments: str, code: int = 0) -> str:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(folder / "cache")}
+    ended = subprocess.run(
+        [*warm_python(), *arguments],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert ended.returncode == code, ended.stderr[-2000:]
+    return " ".join(f"{ended.stdout} {ended.stderr}".split())
+
+
+@pytest.mark.slow
+def test_a_split_goes_with_the_run_and_its_checkpoints(tmp_path: Path) -> None:
+    UNSPLIT["voc folders"][1](tmp_path / "set")
+    data, folder = f"data={tmp_path}/set", tmp_path / "run"
+    training = ("train.py", data, *SMALL, f"run_dir={folder}")
+    said = run(tmp_path, *training, "trainer.max_epochs=1", "data.val_fraction=0.3")
+    assert f"{data} is read as data=auto data.root={tmp_path}/set" in said
+    assert "lists no images for val: of its 10, 3 for val are set apart by data.seed=233" in said
+    split = json.loads((folder / "split.json").read_text())
+    assert (split["seed"], split["fractions"]) == (233, {"val": 0.3})
+    assert sorted(map(len, split["images"].values())) == [3, 7]
+    assert read_checkpoint(folder / "checkpoints/last.ckpt")["hyper_parameters"]["split"] == split
+
+    # Another seed, and another module for the same files.
+    test = ("-m", "detection.evaluate", f"ckpt={folder}", f"data.root={tmp_path}/set", "trainer=cpu")
+    said = run(tmp_path, *test, "data=voc_custom", "split=val", f"run_dir={tmp_path}/evaluation")
+    assert "is split as in" in said
+    assert "trained on" not in said
+    told = json.loads((tmp_path / "evaluation/metrics.json").read_text())
+    assert "3 images set apart" in json.dumps(told)
+
+    image(tmp_path / "set/JPEGImages/new.jpg", 99)
+    xml(tmp_path / "set/Annotations/new.xml", 0)
+    said = run(tmp_path, *training, "trainer.max_epochs=2", f"ckpt={folder}")
+    assert (
+        "1 images are new since, with those that they look like or for train: 1 for train, 0 for val" in said
+    )
+    resumed = json.loads((folder / "split.json").read_text())["images"]
+    assert resumed["val"] == split["images"]["val"]
+    assert resumed["train"] == sorted([*split["images"]["train"], "JPEGImages/new.jpg"])
+
+
+def test_what_a_checkpoint_has_learned_is_said_where_it_is_evaluated(tmp_path: Path) -> None:
+    UNSPLIT["voc folders"][1](tmp_path)
+    before = module_of("auto", tmp_path)
+    before.setup()
+    kept = kept_split(described_split(before), "a.ckpt")
+    lists = tmp_path / "ImageSets/Main"
+    lists.mkdir(parents=True)
+    (lists / "val.txt").write_text("\n".join(map(str, range(COUNT))))
+    (lists / "train.txt").write_text("0\n")
+    listed = module_of("auto", tmp_path)
+    keep_split(listed, kept)
+    listed.setup()
+    (line,) = told_of_evaluation(listed, kept, "a.ckpt")[:1]
+    assert line.startswith("Warning: a.ckpt was trained on 8 of the 10 images of val, by their names")
+    (line,) = told_of_evaluation(before, None, "b.ckpt")[1:]
+    assert line.startswith("Warning: b.ckpt does not say which of these images it was trained on")
+
+
+def test_a_split_is_written_for_good_and_is_that_of_a_training(tmp_path: Path) -> None:
+    UNSPLIT["voc flat"][1](tmp_path / "flat")
+    words = (
+        "-m",
+        "detection.convert",
+        "from=auto",
+        "to=yolo",
+        f"root={tmp_path}/flat",
+        f"out={tmp_path}/out",
+    )
+    said = run(tmp_path, *words, "split=0.5,0.3,0.2")
+    assert "split=0.5,0.3,0.2 is read as split=[0.5,0.3,0.2]" in said
+    assert "train 5 images, val 3 images, test 2 images; 2 classes" in said
+    assert f"train.py experiment=finetune data.root={tmp_path}/out" in said
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": "1"},
+        {"fractions": {"val": 2.0}},
+        {"fractions": {"train": 0.2}},
+        {"images": {"train": ["a"]}},
+        {"images": {"train": ["a"], "val": [["b"]]}},
+        {"images": {"train": ["a"], "val": ["b" * 5000]}},
+        {"more": 1},
+    ],
+)
+def test_a_split_in_a_description_is_names_and_no_more(change: dict[str, object]) -> None:
+    split = {"seed": 1, "fractions": {"val": 0.2}, "images": {"train": ["a${b}"] * 5000, "val": ["b"]}}
+    assert _checked_split(split) == split
+    with pytest.raises(DescriptionError, match="split"):
+        check_description({"model": {}, "data": {}, "split": split | change})

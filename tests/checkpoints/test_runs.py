@@ -1,0 +1,138 @@
+"""Where runs are kept, and what a run that goes on is compared with."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detection.checkpoints import runs
+from detection.checkpoints.runs import (
+    changed_keys,
+    check_same_network,
+    command_to_go_on,
+    find_checkpoint,
+    run_folder,
+)
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs._new_folder.cache_clear()
+
+
+def checkpoint(run: Path, name: str = "last", age: int = 0) -> Path:
+    path = run / "checkpoints" / f"{name}.ckpt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    os.utime(path, (1_000_000 - age, 1_000_000 - age))
+    return path
+
+
+def test_a_new_run_has_a_folder_of_its_own() -> None:
+    assert run_folder(None, "ssd", "now") == "runs/ssd/now"
+    assert run_folder(None, "ssd", "now") == "runs/ssd/now", "the same process asks again"
+    assert Path("runs/ssd/now").is_dir()
+
+
+def test_runs_that_start_in_the_same_second_get_different_folders() -> None:
+    folders = []
+    for _ in range(3):
+        runs._new_folder.cache_clear()  # as a new process
+        folders.append(run_folder(None, "ssd", "now"))
+    assert folders == ["runs/ssd/now", "runs/ssd/now_2", "runs/ssd/now_3"]
+
+
+def test_processes_that_agreed_on_a_folder_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUN_STARTED", "now")
+    for _ in range(2):
+        runs._new_folder.cache_clear()
+        assert run_folder(None, "ssd", "now") == "runs/ssd/now"
+
+
+def test_last_and_best_are_those_of_the_newest_run_of_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    checkpoint(Path("runs/ssd/monday"), age=9)
+    checkpoint(Path("runs/ssd/tuesday"), age=5)
+    checkpoint(Path("runs/ssd/tuesday"), "best", age=9)
+    checkpoint(Path("runs/ssd/monday"), "best", age=7)
+    checkpoint(Path("runs/other/wednesday"))
+    assert run_folder("last", "ssd", "now") == "runs/ssd/tuesday"
+    assert run_folder("best", "ssd", "now") == "runs/ssd/monday"
+    assert run_folder("last", "none", "now") == "runs/none/now"
+
+
+def test_a_path_leads_to_the_run_it_belongs_to(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "run")
+    assert run_folder(str(path), "ssd", "now") == str(tmp_path / "run")
+    assert run_folder(str(tmp_path / "run"), "ssd", "now") == str(tmp_path / "run")
+    (tmp_path / "elsewhere.ckpt").touch()
+    assert run_folder(str(tmp_path / "elsewhere.ckpt"), "ssd", "now") == "runs/ssd/now"
+
+
+def test_a_checkpoint_is_found_by_name_path_and_folder(tmp_path: Path) -> None:
+    last, best = checkpoint(tmp_path), checkpoint(tmp_path, "best")
+    assert find_checkpoint(None, str(tmp_path)) is None
+    assert find_checkpoint("last", str(tmp_path)) == last
+    assert find_checkpoint("best", str(tmp_path)) == best
+    assert find_checkpoint(str(best), "/nowhere") == best
+    assert find_checkpoint(str(tmp_path), "/nowhere") == last
+
+
+@pytest.mark.parametrize("ckpt", ["last", "best", "/no/such.ckpt"])
+def test_a_missing_checkpoint_is_named(tmp_path: Path, ckpt: str) -> None:
+    with pytest.raises(FileNotFoundError, match=rf"ckpt={ckpt}: there is no .*{Path(ckpt).stem}\.ckpt"):
+        find_checkpoint(ckpt, str(tmp_path))
+
+
+def test_changes_are_listed_by_key() -> None:
+    then = {"optimizer": {"lr": 0.1, "momentum": 0.9}, "seed": 1, "gone": 2}
+    now = {"optimizer": {"lr": 0.2, "momentum": 0.9}, "seed": 1, "new": [3]}
+    assert changed_keys(then, now) == ["gone: 2 -> (none)", "new: (none) -> [3]", "optimizer.lr: 0.1 -> 0.2"]
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "lines"),
+    [
+        ({}, {"ema": {"_target_": "a.EMA", "decay": 0.9}}, ["ema: off -> on"]),
+        ({"ema": {"_target_": "a.EMA", "decay": 0.9}}, {}, ["ema: on -> off"]),
+        ({"ema": {"_target_": "a.EMA"}}, {"ema": None}, ["ema: on -> off"]),
+        ({"w": "x.pt"}, {"w": {"_target_": "a.W"}}, ["w: x.pt -> on"]),
+        (
+            {"opt": {"_target_": "torch.optim.SGD", "lr": 0.1, "momentum": 0.9}},
+            {"opt": {"_target_": "torch.optim.AdamW", "lr": 0.2, "betas": [0.9, 0.999]}},
+            ["opt: SGD -> AdamW", "opt.lr: 0.1 -> 0.2"],
+        ),
+        (
+            {"csv": {"_target_": "detection.callbacks.csv_history.CSVHistory", "save_dir": "a"}},
+            {"csv": {"_target_": "detection.loggers.csv_history.CSVHistory", "save_dir": "a"}},
+            [],
+        ),
+        ({"a": None}, {"a": {"b": {"c": 1, "d": None}}}, ["a.b.c: (none) -> 1", "a.b.d: (none) -> null"]),
+        (
+            {"plugins": [{"_target_": "a.IO", "fast": True}, {"_target_": "a.X"}]},
+            {"plugins": [{"_target_": "a.IO", "fast": False}]},
+            ["plugins.0.fast: true -> false", "plugins.1: on -> off"],
+        ),
+        ({"clip": None, "roots": ["a"]}, {"clip": 10, "roots": ["a", "b"]},
+         ["clip: null -> 10", "roots: ['a'] -> ['a', 'b']"]),
+    ],
+)  # fmt: skip
+def test_changes_of_parts_are_told_in_words(then: Any, now: Any, lines: list[str]) -> None:
+    assert changed_keys(then, now) == lines
+
+
+def test_another_network_is_refused_and_another_schedule_is_not() -> None:
+    then = {"_target_": "SSD", "class_names": ["a"], "backbone": {"strides": 8, "weights": "x"}, "topk": 1}
+    now = {**then, "backbone": {"strides": 8, "weights": None}, "topk": 2}
+    check_same_network(then, now, Path("a.ckpt"))
+    with pytest.raises(ValueError, match=r"a\.ckpt holds another network .*backbone\.strides: 8 -> 16"):
+        check_same_network(then, {**now, "backbone": {"strides": 16}}, Path("a.ckpt"))
+
+
+def test_the_command_to_go_on_is_the_command_again_with_the_checkpoint() -> None:
+    typed = ["train.py", "model=ssd", "+a=b c", "ckpt=old.ckpt", "hydra.run.dir=/x"]
+    assert command_to_go_on(typed, "/x/last.ckpt") == "python train.py model=ssd '+a=b c' ckpt=/x/last.ckpt"

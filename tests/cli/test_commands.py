@@ -1,0 +1,97 @@
+"""The commands as functions: in one process, more than once, with what they wrote as the answer."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import detection
+from detection.cli.commands import Run
+from detection.data.shapes import write_shapes
+
+QUICK = ["trainer.max_epochs=1", "data.size=96", "data.num_train=8", "data.num_val=2", "data.num_test=4"]
+
+
+def learn(place: Path, *overrides: str) -> Run:
+    return detection.train(
+        "quickstart",
+        trainer="cpu",
+        run_dir=place / "run",
+        overrides=[*QUICK, f"data.root={place / 'shapes'}", *overrides],
+    )
+
+
+@pytest.mark.parametrize("first", ["detection.train", "detection.cli.commands", "detection.check"])
+def test_the_functions_stay_whatever_is_imported_first(first: str) -> None:
+    code = (
+        f"import {first}, detection, detection.train, detection.check, detection.evaluate\n"
+        "from detection.train import main\n"
+        "from detection import train, check\n"
+        "print(*(f.__module__ for f in (train, check, detection.train, detection.evaluate)))"
+    )
+    told = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert set(told.split()) == {"detection.cli.commands"}
+
+
+def test_a_training_returns_its_folder_and_figures_and_prints_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = learn(tmp_path)
+    assert run.folder == tmp_path / "run"
+    assert 0 <= run.metrics["test/map"] <= 1
+    assert detection.load(run.best).class_names == detection.load(run.folder).class_names
+    assert detection.load(run.folder).predict(np.zeros((40, 40, 3), np.uint8)).image.shape == (40, 40, 3)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_mistake_raises_what_the_command_says(tmp_path: Path) -> None:
+    with pytest.raises(detection.CommandError, match=r"^data\.batchsize: no such key; did you mean"):
+        learn(tmp_path, "data.batchsize=3")
+    with pytest.raises(detection.CommandError, match="no such checkpoint"):
+        detection.evaluate(tmp_path / "none.ckpt", run_dir=tmp_path / "evaluated")
+    with pytest.raises(TypeError, match=r"give a list, such as \['seed=1'\]"):
+        detection.train("quickstart", overrides="seed=1", run_dir=tmp_path / "text")
+
+
+@pytest.mark.slow
+def test_a_set_is_checked_and_mended(tmp_path: Path) -> None:
+    write_shapes(tmp_path / "shapes", 4, 2, 2)
+    (root,) = {path.parent for path in (tmp_path / "shapes").rglob("Annotations")}
+    good = detection.check(root, run_dir=tmp_path / "good")
+    assert good.good
+    assert good.report
+    (broken := next((root / "Annotations").glob("*.xml"))).write_text("<annotation>")
+    bad = detection.check(root, run_dir=tmp_path / "bad", fix_to=tmp_path / "fixed")
+    assert not bad.good
+    assert broken.name in str(bad.report)
+    assert (tmp_path / "fixed").is_dir()
+    with pytest.raises(detection.CommandError, match="nowhere"):
+        detection.check(tmp_path / "nowhere", run_dir=tmp_path / "good")
+
+
+@pytest.mark.slow
+def test_a_training_goes_on_is_evaluated_and_exported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = learn(tmp_path)
+    longer = [word for word in QUICK if "max_epochs" not in word] + ["trainer.max_epochs=2"]
+    more = detection.train(
+        "quickstart",
+        trainer="cpu",
+        ckpt=run.folder,
+        overrides=[*longer, f"data.root={tmp_path / 'shapes'}"],
+        verbose=True,
+    )
+    assert more.folder == run.folder
+    assert "Going on from" in capsys.readouterr().out
+    data = [*QUICK[2:], f"data.root={tmp_path / 'shapes'}"]
+    tested = detection.evaluate(run.best, data="shapes", overrides=data, run_dir=tmp_path / "tested")
+    assert tested.report.is_file()
+    assert tested.metrics
+    written = detection.export(run.best)
+    assert written == run.folder / "checkpoints/best.onnx"
+    assert written.is_file()
+    with pytest.raises(detection.CommandError, match="overwrite=true replaces it"):
+        detection.export(run.best)

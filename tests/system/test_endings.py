@@ -1,0 +1,100 @@
+"""A command that is told to end does, and says so."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+WAITS = """
+import sys, time
+from detection.system import endings
+endings.GRACE_SECONDS = 1
+endings.hear_signals()
+endings.say_at_the_end(lambda: "Kept: everything.")
+try:
+    print("ready", flush=True)
+    {wait}
+except BaseException:
+    endings.say()
+finally:
+    endings.end_if_told()
+"""
+
+
+def start(wait: str = "time.sleep(60)", **environment: str) -> "subprocess.Popen[str]":
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAITS.format(wait=wait)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (signal.SIGTERM, 143, "Stopped by SIGTERM.\nKept: everything.\n"),
+        (signal.SIGINT, 130, "Stopped by Ctrl-C.\nKept: everything.\n"),
+    ],
+)
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_signal_ends_it_with_a_sentence(number: signal.Signals, code: int, said: str, times: int) -> None:
+    process = start()
+    for _ in range(times):
+        process.send_signal(number)
+        time.sleep(0.002)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert errors == f"\n{said}"
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        "import threading; threading.Thread(target=time.sleep, args=(60,)).start(); time.sleep(60)",
+        "exec('while True:\\n try: time.sleep(60)\\n except BaseException: pass')",
+    ],
+)
+def test_a_main_thread_that_does_not_end_is_ended(wait: str) -> None:
+    """It waits for another thread at its end, or something swallows the exception, as a finalizer does."""
+    process = start(wait)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert errors == "\nStopped by SIGTERM.\nKept: everything.\n"
+
+
+def test_a_reader_that_has_stopped_reading_is_not_waited_for() -> None:
+    process = start("sys.stderr.write('x' * 1_000_000)")
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 143
+    process.communicate()
+
+
+def test_another_process_of_a_run_hands_the_signal_on() -> None:
+    program = (
+        "import os, subprocess, sys, time; from detection.system import endings; endings.hear_signals()\n"
+        "child = subprocess.Popen([sys.executable, '-c', sys.argv[1]], stdout=subprocess.PIPE, "
+        "env={**os.environ, 'LOCAL_RANK': '1'}); child.stdout.readline(); print(child.pid, flush=True)\n"
+        "try: time.sleep(60)\nfinally: endings.end_if_told()"
+    )
+    first = subprocess.Popen(
+        [sys.executable, "-c", program, WAITS.format(wait="time.sleep(60)")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert first.stdout is not None
+    os.kill(int(first.stdout.readline()), signal.SIGTERM)
+    _, errors = first.communicate(timeout=20)
+    assert first.returncode == 143
+    assert "Stopped by SIGTERM." in errors

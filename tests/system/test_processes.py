@@ -1,0 +1,58 @@
+"""Processes that torchrun or srun started."""
+
+import os
+from typing import Any
+
+import pytest
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+from detection.system.processes import agree_on_start, started_elsewhere
+
+
+def test_the_processes_of_torchrun_take_the_start_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    agent.set("run_started", "2030-01-01_00-00-00")
+    for name, value in {
+        "TORCHELASTIC_RUN_ID": "none",
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(agent.port),
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RUN_STARTED", "")  # so that it is put back after the test
+    monkeypatch.delenv("RUN_STARTED")
+    monkeypatch.setattr("sys.argv", ["train.py"])
+    agree_on_start()
+    assert os.environ["RUN_STARTED"] == "2030-01-01_00-00-00"
+
+
+def test_the_processes_of_srun_need_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    monkeypatch.setattr("sys.argv", ["train.py"])
+    with pytest.raises(SystemExit, match=r"hydra\.run\.dir"):
+        agree_on_start()
+    monkeypatch.setattr("sys.argv", ["train.py", "hydra.run.dir=runs/1"])
+    agree_on_start()
+    assert "RUN_STARTED" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("environment", "trainer", "right"),
+    [
+        ({}, {"devices": 4, "num_nodes": 1}, True),
+        ({"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "4"}, {"devices": 4, "num_nodes": 1}, True),
+        ({"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "4"}, {"devices": [0, 1], "num_nodes": 2}, True),
+        ({"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "4"}, {"devices": "auto", "num_nodes": 1}, True),
+        ({"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "4"}, {"devices": 1, "num_nodes": 1}, False),
+        ({"SLURM_STEP_NUM_TASKS": "2"}, {"devices": 1, "num_nodes": 1}, False),
+        ({"SLURM_STEP_NUM_TASKS": "1"}, {"devices": 2, "num_nodes": 1}, False),
+    ],
+)
+def test_the_trainer_uses_the_processes_that_were_started(
+    environment: dict[str, str], trainer: dict[str, Any], right: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    errors = started_elsewhere(trainer)
+    assert len(errors) == (0 if right else 1)
+    assert right or "trainer.devices" in errors[0]
