@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from benchmarks.harness import Benchmark, Result, counted
-from detection.data.grouping import GroupedBatchSampler, aspect_group
-from detection.data.sampling import TrainSampler
+from detection.data.sampling import GroupedBatchSampler, TrainSampler, aspect_group
 from detection.data.transforms import short_side_size
 from detection.ops.padding import padded_size
 

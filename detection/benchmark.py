@@ -15,8 +15,7 @@ from detection.cli.compose import (
     make_data_and_task,
 )
 from detection.cli.entry import run_with_hints
-from detection.cli.faults import faults_in_a_sentence
-from detection.cli.lightning_messages import quieten_lightning
+from detection.cli.faults import faults_in_a_sentence, quieten_lightning
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -42,7 +41,7 @@ def benchmark(cfg: DictConfig) -> "list[Measurement]":
         if config[key] < 1:
             raise SystemExit(f"{key}={config[key]}: give a number of batches, 1 or more.")
     with faults_in_a_sentence(config["run_dir"]), errors_in_a_sentence():
-        from detection.benchmarking.report import print_table, surroundings
+        from detection.benchmarking.measure import print_table, surroundings
 
         quieten_lightning()
         rows = _measure(config)
@@ -90,8 +89,7 @@ def _measure(config: dict[str, Any]) -> "list[Measurement]":
 
 def _steps(name: str, config: dict[str, Any], run: Any) -> "Measurement":
     """Let Lightning run a number of batches and take the median of their times."""
-    from detection.benchmarking.measure import Measurement, device_memory, host_memory
-    from detection.benchmarking.steps import StepTimes
+    from detection.benchmarking.measure import Measurement, StepTimes, device_memory, host_memory
 
     times = StepTimes()
     trainer = _trainer(config, [times])

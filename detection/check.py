@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from detection.cli.compose import CONF, checked_config, errors_in_a_sentence, typed_overrides
 from detection.cli.entry import run_with_hints
-from detection.system.programs import command
+from detection.system.processes import command
 
 if TYPE_CHECKING:
     from detection.inspection.coverage import Coverage
@@ -39,9 +39,9 @@ def check(cfg: DictConfig) -> "Inspection":
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
         from rich.console import Console
 
+        from detection.inspection.duplicates import find_near_duplicates
         from detection.inspection.figure import plot_dataset
         from detection.inspection.inspect import inspect_dataset
-        from detection.inspection.near_duplicates import find_near_duplicates
         from detection.inspection.page import write_page
         from detection.inspection.report import print_report, summary, write_json
         from detection.inspection.statistics import compute_statistics

@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 
 from detection.cli.compose import CONF, checked_config, errors_in_a_sentence
 from detection.cli.entry import run_with_hints
-from detection.system.programs import command
+from detection.system.processes import command
 
 FORMATS = ("voc", "coco", "yolo")
 

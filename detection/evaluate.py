@@ -12,8 +12,7 @@ from omegaconf import DictConfig
 
 from detection.checkpoints.kept_split import keep_split, kept_split, told_of_evaluation
 from detection.checkpoints.loading import load_task, open_split, with_inputs_of
-from detection.checkpoints.notes import notes
-from detection.checkpoints.precision import evaluation_precision
+from detection.checkpoints.notes import evaluation_precision, notes
 from detection.cli.compose import (
     CONF,
     checked_config,
@@ -21,8 +20,7 @@ from detection.cli.compose import (
     typed_overrides,
 )
 from detection.cli.entry import run_with_hints
-from detection.cli.faults import faults_in_a_sentence
-from detection.cli.lightning_messages import quieten_lightning
+from detection.cli.faults import faults_in_a_sentence, quieten_lightning
 
 if TYPE_CHECKING:
     from detection.callbacks.collect import CollectDetections

@@ -13,12 +13,12 @@ from detection.checkpoints.loading import load_detector, open_split, with_inputs
 from detection.checkpoints.notes import notes
 from detection.cli.compose import CONF, checked_config, errors_in_a_sentence
 from detection.cli.entry import run_with_hints
-from detection.cli.lightning_messages import quieten_lightning
+from detection.cli.faults import quieten_lightning
 from detection.exporting.settings import Settings
 
 if TYPE_CHECKING:
     from detection.data.datamodule import DetectionDataModule
-    from detection.exporting.scenes import Scene
+    from detection.exporting.verification import Scene
     from detection.prediction.detector import Detector
 
 
@@ -86,7 +86,12 @@ def _open_data(settings: Settings, data: dict[str, Any], detector: "Detector") -
 def _scenes(
     settings: Settings, datamodule: "DetectionDataModule | None", detector: "Detector"
 ) -> "list[Scene]":
-    from detection.exporting.scenes import generated_scenes, plain_scene, scenes_of_dataset, scenes_of_files
+    from detection.exporting.verification import (
+        generated_scenes,
+        plain_scene,
+        scenes_of_dataset,
+        scenes_of_files,
+    )
 
     def prepare(image: Any) -> Any:
         return detector.prepare(image).image
@@ -103,12 +108,10 @@ def _scenes(
 def _write(settings: Settings, detector: "Detector", scenes: "list[Scene]") -> None:
     """Write and check the file; it gets its name only if it is right."""
     from detection.exporting.build import build_program
-    from detection.exporting.description import describe
     from detection.exporting.programs import IN_ONNX, IN_TORCH
     from detection.exporting.runners import open_onnx, open_torch
-    from detection.exporting.table import HEADING, row, summary
-    from detection.exporting.verification import agree, verify
-    from detection.exporting.writers import write_onnx, write_torch
+    from detection.exporting.verification import HEADING, agree, row, summary, verify
+    from detection.exporting.writers import describe, write_onnx, write_torch
 
     onnx = settings.format == "onnx"
     primitives, write, load = (
@@ -142,7 +145,7 @@ def _write(settings: Settings, detector: "Detector", scenes: "list[Scene]") -> N
 def _write_int8(settings: Settings, detector: "Detector", datamodule: "DetectionDataModule") -> None:
     from detection.exporting.int8 import quantise
     from detection.exporting.measurement import measure
-    from detection.exporting.scenes import spread
+    from detection.exporting.verification import spread
 
     train, evaluated = datamodule.datasets["train"], datamodule.datasets[settings.split]
     rows = spread(settings.calibration_images, len(train))

@@ -43,7 +43,7 @@ def predict(settings: "Settings") -> None:
     """
     # The user's mistakes first: the network takes seconds to load.
     from detection.data.image_sources import ImageFiles, find_source
-    from detection.prediction.output import check_output
+    from detection.prediction.settings import check_output
 
     source = find_source(settings.source)
     check_output(settings, source)
@@ -52,7 +52,7 @@ def predict(settings: "Settings") -> None:
 
         predict_in_images(_job(settings), source)
     else:
-        from detection.prediction.capture import Capture
+        from detection.prediction.video import Capture
 
         capture = Capture(source)
         from detection.prediction.jobs import predict_in_video

@@ -25,8 +25,7 @@ from detection.cli.compose import (
     save_config,
 )
 from detection.cli.entry import run_with_hints
-from detection.cli.faults import faults_in_a_sentence
-from detection.cli.lightning_messages import quieten_lightning
+from detection.cli.faults import faults_in_a_sentence, quieten_lightning
 from detection.cli.monitors import check_averages, check_monitors
 from detection.cli.words import tell_readings
 from detection.sweeps.job import error_noted, in_sweep, run_job

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from tests.every import for_every
@@ -92,6 +93,23 @@ def test_imports_stay_on_their_floor(path: Path) -> None:
             dotted = str(path.relative_to(PACKAGE).with_suffix(""))
             allowed = LIBRARIES[top]
             assert here in allowed or dotted in allowed, f"{path} must not import {top}"
+
+
+def test_no_file_needs_itself_to_be_imported() -> None:
+    files = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in FILES}
+    needs = {name: needed_at_once(path) & files.keys() for name, path in files.items()}
+    TopologicalSorter(needs).prepare()  # raises CycleError with the circle
+
+
+def needed_at_once(path: Path) -> set[str]:
+    """What a file imports when it is imported, not when one of its functions runs."""
+    names = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
 
 
 def test_no_floor_is_reached_from_below() -> None:

@@ -20,7 +20,7 @@ from detection.data.coco import COCODetection
 from detection.data.conversion import convert
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.coco import read_coco
-from detection.data.formats.corners import from_voc_corners, whole_voc_corners
+from detection.data.formats.voc import from_voc_corners, whole_voc_corners
 from detection.data.formats.voc_folder import read_voc
 from detection.data.formats.yolo import read_yolo
 from detection.data.shapes import SHAPE_CLASSES, write_shapes

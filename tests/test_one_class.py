@@ -22,7 +22,7 @@ from detection.metrics.voc_map import VOCMeanAP
 from detection.models.backbones import TinyBackbone
 from detection.models.faster_rcnn_presets import build_faster_rcnn_fpn
 from detection.models.ssd import build_ssd
-from detection.report.summary import plain_figures
+from detection.report.page import plain_figures
 from detection.tasks.base import DetectionTask
 from detection.tasks.faster_rcnn import FasterRCNNTask
 from detection.tasks.schedules import Cosine

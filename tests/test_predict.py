@@ -320,7 +320,7 @@ def test_help_shows_the_ways_to_call_it() -> None:
 
 def test_start_up_does_not_import_torch() -> None:
     code = (
-        "import sys, detection.predict, detection.prediction.output, detection.prediction.capture;"
+        "import sys, detection.predict, detection.prediction.settings, detection.prediction.video;"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)

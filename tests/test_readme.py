@@ -12,7 +12,7 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 from detection.cli.compose import checked_config
-from detection.cli.quoting import quote_paths
+from detection.cli.entry import quote_paths
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -13,10 +13,10 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import open_dict
 
-from detection.benchmarking.steps import StepTimes
+from detection.benchmarking.measure import StepTimes
 from detection.callbacks.progress import progress_bar
 from detection.cli.compose import CONF, checked_config, make_data_and_task
-from detection.cli.lightning_messages import quieten_lightning
+from detection.cli.faults import quieten_lightning
 from detection.tasks.base import DetectionTask
 
 Replace = Callable[[DetectionTask, dict[str, Any]], DetectionTask]

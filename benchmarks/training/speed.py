@@ -29,7 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.training.peers import TorchvisionTask, torchvision_of
 from detection.cli.compose import CONF, checked_config, model_config
-from detection.cli.lightning_messages import quieten_lightning
+from detection.cli.faults import quieten_lightning
 from detection.tasks.base import DetectionTask
 from detection.types import AnchorTargets, ListBatch, PaddedBatch, Target
 

@@ -8,8 +8,7 @@ import yaml
 
 from detection.checkpoints.best_of_run import refuse_another_best
 from detection.checkpoints.loading import read_checkpoint
-from detection.checkpoints.notes import notes
-from detection.checkpoints.precision import full_name
+from detection.checkpoints.notes import full_name, notes
 from detection.checkpoints.runs import changed_keys, check_same_network, find_checkpoint
 from detection.checkpoints.tensors import compare_weights
 from detection.data.step_size import step_of_the_first_release

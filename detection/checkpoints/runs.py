@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from detection.registry import RENAMED
-from detection.system.programs import command_again
+from detection.system.processes import command_again
 from detection.validation.near_paths import beside
 
 # What decides the shape of the weights; everything else may change when a run goes on.

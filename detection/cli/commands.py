@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from detection.checkpoints.runs import run_folder
-from detection.system.programs import PACKAGE
+from detection.system.processes import PACKAGE
 
 
 class CommandError(RuntimeError):

@@ -15,13 +15,12 @@ from omegaconf.errors import OmegaConfBaseException
 from detection.checkpoints.description import DATA_KEYS
 from detection.checkpoints.runs import run_folder
 from detection.cli.devices import unusable_devices
-from detection.cli.groups import groups
+from detection.cli.other_tools import groups
 from detection.data.step_size import keep_one_size
 from detection.registry import load_plugins
 from detection.system.files import write_text
-from detection.system.processes import started_elsewhere
-from detection.system.programs import CONF as CONF
-from detection.system.programs import FLAGS, command
+from detection.system.processes import CONF as CONF
+from detection.system.processes import FLAGS, command, started_elsewhere
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl

@@ -1,8 +1,11 @@
-"""What can go wrong while a run is under way, in a sentence instead of a traceback."""
+"""What can go wrong while a run is under way, in a sentence; and what Lightning says and nobody needs."""
 
+import logging
 import os
+import re
 import time
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,4 +139,32 @@ def _misfit(error: Exception) -> str | None:
         f"The checkpoint does not fit what is configured ({type(error).__name__}: {_shortened(error)}): give "
         "the overrides that the run was started with, or start a new run from its weights with init_from=... "
         "instead of ckpt=..."
+    )
+
+
+def quieten_lightning() -> None:
+    """Drop what Lightning says that is not about the user's run."""
+    # The best checkpoint is that of the first callback, as conf/callbacks/default.yaml says.
+    warnings.filterwarnings("ignore", ".*configured with multiple `ModelCheckpoint` callbacks")
+    # What goes on in another way is told in our words, by detection.checkpoints.resume.
+    warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`")
+    warnings.filterwarnings("ignore", "The dirpath has changed from")
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+    warnings.filterwarnings("ignore", "The checkpoint was not created with WeightAveraging")
+    # The interval gives way: detection.callbacks.summary.
+    warnings.filterwarnings(
+        "ignore", "The number of training batches .* is smaller than the logging interval"
+    )
+    # Then the number of images decides: detection.tasks.run_length.
+    warnings.filterwarnings("ignore", "`max_epochs` was not set")
+    # Frozen batch norms are in evaluation mode on purpose.
+    warnings.filterwarnings("ignore", "Found .* in eval mode at the start of training")
+    # On a login node of Slurm's: this run may well be none of its jobs.
+    warnings.filterwarnings("ignore", "The `srun` command is available")
+    warnings.filterwarnings("ignore", "Precision .* is not supported by the model summary")
+    warnings.filterwarnings("ignore", ".*is deprecated", module="pytorch_lightning.utilities._pytree")
+    # An advertisement, and what the progress has said already.
+    needless = "litlogger|TPU available: False|`Trainer.fit` stopped: `max_epochs=|Found current_model_state"
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
+        lambda record: not re.search(needless, record.getMessage())
     )

@@ -1,11 +1,41 @@
-"""The words that other tools have for our settings: Ultralytics, torchvision, detectron2, MMDetection.
+"""The groups of ``conf``, and the words of Ultralytics, torchvision, detectron2 and MMDetection for settings.
 
 A word that can mean one thing only is read as ours; for the others there is a sentence.
 """
 
 import re
 
-from detection.cli.groups import compact, is_group, options
+from detection.system.processes import CONF
+
+
+def is_group(key: str) -> bool:
+    """Whether a key chooses a file.
+
+    Args:
+        key: such as ``model/backbone``.
+    """
+    return bool(re.fullmatch(r"\w+(/\w+)*", key)) and not key.startswith("hydra") and (CONF / key).is_dir()
+
+
+def options(group: str) -> list[str]:
+    """What a group offers.
+
+    Args:
+        group: its key.
+    """
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def groups() -> list[str]:
+    """The keys of all groups."""
+    keys = [path.relative_to(CONF).as_posix() for path in sorted(CONF.rglob("*")) if path.is_dir()]
+    return [key for key in keys if is_group(key)]
+
+
+def compact(name: str) -> str:
+    """A name without what is easily mistaken in it: case, hyphens and underscores."""
+    return re.sub(r"[-_ ]", "", name).casefold()
+
 
 # Ours, and what others call it, without hyphens and underscores.
 _TRAINING = {

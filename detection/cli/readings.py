@@ -12,10 +12,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
 
-from detection.cli.groups import compact, groups, is_group, options
-from detection.cli.other_tools import read_as, told
+from detection.cli.other_tools import compact, groups, is_group, options, read_as, told
 from detection.cli.words import apart, note_reading
-from detection.system.programs import CONF
+from detection.system.processes import CONF
 from detection.validation.suggestions import dotted_keys, successor, suggest_keys
 
 _SEVERAL = {"callbacks", "logger"}  # groups of which several files are chosen

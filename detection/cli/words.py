@@ -10,8 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
 
-from detection.cli.groups import groups, is_group, options
-from detection.cli.other_tools import value_read_as
+from detection.cli.other_tools import groups, is_group, options, value_read_as
 from detection.system.processes import is_first
 
 _SWITCHES = {

@@ -18,11 +18,11 @@ from detection.data.classes import (
 )
 from detection.data.dataset import classes_of
 from detection.data.formats.coco import read_coco
-from detection.data.formats.corners import from_voc_corners, whole_voc_corners
 from detection.data.formats.layouts import Split, coco_paths, recognised
 from detection.data.formats.listing import COCOListing, Listing, VOCListing, YOLOListing, listing_of
 from detection.data.formats.records import SPLITS, Box, ImageRecord, Reading
 from detection.data.formats.usable import usable_records
+from detection.data.formats.voc import from_voc_corners, whole_voc_corners
 from detection.data.formats.voc_folder import read_voc
 from detection.data.formats.yolo import read_yolo
 from detection.data.image_files import read_header

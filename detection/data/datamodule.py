@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from detection.bounds import Natural, Positive, Seconds, Size
+from detection.data import sampling
 from detection.data.cache import Cache, open_cache
 from detection.data.classes import OtherClasses
 from detection.data.collate import CollateList, CollatePadded
@@ -20,9 +21,7 @@ from detection.data.dataset import DetectionDataset, classes_of
 from detection.data.formats.findings import Finding
 from detection.data.formats.records import SPLITS, Reading, SplitName
 from detection.data.formats.usable import OnError, settle_repeats
-from detection.data.grouping import GroupedBatchSampler, aspect_group
 from detection.data.nothing import never_learned, nothing_to_find, refuse_nothing_to_learn
-from detection.data.sampling import EvalSampler, SeededDataset, TrainSampler
 from detection.data.skipping import CollateUsable, LeftOut, Replaced, UsableLoader
 from detection.data.splitting import SetApart
 from detection.data.step_size import divide_step, step_line
@@ -202,16 +201,16 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
             )
         assign = self.assign if self.targets_in_workers else None
         images = self.datasets["train"]
-        dataset = SeededDataset(Replaced(images) if self.on_error == "skip" else images)
+        dataset = sampling.SeededDataset(Replaced(images) if self.on_error == "skip" else images)
         self.divide_among(self._place()[1], self._parts())
-        sampler = TrainSampler(len(images), self.seed)
+        sampler = sampling.TrainSampler(len(images), self.seed)
         sampler.set_epoch(self._first_epoch)
         padded = self.collate == "padded"
-        groups = None if padded else [aspect_group(size) for size in images.sizes]
+        groups = None if padded else [sampling.aspect_group(size) for size in images.sizes]
         step = (self.images_per_step, *self._place(), self._parts())
         collate = CollatePadded(assign) if padded else CollateList(assign)
         return self._loader(
-            dataset, batch_sampler=GroupedBatchSampler(sampler, groups, *step), collate_fn=collate
+            dataset, batch_sampler=sampling.GroupedBatchSampler(sampler, groups, *step), collate_fn=collate
         )
 
     @property
@@ -236,7 +235,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         skip = self.on_error == "skip"
         return self._loader(
             LeftOut(dataset) if skip else dataset,
-            sampler=EvalSampler(len(dataset), *self._place()),
+            sampler=sampling.EvalSampler(len(dataset), *self._place()),
             batch_size=self.eval_batch_size or self.images_at_once,
             collate_fn=CollateUsable(collate) if skip else collate,
         )

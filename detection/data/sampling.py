@@ -1,11 +1,15 @@
-"""Which image comes when, and with which random state; on any number of processes and workers.
+"""Which image comes when, with which random state, in which step; on any number of processes and workers.
 
 A training sample is named by an (index, seed) pair that the sampler draws from (seed, epoch) alone. The
 worker that happens to load the sample only consumes the pair, so neither the number of workers nor the
 number of processes changes what a sample looks like, and a resumed run sees what it would have seen.
 """
 
-from collections.abc import Iterator
+import math
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -104,3 +108,92 @@ class EvalSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.indices)
+
+
+# Two images share a group when their aspect ratios are within about a quarter of each other.
+_GROUP_WIDTH = math.log(1.25)
+
+
+def aspect_group(size: tuple[int, int]) -> int:
+    """The group of an image of ``(height, width)``: its aspect ratio on a coarse logarithmic scale."""
+    height, width = size
+    return round(math.log(width / height) / _GROUP_WIDTH)
+
+
+class GroupedBatchSampler(Sampler[list[Key]]):
+    """Cuts an epoch into optimizer steps, and each of them into the batches of this process.
+
+    Which images make a step depends neither on the number of processes nor on that of parts: a step is formed
+    first, then each process takes its share of it, in so many parts. With groups, a step holds images of one
+    group, so that padding them to one size wastes little; what is left in the groups makes mixed steps, of
+    groups as near to each other as may be. The steps of an epoch come in random order, the mixed ones too: a
+    run that takes only some of them favours no group.
+
+    Of ``N`` images in steps of ``B``, an epoch leaves out ``r = N mod B``, whatever their groups, and others
+    in each epoch (:meth:`TrainSampler.left_out`): in the first ``E`` epochs, each is trained ``E - E r / N``
+    times, rounded down or up. A set smaller than one step makes one step of all its images; the shares of
+    processes then differ by one image at most, and there are fewer parts if there is not an image for each.
+
+    Args:
+        sampler: the epoch's keys, over all processes.
+        groups: the group of each sample; None to take the keys as they come.
+        images_per_step: over all processes.
+        rank: this process.
+        world_size: number of processes.
+        parts: batches that a process makes of its share of a step.
+
+    Raises:
+        ValueError: a process would have no image.
+    """
+
+    def __init__(
+        self,
+        sampler: TrainSampler,
+        groups: Sequence[int] | None,
+        images_per_step: int,
+        rank: int = 0,
+        world_size: int = 1,
+        parts: int = 1,
+    ) -> None:
+        self.sampler = sampler  # the trainer finds it by this name and sets its epoch
+        self.groups = groups
+        self.images_per_step = max(1, min(images_per_step, len(sampler)))
+        self.rank, self.world_size = rank, world_size
+        each = self.images_per_step // world_size
+        if each < 1:
+            raise ValueError(f"{len(sampler)} training images do not give each of {world_size} devices one.")
+        self.parts = min(parts, each)
+
+    def __len__(self) -> int:
+        return len(self.sampler) // self.images_per_step * self.parts
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        left_out = self.sampler.left_out(len(self.sampler) % self.images_per_step)
+        keys = [key for key in self.sampler if key[0] not in left_out]
+        for step in self._steps(keys) if self.groups is None else self._grouped(keys, self.groups):
+            share = _cut(step, self.world_size)[self.rank]
+            yield from _cut(share, self.parts)
+
+    def _steps(self, keys: list[Key]) -> list[list[Key]]:
+        size = self.images_per_step
+        return [keys[start : start + size] for start in range(0, len(keys) - size + 1, size)]
+
+    def _grouped(self, keys: list[Key], groups: Sequence[int]) -> list[list[Key]]:
+        members: dict[int, list[Key]] = defaultdict(list)
+        for key in keys:
+            members[groups[key[0]]].append(key)
+        steps: list[list[Key]] = []
+        left: list[Key] = []
+        for _, like in sorted(members.items()):
+            whole = self._steps(like)
+            steps += whole
+            left += like[sum(map(len, whole)) :]
+        steps += self._steps(left)
+        random.Random(f"order of steps: {self.sampler.seed}, {self.sampler.epoch}").shuffle(steps)
+        return steps
+
+
+def _cut(keys: list[Key], count: int) -> list[list[Key]]:
+    """Cut into pieces whose lengths differ by one at most."""
+    bounds = [len(keys) * i // count for i in range(count + 1)]
+    return [keys[start:end] for start, end in pairwise(bounds)]

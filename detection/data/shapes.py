@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from detection.data.formats.corners import to_voc_corners
+from detection.data.formats.voc import to_voc_corners
 from detection.data.shape_drawing import SHAPE_CLASSES, Drawing, draw_image
 
 __all__ = ["SHAPE_CLASSES", "write_shapes"]

@@ -1,4 +1,4 @@
-"""Boxes and labels painted into an image: fast, and readable at any size."""
+"""Boxes and labels painted into an image: one colour per class, readable at any size."""
 
 import functools
 from collections.abc import Sequence
@@ -6,11 +6,30 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib import color_sequences
+from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from detection.drawing.colours import Colour, class_colour, colour_of_letters
 from detection.types import Detections
+
+Colour = tuple[float, float, float]
+"""Red, green and blue, 0 to 1."""
+
+# Twenty colours told apart on photographs, strong ones first.
+_COLOURS = (*color_sequences["tab20"][::2], *color_sequences["tab20"][1::2])
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+
+def class_colour(label: int) -> Colour:
+    """The colour of a class; the twenty repeat."""
+    return to_rgb(_COLOURS[label % len(_COLOURS)])
+
+
+def colour_of_letters(background: Colour) -> str:
+    """Black or white, whichever is read more easily."""
+    return "black" if np.dot(background, _LUMA) > 0.6 else "white"
+
 
 _FONT = Path(mpl.get_data_path(), "fonts/ttf/DejaVuSans.ttf")
 _SMALLEST_FONT = 10  # pixels: below, letters cannot be told apart

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from detection.drawing.colours import Colour, class_colour, colour_of_letters
+from detection.drawing.painter import Colour, class_colour, colour_of_letters
 from detection.system.console import drawn
 from detection.system.files import read_history
 from detection.types import Detections, Target

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from detection.exporting.quiet import quiet
+from detection.exporting.writers import quiet
 from detection.system.progress import Tracker
 
 # What has an eight-bit kernel, or passes eight-bit numbers on.

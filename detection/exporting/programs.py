@@ -1,13 +1,90 @@
-"""What the programs of both detectors share: what they are made of and what they return."""
+"""What the programs of both detectors share: their results, and suppression with outputs of a fixed shape."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torchvision.ops import nms
 
-from detection.exporting.suppression import suppress, suppress_operator
 from detection.ops.topk import stable_topk
+
+# Longer than the sides of any image, so boxes of different sets never overlap (pixels).
+_APART = 2**16
+_TWO_MORE = ((0.0, 0.0, 1.0, 1.0), (2.0, 2.0, 3.0, 3.0))
+
+
+def suppress(
+    boxes: Tensor, scores: Tensor, iou_threshold: float, score_threshold: float, limit: int
+) -> Tensor:
+    """Greedy suppression within each set; of equal scores the lower index wins.
+
+    Args:
+        boxes: ``(N, K, 4)`` float32.
+        scores: ``(N, K)`` float32.
+        iou_threshold: a box is dropped if its IoU with a better one of its set is above this.
+        score_threshold: a score must be above this.
+        limit: how many survivors of a set are needed; whether further ones are kept is left open.
+
+    Returns:
+        bool ``(N, K)``: which boxes survive.
+    """
+    # torchvision tells torch.export that two boxes or more are kept, and the program would insist on it:
+    # two boxes beside all sets see to that.
+    places = torch.cat((boxes.reshape(-1, 4), boxes.new_tensor(_TWO_MORE)))
+    ranks = torch.cat((scores.flatten(), scores.new_full((2,), torch.inf)))
+    candidates = (ranks > score_threshold).nonzero().squeeze(1)
+    # Exact in float64, where float32 would move boxes by fractions of a pixel.
+    apart = places[candidates].double() + (candidates // scores.shape[1] * _APART).unsqueeze(1)
+    kept = candidates[nms(apart, ranks[candidates].double(), iou_threshold)]
+    survives = torch.zeros_like(ranks, dtype=torch.bool).index_fill(0, kept, True)
+    return survives[:-2].reshape(scores.shape)
+
+
+@torch.library.custom_op("lightning_detection::suppress", mutates_args=())
+def suppress_operator(
+    boxes: Tensor, scores: Tensor, iou_threshold: float, score_threshold: float, limit: int
+) -> Tensor:
+    """The same as one node of an exported graph, which `suppress_as_onnx` translates."""
+    return suppress(boxes, scores, iou_threshold, score_threshold, limit)
+
+
+@suppress_operator.register_fake
+def _(boxes: Tensor, scores: Tensor, iou_threshold: float, score_threshold: float, limit: int) -> Tensor:
+    return torch.empty_like(scores, dtype=torch.bool)
+
+
+def translation_to_onnx() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """How the ONNX exporter writes `suppress_operator`: with the standard NonMaxSuppression."""
+    from onnxscript import opset18
+
+    op: Any = opset18  # its annotations know no Python numbers
+
+    def suppress_as_onnx(
+        boxes: Any, scores: Any, iou_threshold: float, score_threshold: float, limit: int
+    ) -> Any:
+        selected = op.NonMaxSuppression(
+            boxes,
+            op.Unsqueeze(scores, [1]),  # one class: the sets are the batch
+            limit,
+            _float32_at_most(iou_threshold),
+            score_threshold,
+        )
+        places = op.Gather(selected, [0, 2], axis=1)  # set and box; the class between is always 0
+        nothing = op.ConstantOfShape(op.Shape(scores))
+        ones = op.Expand(op.Constant(value_float=1.0), op.Shape(places, start=0, end=1))
+        return op.Cast(op.ScatterND(nothing, places, ones), to=9)
+
+    return {torch.ops.lightning_detection.suppress.default: suppress_as_onnx}
+
+
+def _float32_at_most(threshold: float) -> float:
+    """The operator compares in float32, torchvision with the number itself: 0.3 must not be rounded up."""
+    rounded = np.float32(threshold)
+    return float(np.nextafter(rounded, np.float32(-np.inf)) if float(rounded) > threshold else rounded)
+
 
 TopK = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 """Values and indices of the largest ones of the last dimension."""
@@ -20,7 +97,7 @@ class Primitives:
     topk: TopK
     """Of equal values the lower index comes first."""
     suppress: Callable[[Tensor, Tensor, float, float, int], Tensor]
-    """See `detection.exporting.suppression.suppress`."""
+    """See `detection.exporting.programs.suppress`."""
 
 
 IN_TORCH = Primitives(stable_topk, suppress)

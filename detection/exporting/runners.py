@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from detection.exporting.quiet import quiet
+from detection.exporting.writers import quiet
 from detection.types import Detections
 
 Outputs = dict[str, NDArray[Any]]

@@ -1,22 +1,82 @@
-"""Whether an exported file finds what the network finds."""
+"""Whether an exported file finds what the network finds: on which images, and as a table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from detection.data.dataset import DetectionDataset
+from detection.data.image_files import decode_image
+from detection.data.image_sources import ImageFiles, find_source
+from detection.data.shape_drawing import draw_image
 from detection.exporting.build import decisions
-from detection.exporting.comparison import Difference, Thresholds, compare
-from detection.exporting.proposal_comparison import share_in_common
+from detection.exporting.comparison import Difference, Thresholds, compare, share_in_common
 from detection.exporting.runners import Outputs, Runner, detections_of, proposals_of
-from detection.exporting.scenes import Scene
 from detection.models.faster_rcnn import FasterRCNNOutput
 from detection.tasks.base import DetectionTask
 from detection.tasks.faster_rcnn import FasterRCNNTask
 from detection.tasks.ssd import SSDTask
 from detection.types import Detections
+
+Prepare = Callable[[NDArray[np.uint8]], Tensor]
+"""From an ``(H, W, 3)`` RGB image to the detector's uint8 input ``(3, h, w)``."""
+
+# Of generated images, (height, width): lying, upright and square ones.
+_SIZES = ((300, 400), (400, 300), (320, 320))
+_PLAIN_COLOUR = (124, 116, 104)
+
+
+class Scene(NamedTuple):
+    """One input."""
+
+    name: str
+    image: Tensor
+    """uint8 ``(3, h, w)``."""
+
+
+def spread(count: int, total: int) -> list[int]:
+    """At most ``count`` of the numbers below ``total``, evenly spread, the first and the last among them."""
+    rows: list[int] = np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist()
+    return rows
+
+
+def scenes_of_dataset(dataset: DetectionDataset, count: int) -> list[Scene]:
+    """So many images of a set, spread over it. Its transform is the detector's."""
+    return [Scene(dataset.image_ids[row], dataset[row].image) for row in spread(count, len(dataset))]
+
+
+def scenes_of_files(source: str, count: int, prepare: Prepare) -> list[Scene]:
+    """So many images of a folder or a pattern, spread over it.
+
+    Raises:
+        FileNotFoundError: there is nothing there.
+        ValueError: there is no image, or one cannot be read.
+    """
+    found = find_source(source)
+    if not isinstance(found, ImageFiles):
+        raise ValueError(f"images={source}: give an image, a folder of images or a quoted pattern.")
+    files = [found.files[row] for row in spread(count, len(found.files))]
+    return [Scene(file.name, prepare(decode_image(file.path, upright=True))) for file in files]
+
+
+def generated_scenes(count: int, seed: int, prepare: Prepare) -> list[Scene]:
+    """So many drawings of several sizes."""
+    scenes = []
+    for i in range(count):
+        height, width = _SIZES[i % len(_SIZES)]
+        drawing = draw_image(np.random.default_rng((seed, i)), max(height, width)).image
+        scenes.append(Scene(f"generated {i + 1}", prepare(drawing[:height, :width])))
+    return scenes
+
+
+def plain_scene(prepare: Prepare) -> Scene:
+    """A scene of one colour, in which a trained detector finds little or nothing."""
+    return Scene("plain colour", prepare(np.full((*_SIZES[0], 3), _PLAIN_COLOUR, np.uint8)))
+
 
 # In one image, such as one of plain colour, all scores may be equal and every detection borderline; in all
 # images together that would hide errors.
@@ -103,3 +163,48 @@ def _reference(
     roi = task.network.roi_head(stage.features, [proposals])
     found = task.select(FasterRCNNOutput(stage.rpn, [proposals], roi, stage.sizes))[0]
     return found, share_in_common(stage.proposals[0], proposals, stage.rpn, stage.sizes[0])
+
+
+def _line(name: str, *cells: str) -> str:
+    return f"{name:<30} " + " ".join(f"{cell:>10}" for cell in cells)
+
+
+HEADING = _line("image", "input", "batch", "found", "in file", "box, px", "score", "borderline")
+
+
+def row(result: Result) -> str:
+    """One image: its size, detections of both, largest differences, and a reason if they are too large."""
+    difference = result.difference
+    line = _line(
+        result.name if len(result.name) <= 30 else f"...{result.name[-27:]}",
+        f"{result.size[1]}x{result.size[0]}",
+        str(result.batch),
+        str(difference.count),
+        str(difference.file_count),
+        f"{difference.box:.5f}",
+        f"{difference.score:.7f}",
+        str(difference.borderline),
+    )
+    return line if result.tolerable else f"{line}   {_reason(result)}"
+
+
+def summary(results: list[Result]) -> str:
+    """The largest differences of all images."""
+    differences = [result.difference for result in results]
+    shares = [result.common_proposals for result in results if result.common_proposals is not None]
+    proposals = f", at least {min(shares):.1%} of proposals in common" if shares else ""
+    borderline = sum(difference.borderline for difference in differences)
+    doubtful = f", {borderline} borderline detections" if borderline else ""
+    return (
+        f"boxes within {max(difference.box for difference in differences):.5f} px, "
+        f"scores within {max(difference.score for difference in differences):.7f}{proposals}{doubtful}"
+    )
+
+
+def _reason(result: Result) -> str:
+    difference = result.difference
+    if difference.unexplained:
+        return f"<- {difference.unexplained} detections have no partner"
+    if result.common_proposals is not None and result.common_proposals < LEAST_COMMON_PROPOSALS:
+        return f"<- only {result.common_proposals:.0%} of the proposals are the same"
+    return "<- differs too much"

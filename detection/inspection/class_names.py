@@ -9,7 +9,7 @@ from typing import NamedTuple
 from detection.data.classes import misspelt_classes, unknown_class, wrong_names
 from detection.data.formats.findings import Finding
 from detection.data.formats.records import ImageRecord, ObjectRecord
-from detection.inspection.repeats import TRAIN
+from detection.inspection.duplicates import TRAIN
 
 MIN_LENGTH = 4  # shorter names are often one letter apart: car, cat
 RARE = 5  # a misspelling is at least so many times rarer than the name that was meant

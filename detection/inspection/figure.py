@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from detection.drawing.theme import LIGHT, Picture, Theme, render, shortened
+from detection.drawing.page import LIGHT, Picture, Theme, render, shortened
 from detection.inspection.coverage import Coverage
 from detection.inspection.statistics import Statistics, range_label
 from detection.system.console import drawn

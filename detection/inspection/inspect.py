@@ -14,8 +14,8 @@ from detection.data.formats.findings import SEVERITIES, Finding
 from detection.data.formats.records import SPLITS, ImageRecord, Reading
 from detection.data.image_files import ImageError
 from detection.inspection.class_names import resolve_class_names
+from detection.inspection.duplicates import TRAIN, find_repeats
 from detection.inspection.images import ImageFacts, InspectedImage, inspect_image, read_facts
-from detection.inspection.repeats import TRAIN, find_repeats
 
 
 class Inspection(NamedTuple):

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from detection.data.formats.findings import SEVERITIES, Finding
 from detection.inspection.coverage import Coverage
+from detection.inspection.duplicates import NearDuplicates, Twins
 from detection.inspection.inspect import Inspection
-from detection.inspection.near_duplicates import NearDuplicates, Twins
 from detection.inspection.statistics import ASPECT_EDGES, SIDE_EDGES, Statistics, histogram, range_label
 
 COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}

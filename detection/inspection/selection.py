@@ -8,9 +8,9 @@ from typing import NamedTuple
 from detection.data.classes import printable
 from detection.data.formats.judging import by
 from detection.data.formats.records import ObjectRecord
+from detection.inspection.duplicates import TRAIN
 from detection.inspection.images import InspectedImage
 from detection.inspection.inspect import Inspection
-from detection.inspection.repeats import TRAIN
 
 # What becomes of that which an error, or a warning, is about.
 CHANGES = {

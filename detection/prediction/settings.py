@@ -1,8 +1,12 @@
-"""What ``python -m detection.predict`` can be asked for."""
+"""What ``python -m detection.predict`` can be asked for, and where its files go."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
+
+from detection.data.image_sources import ImageFile, ImageFiles, Source, VideoFile, Webcam
 
 Product = Literal["images", "video", "json", "voc", "coco"]
 
@@ -40,3 +44,69 @@ class Settings:
     def output_folder(self) -> Path:
         """The folder to write."""
         return Path(self.output).expanduser()
+
+
+_DRAWN_AS_THEY_ARE = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
+
+
+def picture_path(output: Path, name: str) -> Path:
+    """Where an image is drawn: ``images/<name>``, as PNG where its own kind cannot hold the drawing (GIF)."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return output / "images" / (name if suffix in _DRAWN_AS_THEY_ARE else f"{name}.png")
+
+
+def annotation_path(output: Path, name: str) -> Path:
+    """Where the VOC annotation of an image goes: ``voc/Annotations/<name without its ending>.xml``."""
+    return output / "voc" / "Annotations" / PurePosixPath(name).with_suffix(".xml")
+
+
+def video_path(output: Path, source: VideoFile | Webcam) -> Path:
+    """Where a video is drawn: ``<its name>.mp4``, or ``webcam_<number>.mp4``."""
+    stem = f"webcam_{source.number}" if isinstance(source, Webcam) else source.path.stem
+    return output / f"{stem}.mp4"
+
+
+def check_output(settings: Settings, source: Source) -> None:
+    """Refuse an output that would write nothing, or over something.
+
+    Raises:
+        FileExistsError: the folder holds something, and ``overwrite`` is not set.
+        ValueError: nothing of the source would be written, or the source itself would be written over.
+    """
+    is_images = isinstance(source, ImageFiles)
+    possible = ("images", "json", "voc", "coco") if is_images else ("video", "json")
+    if not set(possible) & set(settings.save):
+        kind = "images" if is_images else "a video"
+        raise ValueError(
+            f"save={list(settings.save)} writes nothing of {kind}: name some of {', '.join(possible)}."
+        )
+    folder = settings.output_folder
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"output={folder} is a file: name a folder.")
+    if folder.is_dir() and any(folder.iterdir()) and not settings.overwrite:
+        raise FileExistsError(
+            f"output={folder} holds something already: name another folder, or set overwrite=true, which "
+            "replaces files of the same name."
+        )
+    if isinstance(source, ImageFiles):
+        _check_targets(source.files, settings)
+    elif isinstance(source, VideoFile) and video_path(folder, source).resolve() == source.path.resolve():
+        raise ValueError(f"{source.path} would be written over: choose another folder for output.")
+
+
+def _check_targets(files: Sequence[ImageFile], settings: Settings) -> None:
+    """Make sure that no two images share a file of the output, and that none is written over."""
+    sources = {os.path.realpath(file.path) for file in files}  # of a circle of links, too
+    kinds = {"images": picture_path, "voc": annotation_path}
+    for target_path in (path for kind, path in kinds.items() if kind in settings.save):
+        owners: dict[Path, str] = {}
+        for file in files:
+            target = target_path(settings.output_folder, file.name)
+            if target in owners:
+                raise ValueError(
+                    f"{owners[target]} and {file.name} would both be written to {target}: rename one, "
+                    "or give them one after the other."
+                )
+            if os.path.realpath(target) in sources:
+                raise ValueError(f"{target} is one of the images to read: choose another folder for output.")
+            owners[target] = file.name

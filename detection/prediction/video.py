@@ -1,19 +1,154 @@
-"""Detection in the frames of a video or a webcam."""
+"""Detection in the frames of a video or a webcam, and the video and the window that show it."""
 
-from collections.abc import Callable, Sequence
+import itertools
+import os
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from detection.data.image_sources import VideoFile, Webcam
 from detection.drawing.painter import draw_detections
-from detection.prediction.ahead import one_ahead
-from detection.prediction.capture import Capture
-from detection.prediction.preview import has_window, show
-from detection.prediction.video_writer import VideoWriter
 from detection.system.progress import Tracker
 from detection.types import Detections
+
+_FALLBACK_FPS = 25.0  # where the rate is missing, or impossible
+
+
+class Capture:
+    """An open video file or webcam.
+
+    Args:
+        source: what to open.
+
+    Raises:
+        ValueError: it cannot be opened.
+    """
+
+    def __init__(self, source: VideoFile | Webcam) -> None:
+        # What OpenCV says about drivers is repeated below in plain words.
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+        self.source = source
+        self.live = isinstance(source, Webcam)
+        self._capture = cv2.VideoCapture(source.number if isinstance(source, Webcam) else str(source.path))
+        if not self._capture.isOpened():
+            raise ValueError(
+                f"webcam {source.number} cannot be opened: is it connected, and used by nobody else?"
+                if isinstance(source, Webcam)
+                else f"{source.path} cannot be opened as a video: it is damaged, or of an unknown codec."
+            )
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps = fps if 1 <= fps <= 1000 else _FALLBACK_FPS
+        """Frames per second."""
+        count = 0 if self.live else int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.count = count if count > 0 else None
+        """How many frames its header announces; None where it does not say."""
+
+    def batches(self, size: int) -> Generator[list[NDArray[np.uint8]]]:
+        """Yield the frames, up to ``size`` at a time, each ``(H, W, 3)`` RGB."""
+        frames = self._frames()
+        while batch := list(itertools.islice(frames, size)):
+            yield batch
+
+    def close(self) -> None:
+        """Give the file or the camera back."""
+        self._capture.release()
+
+    def _frames(self) -> Iterator[NDArray[np.uint8]]:
+        while True:
+            there, frame = self._capture.read()
+            if not there:
+                return
+            yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+class VideoWriter:
+    """Writes frames as MP4 (MPEG-4 part 2), which every system's players know.
+
+    The codec needs an even width and height: of an odd one the last column or row is left out.
+
+    Args:
+        path: the file; it is opened with the first frame, and playable once closed.
+        fps: frames per second.
+    """
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self.path, self.fps = path, fps
+        self.written = 0
+        self._file: cv2.VideoWriter | None = None
+
+    def write(self, frame: NDArray[np.uint8]) -> None:
+        """Add a frame, ``(H, W, 3)`` RGB, of the size of the first.
+
+        Raises:
+            ValueError: the file cannot be written.
+        """
+        if self._file is None:
+            height, width = frame.shape[0] // 2 * 2, frame.shape[1] // 2 * 2
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            codec = cv2.VideoWriter.fourcc(*"mp4v")
+            self._file = cv2.VideoWriter(str(self.path), codec, self.fps, (width, height))
+            self._even = (height, width)
+            if not self._file.isOpened():
+                raise ValueError(f"{self.path} cannot be written: is the disk full, or the folder read-only?")
+        height, width = self._even
+        self._file.write(cv2.cvtColor(frame[:height, :width], cv2.COLOR_RGB2BGR))
+        self.written += 1
+
+    def write_until(self, seconds: float, frame: NDArray[np.uint8]) -> None:
+        """Repeat a frame until the video is ``seconds`` long, so that it plays at the speed it was filmed."""
+        while self.written < max(1, round(seconds * self.fps)):
+            self.write(frame)
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._file is not None:
+            self._file.release()
+
+
+_TITLE = "detection (q ends)"
+
+
+def has_window() -> bool:
+    """Open the window; False without a screen, or where OpenCV was built without windows."""
+    if sys.platform.startswith("linux") and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
+        return False  # trying would end the process
+    try:
+        cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL)
+    except cv2.error:
+        return False
+    return True
+
+
+def show(frame: NDArray[np.uint8]) -> bool:
+    """Show an ``(H, W, 3)`` RGB frame; False when the user pressed q or Esc."""
+    cv2.imshow(_TITLE, cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    return cv2.waitKey(1) & 0xFF not in (ord("q"), 27)
+
+
+Item = TypeVar("Item")
+
+
+def one_ahead(items: Iterator[Item]) -> Generator[Item]:
+    """Yield the items of an iterator, each made while the one before it is used.
+
+    Args:
+        items: used by one thread at a time. What it raises is raised at the item's place.
+    """
+    end = object()
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        coming = thread.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = thread.submit(next, items, end)
+            yield item  # type: ignore[misc]  # it is not the end
+
 
 Frames = Sequence[NDArray[np.uint8]]
 

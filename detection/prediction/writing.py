@@ -1,13 +1,16 @@
-"""The files that a prediction leaves: pictures with boxes, JSON, and annotations for datasets."""
+"""The files that a prediction leaves, and what it says at its end."""
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from rich.console import Console
+from rich.table import Table
 
 from detection.data.image_files import read_header
 from detection.data.image_sources import ImageFile
@@ -15,7 +18,7 @@ from detection.data.orientation import boxes_as_stored, size_as_stored
 from detection.data.writers.coco_writer import COCOWriter
 from detection.data.writers.voc_writer import write_voc
 from detection.drawing.painter import draw_detections
-from detection.prediction.output import annotation_path
+from detection.prediction.settings import annotation_path
 from detection.types import Detections
 
 
@@ -105,3 +108,40 @@ def _plain(detections: Detections) -> tuple[list[list[float]], list[float], list
 
 def _is_table(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(row, dict) for row in value)
+
+
+_MAX_SKIPPED = 10  # named on the terminal; all of them are in detections.json
+
+
+def print_report(
+    what: str,
+    detections: Iterable[Detections],
+    class_names: Sequence[str],
+    skipped: Sequence[Skipped],
+    output: Path,
+) -> None:
+    """Print the detections of each class, what was skipped, and where the files are.
+
+    Args:
+        what: what was looked at and how long it took.
+        detections: of each image or frame.
+        class_names: names by label.
+        skipped: images that could not be read.
+        output: the folder that was written.
+    """
+    # Not cut or wrapped where the output is a file: lines there can be any length.
+    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+    counts = Counter(class_names[label] for found in detections for label in found["labels"].tolist())
+    if counts:
+        table = Table("class", show_edge=False)
+        table.add_column("detections", justify="right")
+        for name, count in counts.most_common():
+            table.add_row(name, str(count))
+        console.print(table)
+    console.print(f"{what}: {counts.total()} detections. Written to {output}")
+    if skipped:
+        console.print(f"{len(skipped)} could not be read and were skipped:")
+        for name, reason in skipped[:_MAX_SKIPPED]:
+            console.print(f"  {name}: {reason}")
+        if len(skipped) > _MAX_SKIPPED:
+            console.print(f"  ... and {len(skipped) - _MAX_SKIPPED} more")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from detection.data.formats.corners import to_voc_corners
+from detection.data.formats.voc import to_voc_corners
 from detection.system.files import file_names, write_text
 from detection.types import Detections, Target
 

@@ -8,12 +8,18 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from detection.drawing.theme import Picture, Theme, shortened
+from detection.drawing.page import Picture, Theme, shortened
 from detection.metrics.analysis import SIZE_EDGES, Analysis
 from detection.metrics.errors import ERROR_KINDS
 from detection.metrics.tables import FloatArray
-from detection.report.confused import Confused, most_confused
-from detection.report.curves import curves_note, draw_curves, shown_classes, size_of_curves
+from detection.report.curves import (
+    Confused,
+    curves_note,
+    draw_curves,
+    most_confused,
+    shown_classes,
+    size_of_curves,
+)
 from detection.system.console import drawn
 
 # With more classes than this, counts in the cells of the confusion matrix would be too small to read.

@@ -1,19 +1,118 @@
-"""The page of a report."""
+"""The page of a report, and its figures as plain values and in the terminal."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from rich.table import Table
 
-from detection.drawing.page import Photo, render_template
-from detection.drawing.theme import ThemedPicture
+from detection.drawing.page import Photo, ThemedPicture, render_template
 from detection.metrics.analysis import Analysis
 from detection.metrics.errors import ErrorKind
-from detection.report.confused import confusion_note
-from detection.report.curves import curves_note
+from detection.report.curves import confusion_note, curves_note
 from detection.report.images import FALSE_ALARM, HIT, MISSED, TRUE_BOX
-from detection.report.summary import class_rows, shown
+
+
+class ClassRow(NamedTuple):
+    """The figures of one class; None where it has nothing to find, or nothing was found."""
+
+    name: str
+    ap_07: float | None
+    ap_area: float | None
+    objects: int
+    difficult: int
+    detections: int
+    precision: float | None
+    recall: float | None
+    threshold: float | None
+    """Where F1 is best; precision and recall are those at this score."""
+
+
+def class_rows(analysis: Analysis, class_names: Sequence[str]) -> list[ClassRow]:
+    """The figures of all classes.
+
+    Args:
+        analysis: the evaluation.
+        class_names: by label.
+    """
+    voc = analysis.voc
+    return [
+        ClassRow(
+            name,
+            defined(voc.ap_07[label]),
+            defined(voc.ap_area[label]),
+            int(voc.num_gt[label]),
+            int(analysis.num_difficult[label]),
+            int(analysis.num_detections[label]),
+            defined(analysis.points[label].precision),
+            defined(analysis.points[label].recall),
+            defined(analysis.points[label].threshold),
+        )
+        for label, name in enumerate(class_names)
+    ]
+
+
+def plain_figures(analysis: Analysis, class_names: Sequence[str]) -> dict[str, Any]:
+    """The figures as ``metrics.json`` holds them: plain values, None where there is no figure.
+
+    Args:
+        analysis: the evaluation.
+        class_names: by label.
+    """
+    voc, coco, calibration = analysis.voc, analysis.coco, analysis.calibration
+    return {
+        "voc": {"map_07": defined(voc.map_07), "map_area": defined(voc.map_area)},
+        "coco": coco and {name: defined(value) for name, value in coco.items()},
+        "classes": {row.name: row._asdict() for row in class_rows(analysis, class_names)},
+        "counts": {
+            "images": len(analysis.images.hits),
+            "objects": int(voc.num_gt.sum()),
+            "difficult": int(analysis.num_difficult.sum()),
+            "detections": int(analysis.num_detections.sum()),
+        },
+        "best_f1": {name: defined(value) for name, value in analysis.point._asdict().items()},
+        "threshold": analysis.threshold,
+        "calibration_error": defined(calibration.ece),
+        "errors": {
+            kind: {"count": analysis.error_counts[kind], "map_cost": defined(cost)}
+            for kind, cost in analysis.error_costs.items()
+        },
+        "confusion": analysis.confusion.tolist(),
+    }
+
+
+def class_table(analysis: Analysis, class_names: Sequence[str]) -> Table:
+    """The classes as a table for the terminal, with the means below.
+
+    Args:
+        analysis: the evaluation.
+        class_names: by label.
+    """
+    means = [analysis.voc.map_07, analysis.voc.map_area]
+    table = Table(title="average precision at IoU 0.5; precision and recall at the best F1", show_footer=True)
+    table.add_column("class", footer="mean")
+    for heading, mean in zip(("AP, 11 points", "AP, area"), means, strict=True):
+        table.add_column(heading, justify="right", footer=shown(mean))
+    table.add_column("objects", justify="right", footer=str(int(analysis.voc.num_gt.sum())))
+    for heading in ("precision", "recall", "score"):
+        table.add_column(heading, justify="right")
+    for row in class_rows(analysis, class_names):
+        scores = [shown(value) for value in (row.precision, row.recall, row.threshold)]
+        table.add_row(row.name, shown(row.ap_07), shown(row.ap_area), str(row.objects), *scores)
+    return table
+
+
+def defined(value: Any) -> float | None:
+    """A number, None in place of nan, which JSON does not have."""
+    return None if math.isnan(value) else float(value)
+
+
+def shown(value: float | None) -> str:
+    """A share for people to read."""
+    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
+
 
 ERROR_MEANINGS: dict[ErrorKind, str] = {
     "localisation": "the right class, but the box overlaps the object by less than 0.5",

@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from detection.drawing.page import Photo
-from detection.drawing.theme import ThemedPicture, render_both
+from detection.drawing.page import Photo, ThemedPicture, render_both
 from detection.metrics.analysis import Analysis
 from detection.report.exports import write_coco_results, write_devkit_results
 from detection.report.figures import make_figures
 from detection.report.images import draw_outcome, worst_and_best
-from detection.report.page import Page, render_page
-from detection.report.summary import class_table, plain_figures, shown
+from detection.report.page import Page, class_table, plain_figures, render_page, shown
 from detection.system.console import plain_console
 from detection.types import Detections, Sample, Target
 

@@ -21,8 +21,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from detection.system.endings import stopped_by
-from detection.system.processes import is_first
-from detection.system.programs import training
+from detection.system.processes import is_first, training
 
 # What a job leaves in its folder for the sweep's table.
 FIGURES, ERROR, PRUNED = "metrics.json", "error.txt", "pruned.txt"

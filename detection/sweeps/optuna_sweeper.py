@@ -1,15 +1,16 @@
-"""Hydra's sweeps, with Optuna choosing what to try next.
+"""Hydra's sweeps, with Optuna choosing what to try next; from Hydra's override grammar.
 
 hydra-optuna-sweeper is bound to Optuna 2, and neither prunes nor continues.
 """
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.sweeper import Sweeper
@@ -17,11 +18,50 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from detection.sweeps.job import PRUNED
-from detection.sweeps.search_space import search_space
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
+    from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
+
+
+def search_space(overrides: Iterable[Override]) -> tuple[dict[str, "BaseDistribution"], list[str]]:
+    """Split overrides into what is searched and what is the same in every trial.
+
+    ``interval(1e-4, 1e-2)`` is a number between the two, ``tag(log, interval(...))`` one on a logarithmic
+    scale, ``int(interval(1, 8))`` a whole number, ``range(1, 9, 2)`` one of 1, 3, 5, 7; ``choice(a, b)`` and
+    ``a,b`` are values without an order, ``glob(*)`` any file of a group.
+
+    Args:
+        overrides: a later one replaces an earlier one of the same key.
+
+    Returns:
+        The distribution of each key that is searched, and the other overrides as they were given.
+    """
+    last = {override.get_key_element(): override for override in overrides}
+    space = {key: _distribution(override) for key, override in last.items() if override.is_sweep_override()}
+    fixed = [str(override.input_line) for override in last.values() if not override.is_sweep_override()]
+    return space, fixed
+
+
+def _distribution(override: Override) -> "BaseDistribution":
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    sweep = override.value()
+    if isinstance(sweep, IntervalSweep):
+        assert sweep.start is not None
+        assert sweep.end is not None
+        log = "log" in sweep.tags
+        if isinstance(sweep.start, int):
+            return IntDistribution(int(sweep.start), int(sweep.end), log=log)
+        return FloatDistribution(sweep.start, sweep.end, log=log)
+    if isinstance(sweep, RangeSweep):
+        values = list(sweep.range())
+        if all(isinstance(value, int) for value in values):
+            return IntDistribution(int(values[0]), int(values[-1]), step=int(sweep.step))
+        return FloatDistribution(float(values[0]), float(values[-1]), step=float(sweep.step))
+    return CategoricalDistribution(list(override.sweep_string_iterator()))
+
 
 Direction = Literal["maximize", "minimize"]
 log = logging.getLogger(__name__)

@@ -9,8 +9,10 @@ import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from omegaconf import OmegaConf
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 from detection.sweeps.job import ERROR, FIGURES, PRUNED
@@ -131,6 +133,22 @@ def report(folder: Path) -> list[Run]:
             console.print(f"Tested on {tested_on}.", highlight=False, soft_wrap=True)
     console.print(f"Kept in {folder / 'sweep.csv'}", highlight=False, soft_wrap=True)
     return runs
+
+
+class SweepReport(Callback):
+    """Ends a sweep with the table of its runs, and with exit status 1 and the reasons when some failed."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Report on the runs in the sweep's folder.
+
+        Raises:
+            SystemExit: naming the runs that failed.
+        """
+        runs = report(Path(config.hydra.sweep.dir))
+        failed = [run for run in runs if run.status == "failed"]
+        if failed:
+            lines = [f"  {run.name}: {run.error.splitlines()[0]}" for run in failed]
+            raise SystemExit("\n".join([f"{len(failed)} of {len(runs)} runs failed:", *lines]))
 
 
 if __name__ == "__main__":

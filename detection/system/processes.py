@@ -1,4 +1,4 @@
-"""Runs whose processes somebody else starts: torchrun, or Slurm's srun.
+"""How commands are started, and runs whose processes somebody else starts: torchrun, or Slurm's srun.
 
 Lightning's own processes get the run's folder on their command line. These do not, and each would name a
 folder after its own clock.
@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -84,3 +85,40 @@ def _world_size() -> int | None:
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return int(os.environ["WORLD_SIZE"])
     return int(os.environ["SLURM_STEP_NUM_TASKS"]) if "SLURM_STEP_NUM_TASKS" in os.environ else None
+
+
+PACKAGE = Path(__file__).parents[1]
+_SCRIPT = PACKAGE.parent / "train.py"  # in a copy of the repository, not in an installed package
+# A wheel has it inside the package.
+CONF = PACKAGE.parent / "conf" if _SCRIPT.is_file() else PACKAGE / "conf"
+
+# The end of every --help; Hydra takes $$ for $ there.
+FLAGS = """\
+Flags: -m one run for each value of a list; --cfg job --resolve all values; --config-dir a folder with
+files of your own; --hydra-help what else Hydra can do. Completion by Tab: eval "$$(detection completion)\""""
+
+
+def command(verb: str) -> list[str]:
+    """The words that start a command: ``python train.py``, or ``detection train`` of an installed package.
+
+    Args:
+        verb: train, predict and so on.
+    """
+    if not _SCRIPT.is_file():
+        return ["detection", verb]
+    return ["python", "train.py"] if verb == "train" else ["python", "-m", f"detection.{verb}"]
+
+
+def command_again(program: str) -> list[str]:
+    """The words that started this process.
+
+    Args:
+        program: ``sys.argv[0]``.
+    """
+    path = Path(program)
+    return command(path.stem) if path.parent == PACKAGE else ["python", program]
+
+
+def training() -> list[str]:
+    """The command line of a training in a process of its own."""
+    return [sys.executable, str(_SCRIPT)] if _SCRIPT.is_file() else [sys.executable, "-m", "detection.train"]

@@ -10,7 +10,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from detection.checkpoints.precision import evaluation_precision
+from detection.checkpoints.notes import evaluation_precision
 from detection.checkpoints.resume import changes_since, keep_anchors, read_origin
 from detection.checkpoints.runs import find_weights
 from detection.cli.compose import checked_config, describe_lr, inference_config, model_config

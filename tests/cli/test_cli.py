@@ -10,7 +10,7 @@ import pytest
 import pytorch_lightning as pl
 
 from benchmarks.bench_start import WITHOUT_TORCH
-from detection.cli.lightning_messages import quieten_lightning
+from detection.cli.faults import quieten_lightning
 from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from detection.cli.compose import checked_config
 from detection.cli.corrections import correct_paths
-from detection.system.programs import CONF
+from detection.system.processes import CONF
 
 TRAIN = "detection.cli.own_keys.Train"
 

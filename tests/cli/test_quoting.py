@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from detection.cli.quoting import quote_paths, take_run_dir
+from detection.cli.entry import quote_paths, take_run_dir
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hydra.errors import HydraException, MissingConfigException
 
 from detection.cli.readings import read_again
 from detection.cli.words import apart, plain_words
-from detection.system.programs import CONF
+from detection.system.processes import CONF
 from tests.every import for_every
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detection.data.formats.corners import from_voc_corners
+from detection.data.formats.voc import from_voc_corners
 from detection.data.transforms import (
     DetectionTransform,
     faster_rcnn_eval_transform,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from detection.data.clutter import draw_background, scribble, smooth_noise
+from detection.data.shape_drawing import draw_background, scribble, smooth_noise
 
 
 def test_backgrounds_are_textured_and_differ() -> None:

@@ -12,8 +12,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from detection.data.collate import CollatePadded
-from detection.data.grouping import GroupedBatchSampler
-from detection.data.sampling import EvalSampler, Key, SeededDataset, TrainSampler
+from detection.data.sampling import EvalSampler, GroupedBatchSampler, Key, SeededDataset, TrainSampler
 from detection.data.shapes import SHAPE_CLASSES, write_shapes
 from detection.data.transforms import ssd_train_transform
 from detection.data.voc import VOCDetection

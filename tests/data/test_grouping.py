@@ -10,8 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from detection.data.grouping import GroupedBatchSampler, aspect_group
-from detection.data.sampling import Key, TrainSampler
+from detection.data.sampling import GroupedBatchSampler, Key, TrainSampler, aspect_group
 from detection.data.sources import ShapesDataModule
 from detection.data.transforms import (
     faster_rcnn_eval_transform,

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from detection.drawing.colours import class_colour
-from detection.drawing.painter import draw_detections
+from detection.drawing.painter import class_colour, draw_detections
 from detection.types import Detections
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from detection.drawing.colours import class_colour
+from detection.drawing.painter import class_colour
 from detection.drawing.plots import plot_bbox, plot_curves, plot_predictions
 from detection.types import Detections, Target
 

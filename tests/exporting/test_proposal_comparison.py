@@ -2,7 +2,7 @@
 
 import torch
 
-from detection.exporting.proposal_comparison import share_in_common
+from detection.exporting.comparison import share_in_common
 from detection.models.rpn import RPNOutput
 
 # Five anchors of 10 x 10; the last three score the same.

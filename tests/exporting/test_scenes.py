@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from detection.exporting.scenes import generated_scenes, plain_scene, scenes_of_files, spread
+from detection.exporting.verification import generated_scenes, plain_scene, scenes_of_files, spread
 
 
 def prepare(image: NDArray[np.uint8]) -> Tensor:

@@ -9,8 +9,8 @@ from torch.export import Dim
 from torchvision.ops import nms
 
 from detection.exporting.build import Program
+from detection.exporting.programs import suppress, suppress_operator
 from detection.exporting.runners import open_onnx
-from detection.exporting.suppression import suppress, suppress_operator
 from detection.exporting.writers import write_onnx
 
 

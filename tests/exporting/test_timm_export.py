@@ -13,9 +13,7 @@ from detection.data.transforms import faster_rcnn_eval_transform, ssd_eval_trans
 from detection.exporting.build import build_program
 from detection.exporting.programs import IN_ONNX, IN_TORCH
 from detection.exporting.runners import open_onnx, open_torch
-from detection.exporting.scenes import generated_scenes
-from detection.exporting.table import row
-from detection.exporting.verification import agree, verify
+from detection.exporting.verification import agree, generated_scenes, row, verify
 from detection.exporting.writers import write_onnx, write_torch
 from detection.models.backbones import TimmBackbone
 from detection.models.faster_rcnn import FasterRCNN

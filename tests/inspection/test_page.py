@@ -12,10 +12,9 @@ from PIL import Image
 
 from detection.data.formats.findings import KINDS, Finding
 from detection.inspection.coverage import Coverage, measure_coverage
-from detection.inspection.fine import CHECKS
+from detection.inspection.duplicates import find_near_duplicates
 from detection.inspection.inspect import Inspection
-from detection.inspection.near_duplicates import find_near_duplicates
-from detection.inspection.page import MAX_CLASSES, MAX_PHOTOS, write_page
+from detection.inspection.page import CHECKS, MAX_CLASSES, MAX_PHOTOS, write_page
 from detection.inspection.statistics import compute_statistics
 from detection.inspection.unusual import find_unusual
 from tests.inspection.test_fix import plant

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from detection.data.formats.corners import from_voc_corners
+from detection.data.formats.voc import from_voc_corners
 from detection.metrics.tables import DetectionTable, GroundTruthTable, best_overlaps, make_tables, paired_iou
 from detection.types import Detections, Target
 

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from detection.drawing.theme import DARK, DPI, LIGHT, Picture, Theme, render
+from detection.drawing.page import DARK, DPI, LIGHT, Picture, Theme, render
 from detection.metrics.analysis import Analysis
-from detection.report.confused import confusion_note, most_confused
+from detection.report.curves import confusion_note, most_confused
 from detection.report.figures import make_figures
 from detection.report.report import Subject
 from detection.types import Detections, Target

@@ -47,7 +47,7 @@ hydra:
   searchpath: ["file://{conf}"]
   mode: MULTIRUN
   sweep: {{dir: sweep}}
-  callbacks: {{sweep_report: {{_target_: detection.sweeps.hydra_callback.SweepReport}}}}
+  callbacks: {{sweep_report: {{_target_: detection.sweeps.report.SweepReport}}}}
   sweeper:
     params: {{x: "tag(log,interval(0.001,1))", kind: "choice(a,b)"}}
     n_trials: 5

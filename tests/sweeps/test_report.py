@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from detection.sweeps.hydra_callback import SweepReport
-from detection.sweeps.report import report
+from detection.sweeps.report import SweepReport, report
 
 
 def write_run(

@@ -9,7 +9,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from detection.sweeps.search_space import search_space
+from detection.sweeps.optuna_sweeper import search_space
 
 
 def parsed(*overrides: str) -> tuple[dict[str, BaseDistribution], list[str]]:

@@ -1,6 +1,7 @@
 """COCO's format: a folder of images and one JSON file of annotations."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -9,21 +10,75 @@ from msgspec.structs import asdict
 from rich.markup import escape
 from rich.progress import track
 
-from detection.data.formats.bulk import without_collecting
 from detection.data.formats.coco_document import (
     AnnotationEntry,
     Document,
     ImageEntry,
+    box_around,
     is_integer,
     read_categories,
     read_document,
 )
-from detection.data.formats.coco_images import ImageFiles, find_images
-from detection.data.formats.judging import keep_inside
-from detection.data.formats.plausible import WrittenBox, find_another_rule
+from detection.data.formats.index import without_collecting
+from detection.data.formats.judging import WrittenBox, find_another_rule, keep_inside
 from detection.data.formats.records import Box, ImageRecord, ObjectRecord, Reading
-from detection.data.formats.segmentation import box_around
-from detection.data.image_files import ImageError, read_header
+from detection.data.image_files import IMAGE_SUFFIXES, ImageError, read_header
+
+# What Label Studio puts before the name of an uploaded file.
+_UPLOAD = re.compile(r"^[0-9a-f]{8}-")
+
+
+class ImageFiles:
+    """The images in a folder, by the names that tools give them.
+
+    Args:
+        folder: that of the images.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._by_name: dict[str, list[str]] | None = None
+
+    def find(self, file_name: str) -> str | None:
+        """The path of an image, relative to the folder.
+
+        If there is no such file, this is the only one of that name in the folder: folders, the case of
+        letters and what an upload put before it do not matter.
+        """
+        plain = file_name.replace("\\", "/")
+        if "\0" in plain:
+            return None
+        inside = not os.path.isabs(plain) and ".." not in plain.split("/")
+        if inside and os.path.isfile(f"{self.folder}/{file_name}"):
+            return file_name
+        if inside and os.path.isfile(f"{self.folder}/{plain}"):
+            return plain
+        if self._by_name is None:
+            self._by_name = {}
+            for path in sorted(self.folder.rglob("*")):
+                if path.suffix.lower() in IMAGE_SUFFIXES:
+                    names = self._by_name.setdefault(path.name.casefold(), [])
+                    names.append(path.relative_to(self.folder).as_posix())
+        name = plain.rpartition("/")[2].casefold()
+        found = self._by_name.get(name) or self._by_name.get(_UPLOAD.sub("", name)) or []
+        return found[0] if len(found) == 1 else None
+
+
+def find_images(annotations: Path, file_name: str) -> Path:
+    """The folder of the images of a JSON file: the first around it that holds one of them.
+
+    Args:
+        annotations: the JSON file.
+        file_name: what it calls that image.
+    """
+    split = re.sub(r"^(instances|labels|annotations)_", "", annotations.stem)
+    root = annotations.parent.parent if annotations.parent.name == "annotations" else annotations.parent
+    names = (split, f"images/{split}", f"{split}/images", split.removesuffix("2017"), "images", ".")
+    candidates = [folder for name in names if (folder := root / name).is_dir()]
+    return next(
+        (folder for folder in candidates if ImageFiles(folder).find(file_name) is not None), candidates[-1]
+    )
+
 
 # Two images of COCO's own training set have one box without height each (bbox [x, y, w, 0]); there is nothing
 # a user could correct, so these are passed over. Any other empty box is an error.

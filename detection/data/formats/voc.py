@@ -1,6 +1,9 @@
-"""VOC's format: an XML file for each image."""
+"""VOC's format: an XML file for each image, lists of images, and corners, which are boxes nowhere else."""
 
 import math
+import os
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
@@ -9,10 +12,51 @@ from xml.etree.ElementTree import fromstring as parse_plainly
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring as parse_guarded
 
-from detection.data.formats.corners import CORNERS, are_fractions, from_voc_corners, to_voc_corners
 from detection.data.formats.index import Annotation, Remark
-from detection.data.formats.records import AnnotationError, ObjectRecord
-from detection.system.file_reading import MAX_TEXT, read_file_bytes
+from detection.data.formats.layouts import VOCPlace
+from detection.data.formats.records import AnnotationError, Box, ObjectRecord, Reading
+from detection.system.file_reading import MAX_TEXT, fault_of, is_inside, read_file_bytes, read_text
+
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+def from_voc_corners(corners: Sequence[float]) -> Box:
+    """Returns the box ``x1, y1, x2, y2`` of VOC's ``xmin, ymin, xmax, ymax``."""
+    xmin, ymin, xmax, ymax = corners
+    return xmin - 1, ymin - 1, xmax, ymax
+
+
+def to_voc_corners(box: Sequence[float]) -> Box:
+    """Returns VOC's ``xmin, ymin, xmax, ymax`` of a box; not rounded, so no digit is lost."""
+    x1, y1, x2, y2 = box
+    return x1 + 1, y1 + 1, x2, y2
+
+
+def whole_voc_corners(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Rounds a box to whole pixels and returns VOC's corners, from 1 to the image's width and height.
+
+    A box that rounding would empty keeps one pixel.
+
+    Args:
+        box: ``xyxy`` in pixels.
+        size: ``(height, width)`` of the image.
+    """
+    xmin, xmax = _ends(box[0], box[2], size[1])
+    ymin, ymax = _ends(box[1], box[3], size[0])
+    return xmin, ymin, xmax, ymax
+
+
+def are_fractions(corners: Sequence[float]) -> bool:
+    """Whether what stands for VOC's corners is in fractions of the image's sides, as YOLO writes boxes.
+
+    The smallest object in pixels, the first of all, has the corners 1, 1, 1, 1.
+    """
+    return 0 <= min(corners) < 1 and 0 < max(corners) <= 1
+
+
+def _ends(low: float, high: float, length: int) -> tuple[int, int]:
+    first = min(max(round(low) + 1, 1), length)
+    return first, max(min(round(high), length), first)
 
 
 def read_annotation(path: Path) -> Annotation:
@@ -147,3 +191,63 @@ def as_written(box: Sequence[float]) -> str:
 
 def _write(corners: Sequence[float]) -> str:
     return ", ".join(f"{corner}={value:g}" for corner, value in zip(CORNERS, corners, strict=True))
+
+
+# In the lists of one class: whether the image shows it (1), does not (-1), or hardly (0).
+_FLAG = re.compile(r"\s+(-1|0|1)$")
+
+
+def xml_of(place: VOCPlace, short_id: str) -> str:
+    """The annotation of an image; its ending may be in capitals."""
+    path = f"{place.annotations}/{short_id}.xml"
+    capitals = f"{place.annotations}/{short_id}.XML"
+    return capitals if not os.path.isfile(path) and os.path.isfile(capitals) else path
+
+
+def omits_empty(place: VOCPlace) -> bool:
+    """Whether CVAT or Datumaro wrote a set: they list images without objects, but give them no XML."""
+    return place.list_file is not None and (place.folder / "labelmap.txt").is_file()
+
+
+def read_ids(place: VOCPlace, reading: Reading) -> list[str]:
+    """The ids of a split, each once; no message repeats those of a list outside of the set."""
+    path = place.list_file
+    if path is None:
+        beside = place.annotations == place.folder
+        found = place.annotations.iterdir() if beside else place.annotations.rglob("*")
+        xmls = (file.relative_to(place.annotations) for file in found if file.suffix.lower() == ".xml")
+        return sorted(file.with_suffix("").as_posix() for file in xmls)
+    if not path.exists():
+        reading.add("missing-list", path, _no_list(path))
+        return []
+    try:
+        lines = [line.strip().replace("\\", "/") for line in read_text(path).splitlines() if line.strip()]
+    except (ValueError, OSError) as error:
+        reading.add("broken-annotation", path, fault_of(path, place.folder, error))
+        return []
+    if not lines:
+        reading.add("empty-split", path, "lists no images: write an image id a line")
+    # An id may well end in a number: only what is no id has a flag.
+    flagged = {line for line in lines if _FLAG.search(line) and not os.path.isfile(xml_of(place, line))}
+    without = sum(line.endswith("-1") for line in flagged)
+    if without:
+        reading.notes.append(
+            f"{path} is a list of one class: {without} of its {len(lines)} images do not show it (-1), and "
+            "are used all the same; remove their lines to leave them out"
+        )
+    counts = Counter(_FLAG.sub("", line) if line in flagged else line for line in lines)
+    repeated, count = counts.most_common(1)[0] if counts else ("", 0)
+    if count > 1:
+        what = f"the image {repeated} {count} times" if is_inside(path, place.folder) else "images"
+        reading.add("listed-twice", path, f"lists {what}: remove the repeated lines")
+    return list(counts)
+
+
+def _no_list(path: Path) -> str:
+    known = sorted(file.stem for file in path.parent.glob("*.txt"))
+    if known:
+        return f"does not exist; the splits in that folder are: {', '.join(known)}"
+    return (
+        "does not exist; the splits in that folder are: none. Write train.txt and val.txt there, an image "
+        "id a line"
+    )

@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from detection.data.formats.bulk import without_collecting
 from detection.data.formats.findings import Finding
-from detection.data.formats.index import Annotation, Entry, Index, stamp_of
+from detection.data.formats.index import Annotation, Entry, Index, stamp_of, without_collecting
 from detection.data.formats.judging import by, keep_inside, say_deep
 from detection.data.formats.layouts import Split, VOCPlace, find_voc
 from detection.data.formats.records import AnnotationError, ImageRecord, Reading
-from detection.data.formats.voc import as_written, read_annotation
-from detection.data.formats.voc_lists import omits_empty, read_ids, xml_of
+from detection.data.formats.voc import as_written, omits_empty, read_annotation, read_ids, xml_of
 from detection.data.image_files import IMAGE_SUFFIXES, ImageError, read_header
 from detection.system.file_reading import is_inside, outside
 

@@ -6,12 +6,10 @@ from pathlib import Path
 
 from rich.progress import track
 
-from detection.data.formats.bulk import without_collecting
 from detection.data.formats.findings import Finding
-from detection.data.formats.index import Annotation, Entry, Index, Remark, stamp_of
-from detection.data.formats.judging import keep_inside, say_deep
+from detection.data.formats.index import Annotation, Entry, Index, Remark, stamp_of, without_collecting
+from detection.data.formats.judging import WrittenBox, find_another_rule, keep_inside, say_deep
 from detection.data.formats.layouts import find_yolo
-from detection.data.formats.plausible import WrittenBox, find_another_rule
 from detection.data.formats.records import AnnotationError, Box, ImageRecord, ObjectRecord, Reading
 from detection.data.formats.yolo_description import Description, label_file, list_images, read_description
 from detection.data.image_files import IMAGE_SUFFIXES, ImageError, read_header

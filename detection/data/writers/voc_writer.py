@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
-from detection.data.formats.corners import CORNERS, are_fractions, to_voc_corners, whole_voc_corners
+from detection.data.formats.voc import CORNERS, are_fractions, to_voc_corners, whole_voc_corners
 
 
 def write_voc(

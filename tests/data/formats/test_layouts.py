@@ -15,9 +15,9 @@ from pycocotools import mask
 
 from detection.data.conversion import convert
 from detection.data.datamodule import DetectionDataModule
-from detection.data.formats.coco_images import ImageFiles
+from detection.data.formats.coco import ImageFiles
+from detection.data.formats.coco_document import box_around
 from detection.data.formats.layouts import recognise
-from detection.data.formats.segmentation import box_around
 from detection.data.sources import AutoDataModule, COCODataModule, VOCDataModule, YOLODataModule
 from detection.data.transforms import ssd_eval_transform, ssd_train_transform
 from detection.inspection.inspect import inspect_dataset
