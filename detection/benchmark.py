@@ -16,6 +16,7 @@ from detection.cli.compose import (
 )
 from detection.cli.entry import run_with_hints
 from detection.cli.faults import faults_in_a_sentence, quieten_lightning
+from detection.settings import Benchmark
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -36,10 +37,7 @@ def benchmark(cfg: DictConfig) -> "list[Measurement]":
     Returns:
         The rows of the table.
     """
-    config = checked_config(cfg, "detection.cli.own_keys.Benchmark")
-    for key in ("warmup", "batches"):
-        if config[key] < 1:
-            raise SystemExit(f"{key}={config[key]}: give a number of batches, 1 or more.")
+    config = checked_config(cfg, Benchmark)
     with faults_in_a_sentence(config["run_dir"]), errors_in_a_sentence():
         from detection.benchmarking.measure import print_table, surroundings
 

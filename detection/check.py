@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from detection.cli.compose import CONF, checked_config, errors_in_a_sentence, typed_overrides
 from detection.cli.entry import run_with_hints
+from detection.settings import Check
 from detection.system.processes import command
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ def check(cfg: DictConfig) -> "Inspection":
     Returns:
         What was found.
     """
-    config = checked_config(cfg, "detection.cli.own_keys.Check")
-    output = _output_folder(config)
+    config = checked_config(cfg, Check)
+    output = Check.of(config).output_folder
     with errors_in_a_sentence():
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
         from rich.console import Console
@@ -134,30 +135,6 @@ def _default_data() -> list[str]:
 def _as_typed(words: list[str], root: str) -> list[str]:
     """Overrides as a person types them, the folder without Hydra's own quotes."""
     return [f"data.root={root}" if word.startswith("data.root=") else word for word in words]
-
-
-def _output_folder(config: dict[str, Any]) -> Path | None:
-    """Where the corrected copy goes, once the values of this command's own keys are known to make sense.
-
-    Raises:
-        SystemExit: with all mistakes.
-    """
-    fix, written = config["fix"], config["output"]
-    output = Path(written or "").expanduser() if fix else None
-    mistakes = {
-        "fix=true needs a folder to write the corrected copy to: output=...": fix and written is None,
-        f"output={written} is for the corrected copy: add fix=true; the report goes to hydra.run.dir": not fix
-        and written is not None,
-        f"output={output} exists already: choose another folder": (
-            output is not None and written is not None and output.exists()
-        ),
-        f"min_side={config['min_side']}: give a number of pixels": config["min_side"] < 0,
-        f"workers={config['workers']}: give a number of threads, 1 or more": config["workers"] < 1,
-    }
-    found = [message for message, wrong in mistakes.items() if wrong]
-    if found:
-        raise SystemExit("\n".join(["The configuration has errors; nothing was run.", *found]))
-    return output
 
 
 def _coverage(config: dict[str, Any], inspection: "Inspection") -> "Coverage":

@@ -5,17 +5,14 @@ from omegaconf import DictConfig
 
 from detection.cli.compose import CONF, checked_config, errors_in_a_sentence
 from detection.cli.entry import run_with_hints
+from detection.settings import Convert
 from detection.system.processes import command
-
-FORMATS = ("voc", "coco", "yolo")
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="convert")
 def main(cfg: DictConfig) -> None:
     """Convert as configured, then say what was written and what was lost."""
-    config = checked_config(cfg, "detection.data.conversion.convert")
-    if config["from"] not in (*FORMATS, "auto"):
-        raise SystemExit(f"from={config['from']}: give one of {', '.join(FORMATS)}, or auto")
+    config = checked_config(cfg, Convert)
     arguments = {**config, "source": config["from"]}
     del arguments["from"]
     with errors_in_a_sentence():

@@ -21,6 +21,7 @@ from detection.cli.compose import (
 )
 from detection.cli.entry import run_with_hints
 from detection.cli.faults import faults_in_a_sentence, quieten_lightning
+from detection.settings import Evaluate
 
 if TYPE_CHECKING:
     from detection.callbacks.collect import CollectDetections
@@ -44,9 +45,9 @@ def evaluate(cfg: DictConfig) -> "Analysis":
     Returns:
         The figures.
     """
-    config = checked_config(cfg, "detection.cli.own_keys.Evaluate")
+    config = checked_config(cfg, Evaluate)
     folder = Path(config["run_dir"])
-    _refuse_mistakes(config, folder)
+    _refuse_mistakes(folder)
     with faults_in_a_sentence(folder), errors_in_a_sentence():
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
         from detection.callbacks.left_out import beginning, write_list
@@ -111,17 +112,13 @@ def _test(
     return seen, {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
-def _refuse_mistakes(config: dict[str, Any], folder: Path) -> None:
-    """Refuse values of this command's own keys that it cannot work with.
+def _refuse_mistakes(folder: Path) -> None:
+    """Refuse a folder in use, and inputs that the checkpoint decides.
 
     Raises:
         SystemExit: with all mistakes.
     """
-    threshold, number = config["threshold"], config["num_images"]
-    is_score = threshold is None or 0 <= threshold <= 1
     mistakes = {
-        f"threshold={threshold}: give a score from 0 to 1, or null for the best": not is_score,
-        f"num_images={number}: give a number, 0 or more": number < 0,
         f"{folder} holds a report already, which is not overwritten: choose another hydra.run.dir": (
             folder / "metrics.json"
         ).exists(),

@@ -1,6 +1,5 @@
 """Write a trained detector as ONNX or torch.export, and check it: ``python -m detection.export --help``."""
 
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from detection.checkpoints.notes import notes
 from detection.cli.compose import CONF, checked_config, errors_in_a_sentence
 from detection.cli.entry import run_with_hints
 from detection.cli.faults import quieten_lightning
-from detection.exporting.settings import Settings
+from detection.settings import Export
 
 if TYPE_CHECKING:
     from detection.data.datamodule import DetectionDataModule
@@ -25,14 +24,13 @@ if TYPE_CHECKING:
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="export")
 def main(cfg: DictConfig) -> None:
     """Run as configured."""
-    config = checked_config(cfg, "detection.exporting.settings.Settings")
-    own = {field.name: config[field.name] for field in fields(Settings)}
+    config = checked_config(cfg, Export)
     with errors_in_a_sentence():
         data = config["data"] if "_target_" in config["data"] else None
-        export(Settings(**own), data)
+        export(Export.of(config), data)
 
 
-def export(settings: Settings, data: dict[str, Any] | None) -> None:
+def export(settings: Export, data: dict[str, Any] | None) -> None:
     """Write the file, compare it with the network, and keep it if they agree.
 
     Args:
@@ -62,7 +60,7 @@ def export(settings: Settings, data: dict[str, Any] | None) -> None:
         _write_int8(settings, detector, datamodule)
 
 
-def _refuse_mistakes(settings: Settings, data: dict[str, Any] | None) -> None:
+def _refuse_mistakes(settings: Export, data: dict[str, Any] | None) -> None:
     if settings.int8 and data is None:
         raise ValueError(
             "int8=true needs images to calibrate on: give the data, such as data=voc_custom data.root=my/set."
@@ -72,7 +70,7 @@ def _refuse_mistakes(settings: Settings, data: dict[str, Any] | None) -> None:
             raise FileExistsError(f"{path} exists: overwrite=true replaces it, output=... names another.")
 
 
-def _open_data(settings: Settings, data: dict[str, Any], detector: "Detector") -> "DetectionDataModule":
+def _open_data(settings: Export, data: dict[str, Any], detector: "Detector") -> "DetectionDataModule":
     datamodule: DetectionDataModule = instantiate(with_inputs_of(detector.task, data))
     datamodule.prepare_data()
     kept = keep_split(datamodule, kept_split(detector.task.hparams, settings.ckpt))
@@ -84,7 +82,7 @@ def _open_data(settings: Settings, data: dict[str, Any], detector: "Detector") -
 
 
 def _scenes(
-    settings: Settings, datamodule: "DetectionDataModule | None", detector: "Detector"
+    settings: Export, datamodule: "DetectionDataModule | None", detector: "Detector"
 ) -> "list[Scene]":
     from detection.exporting.verification import (
         generated_scenes,
@@ -105,7 +103,7 @@ def _scenes(
     return [*found, plain_scene(prepare)]
 
 
-def _write(settings: Settings, detector: "Detector", scenes: "list[Scene]") -> None:
+def _write(settings: Export, detector: "Detector", scenes: "list[Scene]") -> None:
     """Write and check the file; it gets its name only if it is right."""
     from detection.exporting.build import build_program
     from detection.exporting.programs import IN_ONNX, IN_TORCH
@@ -142,7 +140,7 @@ def _write(settings: Settings, detector: "Detector", scenes: "list[Scene]") -> N
     )
 
 
-def _write_int8(settings: Settings, detector: "Detector", datamodule: "DetectionDataModule") -> None:
+def _write_int8(settings: Export, detector: "Detector", datamodule: "DetectionDataModule") -> None:
     from detection.exporting.int8 import quantise
     from detection.exporting.measurement import measure
     from detection.exporting.verification import spread

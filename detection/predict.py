@@ -3,16 +3,15 @@
 from typing import TYPE_CHECKING
 
 import hydra
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from detection.checkpoints.notes import notes
 from detection.cli.compose import CONF, checked_config, errors_in_a_sentence
 from detection.cli.entry import run_with_hints
+from detection.settings import Predict
 
 if TYPE_CHECKING:
     from detection.prediction.jobs import Job
-    from detection.prediction.settings import Settings
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="predict")
@@ -22,15 +21,15 @@ def main(cfg: DictConfig) -> None:
     Raises:
         SystemExit: with the reason where nothing could be detected, or with 130 after Ctrl-C.
     """
-    config = checked_config(cfg)
+    settings = Predict.of(checked_config(cfg, Predict))
     try:
         with errors_in_a_sentence():
-            predict(instantiate(config, _convert_="all"))
+            predict(settings)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 
 
-def predict(settings: "Settings") -> None:
+def predict(settings: Predict) -> None:
     """Detect, write and report.
 
     Args:
@@ -43,7 +42,7 @@ def predict(settings: "Settings") -> None:
     """
     # The user's mistakes first: the network takes seconds to load.
     from detection.data.image_sources import ImageFiles, find_source
-    from detection.prediction.settings import check_output
+    from detection.prediction.output import check_output
 
     source = find_source(settings.source)
     check_output(settings, source)
@@ -60,7 +59,7 @@ def predict(settings: "Settings") -> None:
         predict_in_video(_job(settings), capture)
 
 
-def _job(settings: "Settings") -> "Job":
+def _job(settings: Predict) -> "Job":
     from detection.checkpoints.loading import load
     from detection.prediction.jobs import Job
     from detection.prediction.selection import Selection, find_labels

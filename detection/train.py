@@ -28,6 +28,7 @@ from detection.cli.entry import run_with_hints
 from detection.cli.faults import faults_in_a_sentence, quieten_lightning
 from detection.cli.monitors import check_averages, check_monitors
 from detection.cli.words import tell_readings
+from detection.settings import Train
 from detection.sweeps.job import error_noted, in_sweep, run_job
 from detection.tasks.run_length import choose_length
 
@@ -60,7 +61,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     Returns:
         The final figures, ``test/map`` among them; the run's folder holds them as ``metrics.json``.
     """
-    config = checked_config(cfg, "detection.cli.own_keys.Train")
+    config = checked_config(cfg, Train)
     with faults_in_a_sentence(cfg.run_dir), errors_in_a_sentence():
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
         import pytorch_lightning as pl

@@ -14,6 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 FLOOR_0 = {
     "types": set[str](),
     "bounds": set[str](),
+    "settings": {"bounds"},
     "registry": set[str](),
     "system": set[str](),
     "validation": {"registry"},

@@ -19,7 +19,7 @@ from detection.checkpoints.loading import load_detector
 from detection.data.shapes import write_shapes
 from detection.export import export
 from detection.exporting import runners, writers
-from detection.exporting.settings import Settings
+from detection.settings import Export
 from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
@@ -139,7 +139,7 @@ def _run_the_readme(out: Path, folder: Path) -> None:
 
 def test_faster_rcnn_to_onnx(write_checkpoint: WriteCheckpoint, tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path, "quickstart_faster_rcnn", CLASSES)
-    settings = Settings(str(checkpoint), num_images=3)
+    settings = Export(str(checkpoint), num_images=3)
     export(settings, None)
     assert settings.path == tmp_path / "quickstart_faster_rcnn.onnx"
     model = onnx.load(settings.path)
@@ -168,7 +168,7 @@ def _input_sides(model: Any) -> Any:
 def test_ssd_to_torch_export_on_images_of_a_folder(ssd: Path, tmp_path: Path) -> None:
     for i in range(2):
         Image.new("RGB", (60, 40 + i), (200, 10 * i, 0)).save(tmp_path / f"{i}.png")
-    settings = Settings(
+    settings = Export(
         str(ssd), "torch_export", str(tmp_path / "out/model.pt2"), images=str(tmp_path), input="float32"
     )
     export(settings, None)
@@ -197,7 +197,7 @@ def test_a_file_that_differs_is_rejected(
     monkeypatch.setattr(writers, "write_torch", lambda program, path, metadata: path.write_text("wrong"))
     monkeypatch.setattr(runners, "open_torch", lambda path: find_nothing)
     (tmp_path / "model.pt2").write_text("earlier")
-    settings = Settings(str(ssd), "torch_export", str(tmp_path / "model.pt2"), num_images=1, overwrite=True)
+    settings = Export(str(ssd), "torch_export", str(tmp_path / "model.pt2"), num_images=1, overwrite=True)
     with pytest.raises(SystemExit, match=r"does not find what the checkpoint finds .*model\.pt2\.rejected"):
         export(settings, None)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.pt2", "model.pt2.rejected"]
@@ -208,28 +208,28 @@ def test_a_file_that_differs_is_rejected(
 def test_an_existing_file_is_not_replaced_unasked(ssd: Path, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_text("mine")
     with pytest.raises(FileExistsError, match=r"model\.onnx exists: overwrite=true replaces it"):
-        export(Settings(str(ssd), output=str(tmp_path / "model.onnx")), None)
+        export(Export(str(ssd), output=str(tmp_path / "model.onnx")), None)
     assert (tmp_path / "model.onnx").read_text() == "mine"
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nothing\.ckpt: there is no such checkpoint"):
-        export(Settings(str(tmp_path / "nothing.ckpt"), "torch_export"), None)
+        export(Export(str(tmp_path / "nothing.ckpt"), "torch_export"), None)
     assert not list(tmp_path.iterdir())
 
 
 def test_the_file_lies_beside_the_checkpoint_unless_told_otherwise(tmp_path: Path) -> None:
     (tmp_path / "best.ckpt").touch()
-    settings = Settings(str(tmp_path / "best.ckpt"))
+    settings = Export(str(tmp_path / "best.ckpt"))
     assert settings.path == tmp_path / "best.onnx"
     assert settings.int8_path == tmp_path / "best_int8.onnx"
-    assert Settings("torchvision/some_detector", "torch_export").path == Path("some_detector.pt2")
-    assert Settings("best.ckpt", output="there/model.onnx").path == Path("there/model.onnx")
+    assert Export("torchvision/some_detector", "torch_export").path == Path("some_detector.pt2")
+    assert Export("best.ckpt", output="there/model.onnx").path == Path("there/model.onnx")
 
 
 def test_int8_needs_data(ssd: Path) -> None:
     with pytest.raises(ValueError, match=r"int8=true needs images to calibrate on: give the data"):
-        export(Settings(str(ssd), int8=True), None)
+        export(Export(str(ssd), int8=True), None)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_int8_needs_data(ssd: Path) -> None:
 )
 def test_values_out_of_range(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Settings("best.ckpt", **options)
+        Export("best.ckpt", **options)
 
 
 def test_missing_packages_are_named_with_the_way_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:

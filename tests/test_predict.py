@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from detection.predict import predict
-from detection.prediction.settings import Settings
+from detection.settings import Predict
 from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
@@ -82,8 +82,8 @@ def read_json(folder: Path) -> dict[str, Any]:
     return content
 
 
-def settings(ckpt: Path, source: Path | str, output: Path, **options: Any) -> Settings:
-    return Settings(
+def settings(ckpt: Path, source: Path | str, output: Path, **options: Any) -> Predict:
+    return Predict(
         str(ckpt), str(source), str(output), **{"threshold": THRESHOLD, "device": "cpu", **options}
     )
 
@@ -296,7 +296,7 @@ def test_a_missing_gpu_is_said(ssd: Path, tmp_path: Path) -> None:
         ),
         (
             ["ckpt=x", "source=x", "threshold=7"],
-            "threshold=7: scores, and so the threshold, are from 0 to 1.",
+            "threshold=7: give",
         ),
         (["ckpt=x", "source=nö (1)/*.jpg"], "The pattern nö (1)/*.jpg has no image"),
     ],
@@ -320,7 +320,7 @@ def test_help_shows_the_ways_to_call_it() -> None:
 
 def test_start_up_does_not_import_torch() -> None:
     code = (
-        "import sys, detection.predict, detection.prediction.settings, detection.prediction.video;"
+        "import sys, detection.predict, detection.settings, detection.prediction.video;"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)

@@ -18,6 +18,7 @@ from detection.cli.devices import unusable_devices
 from detection.cli.other_tools import groups
 from detection.data.step_size import keep_one_size
 from detection.registry import load_plugins
+from detection.settings import ScaleRule, Settings, keys_of
 from detection.system.files import write_text
 from detection.system.processes import CONF as CONF
 from detection.system.processes import FLAGS, command, started_elsewhere
@@ -32,14 +33,15 @@ if TYPE_CHECKING:
 OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
 OmegaConf.register_new_resolver("command", lambda verb: " ".join(command(verb)), replace=True)
 OmegaConf.register_new_resolver("flags", lambda: FLAGS, replace=True)
+OmegaConf.register_new_resolver("keys_of", keys_of, replace=True)
 
 
-def checked_config(cfg: DictConfig, own: str | None = None) -> dict[str, Any]:
+def checked_config(cfg: DictConfig, own: type[Settings] | None = None) -> dict[str, Any]:
     """Resolve a configuration and check every node against the constructor it names.
 
     Args:
         cfg: the configuration; values that are nearly right are corrected in it, and the user is told.
-        own: the dotted name of what has the types of the command's own keys (:mod:`detection.cli.own_keys`).
+        own: what documents the command's own keys.
 
     Raises:
         SystemExit: with all errors, one per line, when there are any.
@@ -73,35 +75,46 @@ def checked_config(cfg: DictConfig, own: str | None = None) -> dict[str, Any]:
         if not errors and "trainer" in config:
             errors += _never_validated(config["trainer"])
         errors += keep_one_size(config.get("data", {}), typed_overrides())
+        errors += _do_not_go_together(config, own) if own is not None and not errors else []
     if errors:
         raise SystemExit("\n".join(["The configuration has errors; nothing was run.", *errors]))
     tell_readings()
     return config
 
 
-def _mistakes(config: dict[str, Any], own: str | None) -> "list[Mistake]":
+def _dotted(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _do_not_go_together(config: dict[str, Any], own: type[Settings]) -> list[str]:
+    try:
+        own.of(config)
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
+def _mistakes(config: dict[str, Any], own: type[Settings] | None) -> "list[Mistake]":
     from detection.validation.configuration import find_mistakes, find_mistakes_in_keys
 
     mistakes, checked = [], dict(config)
     if own is not None:
-        mistakes += find_mistakes_in_keys(config, own)
+        mistakes += find_mistakes_in_keys(config, _dotted(own))
     if "model" in config:
-        mistakes += find_mistakes_in_keys(
-            config["optimizer"], "detection.cli.own_keys.ScaleRule", "optimizer"
-        )
+        mistakes += find_mistakes_in_keys(config["optimizer"], _dotted(ScaleRule), "optimizer")
         # The data decides the class names; they are filled in once it has been read.
         checked["model"] = model_config(config, class_names=[], batch_size=None)
         checked["optimizer"] = checked["model"]["optimizer"]
     return mistakes + find_mistakes(checked)
 
 
-def _added_in_vain(config: dict[str, Any], own: str | None) -> list[str]:
+def _added_in_vain(config: dict[str, Any], own: type[Settings] | None) -> list[str]:
     """Refuse keys that ``+`` adds beside the command's own, which nothing reads."""
     from detection.cli.readings import unknown_key
     from detection.validation.configuration import key_names
 
     typed = typed_overrides()
-    known = {group.partition("/")[0] for group in groups()} | set(key_names(own) if own else config)
+    known = {group.partition("/")[0] for group in groups()} | set(key_names(_dotted(own)) if own else config)
     errors = []
     for word in typed:
         key, _, value = word.lstrip("+").partition("=")

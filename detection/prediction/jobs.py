@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from detection.data.image_files import ImageError, decode_image
 from detection.data.image_sources import ImageFile, ImageFiles
+from detection.prediction.output import picture_path, video_path
 from detection.prediction.selection import Selection
-from detection.prediction.settings import Settings, picture_path, video_path
 from detection.prediction.video import Capture, one_ahead, predict_video
 from detection.prediction.writing import (
     Result,
@@ -27,6 +27,7 @@ from detection.prediction.writing import (
     write_json,
     write_voc_annotations,
 )
+from detection.settings import Predict
 from detection.system.progress import Tracker
 from detection.types import Detections
 
@@ -119,7 +120,7 @@ class Job:
         class_names: names by label.
     """
 
-    settings: Settings
+    settings: Predict
     detector: Callable[[Sequence[NDArray[np.uint8]]], list[Detections]]
     select: Selection
     class_names: Sequence[str]

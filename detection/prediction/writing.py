@@ -18,7 +18,7 @@ from detection.data.orientation import boxes_as_stored, size_as_stored
 from detection.data.writers.coco_writer import COCOWriter
 from detection.data.writers.voc_writer import write_voc
 from detection.drawing.painter import draw_detections
-from detection.prediction.settings import annotation_path
+from detection.prediction.output import annotation_path
 from detection.types import Detections
 
 

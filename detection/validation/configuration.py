@@ -86,7 +86,7 @@ def find_mistakes_in_keys(config: Mapping[str, Any], name: str, path: str = "") 
         name: The constructor's dotted name.
         path: The dotted path of ``config``.
     """
-    parameters = {parameter.name: parameter for parameter in _parameters(name)}
+    parameters = dict(zip(key_names(name), _parameters(name), strict=True))
     return [
         mistake
         for key, value in config.items()
@@ -96,12 +96,12 @@ def find_mistakes_in_keys(config: Mapping[str, Any], name: str, path: str = "") 
 
 
 def key_names(name: str) -> list[str]:
-    """The names of a constructor's parameters.
+    """The keys of a constructor's parameters: ``from`` of ``from_``, which Python keeps for itself.
 
     Args:
         name: The constructor's dotted name.
     """
-    return [parameter.name for parameter in _parameters(name)]
+    return [parameter.name.rstrip("_") for parameter in _parameters(name)]
 
 
 def _parameters(name: str) -> list[Parameter]:

@@ -15,8 +15,7 @@ from detection.checkpoints.loading import load_task
 from detection.checkpoints.notes import notes
 from detection.checkpoints.resume import changes_since, keep_anchors, read_origin
 from detection.cli.compose import CONF, checked_config, inference_config, model_config
-from detection.exporting.settings import Settings as ExportSettings
-from detection.prediction.settings import Settings
+from detection.settings import Export, Predict
 
 # The modules: their names are those of the functions for programs.
 EVALUATE, EXPORT = import_module("detection.evaluate"), import_module("detection.export")
@@ -109,7 +108,7 @@ def test_commands_say_so(
     elif command == "export":
         monkeypatch.setattr(EXPORT, "_scenes", _stop)
         with pytest.raises(_FarEnoughError):
-            EXPORT.export(ExportSettings(ckpt, output=str(tmp_path / "a.onnx")), None)
+            EXPORT.export(Export(ckpt, output=str(tmp_path / "a.onnx")), None)
     else:
-        detection.predict._job(Settings(ckpt, "a.jpg", str(tmp_path), device="cpu"))
+        detection.predict._job(Predict(ckpt, "a.jpg", str(tmp_path), device="cpu"))
     assert capsys.readouterr().out.count(OFF) == (age == "old")

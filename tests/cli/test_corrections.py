@@ -10,9 +10,8 @@ from omegaconf import DictConfig
 
 from detection.cli.compose import checked_config
 from detection.cli.corrections import correct_paths
+from detection.settings import Train
 from detection.system.processes import CONF
-
-TRAIN = "detection.cli.own_keys.Train"
 
 
 def composed(verb: str, *words: str) -> DictConfig:
@@ -21,7 +20,7 @@ def composed(verb: str, *words: str) -> DictConfig:
 
 
 def checked(*words: str) -> dict[str, Any]:
-    return checked_config(composed("train", "run_dir=/nowhere", "name=test", *words), TRAIN)
+    return checked_config(composed("train", "run_dir=/nowhere", "name=test", *words), Train)
 
 
 @pytest.fixture(autouse=True)

@@ -1,50 +1,11 @@
-"""What ``python -m detection.predict`` can be asked for, and where its files go."""
+"""Where the files of a prediction go, and what must not be written over."""
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from detection.data.image_sources import ImageFile, ImageFiles, Source, VideoFile, Webcam
-
-Product = Literal["images", "video", "json", "voc", "coco"]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The configuration of ``conf/predict.yaml``, whose comments explain each value.
-
-    Raises:
-        ValueError: a value is out of its range.
-    """
-
-    ckpt: str
-    source: str | int
-    output: str
-    overwrite: bool = False
-    threshold: float = 0.5
-    classes: list[str] | None = None
-    save: tuple[Product, ...] = ("images", "video", "json")
-    batch_size: int = 8
-    device: str = "auto"
-    plugins: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.threshold <= 1:
-            raise ValueError(f"threshold={self.threshold:g}: scores, and so the threshold, are from 0 to 1.")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size={self.batch_size}: at least one image at a time.")
-        if not self.save:
-            raise ValueError("save=[] writes nothing: name some of images, video, json, voc, coco.")
-        if self.device not in ("auto", "cpu", "cuda") and not self.device.startswith("cuda:"):
-            raise ValueError(f"device={self.device}: choose auto, cpu, cuda, or one GPU such as cuda:1.")
-
-    @property
-    def output_folder(self) -> Path:
-        """The folder to write."""
-        return Path(self.output).expanduser()
-
+from detection.settings import Predict
 
 _DRAWN_AS_THEY_ARE = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
 
@@ -66,7 +27,7 @@ def video_path(output: Path, source: VideoFile | Webcam) -> Path:
     return output / f"{stem}.mp4"
 
 
-def check_output(settings: Settings, source: Source) -> None:
+def check_output(settings: Predict, source: Source) -> None:
     """Refuse an output that would write nothing, or over something.
 
     Raises:
@@ -94,7 +55,7 @@ def check_output(settings: Settings, source: Source) -> None:
         raise ValueError(f"{source.path} would be written over: choose another folder for output.")
 
 
-def _check_targets(files: Sequence[ImageFile], settings: Settings) -> None:
+def _check_targets(files: Sequence[ImageFile], settings: Predict) -> None:
     """Make sure that no two images share a file of the output, and that none is written over."""
     sources = {os.path.realpath(file.path) for file in files}  # of a circle of links, too
     kinds = {"images": picture_path, "voc": annotation_path}
