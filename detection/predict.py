@@ -51,7 +51,7 @@ def predict(settings: Predict) -> None:
 
         predict_in_images(_job(settings), source)
     else:
-        from detection.prediction.video import Capture
+        from detection.prediction.capture import Capture
 
         capture = Capture(source)
         from detection.prediction.jobs import predict_in_video

@@ -5,15 +5,12 @@ Hydra reads the same defaults from ``conf/<command>.yaml``. Data, model, trainer
 ``conf``; the constructors that they name document their keys.
 """
 
-import inspect
-import re
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from detection.bounds import Division, Few, Natural, Positive, Share
+from detection.bounds import Division, Few, Least, Natural, Positive, Share
 
 Product = Literal["images", "video", "json", "voc", "coco"]
 ExportFormat = Literal["onnx", "torch_export"]
@@ -83,15 +80,13 @@ class Check(Train):
             unusual images; report.json with all findings; report.png with the figures
     """
 
-    min_side: float = 4
+    min_side: Least = 4
     workers: Positive = 4
     fail_on: Literal["error", "warning"] = "error"
     fix: bool = False
     output: str | None = None
 
     def __post_init__(self) -> None:
-        if self.min_side < 0:
-            raise ValueError(f"min_side={self.min_side}: give a number of pixels")
         if self.fix and self.output is None:
             raise ValueError("fix=true needs a folder to write the corrected copy to: output=...")
         if self.output is not None and not self.fix:
@@ -286,53 +281,6 @@ class ScaleRule:
     base_batch_size: Positive
 
 
-_INDENT, _WIDTH = 2, 79  # of a terminal
-_TOGETHER = "\xa0"  # a blank at which no line ends
-
-
 def key_of(field: str) -> str:
     """The key of a field: ``from`` of ``from_``, which Python keeps for itself."""
     return field.rstrip("_")
-
-
-def keys_of(command: str) -> str:
-    """The keys of a command, with their meanings and defaults, for ``--help``.
-
-    Args:
-        command: the name of its class here, such as ``Predict``.
-    """
-    kind: type[Settings] = globals()[command]
-    meanings = dict(_meanings(kind))
-    of_train = kind is not Train and issubclass(kind, Train)  # explained there
-    own = [field for field in fields(kind) if not of_train or field.name in dict(_own(kind))]
-    own.sort(key=lambda field: field.name == "run_dir")  # what is written, last
-    room = max(len(field.name) for field in own) + 2
-    lines = []
-    for field in own:
-        told = meanings[field.name] + _default(field.default)
-        first, *others = textwrap.wrap(told, _WIDTH - _INDENT - room, break_long_words=False)
-        lines += [f"{key_of(field.name):{room}}{first}", *(" " * room + line for line in others)]
-    return ("\n" + " " * _INDENT).join(lines).replace(_TOGETHER, " ")
-
-
-def _meanings(kind: type[Settings]) -> Iterator[tuple[str, str]]:
-    for base in reversed(kind.__mro__):
-        yield from _own(base)
-
-
-def _own(kind: type) -> Iterator[tuple[str, str]]:
-    """The arguments that the docstring of a class explains."""
-    _, _, arguments = inspect.cleandoc(kind.__doc__ or "").partition("Args:\n")
-    for entry in re.split(r"\n(?=    \w)", arguments.rstrip()):
-        name, _, told = entry.strip().partition(": ")
-        if told:
-            yield name, re.sub(r"\s+", " ", told)
-
-
-def _default(value: Any) -> str:
-    if value is MISSING or value is None or value == ():
-        return ""
-    if isinstance(value, bool):
-        return ""  # the meaning tells what true does
-    shown = f"[{','.join(value)}]" if isinstance(value, tuple) else value
-    return f" [default:{_TOGETHER}{shown}]"

@@ -129,7 +129,10 @@ def test_wrong_keys_and_values_are_refused_together(shapes: Path, tmp_path: Path
     data = ("data=voc_custom", f"data.root={shapes}")
     result = check(tmp_path / "run", *data, "fail_on=never", "min_side=x")
     assert result.returncode == 1
-    assert "min_side=x: give a number\nfail_on=never: give one of error, warning" in result.stderr
+    assert (
+        "min_side=x: give a number from 0 to 100,000\nfail_on=never: give one of error, warning"
+        in result.stderr
+    )
     result = check(tmp_path / "run", *data, "fix=true", "workers=0", "min_side=-1")
     assert result.returncode == 1
     for word in ("output=...", "workers=0", "min_side=-1"):

@@ -232,19 +232,6 @@ def test_int8_needs_data(ssd: Path) -> None:
         export(Export(str(ssd), int8=True), None)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"num_images": 0}, "num_images=0"),
-        ({"calibration_images": 0}, "calibration_images=0"),
-        ({"int8": True, "format": "torch_export"}, "does not go with format=torch_export"),
-    ],
-)
-def test_values_out_of_range(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Export("best.ckpt", **options)
-
-
 def test_missing_packages_are_named_with_the_way_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ImportError, match=r"onnxruntime.*pip install -e '\.\[export\]'"):

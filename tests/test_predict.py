@@ -292,7 +292,7 @@ def test_a_missing_gpu_is_said(ssd: Path, tmp_path: Path) -> None:
         (["sorce=x"], "sorce: no such key; did you mean source?"),
         (
             ["ckpt=x", "source=x", "threshold=high", "save=[image]"],
-            "threshold=high: give a number\nsave=",
+            "threshold=high: give a number from 0 to 1\nsave=",
         ),
         (
             ["ckpt=x", "source=x", "threshold=7"],
@@ -320,7 +320,7 @@ def test_help_shows_the_ways_to_call_it() -> None:
 
 def test_start_up_does_not_import_torch() -> None:
     code = (
-        "import sys, detection.predict, detection.settings, detection.prediction.video;"
+        "import sys, detection.predict, detection.settings, detection.prediction.capture;"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)

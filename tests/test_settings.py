@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from detection import settings
-from detection.settings import Settings, key_of, keys_of
+from detection.cli.help import keys_of
+from detection.settings import Settings, key_of
 
 CONF = Path(__file__).parent.parent / "conf"
 COMMANDS = [
@@ -68,7 +69,6 @@ def test_a_key_that_python_keeps_for_itself() -> None:
         (settings.Check, {"fix": True}, "fix=true needs a folder"),
         (settings.Check, {"output": "copy"}, "output=copy is for the corrected copy: add fix=true"),
         (settings.Check, {"fix": True, "output": "/"}, "output=/ exists already"),
-        (settings.Check, {"min_side": -1}, "min_side=-1"),
         (settings.Predict, {"device": "gpu"}, "device=gpu: choose auto, cpu, cuda"),
         (settings.Export, {"int8": True, "format": "torch_export"}, "does not go with format=torch_export"),
     ],

@@ -15,10 +15,11 @@ from omegaconf.errors import OmegaConfBaseException
 from detection.checkpoints.description import DATA_KEYS
 from detection.checkpoints.runs import run_folder
 from detection.cli.devices import unusable_devices
+from detection.cli.help import keys_of
 from detection.cli.other_tools import groups
 from detection.data.step_size import keep_one_size
 from detection.registry import load_plugins
-from detection.settings import ScaleRule, Settings, keys_of
+from detection.settings import ScaleRule, Settings
 from detection.system.files import write_text
 from detection.system.processes import CONF as CONF
 from detection.system.processes import FLAGS, command, started_elsewhere
@@ -75,7 +76,7 @@ def checked_config(cfg: DictConfig, own: type[Settings] | None = None) -> dict[s
         if not errors and "trainer" in config:
             errors += _never_validated(config["trainer"])
         errors += keep_one_size(config.get("data", {}), typed_overrides())
-        errors += _do_not_go_together(config, own) if own is not None and not errors else []
+        errors += _do_not_go_together(config, own) if own is not None else []
     if errors:
         raise SystemExit("\n".join(["The configuration has errors; nothing was run.", *errors]))
     tell_readings()
@@ -91,6 +92,8 @@ def _do_not_go_together(config: dict[str, Any], own: type[Settings]) -> list[str
         own.of(config)
     except ValueError as error:
         return [str(error)]
+    except TypeError:  # of a value that is told already
+        pass
     return []
 
 

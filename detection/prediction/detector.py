@@ -16,9 +16,9 @@ from detection.data.collate import CollateList, CollatePadded
 from detection.data.image_files import ImageError, decode_image
 from detection.data.image_sources import ImageFiles, find_source
 from detection.data.transforms import DetectionTransform
+from detection.prediction.capture import Capture
 from detection.prediction.prediction import Prediction
 from detection.prediction.selection import Selection, find_labels
-from detection.prediction.video import Capture
 from detection.tasks.base import DetectionTask
 from detection.types import Detections, Sample, Target
 

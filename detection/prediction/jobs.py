@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from detection.data.image_files import ImageError, decode_image
 from detection.data.image_sources import ImageFile, ImageFiles
+from detection.prediction.capture import Capture
 from detection.prediction.output import picture_path, video_path
 from detection.prediction.selection import Selection
-from detection.prediction.video import Capture, one_ahead, predict_video
+from detection.prediction.video import one_ahead, predict_video
 from detection.prediction.writing import (
     Result,
     Skipped,

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from detection.data.image_sources import VideoFile, Webcam
-from detection.prediction.video import Capture, predict_video
+from detection.prediction.capture import Capture
+from detection.prediction.video import predict_video
 from detection.types import Detections
 
 Frame = np.ndarray[Any, np.dtype[np.uint8]]
