@@ -27,7 +27,7 @@ def classic_voc_ap(found: DetectionTable, gt: GroundTruthTable, num_classes: int
             }
         detections = np.flatnonzero(found.labels == label)
         detections = detections[np.argsort(-found.scores[detections], kind="stable")]
-        hits, misses = np.zeros(len(detections)), np.zeros(len(detections))
+        true_positives, misses = np.zeros(len(detections)), np.zeros(len(detections))
         for i, row in enumerate(detections):
             image_objects = objects.get(int(found.images[row]))
             if image_objects is None:
@@ -40,9 +40,9 @@ def classic_voc_ap(found: DetectionTable, gt: GroundTruthTable, num_classes: int
             ):
                 misses[i] = 1
             elif not image_objects["difficult"][best]:
-                hits[i] = 1
+                true_positives[i] = 1
                 image_objects["found"][best] = True
-        aps[label] = _area(hits.cumsum(), misses.cumsum(), int((~gt.difficult[rows]).sum()))
+        aps[label] = _area(true_positives.cumsum(), misses.cumsum(), int((~gt.difficult[rows]).sum()))
     return aps
 
 
@@ -55,9 +55,9 @@ def _overlaps(box: FloatArray, boxes: FloatArray) -> FloatArray:
     return overlaps
 
 
-def _area(hits: FloatArray, misses: FloatArray, num_gt: int) -> float:
-    recall = np.concatenate(([0.0], hits / num_gt, [1.0]))
-    precision = np.concatenate(([0.0], hits / np.maximum(hits + misses, 1), [0.0]))
+def _area(true_positives: FloatArray, misses: FloatArray, num_gt: int) -> float:
+    recall = np.concatenate(([0.0], true_positives / num_gt, [1.0]))
+    precision = np.concatenate(([0.0], true_positives / np.maximum(true_positives + misses, 1), [0.0]))
     precision = np.maximum.accumulate(precision[::-1])[::-1]
     steps = np.flatnonzero(recall[1:] != recall[:-1])
     return float(((recall[steps + 1] - recall[steps]) * precision[steps + 1]).sum())

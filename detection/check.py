@@ -75,7 +75,7 @@ def _fix(inspection: "Inspection", output: Path | None, root: str) -> tuple[list
         root: ``data.root`` as it was typed.
 
     Returns:
-        What the copy changes, and how to go on: a line for each command.
+        What the copy changes, and how to continue: a line for each command.
 
     Raises:
         ValueError: it is asked for, but what would be left cannot be trained on.

@@ -43,7 +43,7 @@ def evaluate(cfg: DictConfig) -> "Analysis":
     """Test as configured and write the report into the run's folder.
 
     Returns:
-        The figures.
+        The metrics.
     """
     config = checked_config(cfg, Evaluate)
     folder = Path(config["run_dir"])
@@ -70,7 +70,7 @@ def evaluate(cfg: DictConfig) -> "Analysis":
         about = told_of_evaluation(datamodule, kept, config["ckpt"])
         for told in (*about, *nothing_to_find(datamodule.datasets)):
             print(told, flush=True)
-        seen, figures = _test(config, task, datamodule)
+        seen, metrics = _test(config, task, datamodule)
         problems = datamodule.problems()
         write_list(problems, folder / "left_out.txt")
 
@@ -82,7 +82,7 @@ def evaluate(cfg: DictConfig) -> "Analysis":
             command=shlex.join(["python", *sys.orig_argv[1:]]),
             data=f"{HydraConfig.get().runtime.choices['data']}, {datamodule.describe_split(config['split'])}",
             class_names=task.class_names,
-            losses={name.partition("/")[2]: value for name, value in figures.items() if "/loss" in name},
+            losses={name.partition("/")[2]: value for name, value in metrics.items() if "/loss" in name},
             dataset=datamodule.datasets[config["split"]],
             detections=seen.detections,
             targets=seen.targets,
@@ -138,7 +138,7 @@ def _has_coco() -> bool:
     try:
         import_engine()
     except ImportError as error:
-        print(f"Without COCO's figures: {error}.")
+        print(f"Without COCO's metrics: {error}.")
         return False
     return True
 

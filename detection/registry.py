@@ -60,7 +60,7 @@ MOVED: dict[str, str] = {
 RENAMED = {
     f"detection.callbacks.{name}": f"detection.loggers.{name}"
     for name in ("csv_history.CSVHistory", "wandb.WandbRun", "wandb_detections.WandbDetections")
-}
+} | {"detection.callbacks.going_on.HowToGoOn": "detection.callbacks.how_to_resume.HowToResume"}
 """What configurations alone name, and what it is called now."""
 
 _SPECIAL = ("_target_", "_partial_")

@@ -35,7 +35,7 @@ from detection.tasks.run_length import choose_length
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def main(cfg: DictConfig) -> float:
-    """Run one job; a sweep compares the figure it returns."""
+    """Run one job; a sweep compares the metric it returns."""
     if in_sweep():
         if cfg.find:
             raise SystemExit(
@@ -44,29 +44,29 @@ def main(cfg: DictConfig) -> float:
         tell_readings()
         return run_job(cfg.optimized_metric)
     with error_noted(cfg.run_dir):
-        figures = train(cfg)
+        metrics = train(cfg)
         if cfg.find:
-            return next(iter(figures.values()))
-        if cfg.optimized_metric not in figures:
+            return next(iter(metrics.values()))
+        if cfg.optimized_metric not in metrics:
             raise SystemExit(
-                f"The run is complete, but optimized_metric={cfg.optimized_metric} is none of its figures: "
-                f"{', '.join(sorted(figures))}."
+                f"The run is complete, but optimized_metric={cfg.optimized_metric} is none of its metrics: "
+                f"{', '.join(sorted(metrics))}."
             )
-    return figures[cfg.optimized_metric]
+    return metrics[cfg.optimized_metric]
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
     """Train, validate and test as configured.
 
     Returns:
-        The final figures, ``test/map`` among them; the run's folder holds them as ``metrics.json``.
+        The final metrics, ``test/map`` among them; the run's folder holds them as ``metrics.json``.
     """
     config = checked_config(cfg, Train)
     with faults_in_a_sentence(cfg.run_dir), errors_in_a_sentence():
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
         import pytorch_lightning as pl
 
-        from detection.callbacks.summary import best_checkpoint, final_figures
+        from detection.callbacks.summary import best_checkpoint, final_metrics
         from detection.callbacks.wise_ft import FIRST_WEIGHTS
         from detection.data.shared_memory import check_shared_memory
         from detection.loggers.wandb import closing_wandb
@@ -89,8 +89,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
         started_from = task.started_from or (origin and origin.checkpoint.get(FIRST_WEIGHTS))
         check_averages(config["callbacks"], bool(started_from))
         if not cfg.find:
-            during = [*task.figure_names("val"), *task.figure_names("train")]
-            check_monitors(config, during, task.figure_names("test"))
+            during = [*task.metric_names("val"), *task.metric_names("train")]
+            check_monitors(config, during, task.metric_names("test"))
         training = describe_training(config, datamodule)
         inputs, apart = inference_config(config["data"]), described_split(datamodule)
         task.describe(model=model, data=inputs, training=training, **apart)
@@ -118,7 +118,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
             trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
             best = best_checkpoint(trainer)
             trainer.test(task, datamodule=datamodule, ckpt_path=best, verbose=False, weights_only=True)
-    return final_figures(trainer)
+    return final_metrics(trainer)
 
 
 if __name__ == "__main__":

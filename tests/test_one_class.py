@@ -22,7 +22,7 @@ from detection.metrics.voc_map import VOCMeanAP
 from detection.models.backbones import TinyBackbone
 from detection.models.faster_rcnn_presets import build_faster_rcnn_fpn
 from detection.models.ssd import build_ssd
-from detection.report.page import plain_figures
+from detection.report.page import plain_metrics
 from detection.tasks.base import DetectionTask
 from detection.tasks.faster_rcnn import FasterRCNNTask
 from detection.tasks.schedules import Cosine
@@ -41,7 +41,7 @@ make_fpn = partial(
 
 
 def image(number: int, with_objects: bool = True) -> tuple[Detections, Target]:
-    """One object, found almost exactly, and a false alarm with a lower score."""
+    """One object, found almost exactly, and a false positive with a lower score."""
     box = torch.tensor([[10.0, 12, 40, 50]])[: int(with_objects)]
     target = Target(
         boxes=box,
@@ -126,11 +126,11 @@ def test_a_training_validates_and_tests(
 def test_every_figure_of_a_report(with_objects: bool) -> None:
     detections, targets = zip(*(image(number, with_objects) for number in range(4)), strict=True)
     threshold = None if with_objects else 0.1  # with nothing to find none is the best
-    figures = plain_figures(analyse(detections, targets, 1, threshold), ["cat"])
+    figures = plain_metrics(analyse(detections, targets, 1, threshold), ["cat"])
     json.dumps(figures, allow_nan=False)
     assert figures["classes"]["cat"]["ap_07"] == figures["voc"]["map_07"] == (1.0 if with_objects else None)
     if with_objects:
-        assert figures["confusion"] == [[4, 0], [0, 0]], "the best threshold is above the false alarms"
+        assert figures["confusion"] == [[4, 0], [0, 0]], "the best threshold is above the false positives"
         assert figures["best_f1"]["f1"] == 1
     assert figures["errors"]["background"]["count"] == (0 if with_objects else 4)
 

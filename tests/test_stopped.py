@@ -102,7 +102,7 @@ def test_a_run_stopped_in_its_first_epoch_keeps_the_weights_to_start_from(
     _, errors = process.communicate(timeout=MINUTE)
     assert process.returncode == code
     assert "Traceback" not in errors
-    assert "No epoch is complete, so there is nothing to go on from." in errors
+    assert "No epoch is complete, so there is nothing to resume from." in errors
     kept = tmp_path / "run/checkpoints/stopped.ckpt"
     command = shlex.split(errors.partition("to start from them:\n")[2].splitlines()[0])
     assert command[:2] == ["python", "train.py"]
@@ -139,7 +139,7 @@ def test_sigterm_to_a_group_of_two_ends_it_and_says_what_is_kept(
     assert time.monotonic() - started < MINUTE
     assert process.returncode == code
     assert errors.count("Stopped by SIGTERM.") == 1
-    assert "last.ckpt, up to the end of epoch 1. To go on:\n  python train.py" in errors
+    assert "last.ckpt, up to the end of epoch 1. To resume:\n  python train.py" in errors
     assert_gone(others)
 
 

@@ -67,7 +67,7 @@ def finish(process: "subprocess.Popen[str]") -> str:
     return printed
 
 
-def figures(run: Path) -> dict[str, float]:
+def metrics(run: Path) -> dict[str, float]:
     found: dict[str, float] = json.loads((run / "metrics.json").read_text())
     return found
 
@@ -93,7 +93,7 @@ def test_jobs_of_two_processes_and_of_one_and_some_that_fail(data_root: Path, tm
         assert (config.trainer.devices, config.seed) == (devices, 1)
         assert config.run_dir == str(sweep / number)
         assert (sweep / number / "train_ddp_process_1.log").exists() == (devices == 2)
-        assert {"val/map", "test/map"} <= set(figures(sweep / number))
+        assert {"val/map", "test/map"} <= set(metrics(sweep / number))
         assert steps(sweep / number) == 2 // devices
     for number in ("1", "3"):
         assert not (sweep / number / "metrics.json").exists()
@@ -112,7 +112,7 @@ def test_torchrun_gives_all_processes_one_folder(data_root: Path, tmp_path: Path
     printed = finish(process)
     assert process.returncode == 0, printed[-3000:]
     [run] = (tmp_path / "runs/quickstart").iterdir()
-    assert {"val/map", "test/map"} <= set(figures(run))
+    assert {"val/map", "test/map"} <= set(metrics(run))
     assert steps(run) == 1, "two processes share the eight images"
 
 
@@ -166,14 +166,14 @@ def test_a_job_of_a_sweep_is_the_run_by_itself(data_root: Path, tmp_path: Path) 
     printed = finish(process)
     assert process.returncode == 0, printed[-3000:]
     assert [OmegaConf.load(sweep / number / "config.yaml").seed for number in "012"] == [1, 2, 3]
-    losses = [figures(sweep / number)["test/loss"] for number in "012"]
+    losses = [metrics(sweep / number)["test/loss"] for number in "012"]
     assert len(set(losses)) == 3
 
     alone = start(data_root, "trainer.devices=2", "seed=2", program=TRAIN, cwd=tmp_path)
     printed = finish(alone)
     assert alone.returncode == 0, printed[-3000:]
     [run] = (tmp_path / "runs/quickstart").iterdir()  # one folder, although two processes have a clock
-    assert figures(run)["test/loss"] == pytest.approx(losses[1], rel=1e-5)
+    assert metrics(run)["test/loss"] == pytest.approx(losses[1], rel=1e-5)
 
 
 @pytest.mark.slow
@@ -222,7 +222,7 @@ def test_a_killed_search_on_two_processes_continues(data_root: Path, tmp_path: P
     assert [trial.state for trial in study.trials] == [complete, complete, failed, pruned, pruned]
     assert study.trials[3].params == study.trials[2].params
     for trial in study.trials[:2]:
-        assert trial.value == pytest.approx(figures(tmp_path / str(trial.number))["val/map"])
+        assert trial.value == pytest.approx(metrics(tmp_path / str(trial.number))["val/map"])
     assert len(rows(tmp_path)) == 5
 
 

@@ -80,7 +80,7 @@ def test_the_run_says_where_it_keeps_things_and_shows_its_figures(run: tuple[Pat
 
 def test_the_run_leaves_its_figures(run: tuple[Path, str]) -> None:
     folder, _ = run
-    figures = json.loads((folder / "metrics.json").read_text())
+    metrics = json.loads((folder / "metrics.json").read_text())
     assert {
         "test/map",
         "test/map_07",
@@ -88,7 +88,7 @@ def test_the_run_leaves_its_figures(run: tuple[Path, str]) -> None:
         "test/loss",
         "test/ap/circle",
         "test/coco_map",
-    } <= set(figures)
+    } <= set(metrics)
     with (folder / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert sum(bool(row["train/loss"]) for row in rows) == 6
@@ -135,9 +135,9 @@ def test_two_processes_and_two_parts_train_and_score_like_one(data_root: Path, t
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     for name in one:
         torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-5, msg=name)
-    figures = [json.loads((tmp_path / which / "metrics.json").read_text()) for which in ("one", "two")]
+    metrics = [json.loads((tmp_path / which / "metrics.json").read_text()) for which in ("one", "two")]
     for name in ("test/map_07", "test/map_area", "test/loss"):
-        assert figures[1][name] == pytest.approx(figures[0][name], abs=1e-4), name
+        assert metrics[1][name] == pytest.approx(metrics[0][name], abs=1e-4), name
 
 
 @pytest.mark.slow
@@ -153,10 +153,10 @@ def test_faster_rcnn_trains_on_two_processes_with_targets_from_workers(
         "trainer.max_epochs=1",
         "trainer.precision=bf16-mixed",
     )
-    figures = json.loads((tmp_path / "metrics.json").read_text())
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
     losses = {"loss", "loss_rpn_cls", "loss_rpn_box", "loss_roi_cls", "loss_roi_box"}
-    assert {f"test/{name}" for name in losses | {"map", "ap/circle"}} <= set(figures)
-    assert all(figures[f"test/{name}"] > 0 for name in losses)
+    assert {f"test/{name}" for name in losses | {"map", "ap/circle"}} <= set(metrics)
+    assert all(metrics[f"test/{name}"] > 0 for name in losses)
     with (tmp_path / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     for name in losses:

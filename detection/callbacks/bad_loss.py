@@ -66,7 +66,7 @@ class BadLoss(pl.Callback):
         return {"num_skipped": self.num_skipped, "first_skipped": self._first_skipped}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting."""
+        """Keep counting."""
         self.num_skipped, self._first_skipped = state_dict["num_skipped"], state_dict["first_skipped"]
 
     def on_train_batch_start(

@@ -1,4 +1,4 @@
-"""The checkpoint with the best figure, where there is one."""
+"""The checkpoint with the best metric, where there is one."""
 
 import math
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keeps the weights with the best figure; none while the figure is undefined, as with nothing to find.
+    """Keeps the weights with the best metric; none while the metric is undefined, as with nothing to find.
 
     Lightning's own keeps the first ones then, under the name of the best.
     """

@@ -10,14 +10,14 @@ from pytorch_lightning.utilities import rank_zero_only
 
 
 class EarlyStopping(LightningEarlyStopping):
-    """Ends the training when a figure no longer gets better, and says so.
+    """Ends the training when a metric no longer gets better, and says so.
 
-    A figure that is undefined because there is nothing to find does not end it. A run that goes on keeps the
+    A metric that is undefined because there is nothing to find does not end it. A resumed run keeps the
     patience it is given now, not the one it began with.
     """
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting."""
+        """Keep counting."""
         super().load_state_dict({**state_dict, "patience": self.patience})
         self.stopping_reason, self.stopping_reason_message = EarlyStoppingReason.NOT_STOPPED, None
 
@@ -53,6 +53,6 @@ class EarlyStopping(LightningEarlyStopping):
         )
 
     def _undefined(self, trainer: pl.Trainer) -> bool:
-        """Whether the figure is the average precision of nothing; a loss that is nan is another matter."""
-        figure = trainer.callback_metrics.get(self.monitor)
-        return figure is not None and math.isnan(float(figure)) and "loss" not in self.monitor
+        """Whether the metric is the average precision of nothing; a loss that is nan is another matter."""
+        metric = trainer.callback_metrics.get(self.monitor)
+        return metric is not None and math.isnan(float(metric)) and "loss" not in self.monitor

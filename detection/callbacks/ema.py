@@ -40,6 +40,6 @@ class EMA(WeightAveraging):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Go on averaging where training goes on; a test has the averages already, as the network's own."""
+        """Keep averaging where training resumes; a test has the averages already, as the network's own."""
         if trainer.state.fn == "fit":  # else Lightning, too, would put the weights in their place
             super().on_load_checkpoint(trainer, pl_module, checkpoint)

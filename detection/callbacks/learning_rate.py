@@ -1,4 +1,4 @@
-"""The learning rate among the logged figures."""
+"""The learning rate among the logged metrics."""
 
 from typing import Any
 

@@ -76,7 +76,7 @@ def beginning(problems: Mapping[str, Sequence[str]], path: Path) -> str:
     more = f"\n  ... and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
     shown = "\n  ".join(lines[:_SHOWN])
     return (
-        f"Left out, because they cannot be used: {counts}. Figures are those of the images that are left. "
+        f"Left out, because they cannot be used: {counts}. Metrics are those of the images that are left. "
         f"All are listed in {path}:\n  {shown}{more}"
     )
 

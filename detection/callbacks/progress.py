@@ -30,9 +30,9 @@ class _MeanLosses:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, Tensor] = {}
 
-    def add(self, figures: Mapping[str, Tensor]) -> None:
+    def add(self, metrics: Mapping[str, Tensor]) -> None:
         """Take up a step. Nothing waits for the device."""
-        for name, value in figures.items():
+        for name, value in metrics.items():
             if name.startswith("train/loss"):
                 finite = value.isfinite()  # else callbacks.bad_loss has passed over the step
                 self._sums[name] = self._sums.get(name, 0) + value.where(finite, 0)
@@ -104,7 +104,7 @@ class PlainProgress(ProgressBar):
         )
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Print the validation figures."""
+        """Print the validation metrics."""
         if not trainer.sanity_checking:
             self._figures(trainer, "val")
 
@@ -163,7 +163,7 @@ class LiveProgress(RichProgressBar):
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Print the validation figures."""
+        """Print the validation metrics."""
         super().on_validation_end(trainer, pl_module)
         self._lines.on_validation_end(trainer, pl_module)
 
@@ -172,7 +172,7 @@ class LiveProgress(RichProgressBar):
         self._remove()
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the bar away, lest the figures be printed above it."""
+        """Take the bar away, lest the metrics be printed above it."""
         super().on_test_end(trainer, pl_module)
         self._remove()
 

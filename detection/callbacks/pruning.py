@@ -12,7 +12,7 @@ class Pruning(pl.Callback):
     The run is then tested like any other, and ``pruned.txt`` in its folder says why it is short.
 
     Args:
-        monitor: the figure.
+        monitor: the metric.
         folder: the run's folder.
         storage: the study's database, as a URL.
         study: its name.

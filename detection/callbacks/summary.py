@@ -1,4 +1,4 @@
-"""What a run leaves for its reader: a table, the final figures, the curves."""
+"""What a run leaves for its reader: a table, the final metrics, the curves."""
 
 import json
 import math
@@ -18,19 +18,19 @@ from detection.tasks.base import DetectionTask
 _SHOWN = (".json", ".csv", ".png", ".ckpt", ".yaml")
 
 
-def final_figures(trainer: pl.Trainer) -> dict[str, float]:
-    """The figures of the test, and the best one of the validations by the name that chose the checkpoint."""
-    figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+def final_metrics(trainer: pl.Trainer) -> dict[str, float]:
+    """The metrics of the test, and the best one of the validations by the name that chose the checkpoint."""
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     checkpoint = trainer.checkpoint_callback
     if isinstance(checkpoint, ModelCheckpoint) and checkpoint.best_model_score is not None:
-        # Lightning calls the best of undefined figures infinite.
+        # Lightning calls the best of undefined metrics infinite.
         best = float(checkpoint.best_model_score)
-        figures[str(checkpoint.monitor)] = best if math.isfinite(best) else math.nan
-    return figures
+        metrics[str(checkpoint.monitor)] = best if math.isfinite(best) else math.nan
+    return metrics
 
 
 def best_checkpoint(trainer: pl.Trainer) -> str | None:
-    """The path of the best checkpoint; of the last one where no figure tells which is the best.
+    """The path of the best checkpoint; of the last one where no metric tells which is the best.
 
     None where ``trainer.max_steps`` ended the run before a validation.
     """
@@ -63,19 +63,19 @@ class RunSummary(pl.Callback):
 
     @rank_zero_only
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw the curves, where a CSV logger kept the figures."""
+        """Draw the curves, where a CSV logger kept the metrics."""
         metrics_csv = self.folder / "metrics.csv"
         if metrics_csv.exists():
             plot_curves(metrics_csv, self.folder / "curves.png")
 
     @rank_zero_only
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the final figures and print them."""
+        """Write the final metrics and print them."""
         assert isinstance(pl_module, DetectionTask)
-        figures = final_figures(trainer)
+        metrics = final_metrics(trainer)
         # JSON has no nan, which is the AP of a class without objects.
         defined: dict[str, float | str | None] = {
-            name: value if math.isfinite(value) else None for name, value in figures.items()
+            name: value if math.isfinite(value) else None for name, value in metrics.items()
         }
         tested = tested_on(trainer)
         if tested:
@@ -84,10 +84,10 @@ class RunSummary(pl.Callback):
         title = "average precision at IoU 0.5" + (f"\n{tested}" if tested else "")
         table = Table(title=title, show_footer=True)
         table.add_column("class", footer="mean, 11 points (VOC07)\nmean, area (VOC10+)")
-        means = f"{figures['test/map_07']:.4f}\n{figures['test/map_area']:.4f}"
+        means = f"{metrics['test/map_07']:.4f}\n{metrics['test/map_area']:.4f}"
         table.add_column("AP", justify="right", footer=means)
         for name in pl_module.class_names:
-            table.add_row(name, f"{figures[f'test/ap/{name}']:.4f}")
+            table.add_row(name, f"{metrics[f'test/ap/{name}']:.4f}")
         console = plain_console()
         console.print(table)
         if tested:

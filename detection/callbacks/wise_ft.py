@@ -67,7 +67,7 @@ class WiseFT(WeightAveraging):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Go on where training goes on, with the same first weights."""
+        """Resume where training resumes, with the same first weights."""
         if trainer.state.fn != "fit":  # a test has the average already, as the network's own
             return
         super().on_load_checkpoint(trainer, pl_module, checkpoint)

@@ -1,4 +1,4 @@
-"""Whether the best checkpoint in a folder is that of the run that goes on there."""
+"""Whether the best checkpoint in a folder is that of the run that is resumed there."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,12 +8,12 @@ from detection.checkpoints.loading import read_checkpoint
 
 
 def refuse_another_best(path: Path, checkpoint: Mapping[str, Any], callbacks: Mapping[str, Any]) -> None:
-    """Refuse a folder whose best checkpoint is not the one whose figure a run knows.
+    """Refuse a folder whose best checkpoint is not the one whose metric a run knows.
 
     It would be tested, though it is of another run; or, where it is of a later epoch, be written over.
 
     Args:
-        path: the checkpoint that the run goes on from.
+        path: the checkpoint that the run resumes from.
         checkpoint: what it holds.
         callbacks: as configured; those with a ``dirpath`` keep checkpoints there.
 
@@ -28,7 +28,7 @@ def refuse_another_best(path: Path, checkpoint: Mapping[str, Any], callbacks: Ma
                 if file.is_file() and _scores(_state_in(file, key)).get(name) != score:
                     raise ValueError(
                         f"{file} is not the one that {path} knows as the best of its run, with {score:.4g}: "
-                        "move it away, or go on in another folder with run_dir=..."
+                        "move it away, or resume in another folder with run_dir=..."
                     )
 
 
@@ -42,12 +42,12 @@ def _has(item: Any, key: str) -> bool:
 
 
 def _scores(state: Any) -> dict[str, float]:
-    """The figures of the kept checkpoints, by the names of their files."""
+    """The metrics of the kept checkpoints, by the names of their files."""
     best = state.get("best_k_models") if isinstance(state, Mapping) else None
     if not isinstance(best, dict):
         return {}
-    return {Path(str(path)).name: float(score) for path, score in best.items() if _is_figure(score)}
+    return {Path(str(path)).name: float(score) for path, score in best.items() if _is_metric(score)}
 
 
-def _is_figure(score: Any) -> bool:
+def _is_metric(score: Any) -> bool:
     return isinstance(score, float) or getattr(score, "shape", None) == ()

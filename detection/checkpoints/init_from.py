@@ -110,7 +110,7 @@ def take_weights(
     anew = {name for name, weight in origin.network.named_parameters() if weight not in before}
     old, new = origin.network.state_dict(), task.network.state_dict()
     lines = [f"Starting from {source}: {_describe(old_model)}, {len(old_names)} classes"]
-    if told := notes(origin.hparams, source, goes_on=True):
+    if told := notes(origin.hparams, source, resumes=True):
         lines += [f"  {note}" for note in told.splitlines()]
     if _shapes(old) == _shapes(new):
         task.network.load_state_dict(old)

@@ -36,11 +36,11 @@ def kept_split(described: Mapping[str, Any], whose: str | Path) -> Kept | None:
 
 
 def split_to_keep(config: Mapping[str, Any], origin: "Origin | None") -> Kept | None:
-    """The split of the checkpoint that a training goes on from, or takes its weights from.
+    """The split of the checkpoint that a training resumes from, or takes its weights from.
 
     Args:
         config: the whole configuration, with ``init_from`` and ``name``.
-        origin: what the run goes on from.
+        origin: what the run resumes from.
 
     Raises:
         OSError, ValueError: the checkpoint cannot be read.
@@ -95,7 +95,7 @@ def learned_before(datamodule: "DetectionDataModule", kept: Kept | None) -> list
     }
     return [
         f"Warning: {kept.whose} was trained on {count} of the {len(datamodule.datasets[split])} images of "
-        f"{split}, by their names: its figures on them are better than on images that it has not seen."
+        f"{split}, by their names: its metrics on them are better than on images that it has not seen."
         for split, count in counts.items()
         if count
     ]

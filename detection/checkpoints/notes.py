@@ -4,22 +4,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def notes(described: Mapping[str, Any], ckpt: object, goes_on: bool = False) -> str:
+def notes(described: Mapping[str, Any], ckpt: object, resumes: bool = False) -> str:
     """Say that a checkpoint's weights are rounded, or that it may have learned boxes one pixel off.
 
     Args:
         described: the description in the checkpoint, as ``read_checkpoint`` gives it.
         ckpt: its path, for the lines.
-        goes_on: whether a training goes on from it, which teaches it the edges of boxes.
+        resumes: whether a training resumes from it, which teaches it the edges of boxes.
 
     Returns:
         Lines for the user; empty for most checkpoints.
     """
-    lines = [_old_boxes(described, ckpt, goes_on), _other_weights(described, ckpt)]
+    lines = [_old_boxes(described, ckpt, resumes), _other_weights(described, ckpt)]
     return "\n".join(line for line in lines if line)
 
 
-def _old_boxes(described: Mapping[str, Any], ckpt: object, goes_on: bool) -> str:
+def _old_boxes(described: Mapping[str, Any], ckpt: object, resumes: bool) -> str:
     """Version 0.1 took the last pixel of VOC's boxes for their far edge.
 
     What data a checkpoint was trained on is not in its description.
@@ -27,8 +27,8 @@ def _old_boxes(described: Mapping[str, Any], ckpt: object, goes_on: bool) -> str
     if described["format"] > 1:
         return ""
     remedy = (
-        "the training that goes on from it puts them right"
-        if goes_on
+        "the training that resumes from it puts them right"
+        if resumes
         else f"train it again, or for some epochs more with init_from={ckpt}, to put them right"
     )
     return (
@@ -75,14 +75,14 @@ def evaluation_precision(
     trained = full_name(described["training"]["precision"])
     given = any(word.lstrip("+").startswith("trainer.precision=") for word in overrides)
     if given or asked != "32-true":  # from a configuration of the user's own
-        line = f"Trained in {trained}, evaluated in {asked} as asked: its figures may differ."
+        line = f"Trained in {trained}, evaluated in {asked} as asked: its metrics may differ."
         return asked, line if asked != trained else ""
     if trained == "32-true":
         return trained, ""
     if trained.startswith("16") and _on_cpu(trainer):
         return (
             asked,
-            f"Trained in {trained}, which a CPU cannot do: evaluated in {asked}; its figures may differ.",
+            f"Trained in {trained}, which a CPU cannot do: evaluated in {asked}; its metrics may differ.",
         )
     return trained, f"Evaluated in {trained}, as it was trained (trainer.precision)."
 

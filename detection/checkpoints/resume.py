@@ -1,4 +1,4 @@
-"""How a run goes on (``ckpt=...``): from which checkpoint, and what has changed since."""
+"""How a run is resumed (``ckpt=...``): from which checkpoint, and what has changed since."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -25,13 +25,16 @@ _WORDS = {
     "train_images": "training images",
     "val_images": "validation images",
 }
-# A run that goes on has these anyway, or they are told by what the checkpoint itself says.
+# A resumed run has these anyway, or they are told by what the checkpoint itself says.
 _TYPED = ("run_dir", "ckpt", "logger.wandb.overrides", "logger.wandb.sweep_dir")
-_NOT_COMPARED = (*_TYPED, "optimizer", "scheduler", "model.optimizer", "model.scheduler")
+_NOT_COMPARED = (
+    *(*_TYPED, "optimizer", "scheduler", "model.optimizer", "model.scheduler"),
+    *("callbacks.going_on", "callbacks.how_to_resume"),  # its old name and its new one
+)
 
 
 class Origin(NamedTuple):
-    """The checkpoint that a run goes on from."""
+    """The checkpoint that a run resumes from."""
 
     path: Path
     checkpoint: dict[str, Any]
@@ -79,7 +82,7 @@ def describe_training(config: Mapping[str, Any], datamodule: "DetectionDataModul
 
 
 def keep_anchors(model: dict[str, Any], origin: Origin) -> tuple[dict[str, Any], str]:
-    """Give the model of a run that goes on the anchors of its checkpoint.
+    """Give the model of a resumed run the anchors of its checkpoint.
 
     Args:
         model: what the task is made from.
@@ -96,20 +99,20 @@ def keep_anchors(model: dict[str, Any], origin: Origin) -> tuple[dict[str, Any],
     kept = anchor_arguments(described)
     if not kept:
         return model, ""
-    going_on = with_anchor_arguments(model, kept)
+    resumed = with_anchor_arguments(model, kept)
     if not _same_inputs(described, model):
-        return going_on, ""  # of another network, with which a run cannot go on anyway
-    wanted, had = _anchor_numbers(model), _anchor_numbers(going_on)
+        return resumed, ""  # of another network, with which a run cannot be resumed anyway
+    wanted, had = _anchor_numbers(model), _anchor_numbers(resumed)
     if wanted == had:
-        return going_on, ""
+        return resumed, ""
     asked = anchor_arguments(model)
     if asked:
         raise ValueError(
-            f"{origin.path} has other anchors than the configuration ({had}, not {wanted}). To go on with "
+            f"{origin.path} has other anchors than the configuration ({had}, not {wanted}). To resume with "
             f"those of the checkpoint, leave out model.network's {', '.join(asked)}; to start a new run from "
             "its weights, use init_from instead of ckpt."
         )
-    return going_on, f"The anchors stay those of the checkpoint, {had}; a new run would have {wanted}."
+    return resumed, f"The anchors stay those of the checkpoint, {had}; a new run would have {wanted}."
 
 
 def _same_inputs(described: Mapping[str, Any], model: Mapping[str, Any]) -> bool:
@@ -135,7 +138,7 @@ def _anchor_numbers(model: Mapping[str, Any]) -> dict[str, Any]:
 def changes_since(
     origin: Origin, config: Mapping[str, Any], model: Mapping[str, Any], training: Mapping[str, Any]
 ) -> str:
-    """Say what has changed since a checkpoint was written, and refuse what a run cannot go on with.
+    """Say what has changed since a checkpoint was written, and refuse what a run cannot be resumed with.
 
     Args:
         origin: the checkpoint.
@@ -155,7 +158,7 @@ def changes_since(
     check_same_network(described["model"], model, path)
     if not (checkpoint.get("optimizer_states") and checkpoint.get("loops")):
         raise ValueError(
-            f"{path} holds weights, but not the state of a training to go on with: start a new run from "
+            f"{path} holds weights, but not the state of a training to resume: start a new run from "
             f"them by init_from={path}"
         )
     for weights in ("state_dict", "current_model_state"):  # with an average, this and the weights themselves
@@ -164,8 +167,8 @@ def changes_since(
     refuse_another_best(path, checkpoint, config["callbacks"])
     before = _config_before(path)
     lines = [
-        f"Going on from {path}.",
-        notes(described, path, goes_on=True),
+        f"Resuming from {path}.",
+        notes(described, path, resumes=True),
         step_of_the_first_release(before),
     ]
     changes = _changes(described, {"model": model, "training": training})

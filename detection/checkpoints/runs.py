@@ -1,4 +1,4 @@
-"""Where runs are kept, and how a stopped one goes on."""
+"""Where runs are kept, and how a stopped one is resumed."""
 
 import os
 import shlex
@@ -11,13 +11,13 @@ from detection.registry import RENAMED
 from detection.system.processes import command_again
 from detection.validation.near_paths import beside
 
-# What decides the shape of the weights; everything else may change when a run goes on.
+# What decides the shape of the weights; everything else may change when a run is resumed.
 _NETWORK = ("_target_", "network", "backbone", "class_names")
 _NOTHING = "(none)"  # in place of a key that is not there
 
 
 def run_folder(ckpt: str | None, name: str, now: str) -> str:
-    """The folder of a run: a new one, made here and now, or that of the run that goes on.
+    """The folder of a run: a new one, made here and now, or that of the resumed run.
 
     Making it is claiming it: of two runs that start in the same second, the second one takes another name.
     Where torchrun or srun starts the processes of a run, they have agreed on a folder, and none claims it.
@@ -134,7 +134,7 @@ def check_same_network(described: Mapping[str, Any], model: Mapping[str, Any], p
     changes = changed_keys(then, now)
     if changes:
         raise ValueError(
-            f"{path} holds another network than the one configured ({'; '.join(changes[:5])}). To go on, "
+            f"{path} holds another network than the one configured ({'; '.join(changes[:5])}). To resume, "
             "give the overrides that the run was started with; to start a new run from these weights, use "
             "init_from instead of ckpt."
         )
@@ -199,12 +199,12 @@ def _kind(target: str) -> str:
     return target.rpartition(".")[2]
 
 
-def command_to_go_on(arguments: Sequence[str], checkpoint: str, key: str = "ckpt") -> str:
+def resume_command(arguments: Sequence[str], checkpoint: str, key: str = "ckpt") -> str:
     """The command that resumes a run, or starts another one from its weights.
 
     Args:
         arguments: ``sys.argv`` of the stopped command.
-        checkpoint: the checkpoint to go on from.
+        checkpoint: the checkpoint to resume from.
         key: ``ckpt`` to resume, ``init_from`` to start anew.
     """
     left_out = ("ckpt=", "init_from=", "hydra.run.dir=", "run_dir=")

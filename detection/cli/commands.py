@@ -30,7 +30,7 @@ class Run:
 
     folder: Path
     metrics: dict[str, float] = field(repr=False)
-    """The final figures, ``test/map`` among them."""
+    """The final metrics, ``test/map`` among them."""
 
     @property
     def best(self) -> Path:
@@ -87,7 +87,7 @@ def train(
         trainer: ``cpu``, ``gpu``, ``ddp``, and others of ``conf/trainer``.
         name: of the run; by default that of the recipe.
         seed: of weights, sampling and augmentation.
-        ckpt: go on with this run: a checkpoint, or a run's folder.
+        ckpt: resume this run: a checkpoint, or a run's folder.
         init_from: start from the weights of this checkpoint or run, or of published ones.
         run_dir: the folder to write; by default ``runs/<name>/<date>``.
         plugins: packages of yours that register classes.
@@ -130,7 +130,7 @@ def evaluate(
         ckpt: a checkpoint, or the name of published weights.
         data: where images come from, such as ``auto``, ``voc07`` or ``coco``.
         split: what to test on; by default ``test``.
-        threshold: of the score, for figures that need one; by default that of the best F1.
+        threshold: of the score, for metrics that need one; by default that of the best F1.
         trainer: see ``train``.
         run_dir: the folder to write; by default ``runs/evaluate/<date>``.
         plugins: see ``train``.
@@ -226,7 +226,7 @@ def check(
 
 
 def _folder(run_dir: str | Path | None, name: str, ckpt: str | Path | None = None) -> Path:
-    """The folder that a command writes: the one that is named, that of the run that goes on, or a new one."""
+    """The folder that a command writes: the one that is named, that of the resumed run, or a new one."""
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     chosen = run_dir or run_folder(None if ckpt is None else str(ckpt), name, now)
     return Path(chosen).expanduser().resolve()

@@ -1,4 +1,4 @@
-"""Whether the figures that callbacks watch and a sweep compares will be there, and which way is up."""
+"""Whether the metrics that callbacks watch and a sweep compares will be there, and which way is up."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,15 +7,15 @@ from detection.validation.suggestions import did_you_mean
 
 
 def check_monitors(config: Mapping[str, Any], during: Sequence[str], at_the_end: Sequence[str]) -> None:
-    """Refuse a figure that no run will have, before the first epoch instead of after it.
+    """Refuse a metric that no run will have, before the first epoch instead of after it.
 
     Args:
         config: the whole configuration.
-        during: the figures of training and validation.
+        during: the metrics of training and validation.
         at_the_end: those of the test.
 
     Raises:
-        ValueError: no checkpoint would be kept; there is no such figure, and the message lists them all;
+        ValueError: no checkpoint would be kept; there is no such metric, and the message lists them all;
             or the best of a loss would be the greatest, or of a precision the least.
     """
     if "best" not in config["callbacks"]:
@@ -32,16 +32,16 @@ def check_monitors(config: Mapping[str, Any], during: Sequence[str], at_the_end:
         if config["trainer"].get("limit_val_batches") == 0 and callback["monitor"].startswith("val/"):
             raise ValueError(
                 f"trainer.limit_val_batches=0: without a validation there is no {callback['monitor']} for "
-                f"{path} to watch; leave it out, or let it watch a figure of training."
+                f"{path} to watch; leave it out, or let it watch a metric of training."
             )
         _check_name(f"{path}.monitor", callback["monitor"], during)
         _check_direction(f"{path}.mode", callback.get("mode"), callback["monitor"], "max", "min")
     compared = config["optimized_metric"]
-    # A run ends with the figures of its test, and of validation the one that chose its checkpoint.
+    # A run ends with the metrics of its test, and of validation the one that chose its checkpoint.
     chosen = watching.get("callbacks.best", {}).get("monitor")
     if compared in during and compared != chosen:
         raise ValueError(
-            f"optimized_metric={compared}: a run tells this figure where its best checkpoint is chosen by "
+            f"optimized_metric={compared}: a run tells this metric where its best checkpoint is chosen by "
             f"it, and that is chosen by {chosen}; give callbacks.best.monitor={compared} as well."
         )
     _check_name("optimized_metric", compared, [chosen, *at_the_end])
@@ -72,17 +72,17 @@ def check_averages(callbacks: Mapping[str, Any], starts: bool) -> None:
         )
 
 
-def _check_name(key: str, figure: str, known: Sequence[str]) -> None:
-    if figure in known:
+def _check_name(key: str, metric: str, known: Sequence[str]) -> None:
+    if metric in known:
         return
     listed = dict.fromkeys(
         f"{name.partition('/ap/')[0]}/ap/<class>" if "/ap/" in name else name for name in known
     )
-    meant = did_you_mean(figure, known) or "."
-    raise ValueError(f"{key}={figure}: there is no such figure{meant} There are {', '.join(listed)}.")
+    meant = did_you_mean(metric, known) or "."
+    raise ValueError(f"{key}={metric}: there is no such metric{meant} There are {', '.join(listed)}.")
 
 
-def _check_direction(key: str, given: str | None, figure: str, upward: str, downward: str) -> None:
-    right = downward if "/loss" in figure else upward
+def _check_direction(key: str, given: str | None, metric: str, upward: str, downward: str) -> None:
+    right = downward if "/loss" in metric else upward
     if given not in (None, right):
-        raise ValueError(f"{key}={given}: the best {figure} would be the worst; give {key}={right}.")
+        raise ValueError(f"{key}={given}: the best {metric} would be the worst; give {key}={right}.")

@@ -23,7 +23,7 @@ def options(group: str) -> list[str]:
     Args:
         group: its key.
     """
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    return sorted(path.stem for path in (CONF / group).glob("[!_]*.yaml"))
 
 
 def groups() -> list[str]:

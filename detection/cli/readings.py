@@ -123,7 +123,7 @@ def _read_choice(word: str, error: Exception, verb: str) -> Answer:
     if key == "model" and Path(value).suffix in (".ckpt", ".pt", ".pth"):
         return read_as(verb, key, value) or (
             f"{word}: model names a network ({', '.join(known.values())}); init_from={value} starts from "
-            f"these weights, ckpt={value} goes on with their run."
+            f"these weights, ckpt={value} resumes their run."
         )
     if all(compact(each) in known for each in chosen):
         read = ",".join(known[compact(each)] for each in chosen)

@@ -1,4 +1,4 @@
-"""One run at a time in a folder: two would mix their checkpoints and figures.
+"""One run at a time in a folder: two would mix their checkpoints and metrics.
 
 A run keeps a file in its folder that says whose it is, and touches it every few seconds. Nothing else is
 asked of the disk than that one of two can make a file, which network disks do too.

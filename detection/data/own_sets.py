@@ -117,7 +117,7 @@ class OwnDataModule(DetectionDataModule, ABC):
         return super().describe_split(split) + (" set apart" if split in self.fractions else "")
 
     def keep_split(self, kept: SetApart, whose: str) -> bool:
-        """Go on with the split of a checkpoint, if the set lists no other and has images of it.
+        """Keep to the split of a checkpoint, if the set lists no other and has images of it.
 
         Args:
             kept: the split.

@@ -65,9 +65,9 @@ class Replaced(_Marking, Dataset[Sample]):
 class LeftOut(_Marking, Dataset[Sample | None]):
     """For evaluation: None in place of an unusable image, which is marked in the dataset.
 
-    No other image may stand in, for it would be counted twice. The figures are those of the images that are
+    No other image may stand in, for it would be counted twice. The metrics are those of the images that are
     left, without the objects of the others, for nobody knows what would have been found there. So they are
-    not comparable with figures of the whole set, which the list at the end says.
+    not comparable with metrics of the whole set, which the list at the end says.
 
     Args:
         dataset: the images.

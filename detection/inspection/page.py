@@ -146,7 +146,7 @@ def write_page(
         coverage: overlaps with the anchors.
         near: images that look almost the same.
         model: the network's name.
-        advice: commands to go on with, each a line.
+        advice: commands to continue with, each a line.
     """
     rows = _class_rows(inspection, statistics)
     unusual, alike = find_unusual(inspection.images)

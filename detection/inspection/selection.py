@@ -150,7 +150,7 @@ def _without_repeats(inspection: Inspection) -> tuple[list[list[InspectedImage]]
             continue
         groups[image.facts.digest].append(image)
     for group in groups.values():
-        # Images for evaluation come first: figures stay comparable with those of the original set.
+        # Images for evaluation come first: metrics stay comparable with those of the original set.
         first = next((image for image in group if image.split != TRAIN), group[0])
         splits: dict[str, InspectedImage] = {}
         for image in group:

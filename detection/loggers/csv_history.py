@@ -1,4 +1,4 @@
-"""A CSV logger for runs that go on."""
+"""A CSV logger for runs that are resumed."""
 
 import csv
 import os
@@ -40,8 +40,8 @@ class _Writer(ExperimentWriter):
     def __init__(self, folder: str) -> None:
         super().__init__(folder)
         self.path = Path(self.metrics_file_path)
-        self.goes_on = self.path.exists()
-        if self.goes_on:
+        self.resumes = self.path.exists()
+        if self.resumes:
             rows = read_history(self.path)
             self.metrics_keys = [str(key) for key in rows[0] if key] if rows else []
             if not rows and self.path.stat().st_size:
@@ -53,9 +53,9 @@ class _Writer(ExperimentWriter):
         """Nothing to check or to delete: the folder is the run's own."""
 
     def log_metrics(self, metrics_dict: Mapping[str, Any], step: int | None = None) -> None:
-        if self.goes_on and step is not None:
+        if self.resumes and step is not None:
             self._write([row for row in read_history(self.path) if int(row["step"]) < step])
-            self.goes_on = False
+            self.resumes = False
         super().log_metrics(dict(metrics_dict), step)
 
     def save(self) -> None:

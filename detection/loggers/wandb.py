@@ -94,7 +94,7 @@ class WandbRun(WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Record figures, images or tables; when wandb fails, say so once and go on without it."""
+        """Record metrics, images or tables; when wandb fails, say so once and go on without it."""
         with self._going_on_without():
             super().log_metrics(metrics, step)
 

@@ -27,7 +27,7 @@ SIZE_EDGES = np.array([16.0, 32.0, 64.0, 96.0, 128.0, 256.0])
 
 
 class Analysis(NamedTuple):
-    """The figures of an evaluation at IoU 0.5; ``C`` classes, ``I`` images."""
+    """The metrics of an evaluation at IoU 0.5; ``C`` classes, ``I`` images."""
 
     voc: VOCResult
     coco: dict[str, float] | None
@@ -92,7 +92,7 @@ def analyse(
         point=point,
         threshold=threshold,
         confusion=confusion_matrix(found, existing, num_classes, threshold),
-        calibration=calibration(found.scores[counted], verdicts.hit[counted]),
+        calibration=calibration(found.scores[counted], verdicts.true_positive[counted]),
         error_counts=find_errors(above, existing, num_classes).counts(),
         error_costs=cost_of_errors(found, existing, num_classes),
         sizes=recall_by_size(found, existing, verdicts, SIZE_EDGES, threshold),

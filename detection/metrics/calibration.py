@@ -1,4 +1,4 @@
-"""Whether scores mean what they say: of the detections with score 0.8, are 80 % hits?"""
+"""Whether scores mean what they say: of the detections with score 0.8, are 80 % true positives?"""
 
 from typing import NamedTuple
 
@@ -17,17 +17,17 @@ class Calibration(NamedTuple):
     mean_scores: FloatArray
     """``(B,)``, nan in an empty bin."""
     precision: FloatArray
-    """``(B,)`` share of hits, nan in an empty bin."""
+    """``(B,)`` share of true positives, nan in an empty bin."""
     ece: float
     """Expected calibration error: the gap between score and precision, averaged over detections."""
 
 
-def calibration(scores: FloatArray, hit: BoolArray, num_bins: int = 10) -> Calibration:
+def calibration(scores: FloatArray, true_positive: BoolArray, num_bins: int = 10) -> Calibration:
     """Compare scores with how often they were right.
 
     Args:
         scores: ``(D,)`` in ``[0, 1]``, of the detections that count.
-        hit: ``(D,)``.
+        true_positive: ``(D,)``.
         num_bins: ``B``. A score on an edge belongs to the upper bin, and 1 to the last.
 
     Raises:
@@ -40,7 +40,7 @@ def calibration(scores: FloatArray, hit: BoolArray, num_bins: int = 10) -> Calib
     counts = np.bincount(bins, minlength=num_bins)
     filled = np.where(counts > 0, counts, np.nan)
     mean_scores = np.bincount(bins, weights=scores, minlength=num_bins) / filled
-    precision = np.bincount(bins, weights=hit, minlength=num_bins) / filled
+    precision = np.bincount(bins, weights=true_positive, minlength=num_bins) / filled
     gaps = np.abs(precision - mean_scores)[counts > 0]
     ece = float((gaps * counts[counts > 0]).sum() / len(scores)) if len(scores) else float("nan")
     return Calibration(edges, counts, mean_scores, precision, ece)

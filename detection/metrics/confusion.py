@@ -27,7 +27,7 @@ def confusion_matrix(
 
     Returns:
         ``(C + 1, C + 1)`` counts by true class (rows) and detected class (columns). The last row is
-        background, i.e. false alarms where nothing was left to find; the last column is missed objects.
+        background, i.e. false positives where nothing was left to find; the last column is missed objects.
     """
     matrix = np.zeros((num_classes + 1, num_classes + 1), dtype=np.int64)
     found = detections.take(np.flatnonzero(detections.scores >= score_threshold))

@@ -29,7 +29,7 @@ class Errors(NamedTuple):
     """The error of each detection and of each object."""
 
     kinds: IntArray
-    """``(D,)``: index into ``DETECTION_KINDS``, -1 for a detection that is a hit or ignored."""
+    """``(D,)``: index into ``DETECTION_KINDS``, -1 for a detection that is a true positive or ignored."""
     gt: IntArray
     """``(D,)``: row of the object that a localisation or confusion error was after; -1 of the others."""
     missed: BoolArray
@@ -57,9 +57,9 @@ def find_errors(
     num_classes: int,
     iou_threshold: float = 0.5,
 ) -> Errors:
-    """Tell what is wrong with each false alarm, and which objects nothing came near.
+    """Tell what is wrong with each false positive, and which objects nothing came near.
 
-    A false alarm is, in this order: a *localisation* error if it overlaps an object of its class by 0.1 or
+    A false positive is, in this order: a *localisation* error if it overlaps an object of its class by 0.1 or
     more, but not enough; a *confusion* if it overlaps one of another class enough; a *duplicate* if its
     object was found already; *both* if it overlaps one of another class by 0.1 or more, but not enough;
     else *background*.
@@ -68,7 +68,7 @@ def find_errors(
         detections: What was found in all images.
         ground_truth: What there was to find.
         num_classes: ``C``.
-        iou_threshold: A detection hits from this overlap on.
+        iou_threshold: A detection is a true positive from this overlap on.
 
     Raises:
         ValueError: If the tables or the threshold are not fit for ``voc_ap``.
@@ -92,7 +92,7 @@ def _find_errors(
         "background": np.ones(len(same.iou), dtype=bool),
     }
     kinds = np.full(len(same.iou), -1)
-    open_ = ~verdicts.hit & ~verdicts.ignored
+    open_ = ~verdicts.true_positive & ~verdicts.ignored
     for kind, condition in conditions.items():
         kinds[open_ & condition] = DETECTION_KINDS.index(kind)
         open_ &= ~condition
@@ -101,7 +101,7 @@ def _find_errors(
         rows = kinds == ERROR_KINDS.index(kind)
         gt[rows] = overlaps.gt[rows]
     missed = ~ground_truth.difficult
-    missed[verdicts.gt[verdicts.hit]] = False
+    missed[verdicts.gt[verdicts.true_positive]] = False
     missed[gt[gt >= 0]] = False
     return Errors(kinds, gt, missed)
 
@@ -114,15 +114,15 @@ def cost_of_errors(
 ) -> dict[ErrorKind, float]:
     """Compute how much mAP (area under the curve) would rise if all errors of one kind were put right.
 
-    A localisation or confusion error becomes a hit of the object it was after, unless that was found
-    otherwise or a better-scored error of the kind is after it: then it disappears, as duplicates, background
-    and errors that are both do. Missed objects are not asked for.
+    A localisation or confusion error becomes a true positive of the object it was after, unless that was
+    found otherwise or a better-scored error of the kind is after it: then it disappears, as duplicates,
+    background and errors that are both do. Missed objects are not asked for.
 
     Args:
         detections: What was found in all images.
         ground_truth: What there was to find.
         num_classes: ``C``.
-        iou_threshold: A detection hits from this overlap on.
+        iou_threshold: A detection is a true positive from this overlap on.
 
     Returns:
         The gain by kind, nan if there is nothing to find. Gains do not add up: errors hide one another.
@@ -135,8 +135,8 @@ def cost_of_errors(
     errors = _find_errors(detections, ground_truth, verdicts, iou_threshold)
     num_gt = np.bincount(ground_truth.labels[~ground_truth.difficult], minlength=num_classes)
     judged = _Judged(detections, ground_truth, verdicts, errors, num_gt)
-    nothing = np.zeros(len(verdicts.hit), dtype=bool)
-    before = _average_precision(judged, detections.labels, verdicts.hit, nothing, num_gt).map_area
+    nothing = np.zeros(len(verdicts.true_positive), dtype=bool)
+    before = _average_precision(judged, detections.labels, verdicts.true_positive, nothing, num_gt).map_area
     return {kind: _repaired_map(judged, kind) - before for kind in ERROR_KINDS}
 
 
@@ -151,30 +151,30 @@ def _repaired_map(judged: _Judged, kind: ErrorKind) -> float:
 
 def _repaired(judged: _Judged, kind: ErrorKind) -> VOCResult:
     """Average precision with all errors of one kind put right; nan for a class that was missed altogether."""
-    labels, hit = judged.detections.labels, judged.verdicts.hit
+    labels, true_positive = judged.detections.labels, judged.verdicts.true_positive
     if kind == "missed":
         missed = np.bincount(judged.ground_truth.labels[judged.errors.missed], minlength=len(judged.num_gt))
-        nothing = np.zeros(len(hit), dtype=bool)
-        return _average_precision(judged, labels, hit, nothing, judged.num_gt - missed)
+        nothing = np.zeros(len(true_positive), dtype=bool)
+        return _average_precision(judged, labels, true_positive, nothing, judged.num_gt - missed)
     wrong = judged.errors.kinds == ERROR_KINDS.index(kind)
     if kind not in ("localisation", "confusion"):
-        return _average_precision(judged, labels, hit, wrong, judged.num_gt)
+        return _average_precision(judged, labels, true_positive, wrong, judged.num_gt)
     wanted = ~judged.ground_truth.difficult
-    wanted[judged.verdicts.gt[hit]] = False
+    wanted[judged.verdicts.gt[true_positive]] = False
     ranked = np.argsort(-judged.detections.scores, kind="stable")
     candidates = ranked[wrong[ranked]]
     candidates = candidates[wanted[judged.errors.gt[candidates]]]
     gt, first = np.unique(judged.errors.gt[candidates], return_index=True)
     corrected = candidates[first]
-    labels, hit, dropped = labels.copy(), hit.copy(), wrong.copy()
+    labels, true_positive, dropped = labels.copy(), true_positive.copy(), wrong.copy()
     labels[corrected] = judged.ground_truth.labels[gt]
-    hit[corrected] = True
+    true_positive[corrected] = True
     dropped[corrected] = False
-    return _average_precision(judged, labels, hit, dropped, judged.num_gt)
+    return _average_precision(judged, labels, true_positive, dropped, judged.num_gt)
 
 
 def _average_precision(
-    judged: _Judged, labels: IntArray, hit: BoolArray, dropped: BoolArray, num_gt: IntArray
+    judged: _Judged, labels: IntArray, true_positive: BoolArray, dropped: BoolArray, num_gt: IntArray
 ) -> VOCResult:
     kept = ~(dropped | judged.verdicts.ignored)
-    return average_precision(labels[kept], judged.detections.scores[kept], hit[kept], num_gt)
+    return average_precision(labels[kept], judged.detections.scores[kept], true_positive[kept], num_gt)

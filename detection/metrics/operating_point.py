@@ -1,4 +1,4 @@
-"""What a detector does at one score threshold: precision, recall and F1; hits by size and by image."""
+"""What a detector does at one score threshold: precision, recall and F1; what it finds by size and image."""
 
 from typing import NamedTuple
 
@@ -31,19 +31,19 @@ class SizeRecall(NamedTuple):
 class ImageCounts(NamedTuple):
     """Hits and errors in each of ``I`` images at one score threshold."""
 
-    hits: IntArray
+    true_positives: IntArray
     """``(I,)``."""
-    false_alarms: IntArray
+    false_positives: IntArray
     """``(I,)``."""
     missed: IntArray
-    """``(I,)``: objects without a hit; difficult ones do not count."""
+    """``(I,)``: objects without a true positive; difficult ones do not count."""
 
     @property
     def f1(self) -> FloatArray:
         """``(I,)``: 1 where there was nothing to find and nothing was found."""
-        errors = self.false_alarms + self.missed
-        total = 2 * self.hits + errors
-        return np.where(total > 0, 2 * self.hits / np.maximum(total, 1), 1.0)
+        errors = self.false_positives + self.missed
+        total = 2 * self.true_positives + errors
+        return np.where(total > 0, 2 * self.true_positives / np.maximum(total, 1), 1.0)
 
 
 def best_f1(curve: PrecisionRecall) -> OperatingPoint:
@@ -73,9 +73,9 @@ def pooled_curve(detections: DetectionTable, verdicts: Verdicts, num_gt: int) ->
     """
     counted = np.flatnonzero(~verdicts.ignored)
     rows = counted[np.argsort(-detections.scores[counted], kind="stable")]
-    hits = np.cumsum(verdicts.hit[rows])
-    recall = hits / num_gt if num_gt else np.full(len(rows), np.nan)
-    return PrecisionRecall(hits / np.arange(1, len(rows) + 1), recall, detections.scores[rows])
+    true_positives = np.cumsum(verdicts.true_positive[rows])
+    recall = true_positives / num_gt if num_gt else np.full(len(rows), np.nan)
+    return PrecisionRecall(true_positives / np.arange(1, len(rows) + 1), recall, detections.scores[rows])
 
 
 def recall_by_size(
@@ -101,8 +101,8 @@ def recall_by_size(
         return np.bincount(bins[mask & ~ground_truth.difficult], minlength=len(edges) + 1)
 
     found, found_above = np.zeros((2, len(bins)), dtype=bool)
-    found[verdicts.gt[verdicts.hit]] = True
-    found_above[verdicts.gt[verdicts.hit & (detections.scores >= threshold)]] = True
+    found[verdicts.gt[verdicts.true_positive]] = True
+    found_above[verdicts.gt[verdicts.true_positive & (detections.scores >= threshold)]] = True
     return SizeRecall(count(np.ones(len(bins), dtype=bool)), count(found), count(found_above))
 
 
@@ -113,7 +113,7 @@ def count_by_image(
     num_images: int,
     threshold: float,
 ) -> ImageCounts:
-    """Count hits, false alarms and missed objects in each image.
+    """Count true positives, false positives and missed objects in each image.
 
     Args:
         detections: All detections, of images ``0..I-1``.
@@ -127,6 +127,8 @@ def count_by_image(
     def count(images: IntArray) -> IntArray:
         return np.bincount(images, minlength=num_images)
 
-    hits = count(detections.images[above & verdicts.hit])
-    false_alarms = count(detections.images[above & ~verdicts.hit & ~verdicts.ignored])
-    return ImageCounts(hits, false_alarms, count(ground_truth.images[~ground_truth.difficult]) - hits)
+    true_positives = count(detections.images[above & verdicts.true_positive])
+    false_positives = count(detections.images[above & ~verdicts.true_positive & ~verdicts.ignored])
+    return ImageCounts(
+        true_positives, false_positives, count(ground_truth.images[~ground_truth.difficult]) - true_positives
+    )

@@ -7,7 +7,7 @@ under the monotone curve (VOC2010 and later). The devkit's overlaps count pixels
 which is the area between the continuous edges here.
 
 Shapes: ``D`` detections and ``G`` objects of all images together, ``C`` classes, ``K`` counted detections
-of one class, i.e. those that are a hit or a false alarm.
+of one class, i.e. those that are a true positive or a false positive.
 """
 
 from typing import NamedTuple
@@ -31,9 +31,9 @@ RECALL_LEVELS = np.arange(11) * 0.1
 
 
 class Verdicts(NamedTuple):
-    """What each detection was worth. One that is neither a hit nor ignored is a false alarm."""
+    """What each detection was worth. One that is neither a true positive nor ignored is a false positive."""
 
-    hit: BoolArray
+    true_positive: BoolArray
     """``(D,)``: the first to find its object."""
     ignored: BoolArray
     """``(D,)``: it found a difficult object."""
@@ -79,7 +79,7 @@ def voc_ap(
         detections: What the detector found in all images.
         ground_truth: What there was to find.
         num_classes: ``C``.
-        iou_threshold: A detection hits from this overlap on.
+        iou_threshold: A detection is a true positive from this overlap on.
 
     Returns:
         Both averages, their means and the curves. A mean is nan if no class has anything to find.
@@ -93,17 +93,17 @@ def voc_ap(
     counted = ~verdicts.ignored
     num_gt = np.bincount(ground_truth.labels[~ground_truth.difficult], minlength=num_classes)
     return average_precision(
-        detections.labels[counted], detections.scores[counted], verdicts.hit[counted], num_gt
+        detections.labels[counted], detections.scores[counted], verdicts.true_positive[counted], num_gt
     )
 
 
 def judge(detections: DetectionTable, ground_truth: GroundTruthTable, iou_threshold: float = 0.5) -> Verdicts:
-    """Decide of each detection whether it is a hit, a false alarm or ignored.
+    """Decide of each detection whether it is a true positive, a false positive or ignored.
 
     Args:
         detections: What the detector found in all images.
         ground_truth: What there was to find.
-        iou_threshold: A detection hits from this overlap on.
+        iou_threshold: A detection is a true positive from this overlap on.
 
     Raises:
         ValueError: If the threshold is not in ``(0, 1]``.
@@ -116,22 +116,24 @@ def judge(detections: DetectionTable, ground_truth: GroundTruthTable, iou_thresh
     ignored = np.zeros(len(matches), dtype=bool)
     ignored[matched] = ground_truth.difficult[matches[matched]]
 
-    hit = np.zeros(len(matches), dtype=bool)
+    true_positive = np.zeros(len(matches), dtype=bool)
     candidates = np.flatnonzero(matched & ~ignored)
     candidates = candidates[best_first(detections.scores[candidates])]
-    # The first detection of an object is a hit, every later one a false alarm.
+    # The first detection of an object is a true positive, every later one a false positive.
     _, first = np.unique(matches[candidates], return_index=True)
-    hit[candidates[first]] = True
-    return Verdicts(hit, ignored, matches)
+    true_positive[candidates[first]] = True
+    return Verdicts(true_positive, ignored, matches)
 
 
-def average_precision(labels: IntArray, scores: FloatArray, hit: BoolArray, num_gt: IntArray) -> VOCResult:
+def average_precision(
+    labels: IntArray, scores: FloatArray, true_positive: BoolArray, num_gt: IntArray
+) -> VOCResult:
     """Compute the average precision of judged detections.
 
     Args:
         labels: ``(D,)`` classes of the detections that count; equal scores rank in row order.
         scores: ``(D,)``.
-        hit: ``(D,)``.
+        true_positive: ``(D,)``.
         num_gt: ``(C,)`` objects to find.
     """
     ap_07, ap_area = np.full(len(num_gt), np.nan), np.full(len(num_gt), np.nan)
@@ -139,7 +141,7 @@ def average_precision(labels: IntArray, scores: FloatArray, hit: BoolArray, num_
     for label, count in enumerate(num_gt):
         rows = np.flatnonzero(labels == label)
         rows = rows[best_first(scores[rows])]
-        true_positives = np.cumsum(hit[rows])
+        true_positives = np.cumsum(true_positive[rows])
         precision = true_positives / np.arange(1, len(rows) + 1)
         recall = true_positives / count if count else np.full(len(rows), np.nan)
         curve = PrecisionRecall(precision, recall, scores[rows])

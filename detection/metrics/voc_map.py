@@ -21,7 +21,7 @@ class VOCMeanAP(ImageMetric):
         num_classes: ``C``, without background.
         interpolation: Which average ``map`` and ``ap`` report: ``"07"`` (11 recall levels, VOC2007) or
             ``"area"`` (VOC2010 and later).
-        iou_threshold: A detection hits from this overlap on.
+        iou_threshold: A detection is a true positive from this overlap on.
         **kwargs: Passed to ``torchmetrics.Metric``.
 
     Raises:

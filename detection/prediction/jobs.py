@@ -16,7 +16,7 @@ from detection.data.image_sources import ImageFile, ImageFiles
 from detection.prediction.capture import Capture
 from detection.prediction.output import picture_path, video_path
 from detection.prediction.selection import Selection
-from detection.prediction.video import one_ahead, predict_video
+from detection.prediction.video import predict_video, prefetched
 from detection.prediction.writing import (
     Result,
     Skipped,
@@ -69,7 +69,7 @@ def predict_images(
     with Tracker("images", len(files)) as progress, ThreadPoolExecutor(_THREADS) as pool:
         writing: list[Future[None]] = []
         try:
-            with closing(one_ahead(list(pool.map(_read, batch)) for batch in batches)) as loaded:
+            with closing(prefetched(list(pool.map(_read, batch)) for batch in batches)) as loaded:
                 for batch, contents in zip(batches, loaded, strict=True):
                     images = [content for content in contents if not isinstance(content, str)]
                     found = iter(detect(images) if images else [])

@@ -86,7 +86,7 @@ def show(frame: NDArray[np.uint8]) -> bool:
 Item = TypeVar("Item")
 
 
-def one_ahead(items: Iterator[Item]) -> Generator[Item]:
+def prefetched(items: Iterator[Item]) -> Generator[Item]:
     """Yield the items of an iterator, each made while the one before it is used.
 
     Args:
@@ -144,7 +144,7 @@ def predict_video(
     """
     frames: list[FrameResult] = []
     size, interrupted = (0, 0), False
-    batches = capture.batches(1) if capture.live else one_ahead(capture.batches(batch_size))
+    batches = capture.batches(1) if capture.live else prefetched(capture.batches(batch_size))
     writer = VideoWriter(video, capture.fps) if video else None
     window = capture.live and has_window()
     with Tracker("frames", capture.count) as progress:

@@ -63,7 +63,7 @@ def make_figures(analysis: Analysis, class_names: Sequence[str]) -> dict[str, Pi
             "calibration",
             (5.0, 4.2),
             partial(_calibration, analysis=analysis),
-            f"Share of hits by score; expected calibration error {analysis.calibration.ece:.3f}.",
+            f"Share of true positives by score; expected calibration error {analysis.calibration.ece:.3f}.",
         ),
         Picture(
             "recall_by_size",
@@ -119,12 +119,14 @@ def _calibration(figure: Figure, theme: Theme, analysis: Analysis) -> None:
     result = analysis.calibration
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     centres, width = (result.edges[:-1] + result.edges[1:]) / 2, result.edges[1] * 0.92
-    upper.bar(centres, np.nan_to_num(result.precision), width, color=theme.main, label="share of hits")
+    upper.bar(
+        centres, np.nan_to_num(result.precision), width, color=theme.main, label="share of true positives"
+    )
     upper.plot([0, 1], [0, 1], "--", color=theme.muted, linewidth=1, label="as the score says")
     upper.plot(
         result.mean_scores, result.precision, "o", color=theme.accent, markersize=4, label="mean score"
     )
-    upper.set(ylim=(0, 1.02), xlim=(0, 1), ylabel="share of hits", title=f"ECE {result.ece:.3f}")
+    upper.set(ylim=(0, 1.02), xlim=(0, 1), ylabel="share of true positives", title=f"ECE {result.ece:.3f}")
     upper.legend(loc="upper left", labelcolor=theme.text)
     lower.bar(centres, result.counts, width, color=theme.muted)
     lower.set_yscale("symlog", linthresh=1)

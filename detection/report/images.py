@@ -11,28 +11,30 @@ from detection.metrics.tables import make_tables
 from detection.metrics.voc_ap import judge
 from detection.types import Detections, Target
 
-HIT, FALSE_ALARM, MISSED, TRUE_BOX = BLUE, VERMILION, YELLOW, WHITE
+TRUE_POSITIVE, FALSE_POSITIVE, MISSED, TRUE_BOX = BLUE, VERMILION, YELLOW, WHITE
 _DPI = 200
 
 
 def worst_and_best(counts: ImageCounts, number: int) -> tuple[list[int], list[int]]:
     """Choose images to show: those with the lowest F1, and those with the highest.
 
-    Among equals, more errors are worse and more hits are better.
+    Among equals, more errors are worse and more true positives are better.
 
     Args:
-        counts: hits and errors of all images.
+        counts: true positives and errors of all images.
         number: at most so many of each.
 
     Returns:
         Image numbers, the worst first, and the best first. None is in both; the worst have errors and the
-        best have hits.
+        best have true positives.
     """
-    errors = counts.false_alarms + counts.missed
+    errors = counts.false_positives + counts.missed
     order = np.lexsort((-errors, counts.f1))
     worst = [int(image) for image in order if errors[image]][:number]
-    order = np.lexsort((-counts.hits, -counts.f1))
-    best = [int(image) for image in order if counts.hits[image] and image not in set(worst)][:number]
+    order = np.lexsort((-counts.true_positives, -counts.f1))
+    best = [int(image) for image in order if counts.true_positives[image] and image not in set(worst)][
+        :number
+    ]
     return worst, best
 
 
@@ -46,7 +48,7 @@ def draw_outcome(
     """Draw one image with its true and its predicted boxes, as a JPEG.
 
     True boxes are thin white lines, or dashed yellow where they were missed; detections are blue where they
-    hit and vermilion where they are false alarms, but white where their object is difficult.
+    are true positives, vermilion where they are false ones, but white where their object is difficult.
 
     Args:
         image: ``(H, W, 3)`` RGB, in the pixels of the boxes.
@@ -58,13 +60,19 @@ def draw_outcome(
     found, existing = make_tables([detections], [target])
     found = found.take(found.scores >= threshold)
     verdicts = judge(found, existing)
-    hit_objects = set(verdicts.gt[verdicts.hit].tolist())
+    hit_objects = set(verdicts.gt[verdicts.true_positive].tolist())
     marks = []
     for row, (box, label) in enumerate(zip(existing.boxes, existing.labels, strict=True)):
         missed = row not in hit_objects and not existing.difficult[row]
         text, colour = (class_names[label], MISSED) if missed else ("", TRUE_BOX)
         marks.append(Mark(box, text, colour, dashed=missed))
     for row, (box, label) in enumerate(zip(found.boxes, found.labels, strict=True)):
-        colour = HIT if verdicts.hit[row] else TRUE_BOX if verdicts.ignored[row] else FALSE_ALARM
+        colour = (
+            TRUE_POSITIVE
+            if verdicts.true_positive[row]
+            else TRUE_BOX
+            if verdicts.ignored[row]
+            else FALSE_POSITIVE
+        )
         marks.append(Mark(box, f"{class_names[label]} {found.scores[row]:.2f}", colour, width=1.6))
     return draw_photo(image, marks, _DPI)

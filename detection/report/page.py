@@ -1,4 +1,4 @@
-"""The page of a report, and its figures as plain values and in the terminal."""
+"""The page of a report, and its metrics as plain values and in the terminal."""
 
 import math
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from detection.drawing.page import Photo, ThemedPicture, render_template
 from detection.metrics.analysis import Analysis
 from detection.metrics.errors import ErrorKind
 from detection.report.curves import confusion_note, curves_note
-from detection.report.images import FALSE_ALARM, HIT, MISSED, TRUE_BOX
+from detection.report.images import FALSE_POSITIVE, MISSED, TRUE_BOX, TRUE_POSITIVE
 
 
 class ClassRow(NamedTuple):
-    """The figures of one class; None where it has nothing to find, or nothing was found."""
+    """The metrics of one class; None where it has nothing to find, or nothing was found."""
 
     name: str
     ap_07: float | None
@@ -31,7 +31,7 @@ class ClassRow(NamedTuple):
 
 
 def class_rows(analysis: Analysis, class_names: Sequence[str]) -> list[ClassRow]:
-    """The figures of all classes.
+    """The metrics of all classes.
 
     Args:
         analysis: the evaluation.
@@ -54,8 +54,8 @@ def class_rows(analysis: Analysis, class_names: Sequence[str]) -> list[ClassRow]
     ]
 
 
-def plain_figures(analysis: Analysis, class_names: Sequence[str]) -> dict[str, Any]:
-    """The figures as ``metrics.json`` holds them: plain values, None where there is no figure.
+def plain_metrics(analysis: Analysis, class_names: Sequence[str]) -> dict[str, Any]:
+    """The metrics as ``metrics.json`` holds them: plain values, None where one is undefined.
 
     Args:
         analysis: the evaluation.
@@ -67,7 +67,7 @@ def plain_figures(analysis: Analysis, class_names: Sequence[str]) -> dict[str, A
         "coco": coco and {name: defined(value) for name, value in coco.items()},
         "classes": {row.name: row._asdict() for row in class_rows(analysis, class_names)},
         "counts": {
-            "images": len(analysis.images.hits),
+            "images": len(analysis.images.true_positives),
             "objects": int(voc.num_gt.sum()),
             "difficult": int(analysis.num_difficult.sum()),
             "detections": int(analysis.num_detections.sum()),
@@ -161,7 +161,12 @@ def render_page(page: Page) -> str:
         curves_note=curves_note(page.analysis),
         confusion_note=confusion_note(page.analysis.confusion),
         error_meanings=ERROR_MEANINGS,
-        colours={"hit": HIT, "false_alarm": FALSE_ALARM, "missed": MISSED, "true_box": TRUE_BOX},
+        colours={
+            "true_positive": TRUE_POSITIVE,
+            "false_positive": FALSE_POSITIVE,
+            "missed": MISSED,
+            "true_box": TRUE_BOX,
+        },
     )
 
 

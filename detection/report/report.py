@@ -15,7 +15,7 @@ from detection.metrics.analysis import Analysis
 from detection.report.exports import write_coco_results, write_devkit_results
 from detection.report.figures import make_figures
 from detection.report.images import draw_outcome, worst_and_best
-from detection.report.page import Page, class_table, plain_figures, render_page, shown
+from detection.report.page import Page, class_table, plain_metrics, render_page, shown
 from detection.system.console import plain_console
 from detection.types import Detections, Sample, Target
 
@@ -47,12 +47,12 @@ class Subject(NamedTuple):
 
 
 def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images: int) -> None:
-    """Write all files and print the figures and where the files are.
+    """Write all files and print the metrics and where the files are.
 
     Args:
         folder: where to write; made if it is not there.
         subject: what was evaluated.
-        analysis: its figures.
+        analysis: its metrics.
         num_images: so many of the worst and of the best images are shown.
 
     Raises:
@@ -63,9 +63,9 @@ def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images:
     console.print(f"Evaluated on {subject.data}.", highlight=False, markup=False, soft_wrap=True)
     folder.mkdir(parents=True, exist_ok=True)
     about = {"ckpt": subject.ckpt, "command": subject.command, "data": subject.data, "losses": subject.losses}
-    figures = {**about, **plain_figures(analysis, subject.class_names)}
-    # First: the figures are there whatever becomes of the pictures.
-    (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    metrics = {**about, **plain_metrics(analysis, subject.class_names)}
+    # First: the metrics are there whatever becomes of the pictures.
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     inputs = (subject.detections, subject.targets, subject.class_names)
     write_devkit_results(folder / "voc", *inputs)
     write_coco_results(folder / "coco", *inputs)
@@ -110,10 +110,10 @@ def _draw_images(folder: Path, numbers: list[int], subject: Subject, analysis: A
         )
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{place:02d}_{Path(image_id).name}.jpg").write_bytes(jpeg)
-        false_alarms = int(counts.false_alarms[number])
+        false_positives = int(counts.false_positives[number])
         note = (
-            f"{counts.hits[number]} found, {counts.missed[number]} missed, {false_alarms} false "
-            f"alarm{'' if false_alarms == 1 else 's'} (F1 {shown(float(counts.f1[number]))})"
+            f"{counts.true_positives[number]} found, {counts.missed[number]} missed, {false_positives} false "
+            f"alarm{'' if false_positives == 1 else 's'} (F1 {shown(float(counts.f1[number]))})"
         )
         photos.append(Photo(jpeg, image_id, note, f"{image_id} with true and predicted boxes"))
     return photos
@@ -122,7 +122,7 @@ def _draw_images(folder: Path, numbers: list[int], subject: Subject, analysis: A
 def _say_what_there_is(console: Console, folder: Path) -> None:
     contents = {
         "report.html": "everything on one page: open it in a browser",
-        "metrics.json": "all figures",
+        "metrics.json": "all metrics",
         "figures/": "the pictures of the page",
         "voc/": "comp4_det_test_<class>.txt for the VOC devkit",
         "coco/": "results.json for COCO's evaluators, and ground_truth.json with the same ids",

@@ -24,7 +24,7 @@ from detection.system.endings import stopped_by
 from detection.system.processes import is_first, training
 
 # What a job leaves in its folder for the sweep's table.
-FIGURES, ERROR, PRUNED = "metrics.json", "error.txt", "pruned.txt"
+METRICS, ERROR, PRUNED = "metrics.json", "error.txt", "pruned.txt"
 
 
 def in_sweep() -> bool:
@@ -36,10 +36,10 @@ def run_job(metric: str) -> float:
     """Run the current job of a sweep and wait for it.
 
     Args:
-        metric: the figure that the sweep compares.
+        metric: what the sweep compares.
 
     Returns:
-        That figure of the job; nan where the job failed, with the reason in ``error.txt`` of its folder.
+        That metric of the job; nan where the job failed, with the reason in ``error.txt`` of its folder.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         raise SystemExit(
@@ -47,16 +47,16 @@ def run_job(metric: str) -> float:
         )
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
-    for name in (FIGURES, ERROR, PRUNED):  # of an earlier sweep in the same folder
+    for name in (METRICS, ERROR, PRUNED):  # of an earlier sweep in the same folder
         (folder / name).unlink(missing_ok=True)
     code = _wait(subprocess.Popen(job_command(hydra), cwd=hydra.runtime.cwd))
     if code != 0:
         if not (folder / ERROR).exists():
             (folder / ERROR).write_text(f"{_ending(code)}\n", encoding="utf-8")
         return math.nan
-    if not (folder / FIGURES).exists():  # find=lr tests nothing
+    if not (folder / METRICS).exists():  # find=lr tests nothing
         return math.nan
-    value = json.loads((folder / FIGURES).read_text(encoding="utf-8")).get(metric)
+    value = json.loads((folder / METRICS).read_text(encoding="utf-8")).get(metric)
     return math.nan if value is None else float(value)
 
 

@@ -15,7 +15,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
-from detection.sweeps.job import ERROR, FIGURES, PRUNED
+from detection.sweeps.job import ERROR, METRICS, PRUNED
 from detection.system.console import plain_console
 
 
@@ -26,15 +26,15 @@ class Run:
     Attributes:
         name: its folder, within the sweep's.
         overrides: what it was given on its command line, key by key.
-        figures: its final figures; empty where it did not finish.
+        metrics: its final metrics; empty where it did not finish.
         status: finished, pruned, failed, or unfinished (still running, or broken off with its sweep).
         error: why it failed.
-        tested_on: which images its test figures are of.
+        tested_on: which images its test metrics are of.
     """
 
     name: str
     overrides: dict[str, str]
-    figures: dict[str, float]
+    metrics: dict[str, float]
     status: str
     error: str = ""
     tested_on: str = ""
@@ -45,17 +45,17 @@ def collect_runs(folder: Path, metric: str, maximize: bool) -> list[Run]:
 
     Args:
         folder: the sweep's folder.
-        metric: the figure to sort by.
-        maximize: whether a larger figure is better.
+        metric: what to sort by.
+        maximize: whether more is better.
 
     Returns:
-        The runs, the best one first, those without the figure last.
+        The runs, the best one first, those without the metric last.
     """
     runs = [_read_run(path.parent.parent, folder) for path in folder.rglob(".hydra/overrides.yaml")]
 
     def order(run: Run) -> tuple[float, int, str]:
-        figure = run.figures.get(metric, math.nan)
-        worse = math.inf if math.isnan(figure) else -figure if maximize else figure
+        value = run.metrics.get(metric, math.nan)
+        worse = math.inf if math.isnan(value) else -value if maximize else value
         return worse, len(run.name), run.name  # 2 before 10
 
     return sorted(runs, key=order)
@@ -64,18 +64,18 @@ def collect_runs(folder: Path, metric: str, maximize: bool) -> list[Run]:
 def _read_run(folder: Path, sweep: Path) -> Run:
     overrides = [str(line) for line in OmegaConf.load(folder / ".hydra/overrides.yaml")]
     pairs = dict(line.lstrip("+").split("=", 1) for line in overrides if "=" in line)
-    figures: dict[str, float | str | None] = {}
-    if (folder / FIGURES).exists():
-        figures = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
+    metrics: dict[str, float | str | None] = {}
+    if (folder / METRICS).exists():
+        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
     noted = folder / ERROR
     error = noted.read_text(encoding="utf-8", errors="replace").strip() if noted.exists() else ""
-    status = "finished" if figures else "unfinished"
-    if (folder / PRUNED).exists() and figures:
+    status = "finished" if metrics else "unfinished"
+    if (folder / PRUNED).exists() and metrics:
         status = "pruned"
     if error:
         status = "failed"
-    defined = {name: value for name, value in figures.items() if isinstance(value, int | float) and not error}
-    tested_on = str(figures.get("tested_on", ""))
+    defined = {name: value for name, value in metrics.items() if isinstance(value, int | float) and not error}
+    tested_on = str(metrics.get("tested_on", ""))
     return Run(str(folder.relative_to(sweep)), pairs, defined, status, error, tested_on)
 
 
@@ -86,22 +86,22 @@ def swept_keys(runs: list[Run]) -> list[str]:
 
 
 def write_csv(runs: list[Run], metric: str, path: Path) -> None:
-    """Write one line per run: its folder, its status, what was swept, every figure, the error.
+    """Write one line per run: its folder, its status, what was swept, every metric, the error.
 
     Args:
         runs: in the order of the lines.
-        metric: the first of the figures.
+        metric: the first of the metrics.
         path: the file.
     """
     swept = swept_keys(runs)
-    others = {name for run in runs for name in run.figures} - {metric}
-    figures = [metric, *sorted(others)]
+    others = {name for run in runs for name in run.metrics} - {metric}
+    metrics = [metric, *sorted(others)]
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
-        writer.writerow(["run", "status", *swept, *figures, "error"])
+        writer.writerow(["run", "status", *swept, *metrics, "error"])
         for run in runs:
             given = [run.overrides.get(key, "") for key in swept]
-            reached = [run.figures.get(name, "") for name in figures]
+            reached = [run.metrics.get(name, "") for name in metrics]
             writer.writerow([run.name, run.status, *given, *reached, run.error])
 
 
@@ -124,8 +124,8 @@ def report(folder: Path) -> list[Run]:
     swept = swept_keys(runs)
     table = Table("run", *swept, metric, "status", title="runs, the best one first")
     for run in runs:
-        figure = f"{run.figures[metric]:.4f}" if metric in run.figures else ""
-        table.add_row(run.name, *(run.overrides.get(key, "") for key in swept), figure, run.status)
+        value = f"{run.metrics[metric]:.4f}" if metric in run.metrics else ""
+        table.add_row(run.name, *(run.overrides.get(key, "") for key in swept), value, run.status)
     console = plain_console()
     console.print(table)
     if metric.startswith("test/"):

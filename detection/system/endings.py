@@ -29,7 +29,7 @@ class _State:
     """A process ends once."""
 
     tell: Callable[[], str] = str
-    """What the first process of a run says when it ends early: what is kept and how to go on."""
+    """What the first process of a run says when it ends early: what is kept and how to resume."""
     told_by: signal.Signals | None = None
     has_said: bool = False
 

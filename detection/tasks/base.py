@@ -126,7 +126,7 @@ class DetectionTask(pl.LightningModule, ABC):
                 f"{MAX_ANCHORS:,}: choose a smaller data.size, or fewer anchors per cell."
             )
 
-    def figure_names(self, stage: Literal["train", "val", "test"]) -> list[str]:
+    def metric_names(self, stage: Literal["train", "val", "test"]) -> list[str]:
         """What a stage logs, ``val/map`` say; a task of your own that logs more adds its names."""
         names = list(self.loss_names)
         if stage != "train":
@@ -165,7 +165,7 @@ class DetectionTask(pl.LightningModule, ABC):
         """
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what a training that goes on needs; its optimizer and schedule are those configured now."""
+        """Keep what a resumed training needs; its optimizer and schedule are those configured now."""
         if self.trainer.state.fn == "fit":
             averaging = any(isinstance(callback, WeightAveraging) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
             self._resumed = take_training_state(checkpoint, averaging)
@@ -237,11 +237,11 @@ class DetectionTask(pl.LightningModule, ABC):
         self._reset("test")
 
     def on_validation_epoch_end(self) -> None:
-        """Log the validation figures."""
+        """Log the validation metrics."""
         self._log_evaluation("val")
 
     def on_test_epoch_end(self) -> None:
-        """Log the test figures."""
+        """Log the test metrics."""
         self._log_evaluation("test")
 
     def _evaluate(self, stage: str, batch: Any) -> dict[str, list[Detections]]:

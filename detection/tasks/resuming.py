@@ -1,4 +1,4 @@
-"""A training that goes on: what it has learned is the checkpoint's, how it goes on is the configuration's.
+"""A resumed training: what it has learned is the checkpoint's, how it continues is the configuration's.
 
 Lightning restores optimizer and schedule as they were saved, over what was configured: another learning rate,
 momentum or schedule would be ignored. So the task takes both out of the checkpoint and hands them over here.
@@ -40,7 +40,7 @@ def take_training_state(checkpoint: dict[str, Any], averaging: bool) -> Training
 
     Args:
         checkpoint: as it was loaded; changed in place.
-        averaging: whether this training keeps a moving average of the weights. Without one, it goes on from
+        averaging: whether this training keeps a moving average of the weights. Without one, it resumes from
             the weights that were trained, not from their average.
     """
     described = checkpoint.get("hyper_parameters", {})
@@ -58,7 +58,7 @@ def take_training_state(checkpoint: dict[str, Any], averaging: bool) -> Training
 
 
 def follow_folder(checkpoint: dict[str, Any], callbacks: Iterable[pl.Callback]) -> None:
-    """Let a run that goes on know the checkpoints in its own folder, and no others.
+    """Let a resumed run know the checkpoints in its own folder, and no others.
 
     Lightning reads, replaces and deletes the files that a state names, wherever they lie. And it forgets
     them all where the folder was copied or moved, so that the next epoch, however bad, would be written over
@@ -200,7 +200,7 @@ def _lacking(
 
 
 def restore_schedule(scheduler: LambdaLR, state: TrainingState, trainer: pl.Trainer, total: int) -> str:
-    """Go on at the share of the run that is done, whatever the batch or the length of the run are now.
+    """Resume at the share of the run that is done, whatever the batch or the length of the run are now.
 
     Args:
         scheduler: new, over the whole run as it is configured now.
@@ -209,7 +209,7 @@ def restore_schedule(scheduler: LambdaLR, state: TrainingState, trainer: pl.Trai
         total: optimizer steps of the whole run.
 
     Returns:
-        A line for the user: where the run goes on, if anything is left of it.
+        A line for the user: where the run resumes, if anything is left of it.
     """
     batches = int(trainer.num_training_batches)
     _rescale_epoch(state, batches)
@@ -231,7 +231,7 @@ def restore_schedule(scheduler: LambdaLR, state: TrainingState, trainer: pl.Trai
     )
     if position >= total:
         return ""
-    return f"{position / total:.0%} of the run is done; the learning rate goes on from {rates[0]:.3g}."
+    return f"{position / total:.0%} of the run is done; the learning rate resumes from {rates[0]:.3g}."
 
 
 def epochs_done(loops: dict[str, Any]) -> int:

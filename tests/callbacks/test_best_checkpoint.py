@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from detection.callbacks.best_checkpoint import BestCheckpoint
-from detection.callbacks.summary import best_checkpoint, final_figures
+from detection.callbacks.summary import best_checkpoint, final_metrics
 
 Run = Callable[..., pl.Trainer]
 
@@ -39,7 +39,7 @@ def test_of_undefined_figures_none_is_the_best(run: Run, tmp_path: Path, mode: s
     trainer = keep(tmp_path, run, math.nan, math.nan, mode=mode)
     assert [path.name for path in tmp_path.glob("*.ckpt")] == ["last.ckpt"]
     assert best_checkpoint(trainer) == str(tmp_path / "last.ckpt")
-    assert math.isnan(final_figures(trainer)["said"])
+    assert math.isnan(final_metrics(trainer)["said"])
 
 
 @pytest.mark.parametrize(("mode", "epoch"), [("max", 1), ("min", 3)])
@@ -47,7 +47,7 @@ def test_figures_that_are_defined_are_compared(run: Run, tmp_path: Path, mode: s
     trainer = keep(tmp_path, run, math.nan, 0.5, math.nan, 0.3, mode=mode)
     assert torch.load(tmp_path / "best.ckpt", weights_only=True)["epoch"] == epoch
     assert best_checkpoint(trainer) == str(tmp_path / "best.ckpt")
-    assert final_figures(trainer)["said"] == pytest.approx({"max": 0.5, "min": 0.3}[mode])
+    assert final_metrics(trainer)["said"] == pytest.approx({"max": 0.5, "min": 0.3}[mode])
 
 
 def test_runs_that_began_with_lightnings_own_know_their_best() -> None:

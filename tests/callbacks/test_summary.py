@@ -13,7 +13,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 
-from detection.callbacks.summary import RunSummary, best_checkpoint, final_figures
+from detection.callbacks.summary import RunSummary, best_checkpoint, final_metrics
 from detection.data.sources import ShapesDataModule
 from detection.data.transforms import ssd_eval_transform, ssd_train_transform
 
@@ -26,8 +26,8 @@ def test_final_figures_as_valid_json(run: Run, tmp_path: Path) -> None:
     def refuse(constant: str) -> float:
         raise AssertionError(f"{constant} is not JSON")
 
-    figures = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=refuse)
-    assert figures == {
+    metrics = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=refuse)
+    assert metrics == {
         "test/map": 1,
         "test/map_07": 1,
         "test/map_area": 1,
@@ -87,7 +87,7 @@ def test_where_no_figure_tells_the_best_the_last_is_tested(tmp_path: Path) -> No
     assert best_checkpoint(trainer) == "best.ckpt"
     best.best_model_score = torch.tensor(-torch.inf)  # what Lightning makes of nan
     assert best_checkpoint(trainer) == "last.ckpt"
-    assert math.isnan(final_figures(trainer)["val/map"])
+    assert math.isnan(final_metrics(trainer)["val/map"])
 
 
 def test_what_was_tested_is_told(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,7 +56,7 @@ def test_the_line_is_plain_and_names_the_way() -> None:
     assert OFF in line
     assert "init_from=my.ckpt" in line
     assert "\n" not in line
-    assert "init_from" not in notes(old, "my.ckpt", goes_on=True)
+    assert "init_from" not in notes(old, "my.ckpt", resumes=True)
     assert notes({**old, "format": 2}, "my.ckpt") == ""
     both = notes({**old, "weights": ["bfloat16", "float32"]}, "my.ckpt").splitlines()
     assert both[0] == line

@@ -113,7 +113,7 @@ def test_a_killed_run_ends_as_the_uninterrupted_one(start: Start, tmp_path: Path
     step = random.Random(experiment).randint(1, 3)
     stop_at(start(*killed), f"epoch 2/3  step {step}/4", signal.SIGKILL)
     printed = finish(start(*killed, "ckpt=last"))
-    assert f"Going on from {tmp_path / 'killed' / 'checkpoints' / 'last.ckpt'}" in printed
+    assert f"Resuming from {tmp_path / 'killed' / 'checkpoints' / 'last.ckpt'}" in printed
     assert "Changed since" not in printed
 
     whole, resumed = last_checkpoint(tmp_path / "whole"), last_checkpoint(tmp_path / "killed")
@@ -130,7 +130,7 @@ def test_ctrl_c_says_how_to_go_on_and_that_command_does(start: Start, tmp_path: 
     _, errors = stop_at(started, "epoch 2/3", signal.SIGINT)
     assert "Stopped in epoch 2 of 3" in errors
     assert "Traceback" not in errors
-    command = shlex.split(errors.partition("To go on:\n")[2].splitlines()[0])
+    command = shlex.split(errors.partition("To resume:\n")[2].splitlines()[0])
     assert command[:2] == ["python", "train.py"]
     printed = finish(start(*command[2:]))
     assert "epoch 1/3" not in printed
@@ -191,7 +191,7 @@ def test_a_run_goes_on_beside_broken_files(start: Start, run: Path) -> None:
     printed, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors[-3000:]
     assert "Traceback" not in errors
-    assert f"Going on from {run}/checkpoints/last.ckpt" in printed
+    assert f"Resuming from {run}/checkpoints/last.ckpt" in printed
     assert OmegaConf.load(run / "config.yaml").trainer.max_epochs == 2
     rows = [row for row in history(run) if row.get("val/map")]
     assert [row["epoch"] for row in rows] == ["1"], "only the history of the epoch that went on is left"
@@ -235,7 +235,7 @@ def test_two_processes_go_on_with_another_rate_and_batch_as_one_does(start: Star
     ]
     for lines in printed:
         assert "data.batch_size: 4 -> 8; images per step: 4 -> 8; optimizer.lr: 0.01 -> 0.002" in lines
-        assert lines.count("33% of the run is done; the learning rate goes on from 0.002.") == 1
+        assert lines.count("33% of the run is done; the learning rate resumes from 0.002.") == 1
     one, two = (history(tmp_path / folder) for folder in "12")
     rates = [float(row["lr-SGD"]) for row in one if row["lr-SGD"]]
     assert rates == [float(row["lr-SGD"]) for row in two if row["lr-SGD"]]

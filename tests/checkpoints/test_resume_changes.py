@@ -188,10 +188,10 @@ def test_the_best_of_another_run_is_refused(tmp_path: Path) -> None:
 
     there = f"callbacks.best.dirpath={tmp_path / 'checkpoints'}"
     path = written(tmp_path, callbacks=scored(0.37))
-    assert "Going on" in told(path, there), "where there is no best, it begins anew"
+    assert "Resuming" in told(path, there), "where there is no best, it begins anew"
     best = written(tmp_path, name="best", epochs=2, callbacks=scored(0.37))
-    assert "Going on" in told(path, there)
-    assert "Going on" in told(best, there)
+    assert "Resuming" in told(path, there)
+    assert "Resuming" in told(best, there)
     written(tmp_path, name="best", callbacks=scored(0.04))
     with pytest.raises(
         ValueError, match=f"^{best} is not the one that {path} knows as the best .*, with 0.37"

@@ -10,8 +10,8 @@ from detection.checkpoints import runs
 from detection.checkpoints.runs import (
     changed_keys,
     check_same_network,
-    command_to_go_on,
     find_checkpoint,
+    resume_command,
     run_folder,
 )
 
@@ -133,6 +133,6 @@ def test_another_network_is_refused_and_another_schedule_is_not() -> None:
         check_same_network(then, {**now, "backbone": {"strides": 16}}, Path("a.ckpt"))
 
 
-def test_the_command_to_go_on_is_the_command_again_with_the_checkpoint() -> None:
+def test_the_resume_command_is_the_command_again_with_the_checkpoint() -> None:
     typed = ["train.py", "model=ssd", "+a=b c", "ckpt=old.ckpt", "hydra.run.dir=/x"]
-    assert command_to_go_on(typed, "/x/last.ckpt") == "python train.py model=ssd '+a=b c' ckpt=/x/last.ckpt"
+    assert resume_command(typed, "/x/last.ckpt") == "python train.py model=ssd '+a=b c' ckpt=/x/last.ckpt"

@@ -85,7 +85,7 @@ def test_a_training_goes_on_is_evaluated_and_exported(
         verbose=True,
     )
     assert more.folder == run.folder
-    assert "Going on from" in capsys.readouterr().out
+    assert "Resuming from" in capsys.readouterr().out
     data = [*QUICK[2:], f"data.root={tmp_path / 'shapes'}"]
     tested = detection.evaluate(run.best, data="shapes", overrides=data, run_dir=tmp_path / "tested")
     assert tested.report.is_file()

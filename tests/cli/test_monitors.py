@@ -1,4 +1,4 @@
-"""A figure that nobody logs is refused before the first epoch, and so is the worst in place of the best."""
+"""A metric that nobody logs is refused before the first epoch, and so is the worst in place of the best."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def configured(**changes: Any) -> dict[str, Any]:
         ({"callbacks__best__monitor": "val/ap/cat", "optimized_metric": "val/ap/cat"}, None),
         (
             {"callbacks__best__monitor": "val/AP"},
-            r"^callbacks\.best\.monitor=val/AP: there is no such figure; did you mean 'val/map'\? There are "
+            r"^callbacks\.best\.monitor=val/AP: there is no such metric; did you mean 'val/map'\? There are "
             r"val/map, val/loss, val/ap/<class>, train/loss\.$",
         ),
         ({"callbacks__stopping__monitor": "mAP50"}, r"^callbacks\.stopping\.monitor=mAP50: there is no"),

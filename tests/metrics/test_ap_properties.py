@@ -148,7 +148,7 @@ def test_a_set_twice_is_the_set(given_tables: Tables) -> None:
 
 @given(tables(), st.sampled_from([2, 4]))
 @ALWAYS
-def test_an_average_is_within_bounds_and_more_false_alarms_lower_it(given_tables: Tables, count: int) -> None:
+def test_an_average_is_within_bounds_and_false_positives_lower_it(given_tables: Tables, count: int) -> None:
     found, truth = given_tables
     result = voc_ap(found, truth, CLASSES)
     for values in (result.ap_07, result.ap_area):

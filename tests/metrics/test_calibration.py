@@ -7,7 +7,7 @@ from detection.metrics.calibration import calibration
 
 
 def test_hand_computed() -> None:
-    """Two of three detections around 0.8 are hits, none of the two around 0.3."""
+    """Two of three detections around 0.8 are true positives, none of the two around 0.3."""
     scores = np.array([0.8, 0.85, 0.84, 0.3, 0.32])
     result = calibration(scores, np.array([True, True, False, False, False]))
     assert result.counts.tolist() == [0, 0, 0, 2, 0, 0, 0, 0, 3, 0]
@@ -25,18 +25,18 @@ def test_scores_on_edges_belong_to_the_upper_bin() -> None:
 
 def test_honest_scores_have_no_error() -> None:
     scores = np.repeat([0.25, 0.75], 4)
-    hit = np.array([True, False, False, False, True, True, True, False])
-    assert calibration(scores, hit).ece == pytest.approx(0.0)
+    true_positive = np.array([True, False, False, False, True, True, True, False])
+    assert calibration(scores, true_positive).ece == pytest.approx(0.0)
 
 
 def test_equals_a_loop() -> None:
     rng = np.random.default_rng(0)
-    scores, hit = rng.random(500), rng.random(500) < 0.4
+    scores, true_positive = rng.random(500), rng.random(500) < 0.4
     gap = 0.0
     for number in range(10):
         inside = [i for i in range(500) if number / 10 <= scores[i] < (number + 1) / 10]
-        gap += abs(sum(hit[i] for i in inside) - sum(scores[i] for i in inside)) / 500
-    assert calibration(scores, hit).ece == pytest.approx(gap)
+        gap += abs(sum(true_positive[i] for i in inside) - sum(scores[i] for i in inside)) / 500
+    assert calibration(scores, true_positive).ece == pytest.approx(gap)
 
 
 def test_nothing_found_is_undefined() -> None:

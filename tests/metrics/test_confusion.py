@@ -53,13 +53,13 @@ def naive(dets: DetectionTable, gts: GroundTruthTable, num_classes: int, thresho
     return matrix
 
 
-def test_hits_confusions_false_alarms_and_misses_have_their_cells() -> None:
+def test_hits_confusions_false_positives_and_misses_have_their_cells() -> None:
     dets = detections((0, 0, 0.9, A), (0, 0, 0.8, B), (0, 1, 0.7, FAR), (1, 1, 0.2, A))
     gts = objects((0, 0, A, False), (0, 1, B, False), (1, 1, A, False))
     expected = [
         [1, 0, 0],  # class 0 found
         [1, 0, 1],  # class 1: one taken for 0, one missed, as its detection has too low a score
-        [0, 1, 0],  # one false alarm as class 1
+        [0, 1, 0],  # one false positive as class 1
     ]
     np.testing.assert_array_equal(confusion_matrix(dets, gts, 2, 0.5), expected)
 

@@ -133,7 +133,7 @@ def test_kinds_equal_a_loop_on_random_cases() -> None:
         verdicts = judge(dets, gts)
         ours = kinds(dets, gts)
         for row, kind in enumerate(ours):
-            right = verdicts.hit[row] or verdicts.ignored[row]
+            right = verdicts.true_positive[row] or verdicts.ignored[row]
             assert kind == ("right" if right else naive_kind(row, dets, gts))
         seen |= set(ours)
     assert seen == {*DETECTION_KINDS, "right"}
@@ -161,8 +161,8 @@ def test_putting_boxes_and_classes_right_gives_the_cost() -> None:
         errors, costs, verdicts = find_errors(dets, gts, 2), cost_of_errors(dets, gts, 2), judge(dets, gts)
         before = voc_ap(dets, gts, 2).map_area
         for index, kind in enumerate(DETECTION_KINDS[:2]):
-            taken = set(verdicts.gt[verdicts.hit].tolist())
-            labels, hit, kept = dets.labels.copy(), verdicts.hit.copy(), ~verdicts.ignored
+            taken = set(verdicts.gt[verdicts.true_positive].tolist())
+            labels, true_positive, kept = dets.labels.copy(), verdicts.true_positive.copy(), ~verdicts.ignored
             for row in np.argsort(-dets.scores):
                 if errors.kinds[row] == index:
                     gt = int(errors.gt[row])
@@ -170,22 +170,26 @@ def test_putting_boxes_and_classes_right_gives_the_cost() -> None:
                         kept[row] = False
                     else:
                         taken.add(gt)
-                        labels[row], hit[row] = gts.labels[gt], True
-            assert costs[kind] == pytest.approx(naive_map(labels, dets.scores, hit, kept, gts) - before)
+                        labels[row], true_positive[row] = gts.labels[gt], True
+            assert costs[kind] == pytest.approx(
+                naive_map(labels, dets.scores, true_positive, kept, gts) - before
+            )
             assert costs[kind] >= -1e-12
 
 
 def naive_map(
-    labels: np.ndarray, scores: np.ndarray, hit: np.ndarray, kept: np.ndarray, gts: GroundTruthTable
+    labels: np.ndarray, scores: np.ndarray, true_positive: np.ndarray, kept: np.ndarray, gts: GroundTruthTable
 ) -> float:
     areas = []
     for label in range(2):
         num_gt = int(np.count_nonzero((gts.labels == label) & ~gts.difficult))
         rows = sorted(np.flatnonzero(kept & (labels == label)), key=lambda row: -scores[row])
-        hits = [bool(hit[row]) for row in rows]
-        precision = [sum(hits[: i + 1]) / (i + 1) for i in range(len(hits))]
+        true_positives = [bool(true_positive[row]) for row in rows]
+        precision = [sum(true_positives[: i + 1]) / (i + 1) for i in range(len(true_positives))]
         if num_gt:
-            areas.append(sum(max(precision[i:]) for i in range(len(hits)) if hits[i]) / num_gt)
+            areas.append(
+                sum(max(precision[i:]) for i in range(len(true_positives)) if true_positives[i]) / num_gt
+            )
     return float(np.mean(areas))
 
 

@@ -74,7 +74,7 @@ def test_recall_by_size() -> None:
 
 def test_counts_by_image() -> None:
     counts = count_by_image(FOUND, OBJECTS, judge(FOUND, OBJECTS), num_images=3, threshold=0.5)
-    assert counts.hits.tolist() == [1, 0, 0]
-    assert counts.false_alarms.tolist() == [1, 1, 0]
+    assert counts.true_positives.tolist() == [1, 0, 0]
+    assert counts.false_positives.tolist() == [1, 1, 0]
     assert counts.missed.tolist() == [1, 1, 0]
     np.testing.assert_allclose(counts.f1, [0.5, 0.0, 1.0])

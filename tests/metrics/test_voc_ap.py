@@ -66,7 +66,7 @@ def naive_ap(
         if det_label == label
     ]
     found.sort(key=lambda row: -row[0])
-    hits = misses = 0
+    true_positives = misses = 0
     precision, recall = [], []
     for _, image, box in found:
         best, best_overlap = None, float("-inf")
@@ -78,14 +78,14 @@ def naive_ap(
         if best is not None and best_overlap >= threshold:
             if not best["difficult"]:
                 if not best["found"]:
-                    hits += 1
+                    true_positives += 1
                     best["found"] = True
                 else:
                     misses += 1
         else:
             misses += 1
-        precision.append(hits / (hits + misses) if hits + misses else 0.0)
-        recall.append(hits / num_positive)
+        precision.append(true_positives / (true_positives + misses) if true_positives + misses else 0.0)
+        recall.append(true_positives / num_positive)
 
     levels = [
         max([p for p, r in zip(precision, recall, strict=True) if r >= level], default=0.0)
@@ -221,7 +221,7 @@ def test_golden_values_of_the_reference() -> None:
 
 
 def test_hand_computed_curve() -> None:
-    """Ranked: hit, false alarm, (difficult), hit, double; three objects, one never found."""
+    """Ranked: hit, false positive, (difficult), hit, double; three objects, one never found."""
     a, b, difficult, missed = (0, 0, 9, 9), (20, 0, 29, 9), (40, 0, 49, 9), (60, 0, 69, 9)
     dets = detection_table(
         [
@@ -244,7 +244,7 @@ def test_hand_computed_curve() -> None:
 
 
 def test_no_pixel_is_added() -> None:
-    """Overlaps of exactly one half, a little less, and 0.477, which a pixel more would make a hit."""
+    """Overlaps of exactly one half, a little less, and 0.477, which one pixel more would make true."""
     gts = gt_table([(0, 0, (0, 0, 10, 10), False)])
     assert voc_ap(detection_table([(0, 0, 0.5, (0, 0, 5, 10))]), gts, 1).map_area == 1.0
     assert voc_ap(detection_table([(0, 0, 0.5, (0, 0, 4.9, 10))]), gts, 1).map_area == 0.0
@@ -261,9 +261,9 @@ def test_a_found_object_still_attracts_detections() -> None:
 
 def test_equal_scores_rank_in_row_order() -> None:
     gts = gt_table([(0, 0, (0, 0, 9, 9), False)])
-    hit, miss = (0, 0, 0.5, (0.0, 0.0, 9.0, 9.0)), (0, 0, 0.5, (50.0, 50.0, 59.0, 59.0))
-    assert voc_ap(detection_table([hit, miss]), gts, 1).map_area == 1.0
-    assert voc_ap(detection_table([miss, hit]), gts, 1).map_area == 0.5
+    true_positive, miss = (0, 0, 0.5, (0.0, 0.0, 9.0, 9.0)), (0, 0, 0.5, (50.0, 50.0, 59.0, 59.0))
+    assert voc_ap(detection_table([true_positive, miss]), gts, 1).map_area == 1.0
+    assert voc_ap(detection_table([miss, true_positive]), gts, 1).map_area == 0.5
 
 
 @pytest.mark.parametrize("tenths", range(1, 11))

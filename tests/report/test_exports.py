@@ -35,7 +35,7 @@ def devkit_ap(results: Path, label: int, targets: list[Target]) -> tuple[float, 
     num_gt = sum(not item["difficult"] for items in objects.values() for item in items)
     lines = [line.split(" ") for line in results.read_text().splitlines()]
     lines.sort(key=lambda line: -float(line[1]))
-    hits = misses = 0
+    true_positives = misses = 0
     precision, recall = [], []
     for image_id, _, *corners in lines:
         x1, y1, x2, y2 = map(float, corners)
@@ -50,12 +50,14 @@ def devkit_ap(results: Path, label: int, targets: list[Target]) -> tuple[float, 
         if best_item is not None and best >= 0.5:
             if best_item["difficult"]:
                 continue
-            hits, misses = (hits, misses + 1) if best_item["found"] else (hits + 1, misses)
+            true_positives, misses = (
+                (true_positives, misses + 1) if best_item["found"] else (true_positives + 1, misses)
+            )
             best_item["found"] = True
         else:
             misses += 1
-        precision.append(hits / (hits + misses))
-        recall.append(hits / num_gt)
+        precision.append(true_positives / (true_positives + misses))
+        recall.append(true_positives / num_gt)
     points = np.mean(
         [
             max([p for p, r in zip(precision, recall, strict=True) if r >= level], default=0)

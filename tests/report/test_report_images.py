@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from detection.metrics.operating_point import ImageCounts
-from detection.report.images import FALSE_ALARM, HIT, MISSED, draw_outcome, worst_and_best
+from detection.report.images import FALSE_POSITIVE, MISSED, TRUE_POSITIVE, draw_outcome, worst_and_best
 from detection.types import Detections, Target
 
 
@@ -45,7 +45,7 @@ def test_boxes_have_the_colour_of_their_outcome() -> None:
     image = np.full((100, 120, 3), 60, dtype=np.uint8)
     pixels = np.asarray(Image.open(io.BytesIO(draw_outcome(image, found, target, ["x", "y"], 0.5))))
     assert abs(pixels.shape[0] / pixels.shape[1] - 100 / 120) < 0.01
-    assert colour_at(pixels, 30 / 120, 0.30, HIT)
-    assert colour_at(pixels, 40 / 120, 0.70, FALSE_ALARM)
+    assert colour_at(pixels, 30 / 120, 0.30, TRUE_POSITIVE)
+    assert colour_at(pixels, 40 / 120, 0.70, FALSE_POSITIVE)
     assert colour_at(pixels, 90 / 120, 0.32, MISSED)
-    assert not colour_at(pixels, 80 / 120, 0.70, FALSE_ALARM), "below the threshold"
+    assert not colour_at(pixels, 80 / 120, 0.70, FALSE_POSITIVE), "below the threshold"

@@ -11,15 +11,15 @@ from detection.sweeps.report import SweepReport, report
 
 
 def write_run(
-    sweep: Path, name: str, overrides: list[str], figures: dict[str, float | None] | None, **files: str
+    sweep: Path, name: str, overrides: list[str], metrics: dict[str, float | None] | None, **files: str
 ) -> None:
     folder = sweep / name
     (folder / ".hydra").mkdir(parents=True)
     OmegaConf.save(OmegaConf.create(overrides), folder / ".hydra/overrides.yaml")
     config = {"optimized_metric": "val/map", "optimized_direction": "maximize"}
     OmegaConf.save(OmegaConf.create(config), folder / ".hydra/config.yaml")
-    if figures is not None:
-        (folder / "metrics.json").write_text(json.dumps(figures))
+    if metrics is not None:
+        (folder / "metrics.json").write_text(json.dumps(metrics))
     for file, text in files.items():
         (folder / f"{file}.txt").write_text(text)
 

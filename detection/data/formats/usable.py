@@ -65,7 +65,7 @@ def settle_repeats(reading: Reading, training: bool) -> Reading:
     )
     if not count:
         return reading
-    what = "each is trained on once" if training else "nothing can find them both, which lowers the figures"
+    what = "each is trained on once" if training else "nothing can find them both, which lowers the metrics"
     notes = [
         *reading.notes,
         f"{count} objects are annotated twice, class and box: {what}; remove one of each",

@@ -8,16 +8,16 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_only
 
-from detection.checkpoints.runs import command_to_go_on
+from detection.checkpoints.runs import resume_command
 from detection.system.endings import say, say_at_the_end
 from detection.system.files import written_whole
 
 
-class HowToGoOn(pl.Callback):
-    """When a run stops by Ctrl-C, SIGTERM or an error, says what was kept and how to go on.
+class HowToResume(pl.Callback):
+    """When a run stops by Ctrl-C, SIGTERM or an error, says what was kept and how to resume.
 
     Where a signal comes before the first checkpoint, the weights as they are go to ``stopped.ckpt``: no run
-    goes on from there, but a new one may start from them.
+    resumes from there, but a new one may start from them.
 
     Args:
         checkpoint: what the run writes after each epoch.
@@ -59,16 +59,16 @@ class HowToGoOn(pl.Callback):
         elif trainer is not None:
             lines.append(f"Stopped in epoch {trainer.current_epoch + 1} of {trainer.max_epochs}.")
         if self.checkpoint.exists():
-            command = command_to_go_on(sys.argv, str(self.checkpoint))
-            lines.append(f"Kept: {self.checkpoint}{_epochs_of(self.checkpoint)}. To go on:\n  {command}")
+            command = resume_command(sys.argv, str(self.checkpoint))
+            lines.append(f"Kept: {self.checkpoint}{_epochs_of(self.checkpoint)}. To resume:\n  {command}")
         elif self.stopped.exists():
-            command = command_to_go_on(sys.argv, str(self.stopped), "init_from")
+            command = resume_command(sys.argv, str(self.stopped), "init_from")
             lines.append(
-                "No epoch is complete, so there is nothing to go on from. The weights as they are were kept; "
-                f"to start from them:\n  {command}"
+                "No epoch is complete, so there is nothing to resume from. The weights as they are were "
+                f"kept; to start from them:\n  {command}"
             )
         elif others := sorted(self.checkpoint.parent.glob("*.ckpt")):  # the disk was full at last
-            command = command_to_go_on(sys.argv, str(others[0]), "init_from")
+            command = resume_command(sys.argv, str(others[0]), "init_from")
             lines.append(f"Kept: {others[0]}. To start from its weights:\n  {command}")
         else:
             lines.append("Nothing was kept yet: the first checkpoint is written after an epoch.")

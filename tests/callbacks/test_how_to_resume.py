@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 
-from detection.callbacks.going_on import HowToGoOn
+from detection.callbacks.how_to_resume import HowToResume
 
 Run = Callable[..., pl.Trainer]
 
@@ -29,7 +29,7 @@ def test_with_a_checkpoint_it_names_the_command(
     last = tmp_path / "last.ckpt"
     last.touch()
     with pytest.raises(RuntimeError, match="out of memory"):
-        run(HowToGoOn(str(last)), FailsAt(1))
+        run(HowToResume(str(last)), FailsAt(1))
     printed = capsys.readouterr().err
     assert "Stopped in epoch 2 of 2" in printed
     assert f"python train.py model=ssd ckpt={last}" in printed
@@ -39,7 +39,7 @@ def test_without_one_it_says_that_nothing_was_kept(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(RuntimeError, match="out of memory"):
-        run(HowToGoOn(str(tmp_path / "last.ckpt")), FailsAt(0))
+        run(HowToResume(str(tmp_path / "last.ckpt")), FailsAt(0))
     assert "Nothing was kept yet" in capsys.readouterr().err
 
 
@@ -50,7 +50,7 @@ def test_where_only_the_best_was_kept_it_is_named(
     monkeypatch.setattr(sys, "argv", ["train.py", "model=ssd"])
     (tmp_path / "best.ckpt").touch()
     with pytest.raises(RuntimeError, match="out of memory"):
-        run(HowToGoOn(str(tmp_path / "last.ckpt")), FailsAt(1))
+        run(HowToResume(str(tmp_path / "last.ckpt")), FailsAt(1))
     printed = capsys.readouterr().err
     assert f"Kept: {tmp_path}/best.ckpt. To start from its weights:" in printed
     assert f"python train.py model=ssd init_from={tmp_path}/best.ckpt" in printed
