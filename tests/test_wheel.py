@@ -9,32 +9,111 @@ from pathlib import Path
 import pytest
 
 from detection.__main__ import VERBS
+from detection.data.formats.voc_folder import read_voc
+from detection.data.shapes import write_shapes
 
 ROOT = Path(__file__).parent.parent
-PLUGIN = """
+PARTS = '''
+import csv
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytorch_lightning as pl
+
+from detection.data.datamodule import DetectionDataModule
+from detection.data.formats.records import ImageRecord, ObjectRecord, Reading
+from detection.data.image_files import read_header
 from detection.models.backbones import TinyBackbone
 from detection.registry import register
 
 
 @register
 class MyBackbone(TinyBackbone):
-    pass
+    """A backbone."""
+
+
+@dataclass(kw_only=True, eq=False)
+class CSVDataModule(DetectionDataModule):
+    """A data format: for each split a table of image, class, x1, y1, x2, y2."""
+
+    root: str
+
+    @property
+    def wanted_classes(self):
+        return None
+
+    def read(self, split):
+        table = Path(self.root) / f"{split}.csv"
+        reading, objects = Reading(f"the images of {table}", str(table)), defaultdict(list)
+        with open(table, newline="") as file:
+            for row in csv.DictReader(file):
+                box = tuple(float(row[key]) for key in ("x1", "y1", "x2", "y2"))
+                objects[row["image"]].append(ObjectRecord(row["class"], box, difficult=False))
+        for name, found in objects.items():
+            path = Path(self.root) / name
+            reading.records.append(ImageRecord(name, path, read_header(path).size, tuple(found), str(table)))
+        return reading
+
+
+class CountImages(pl.Callback):
+    """A callback."""
+
+    def __init__(self):
+        self.count = 0
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.count += len(batch.images)
+
+    def on_train_end(self, trainer, pl_module):
+        print(f"Trained on {self.count} images.")
+
+
+class LinesLogger(pl.loggers.CSVLogger):
+    """Another tracker of experiments."""
+'''
+COMMAND = """
+import hydra
+from hydra.utils import instantiate
+
+from detection.cli.compose import CONF, checked_config, errors_in_a_sentence
+from detection.cli.entry import run_with_hints
+from detection.settings import Train
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
+def main(cfg):
+    config = checked_config(cfg, Train)
+    with errors_in_a_sentence():
+        data = instantiate(config["data"])
+        data.setup()
+        print({split: len(dataset) for split, dataset in data.datasets.items()})
+
+
+if __name__ == "__main__":
+    run_with_hints(main)
 """
-OWN_DATA = """
-defaults: [shapes]
-num_train: 8
-num_val: 2
-num_test: 2
-"""
-OWN_EXPERIMENT = """
+# CONTRIBUTING's table "To add" names these files.
+OWN = {
+    "my_parts.py": PARTS,
+    "my_count.py": COMMAND,
+    "conf/model/backbone/mine.yaml": "_target_: my_parts.MyBackbone\n",
+    "conf/data/csv.yaml": "defaults: [_common, _self_]\n_target_: my_parts.CSVDataModule\nroot: ???\n",
+    "conf/callbacks/count.yaml": "count: {_target_: my_parts.CountImages}\n",
+    "conf/logger/lines.yaml": 'lines: {_target_: my_parts.LinesLogger, save_dir: "${run_dir}/lines"}\n',
+    "conf/experiment/own.yaml": """\
 # @package _global_
 defaults:
-  - quickstart
-  - override /data: own
-data: {size: 96, num_train: 8, batch_size: 4}
+  - override /data: csv
+  - override /model/backbone: mine
+  - override /callbacks: [default, count]
+  - override /logger: [csv, lines]
+data: {root: set, size: 96, batch_size: 4, num_workers: 1}
+optimizer: {lr: 0.001}
+trainer: {max_epochs: 1}
 plugins: [my_parts]
-model: {backbone: {_target_: my_parts.MyBackbone}}
-"""
+""",
+}
 
 
 @pytest.fixture(scope="module")
@@ -51,21 +130,31 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's folder, with a recipe, data and a backbone of his own."""
+    """A user's folder, with a recipe and parts of his own, and a set in a format of his own."""
     place = tmp_path_factory.mktemp("place")
-    for path, text in (
-        ("my_parts.py", PLUGIN),
-        ("conf/data/own.yaml", OWN_DATA),
-        ("conf/experiment/own.yaml", OWN_EXPERIMENT.lstrip()),
-    ):
+    for path, text in OWN.items():
         (place / path).parent.mkdir(parents=True, exist_ok=True)
         (place / path).write_text(text)
+    generated = write_shapes(place / "generated", 8, 2, 2, size=96)
+    tables = {split: read_voc(generated, [("Shapes", split)]).records for split in ("train", "val", "test")}
+    (generated / "Shapes/JPEGImages").rename(place / "set")
+    for split, records in tables.items():
+        rows = [
+            f"{record.path.name},{item.name},{','.join(map(str, item.box))}\n"
+            for record in records
+            for item in record.objects
+        ]
+        (place / f"set/{split}.csv").write_text("image,class,x1,y1,x2,y2\n" + "".join(rows))
     return place
 
 
 def run(installed: Path, place: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return python(installed, place, "-m", "detection", *words)
+
+
+def python(installed: Path, place: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "detection", *words],
+        [sys.executable, *words],
         check=False,
         cwd=place,
         env={**os.environ, "PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"},
@@ -98,12 +187,21 @@ def test_a_users_own_parts_train_on_two_processes_and_are_found_again(installed:
     trained = run(installed, place, "train", "--config-dir", "conf", *words)
     assert trained.returncode == 0, trained.stdout + trained.stderr
     assert "2 devices x 1 part x 2 images" in trained.stdout
+    assert "Trained on 2 images." in trained.stdout, "half of the one step on each process"
     assert (place / "run/checkpoints/best.ckpt").is_file()
-    (photos,) = place.glob("datasets/**/JPEGImages")
-    source = f"source={photos}"
-    found = run(installed, place, "predict", "ckpt=run", source, "plugins=[my_parts]", "output=found")
+    assert list((place / "run/lines").rglob("metrics.csv")), "the other tracker has the metrics, too"
+    words = ("ckpt=run", "source=set", "plugins=[my_parts]", "output=found")
+    found = run(installed, place, "predict", *words)
     assert found.returncode == 0, found.stdout + found.stderr
-    assert any((place / "found").iterdir())
+    assert len(list((place / "found/images").iterdir())) == 12
+
+
+def test_a_command_of_ones_own_reads_the_same_configuration(installed: Path, place: Path) -> None:
+    words = ("--config-dir", "conf", "experiment=own", "run_dir=counted")
+    counted = python(installed, place, "my_count.py", *words)
+    assert counted.stdout.endswith("{'train': 6, 'val': 2, 'test': 2}\n"), counted.stdout + counted.stderr
+    refused = python(installed, place, "my_count.py", *words, "data.num_worker=1")
+    assert "data.num_worker: no such key; did you mean data.num_workers" in refused.stderr
 
 
 def test_an_unknown_command_is_answered_in_a_sentence(installed: Path, place: Path) -> None:

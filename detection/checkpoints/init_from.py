@@ -68,7 +68,7 @@ def frozen_noise(backbone: Mapping[str, Any]) -> str:
         A line for the user, or nothing.
     """
     frozen = [key for key in ("freeze_batchnorm", "frozen_blocks") if backbone.get(key)]
-    if backbone["weights"] is not None or not frozen:
+    if not frozen or backbone.get("weights", "its own") is not None:
         return ""
     keys = " and ".join(f"model.backbone.{key}={str(backbone[key]).lower()}" for key in frozen)
     return (
