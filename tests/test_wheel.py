@@ -190,8 +190,8 @@ def test_a_users_own_parts_train_on_two_processes_and_are_found_again(installed:
     assert "Trained on 2 images." in trained.stdout, "half of the one step on each process"
     assert (place / "run/checkpoints/best.ckpt").is_file()
     assert list((place / "run/lines").rglob("metrics.csv")), "the other tracker has the metrics, too"
-    words = ("ckpt=run", "source=set", "plugins=[my_parts]", "output=found")
-    found = run(installed, place, "predict", *words)
+    source = ("source=set", "output=found")
+    found = run(installed, place, "predict", "ckpt=run", *source, "plugins=[my_parts]")
     assert found.returncode == 0, found.stdout + found.stderr
     assert len(list((place / "found/images").iterdir())) == 12
 

@@ -1,6 +1,5 @@
 """A new training that starts from the weights of another, with other classes (``init_from=...``)."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from detection.checkpoints.notes import notes
 from detection.checkpoints.runs import find_weights
 from detection.models.described_anchors import anchor_arguments, anchors_in_numbers
 from detection.registry import build, without_weights
+from detection.validation.suggestions import nearest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -199,5 +199,5 @@ def _kept(kept: Mapping[str, str]) -> str:
 
 
 def _hint(name: str, old_names: list[str]) -> str:
-    near = difflib.get_close_matches(name, old_names, n=1, cutoff=0.7)
-    return f"{name} (for the checkpoint's {near[0]}: 'init_reuse={{{name}: {near[0]}}}')" if near else name
+    near = nearest(name, old_names, cutoff=0.7)
+    return f"{name} (for the checkpoint's {near}: 'init_reuse={{{name}: {near}}}')" if near else name

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from detection.data.dataset import DetectionDataset
 from detection.data.image_files import decode_image
+from detection.system.files import cache_folder
 
 Cache = Literal["none", "ram", "disk"]
 """Where decoded images are kept."""
@@ -155,8 +156,7 @@ def open_cache(
 
 
 def _disk_folder(folder: str | None) -> Path:
-    caches = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"))
-    place = (Path(folder) if folder else caches / "lightning-detection" / "images").expanduser()
+    place = Path(folder).expanduser() if folder else cache_folder() / "images"
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,12 +1,12 @@
 """Class names, found in the data or given; objects of other classes are refused or left out."""
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from detection.data.formats.findings import Finding
 from detection.data.formats.records import ImageRecord, ObjectRecord, Reading
+from detection.validation.suggestions import nearest
 
 OtherClasses = Literal["error", "skip"]
 """What becomes of objects whose class is not among the wanted ones."""
@@ -116,10 +116,10 @@ def printable(text: str) -> bool:
 
 def unknown_class(record: ImageRecord, item: ObjectRecord, classes: Sequence[str]) -> Finding:
     """The finding of an object that is of none of the classes."""
-    close = difflib.get_close_matches(item.name, classes, n=1)
+    near = nearest(item.name, classes)
     message = (
         f"{record.name_of(item.number)} has the unknown class "
-        + (f"{item.name!r}, did you mean {close[0]!r}?" if close else f"{item.name!r}.")
+        + (f"{item.name!r}, did you mean {near!r}?" if near else f"{item.name!r}.")
         + f" The classes are: {', '.join(classes)}."
         + " Correct the annotation or set data.classes; data.other_classes=skip leaves such objects out"
     )
@@ -137,13 +137,12 @@ def misspelt_classes(classes: Sequence[str], used: Iterable[str], left_out: Iter
     Yields:
         A sentence for each, with the name that was likely meant.
     """
-    others = {name.casefold(): name for name in left_out}
+    others = set(left_out)
     for name in sorted(set(classes) - set(used)):
-        close = difflib.get_close_matches(name.casefold(), others, n=1, cutoff=_CLOSE)
-        if close:
+        if near := nearest(name, others, _CLOSE):
             yield (
-                f"data.classes: no object has the class {name!r}, did you mean {others[close[0]]!r}? Correct "
-                f"the name in data.classes, or take it out if {others[close[0]]!r} is another class"
+                f"data.classes: no object has the class {name!r}, did you mean {near!r}? Correct "
+                f"the name in data.classes, or take it out if {near!r} is another class"
             )
 
 

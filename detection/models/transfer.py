@@ -1,12 +1,12 @@
 """From a predictor of some classes to one of others: what they share keeps its weights."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
 
 from detection.models.synonyms import find_same
+from detection.validation.suggestions import nearest
 
 
 def match_classes(
@@ -30,8 +30,8 @@ def match_classes(
     for names, known, side in ((origins, new_names, "new"), (origins.values(), old_names, "old")):
         for name in names:
             if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f" Did you mean {close[0]!r}?" if close else ""
+                near = nearest(name, known)
+                hint = f" Did you mean {near!r}?" if near else ""
                 raise ValueError(
                     f"There is no {side} class {name!r} to start from or with (new: old).{hint} "
                     f"The {side} classes are {', '.join(known)}."

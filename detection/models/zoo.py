@@ -1,6 +1,5 @@
 """Detectors by the names they are published under."""
 
-import difflib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -19,6 +18,7 @@ from detection.models.faster_rcnn_torchvision import build_faster_rcnn_fpn_v2, b
 from detection.models.presets import PRESETS
 from detection.models.published_weights import published_weights
 from detection.models.ssd import SSD
+from detection.validation.suggestions import nearest
 
 # The names, sizes and anchors are GluonCV's; four of its backbones have no counterpart in torchvision:
 #   resnet*_v1      strides on a bottleneck's first 1x1; ours on the 3x3
@@ -113,8 +113,8 @@ def get_model(
     """
     known = name.lower()
     if known not in MODEL_NAMES:
-        close = difflib.get_close_matches(known, MODEL_NAMES, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        near = nearest(known, MODEL_NAMES)
+        hint = f" Did you mean {near!r}?" if near else ""
         raise ValueError(f"There is no model {name!r}.{hint} The models are: {', '.join(MODEL_NAMES)}.")
     base, _, dataset = known.rpartition("_")
     num_classes = _count_classes(num_classes, classes, default={"voc": 20, "coco": 80}.get(dataset))

@@ -16,6 +16,7 @@ from torchvision.ops import nms
 from detection.ops import processor
 from detection.ops.boxes import clip_boxes
 from detection.ops.coding import decode_boxes
+from detection.ops.topk import sortable_bits
 from detection.types import Detections
 
 # How far float32 rounding may move a difference of logits; generous, since the softmax decides.
@@ -137,8 +138,7 @@ def _candidates(scores: _Scores, limits: Tensor | None, score_threshold: float) 
     rows, labels = passing.nonzero(as_tuple=True)
     images, anchors = scores.images.index_select(0, rows), scores.anchors.index_select(0, rows)
     values = scores.values[rows, labels]
-    # The bits of a positive float, read as an integer, sort like the float.
-    key = images.bitwise_left_shift(32) - values.view(torch.int32)
+    key = images.bitwise_left_shift(32) - sortable_bits(values)
     order = key.argsort(stable=True)
     return _Candidates(*(field.index_select(0, order) for field in (images, anchors, labels, values)))
 

@@ -1,11 +1,11 @@
 """Which of a detector's findings the user asked to see."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from detection.models.synonyms import find_same
 from detection.types import Detections
+from detection.validation.suggestions import nearest
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,10 @@ def find_labels(classes: Sequence[str] | None, class_names: Sequence[str]) -> fr
     if classes is None:
         return None
     same = find_same(classes, class_names)
-    known = {name.casefold(): label for label, name in enumerate(class_names)}
     for name in classes:
         if name not in same:
-            near = difflib.get_close_matches(name.casefold(), known, n=1)
-            hint = f" Did you mean {class_names[known[near[0]]]}?" if near else ""
+            near = nearest(name, class_names)
+            hint = f" Did you mean {near}?" if near else ""
             raise ValueError(
                 f"classes: this detector does not know {name!r}.{hint} It knows: {', '.join(class_names)}."
             )

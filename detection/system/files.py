@@ -18,6 +18,12 @@ _LONGEST = 100  # bytes of a name that is part of a file's name; most disks take
 _UNSAFE = re.compile(r'[/\\:*?"<>|%\x00-\x1f\x7f]')
 
 
+def cache_folder() -> Path:
+    """The user's folder for what can be made again: ``~/.cache/lightning-detection``."""
+    caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"  # empty is unset, by the XDG specification
+    return Path(caches).expanduser() / "lightning-detection"
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Give the name of a file to write beside ``path``, and put it there when the block has ended well.

@@ -35,10 +35,23 @@ def suggest_keys(unknown: str, config: Mapping[str, Any]) -> list[str]:
     return [key for score, key in ranked[:3] if score >= 0.6]
 
 
+def nearest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The name that is most like a word, whatever the case of its letters; None when none is near.
+
+    Args:
+        word: what was given.
+        names: what there is.
+        cutoff: how like it must be, up to 1.
+    """
+    known = {name.casefold(): name for name in names}
+    found = difflib.get_close_matches(word.casefold(), known, n=1, cutoff=cutoff)
+    return known[found[0]] if found else None
+
+
 def did_you_mean(word: str, names: Iterable[str]) -> str:
     """A question with the nearest name, to be put behind a refusal; empty when none is near."""
-    nearest = difflib.get_close_matches(word, list(names), n=1)
-    return f"; did you mean '{nearest[0]}'?" if nearest else ""
+    near = nearest(word, names)
+    return f"; did you mean '{near}'?" if near else ""
 
 
 def join(path: str, key: object) -> str:

@@ -19,6 +19,7 @@ import msgspec
 from detection.data.formats.findings import Finding
 from detection.data.formats.records import ObjectRecord
 from detection.data.image_files import Header
+from detection.system.files import cache_folder
 
 _MANY = 4000  # files that take one process some seconds
 _CHUNK = 250
@@ -147,9 +148,8 @@ def cache_file(folder: Path, name: str) -> Path:
         folder: the set.
         name: of what is kept.
     """
-    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     key = hashlib.sha256(f"{folder}\n{name}".encode()).hexdigest()[:16]
-    return cache_home / "detection" / f"{folder.name}-{name.replace('/', '-')}-{key}.json"
+    return cache_folder() / f"{folder.name}-{name.replace('/', '-')}-{key}.json"
 
 
 def write_cache(path: Path, content: Any) -> None:

@@ -1,6 +1,5 @@
 """Making models of timm that give maps of known strides."""
 
-import difflib
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from detection.models.backbones.weights import State, load_submodule, read_file
 from detection.system.file_reading import MAX_CHECKPOINT, read_file_bytes
+from detection.validation.suggestions import nearest
 
 NEEDED = (8, 16, 32)
 """Strides of the maps that a model must give."""
@@ -56,8 +56,8 @@ def find_levels(name: str) -> dict[int, Level]:
     """
     names = import_timm().list_models()
     if name not in names:
-        near = difflib.get_close_matches(name.partition(".")[0], names, n=1)
-        hint = f": did you mean {near[0]}?" if near else ": timm.list_models() lists them."
+        near = nearest(name.partition(".")[0], names)
+        hint = f": did you mean {near}?" if near else ": timm.list_models() lists them."
         raise ValueError(
             f"model.backbone.name={name!r:.80} is none of timm's models, whose names have no tag, hub or "
             f"folder{hint}"
