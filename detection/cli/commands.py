@@ -1,8 +1,4 @@
-"""The commands as functions: each runs in a process of its own, prints nothing, and returns what was written.
-
-So they work any number of times in one program or notebook, on several devices, too, and take what the
-command line takes, by the same names.
-"""
+"""The commands as functions, each in a process of its own: any number of times, on any number of devices."""
 
 import json
 import os
@@ -17,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from detection.checkpoints.runs import run_folder
+from detection.settings import Export, ExportFormat
 from detection.system.processes import PACKAGE
 
 
@@ -63,16 +60,27 @@ class Checked:
     """Whether a training would take it."""
 
 
+_KEYS = {"backbone": "model/backbone", "root": "data.root"}
+_NO_KEYS = ("overrides", "verbose", "fix_to")
+
+
 def train(
     experiment: str | None = None,
     *,
     data: str | None = None,
     model: str | None = None,
+    backbone: str | None = None,
+    optimizer: str | None = None,
+    scheduler: str | None = None,
     trainer: str | None = None,
+    callbacks: Sequence[str] = (),
+    logger: Sequence[str] = (),
+    debug: str | None = None,
     name: str | None = None,
     seed: int | None = None,
     ckpt: str | Path | None = None,
     init_from: str | Path | None = None,
+    init_reuse: Mapping[str, str] | None = None,
     run_dir: str | Path | None = None,
     plugins: Sequence[str] = (),
     overrides: Sequence[str] = (),
@@ -84,11 +92,18 @@ def train(
         experiment: a recipe, such as ``finetune``.
         data: where images come from, such as ``auto``, ``voc07`` or ``coco``.
         model: ``ssd`` or ``faster_rcnn``, and others of ``conf/model``.
+        backbone: ``resnet50``, ``mobilenet_v2``, and others of ``conf/model/backbone``.
+        optimizer: ``sgd`` or ``adamw``.
+        scheduler: ``multistep``, ``cosine`` or ``step``.
         trainer: ``cpu``, ``gpu``, ``ddp``, and others of ``conf/trainer``.
+        callbacks: such as ``["default", "ema"]``, of ``conf/callbacks``.
+        logger: such as ``["csv", "wandb"]``, of ``conf/logger``.
+        debug: ``fast``, ``overfit`` or ``profile``.
         name: of the run; by default that of the recipe.
         seed: of weights, sampling and augmentation.
         ckpt: resume this run: a checkpoint, or a run's folder.
         init_from: start from the weights of this checkpoint or run, or of published ones.
+        init_reuse: old class by new class, for those of another name.
         run_dir: the folder to write; by default ``runs/<name>/<date>``.
         plugins: packages of yours that register classes.
         overrides: any other setting, as on the command line: ``["data.root=my/set", "optimizer.lr=0.01"]``.
@@ -97,18 +112,9 @@ def train(
     Raises:
         CommandError: it did not end well; the message says why.
     """
-    named = name or experiment or model or "ssd"
-    folder = _folder(run_dir, named, ckpt)
-    keys: dict[str, Any] = {
-        "experiment": experiment,
-        "data": data,
-        "model": model,
-        "trainer": trainer,
-        "name": name,
-        "seed": seed,
-    }
-    keys |= {"ckpt": ckpt, "init_from": init_from, "run_dir": folder, "plugins": plugins}
-    _run("train", keys, overrides, verbose)
+    asked = locals().copy()
+    folder = _folder(run_dir, name or experiment or model or "ssd", ckpt)
+    _run("train", asked | {"run_dir": folder})
     return Run(folder, _json(folder / "metrics.json"))
 
 
@@ -118,6 +124,7 @@ def evaluate(
     data: str | None = None,
     split: Literal["test", "val", "train"] | None = None,
     threshold: float | None = None,
+    num_images: int | None = None,
     trainer: str | None = None,
     run_dir: str | Path | None = None,
     plugins: Sequence[str] = (),
@@ -131,6 +138,7 @@ def evaluate(
         data: where images come from, such as ``auto``, ``voc07`` or ``coco``.
         split: what to test on; by default ``test``.
         threshold: of the score, for metrics that need one; by default that of the best F1.
+        num_images: so many of the worst and of the best images are shown.
         trainer: see ``train``.
         run_dir: the folder to write; by default ``runs/evaluate/<date>``.
         plugins: see ``train``.
@@ -140,9 +148,9 @@ def evaluate(
     Raises:
         CommandError: it did not end well; the message says why.
     """
+    asked = locals().copy()
     folder = _folder(run_dir, "evaluate")
-    keys = {"ckpt": ckpt, "data": data, "split": split, "threshold": threshold, "trainer": trainer}
-    _run("evaluate", {**keys, "run_dir": folder, "plugins": plugins}, overrides, verbose)
+    _run("evaluate", asked | {"run_dir": folder})
     return Evaluation(folder, _json(folder / "metrics.json"))
 
 
@@ -150,10 +158,14 @@ def export(
     ckpt: str | Path,
     output: str | Path | None = None,
     *,
-    format: Literal["onnx", "torch_export"] = "onnx",
+    format: ExportFormat = "onnx",
+    input: Literal["uint8", "float32"] = "uint8",
     images: str | Path | None = None,
+    num_images: int | None = None,
     int8: bool = False,
+    calibration_images: int | None = None,
     data: str | None = None,
+    split: Literal["val", "test"] | None = None,
     overwrite: bool = False,
     plugins: Sequence[str] = (),
     overrides: Sequence[str] = (),
@@ -165,9 +177,13 @@ def export(
         ckpt: a checkpoint, or the name of published weights.
         output: the file to write; by default beside the checkpoint.
         format: of the file.
+        input: the type of its images.
         images: compare on these images of yours, a folder or a pattern.
+        num_images: how many to compare on.
         int8: whether to write ``<name>_int8.onnx``, too; needs ``data``.
+        calibration_images: of the training split, from which ``int8`` learns its ranges.
         data: images to compare on, and for ``int8`` to calibrate and to measure on.
+        split: of ``data``, to compare and to measure on; by default ``val``.
         overwrite: whether to replace an existing file.
         plugins: see ``train``.
         overrides: any other setting, such as ``["data.root=my/set"]``.
@@ -179,10 +195,8 @@ def export(
     Raises:
         CommandError: it did not end well; the message says why.
     """
-    keys = {"ckpt": ckpt, "output": output, "format": format, "images": images, "int8": int8, "data": data}
-    _run("export", {**keys, "overwrite": overwrite, "plugins": plugins}, overrides, verbose)
-    ending = {"onnx": ".onnx", "torch_export": ".pt2"}[format]
-    return Path(output or Path(str(ckpt)).with_suffix(ending)).expanduser()
+    _run("export", locals().copy())
+    return Export(str(ckpt), format, None if output is None else str(output)).path
 
 
 def check(
@@ -191,6 +205,8 @@ def check(
     data: str = "auto",
     model: str | None = None,
     experiment: str | None = None,
+    min_side: float | None = None,
+    workers: int | None = None,
     fix_to: str | Path | None = None,
     run_dir: str | Path | None = None,
     overrides: Sequence[str] = (),
@@ -203,25 +219,21 @@ def check(
         data: its layout, such as ``auto``, ``voc_custom`` or ``coco``.
         model: whose anchors are compared with the boxes.
         experiment: a recipe, for its model and its data.
+        min_side: boxes with a side below so many pixels are reported.
+        workers: threads that decode images.
         fix_to: write a copy that training takes to this folder, which must not exist yet.
         run_dir: the folder of the report; by default ``runs/check/<date>``.
-        overrides: any other setting.
+        overrides: see ``train``.
         verbose: whether to print what the command prints.
 
     Raises:
         CommandError: the set could not be looked through; the message says why.
     """
+    asked = locals().copy()
     folder = _folder(run_dir, "check")
-    keys: dict[str, Any] = {
-        "data": data,
-        "data.root": root,
-        "model": model,
-        "experiment": experiment,
-        "output": fix_to,
-    }
-    keys |= {"fix": True if fix_to else None, "run_dir": folder}
     (folder / "report.json").unlink(missing_ok=True)
-    code = _run("check", keys, overrides, verbose, ends_with=(0, 1), leaves=folder / "report.json")
+    asked |= {"output": fix_to, "fix": fix_to is not None, "run_dir": folder}
+    code = _run("check", asked, ends_with=(0, 1), leaves=folder / "report.json")
     return Checked(folder, _json(folder / "report.json"), code == 0)
 
 
@@ -233,16 +245,12 @@ def _folder(run_dir: str | Path | None, name: str, ckpt: str | Path | None = Non
 
 
 def _run(
-    verb: str,
-    keys: Mapping[str, Any],
-    overrides: Sequence[str],
-    verbose: bool,
-    ends_with: Sequence[int] = (0,),
-    leaves: Path | None = None,
+    verb: str, asked: Mapping[str, Any], ends_with: Sequence[int] = (0,), leaves: Path | None = None
 ) -> int:
-    """Run a command to its end, and return its exit status."""
-    if isinstance(overrides, str):
+    """Run a command to its end. Names of arguments are names of keys, but for ``_KEYS``."""
+    if isinstance(overrides := asked["overrides"], str):
         raise TypeError(f"overrides={overrides!r}: give a list, such as [{overrides!r}].")
+    keys = {_KEYS.get(name, name): value for name, value in asked.items() if name not in _NO_KEYS}
     words = [f"{key}={_typed(value)}" for key, value in keys.items() if value is not None and value != ()]
     # In the folder of the caller, wherever the package lies.
     paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -262,16 +270,16 @@ def _run(
         assert process.stdout is not None
         try:
             for line in process.stdout:
-                if verbose:
+                if asked["verbose"]:
                     print(line, end="", flush=True)
         except BaseException:  # a notebook's interrupt reaches the caller alone
             process.send_signal(signal.SIGINT)
             raise
         code = process.wait()
         told.seek(0)
-        complaint = told.read().strip()
+        complaint = told.read().strip() or f"detection {verb} ended with exit status {code}."
     if code not in ends_with or (code and leaves and not leaves.exists()):
-        raise CommandError(complaint or f"detection {verb} ended with exit status {code}.")
+        raise CommandError(complaint)
     return code
 
 
@@ -279,11 +287,12 @@ def _typed(value: Any) -> str:
     """A value as it is typed on the command line."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}: {item}' for key, item in value.items())}}}"
     if isinstance(value, list | tuple):
         return f"[{','.join(map(str, value))}]"
     return str(value)
 
 
 def _json(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    return dict(json.loads(path.read_text(encoding="utf-8")))

@@ -142,7 +142,9 @@ class StudySweeper(Sweeper):
             load_if_exists=True,
         )
         # With the seed alone, a continued search would draw once more what it drew at first.
-        study.sampler = optuna.samplers.TPESampler(seed=self.seed + len(study.trials))
+        study.sampler = optuna.samplers.TPESampler(
+            seed=self.seed + len(study.trials), multivariate=False, constant_liar=False
+        )
         for trial in study.get_trials(states=(TrialState.RUNNING,)):
             study.tell(trial.number, state=TrialState.FAIL)
             study.enqueue_trial(trial.params, user_attrs={"repeats": trial.number})

@@ -1,8 +1,11 @@
 """The commands as functions: in one process, more than once, with what they wrote as the answer."""
 
+import inspect
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ import pytest
 import detection
 from detection.cli.commands import Run
 from detection.data.shapes import write_shapes
+from detection.settings import Evaluate, Export, Settings, Train
 
 QUICK = ["trainer.max_epochs=1", "data.size=96", "data.num_train=8", "data.num_val=2", "data.num_test=4"]
 
@@ -18,6 +22,9 @@ def learn(place: Path, *overrides: str) -> Run:
     return detection.train(
         "quickstart",
         trainer="cpu",
+        backbone="tiny",
+        callbacks=["default"],
+        logger=["csv"],
         run_dir=place / "run",
         overrides=[*QUICK, f"data.root={place / 'shapes'}", *overrides],
     )
@@ -35,7 +42,22 @@ def test_the_functions_stay_whatever_is_imported_first(first: str) -> None:
     assert set(told.split()) == {"detection.cli.commands"}
 
 
-def test_a_training_returns_its_folder_and_figures_and_prints_nothing(
+@pytest.mark.parametrize(
+    ("function", "settings", "others"),
+    [
+        # A program looks for settings and runs sweeps in loops of its own.
+        (detection.train, Train, {"find", "optimized_metric", "optimized_direction"}),
+        (detection.evaluate, Evaluate, {"name", "seed"}),
+        (detection.export, Export, {"seed"}),
+    ],
+)
+def test_every_key_is_a_typed_argument(function: Any, settings: type[Settings], others: set[str]) -> None:
+    parameters = inspect.signature(function).parameters
+    assert {field.name for field in fields(settings)} - others <= parameters.keys()
+    assert all(parameter.annotation is not inspect.Parameter.empty for parameter in parameters.values())
+
+
+def test_a_training_returns_its_folder_and_metrics_and_prints_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run = learn(tmp_path)
@@ -87,10 +109,12 @@ def test_a_training_goes_on_is_evaluated_and_exported(
     assert more.folder == run.folder
     assert "Resuming from" in capsys.readouterr().out
     data = [*QUICK[2:], f"data.root={tmp_path / 'shapes'}"]
-    tested = detection.evaluate(run.best, data="shapes", overrides=data, run_dir=tmp_path / "tested")
+    tested = detection.evaluate(
+        run.best, data="shapes", num_images=1, overrides=data, run_dir=tmp_path / "tested"
+    )
     assert tested.report.is_file()
     assert tested.metrics
-    written = detection.export(run.best)
+    written = detection.export(run.best, num_images=1)
     assert written == run.folder / "checkpoints/best.onnx"
     assert written.is_file()
     with pytest.raises(detection.CommandError, match="overwrite=true replaces it"):
