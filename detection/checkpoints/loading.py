@@ -1,5 +1,6 @@
 """From a checkpoint to a detector: a checkpoint describes itself, so its path is all that is needed."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
@@ -47,6 +48,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             from detection.checkpoints.published import read_published
 
             return _checked(read_published(str(path)), path)
+        if re.match(r"\w{2,}:/", str(path)):
+            raise ValueError(f"{path} is no file of this machine: download it first, and give its path.")
         raise FileNotFoundError(f"{path}: there is no such checkpoint{beside(path)}.")
     return _checked(_load(path), path)
 

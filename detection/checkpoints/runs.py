@@ -73,6 +73,11 @@ def find_checkpoint(ckpt: str | None, folder: str) -> Path | None:
         path = Path(folder) / "checkpoints" / f"{ckpt}.ckpt"
     elif path.is_dir():
         path = path / "checkpoints" / "last.ckpt"
+    if ckpt in ("last", "best") and not path.is_file():
+        raise FileNotFoundError(
+            f"ckpt={ckpt}: there is no {Path(folder).parent}/*/checkpoints/{ckpt}.ckpt of an earlier run. "
+            "Give its name (name=...), a checkpoint, or a run's folder; or leave ckpt out to start anew."
+        )
     if not path.is_file():
         raise FileNotFoundError(
             f"ckpt={ckpt}: there is no {path}{beside(path)}. A run writes it after its first epoch; give the "

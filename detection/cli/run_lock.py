@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from detection.system.files import is_alive
@@ -122,13 +122,26 @@ class ClaimFolder(Callback):
     """Claims a run's folder before Hydra writes the first file to it."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Claim it."""
+        """Claim it.
+
+        Raises:
+            SystemExit: another run writes to it, or it is the folder of the data.
+        """
         HydraConfig.instance().set_config(config)  # the name of the folder may ask for it
         try:
             folder = config.hydra.run.dir
         except OmegaConfBaseException:  # it refers to a key that is not there, which Hydra says next
             return
+        root = OmegaConf.select(config, "data.root")
+        if root is not None and _resolved(root) == _resolved(folder):
+            raise SystemExit(
+                f"run_dir={folder} is the folder of the data (data.root): name another, to write to."
+            )
         claim(Path(folder))
+
+
+def _resolved(folder: str) -> Path:
+    return Path(folder).expanduser().resolve()
 
 
 def _make(path: Path, me: Owner) -> None:

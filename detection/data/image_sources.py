@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -68,6 +69,8 @@ def find_source(source: str | int) -> Source:
         return _images(
             _fixed_part(path), (match for match in found if match.is_file()), f"The pattern {path}"
         )
+    if re.match(r"\w+://", str(source)):
+        raise ValueError(f"{source} is no file of this machine: download it first, and give its path.")
     raise FileNotFoundError(
         f"{path}: there is no such file or folder{beside(path)}. source takes an image, a folder, a quoted "
         "pattern such as 'photos/*.jpg', a video, or the number of a webcam."

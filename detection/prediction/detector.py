@@ -220,7 +220,8 @@ def _pixels(image: Pixels | str | Path) -> NDArray[np.uint8]:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         wanted = "(3, H, W)" if isinstance(image, Tensor) else "(H, W, 3)"
         raise ValueError(
-            f"Pixels of {tuple(image.shape)} and type {image.dtype}: give {wanted} RGB in 8 bits, uint8."
+            f"Pixels of {tuple(image.shape)} and type {image.dtype}: give {wanted} RGB in 8 bits, uint8; of "
+            "several images a list of them."
         )
     return np.ascontiguousarray(pixels)
 

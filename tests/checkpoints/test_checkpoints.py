@@ -78,6 +78,8 @@ def test_a_loaded_task_is_what_was_saved(checkpoint: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nothing\.ckpt: there is no such checkpoint"):
         load_task(tmp_path / "nothing.ckpt")
+    with pytest.raises(ValueError, match=r"is no file of this machine: download it first"):
+        load_task("https://example.org/best.ckpt")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 half a zip"])

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 
 from detection.cli import run_lock
-from detection.cli.run_lock import NAME, Lock, Owner, _myself, claim
+from detection.cli.compose import CONF
+from detection.cli.run_lock import NAME, ClaimFolder, Lock, Owner, _myself, claim
 from detection.data.shapes import write_shapes
 from tests.warm_python import warm_python
 
@@ -178,3 +180,17 @@ def test_a_place_that_is_no_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SystemExit, match=r"file/run cannot be written to .*hydra\.run\.dir"):
         claim(tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize("root", ["set", "{place}/set", "other/../set/"])
+def test_the_folder_of_the_data_is_not_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "set").mkdir()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        words = [f"data.root={root.format(place=tmp_path)}", "hydra.run.dir=set"]
+        config = compose("train", overrides=words, return_hydra_config=True)
+    with pytest.raises(SystemExit, match=r"run_dir=set is the folder of the data"):
+        ClaimFolder().on_run_start(config)
+    assert not list((tmp_path / "set").iterdir())

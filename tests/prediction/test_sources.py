@@ -70,6 +70,7 @@ def test_videos_and_webcams(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
+        ("https://example.org/a.jpg", "is no file of this machine: download it first"),
         ("none", "there is no such file or folder. source takes an image, a folder"),
         ("notes.txt", "neither an image .*jpg.* nor a video .*mp4"),
         ("*.gif", r"The pattern .* has no image .*it has no files at all"),
