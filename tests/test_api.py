@@ -180,9 +180,7 @@ def test_mistakes_raise_a_sentence(detector: detection.Detector, tmp_path: Path)
         detector.predict(tmp_path / "nothing.jpg")
     with pytest.raises(ValueError, match=r"text\.png"):
         detector.predict(tmp_path / "text.png")
-    with pytest.raises(
-        ValueError, match=r"\(2, 3, 4, 5\).*\(3, H, W\) RGB in 8 bits, uint8; of several images a list"
-    ):
+    with pytest.raises(ValueError, match=r"\(2, 3, 4, 5\).*\(3, H, W\) RGB in 8 bits, uint8; of several"):
         detector.predict(torch.zeros(2, 3, 4, 5))
     with pytest.raises(ValueError, match=r"\(8, 9, 3\) and type float64: give \(H, W, 3\)"):
         detector.predict(np.zeros((8, 9, 3)))  # type: ignore[arg-type]

@@ -62,6 +62,11 @@ def test_heic_photos_are_not_silently_left_out(folder: Path) -> None:
     assert "photo.HEIC" in names(folder)
 
 
+def test_a_url_is_no_file() -> None:
+    with pytest.raises(ValueError, match=r"https://example\.org/a\.jpg is no file of this machine: download"):
+        find_source("https://example.org/a.jpg")
+
+
 def test_videos_and_webcams(folder: Path) -> None:
     assert find_source(str(folder / "film.MP4")) == VideoFile(folder / "film.MP4")
     assert find_source(0) == find_source("0") == Webcam(0)
@@ -70,7 +75,6 @@ def test_videos_and_webcams(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("https://example.org/a.jpg", "is no file of this machine: download it first"),
         ("none", "there is no such file or folder. source takes an image, a folder"),
         ("notes.txt", "neither an image .*jpg.* nor a video .*mp4"),
         ("*.gif", r"The pattern .* has no image .*it has no files at all"),
