@@ -80,6 +80,13 @@ def _shortened(error: Exception) -> str:
     return " ".join(lines)[:300].rstrip(".") or "without a message"
 
 
+def _asked_a_dead_loader(error: Exception) -> bool:
+    """Whether a batch was announced by a process that died before its memory could be fetched from it."""
+    lost = isinstance(error, EOFError | OSError)
+    frames = traceback.extract_tb(error.__traceback__) if lost else []
+    return any(Path(frame.filename).name == "resource_sharer.py" for frame in frames)
+
+
 def describe(error: Exception) -> str | None:
     """Say what a fault is and what to do; None where the error is no fault but a defect.
 
@@ -94,8 +101,8 @@ def describe(error: Exception) -> str | None:
     if "DataLoader worker" in message and "killed by signal: Terminated" in message:
         return "A process that loads images was told to end, by SIGTERM, and the run with it"
     died = "exited unexpectedly" in message or "killed by signal" in message
-    if "DataLoader worker" in message and died:
-        first_line = message.partition("\n")[0].strip()
+    if ("DataLoader worker" in message and died) or _asked_a_dead_loader(error):
+        first_line = message.partition("\n")[0].strip() or type(error).__name__
         return (
             f"A process that loads images has died ({first_line}). Mostly the memory was full: lower "
             "data.num_workers or data.batch_size; data.num_workers=0 loads without such processes"

@@ -107,6 +107,9 @@ def write_onnx(program: Program, path: Path, metadata: Mapping[str, str]) -> Non
         program: made with the primitives ``IN_ONNX``.
         path: the file.
         metadata: kept as the model's ``metadata_props``.
+
+    Raises:
+        ValueError: the exporter fixed a side that may vary, as for backbones that divide images into windows.
     """
     import onnx
 
@@ -124,6 +127,12 @@ def write_onnx(program: Program, path: Path, metadata: Mapping[str, str]) -> Non
         )
     assert exported is not None
     model = exported.model_proto
+    sides = model.graph.input[0].type.tensor_type.shape.dim
+    if any(sides[axis].HasField("dim_value") for axis in program.dynamic_shapes["images"]):
+        raise ValueError(
+            "With this backbone an ONNX file would take images of one size only, and a Faster R-CNN's have "
+            "many: train an SSD on it, or choose another backbone."
+        )
     onnx.helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model)
     onnx.save(model, path)

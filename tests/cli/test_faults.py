@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from multiprocessing import resource_sharer
 from pathlib import Path
 from typing import Any
 
@@ -308,6 +309,17 @@ def test_what_failed_first_is_told(tmp_path: Path) -> None:
     )
     with pytest.raises(SystemExit, match="Resource temporarily unavailable"), faults_in_a_sentence(tmp_path):
         trainer.fit(Task())
+
+
+def test_a_batch_of_a_loader_that_has_died_is_told_as_its_death() -> None:
+    read, write = os.pipe()
+    announced = resource_sharer.DupFd(read)
+    os.close(write)
+    resource_sharer.stop()  # as if its process were gone
+    with pytest.raises((EOFError, OSError)) as caught:
+        announced.detach()
+    assert "A process that loads images has died" in str(describe(caught.value))
+    assert describe(EOFError()) is None, "of another origin"
 
 
 @pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.RMSprop, torch.optim.AdamW])
