@@ -62,7 +62,7 @@ def test_it_measures_each_part_and_says_on_what(tmp_path: Path, experiment: str)
     ("override", "message"),
     [
         ("trainer=ddp_cpu", "measures one device: add trainer.devices=1"),
-        ("warmup=0", "warmup=0: give a number of batches"),
+        ("warmup=0", "warmup=0: give a whole number of at least 1"),
         ("warmup=9", "evaluation has"),
     ],
 )

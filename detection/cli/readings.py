@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from detection.cli.other_tools import compact, groups, is_group, options, read_as, told
 from detection.cli.words import apart, note_reading
 from detection.system.processes import CONF
+from detection.validation.configuration import key_names
 from detection.validation.suggestions import dotted_keys, successor, suggest_keys
 
 _SEVERAL = {"callbacks", "logger"}  # groups of which several files are chosen
@@ -72,6 +73,8 @@ def unknown_key(key: str, value: str, config: Mapping[str, Any], verb: str) -> A
         return read
     if answer := told(verb, key):
         return f"{key}: no such key; {answer}"
+    if _is_argument(key, config):  # its constructor has a default for it, which no file of ours repeats
+        return [f"+{key}={value}"]
     same = [known for known in dotted_keys(config) if known.casefold() == key.casefold().replace("-", "_")]
     if "." not in key and not same:
         homes = [group for group in groups() if group.rpartition("/")[2] == key and _has(config, group)]
@@ -87,6 +90,18 @@ def unknown_key(key: str, value: str, config: Mapping[str, Any], verb: str) -> A
     theirs = read_as(verb, last, value) if last != key else None
     near = same[:3] or ([word.partition("=")[0] for word in theirs] if theirs else suggest_keys(key, config))
     return f"{key}: no such key; " + (f"did you mean {' or '.join(near)}?" if near else "--help lists them")
+
+
+def _is_argument(key: str, config: Mapping[str, Any]) -> bool:
+    """Whether a key names an argument of what the node above it builds."""
+    parent, _, name = key.rpartition(".")
+    node = _value(config, parent) if parent else None
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        return False
+    try:
+        return name in key_names(str(node["_target_"]))
+    except Exception:  # importing runs foreign code; what is wrong with it is told where it is used
+        return False
 
 
 def _read_form(word: str, several: bool) -> Answer:

@@ -94,7 +94,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
 
     @abstractmethod
     def read(self, split: SplitName) -> Reading:
-        """Read the annotations of one split."""
+        """Read one split (``test``: ``val`` where the set has none). Mistakes are findings, not raised."""
 
     def unlisted(self) -> list[Finding]:
         """What lies beside the splits and belongs to none of them."""

@@ -217,15 +217,9 @@ class SSD(nn.Module):
         Returns:
             One per image.
         """
+        thresholds = score_threshold, nms_threshold
         return select_detections(
-            *output,
-            image_size,
-            BOX_STDS,
-            score_threshold,
-            nms_threshold,
-            topk,
-            max_detections,
-            topk_per_class,
+            *output, image_size, BOX_STDS, *thresholds, topk, max_detections, topk_per_class
         )
 
     def reset_classes(
@@ -267,11 +261,12 @@ def build_ssd(
     max_anchor_side: Length | None = None,
     anchor_steps: Few[Step] | None = None,
     anchors_for: Size | None = None,
+    anchor_ratios: Few[Few[Ratio]] | None = None,
 ) -> SSD:
     """Builds the published SSD for a backbone and an input size; see ``preset_by_rule`` where there is none.
 
-    Extra layers and anchors are those published for the nearest size with maps that the backbone has. For any
-    other size anchors grow with the root of the input's area, and the cells of each map cover it evenly.
+    Extra layers and anchors are those published for the nearest size with maps that the backbone has. At
+    other sizes anchors grow with the root of the input's area, and the cells of each map cover it evenly.
 
     Args:
         backbone: one of ``detection.models.backbones``.
@@ -280,8 +275,9 @@ def build_ssd(
         anchor_sizes: in place of the published ones, in pixels of ``anchors_for``; see ``SSD``.
         max_anchor_side: in place of the published one, in pixels of ``anchors_for``; see ``SSD``.
         anchor_steps: in place of those that follow from ``size``; see ``SSD``.
-        anchors_for: side, or height and width, of the inputs that the anchors are meant for, from which
-            they grow; by default the size they were published for, and ``size`` for given ``anchor_sizes``.
+        anchors_for: inputs that the anchors are meant for, from which they grow; by default the size they
+            were published for, and ``size`` for given ``anchor_sizes``.
+        anchor_ratios: in place of the published ones, for each map; see ``SSD``.
 
     Raises:
         ValueError: if nothing was published for maps of the backbone's strides, or the inputs are too small.
@@ -293,6 +289,7 @@ def build_ssd(
     growth = math.sqrt(math.prod(image_size) / math.prod(height_and_width(sizes_for)))
     sides = [growth * side for side in anchor_sizes or preset.anchor_sizes]
     anchors: dict[str, Any] = {"anchor_sizes": sides, "anchor_steps": anchor_steps or preset.anchor_steps}
+    anchors["anchor_ratios"] = anchor_ratios or preset.anchor_ratios
     anchors["max_anchor_side"] = growth * (max_anchor_side or preset.max_anchor_side)
     network = SSD(backbone, num_classes, **vars(preset) | anchors)
     if anchor_steps is None and image_size != height_and_width(steps_for):

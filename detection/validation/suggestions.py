@@ -31,7 +31,8 @@ def suggest_keys(unknown: str, config: Mapping[str, Any]) -> list[str]:
         last = _ratio(unknown.rpartition(".")[2], key.rpartition(".")[2])
         return max(whole, (whole + last) / 2)
 
-    ranked = sorted(((similarity(key), key) for key in dotted_keys(config)), key=lambda item: -item[0])
+    typed = [key for key in dotted_keys(config) if not key.rpartition(".")[2].startswith("_")]
+    ranked = sorted(((similarity(key), key) for key in typed), key=lambda item: -item[0])
     return [key for score, key in ranked[:3] if score >= 0.6]
 
 

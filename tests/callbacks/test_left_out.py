@@ -31,7 +31,7 @@ def test_left_out_images_are_listed_and_told(tmp_path: Path, capsys: pytest.Capt
     fit_and_test(tmp_path, "skip")
     told = capsys.readouterr().out
     assert "Left out, because they cannot be used: 2 of train, 2 of val, 2 of test." in told
-    assert "Figures are those of the images that are left" in told
+    assert "Metrics are those of the images that are left" in told
     assert told.count("Left out") == 1
     lines = (tmp_path / "left_out.txt").read_text().splitlines()
     assert len(lines) == 6

@@ -48,6 +48,11 @@ def read(verb: str, *words: str) -> list[str]:
              "trainer.accelerator=cpu"],
         ),
         (
+            "train",
+            ["trainer.limit_val_batches=2", "model.network.anchor_sizes=[30,60]"],
+            ["+trainer.limit_val_batches=2", "+model.network.anchor_sizes=[30,60]"],
+        ),
+        (
             "predict",
             ["model=a.ckpt", "b.jpg", "conf=0.3", "classes=dog,cat"],
             ["ckpt=a.ckpt", "source=b.jpg", "threshold=0.3", "classes=[dog,cat]"],

@@ -71,6 +71,6 @@ def test_what_was_seen_is_not_looked_at_again(tmp_path: Path, monkeypatch: pytes
     cv2.imwrite(str(records[1].path), scene(7))
     assert look_at(records, tmp_path) == [first[0], "00" * 16, *first[2:]]
     for content in ("[]", "{", '{"format": 1, "looks": {"a": 3}}'):
-        (file,) = (tmp_path / "cache/detection").glob("*.json")
+        (file,) = (tmp_path / "cache/lightning-detection").glob("*.json")
         file.write_text(content)
         assert len(look_at(records, tmp_path)) == 4

@@ -5,7 +5,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detection.models.backbones import Backbone, MobileNetV2Backbone, ResNetBackbone, VGG16AtrousBackbone
+from detection.models.backbones import (
+    Backbone,
+    MobileNetV2Backbone,
+    ResNetBackbone,
+    TinyBackbone,
+    VGG16AtrousBackbone,
+)
 from detection.models.presets import PRESETS
 from detection.models.ssd import SSD, SSDOutput, build_ssd
 
@@ -300,3 +306,14 @@ def test_other_sizes_take_the_nearest_published_layers(size: int | tuple[int, in
 def test_images_that_leave_no_cells_are_refused(vgg300: SSD) -> None:
     with pytest.raises(ValueError, match="Images of 64x64 are too small for this SSD"):
         vgg300(random_images(1, 3, 64, 64))
+
+
+def test_the_anchors_of_one_map_can_have_other_ratios() -> None:
+    published = build_ssd(TinyBackbone(), 3, 128)
+    ratios = [list(of_map) for of_map in published.anchor_ratios]
+    few = [*ratios[:1], [1.0, 4.0], *ratios[2:]]
+    changed = build_ssd(TinyBackbone(), 3, 128, anchor_ratios=few)
+    images = torch.zeros(1, 3, 128, 128)
+    height, width = published.feature_sizes((128, 128))[1]
+    fewer = len(published(images).anchors) - len(changed(images).anchors)
+    assert fewer == (len(ratios[1]) - 2) * height * width != 0

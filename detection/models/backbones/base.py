@@ -18,7 +18,8 @@ class Backbone(nn.Module):
     """A stack of convolutions that returns the feature maps of several strides, finest first.
 
     Attributes:
-        family: which architecture this is; with the input size it decides SSD's anchors and extras.
+        family: which architecture this is; with the input size it decides SSD's anchors and extras, by rule
+            (``preset_by_rule``) where none were published for it.
         channels: of each map that ``forward`` returns.
         strides: input pixels per cell of each map.
         mean: RGB mean that the weights were trained with, on the scale 0..255.

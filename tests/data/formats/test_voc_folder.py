@@ -61,7 +61,7 @@ def load(folder: Path, split: str = "train") -> dict[str, ImageRecord]:
 
 
 def cache_file(folder: Path) -> Path:
-    (path,) = (folder.parent / "cache" / "detection").glob("*.json")
+    (path,) = (folder.parent / "cache" / "lightning-detection").glob("*.json")
     return path
 
 
