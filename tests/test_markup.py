@@ -55,6 +55,7 @@ def assert_told(printed: str) -> None:
     assert set(NAMES) <= set(rows), printed
 
 
+@pytest.mark.slow
 def test_evaluate(folder: Path) -> None:
     best = f"ckpt={folder}/run/checkpoints/best.ckpt"
     printed = run(

@@ -73,7 +73,9 @@ def unknown_key(key: str, value: str, config: Mapping[str, Any], verb: str) -> A
         return read
     if answer := told(verb, key):
         return f"{key}: no such key; {answer}"
-    if _is_argument(key, config):  # its constructor has a default for it, which no file of ours repeats
+    # Its constructor has a default for it, which no file of ours repeats. Importing it takes seconds: not for
+    # a slip of the fingers.
+    if not suggest_keys(key, config, 0.9) and _is_argument(key, config):
         return [f"+{key}={value}"]
     same = [known for known in dotted_keys(config) if known.casefold() == key.casefold().replace("-", "_")]
     if "." not in key and not same:

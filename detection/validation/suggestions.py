@@ -14,12 +14,13 @@ def successor(key: str) -> str:
     return _SUCCESSORS.get(key, "")
 
 
-def suggest_keys(unknown: str, config: Mapping[str, Any]) -> list[str]:
+def suggest_keys(unknown: str, config: Mapping[str, Any], least: float = 0.6) -> list[str]:
     """Find the keys that a mistyped override may have meant.
 
     Args:
         unknown: A dotted key that the configuration does not have, such as ``data.batchsize``.
         config: The whole configuration.
+        least: How like it a key must be, up to 1.
 
     Returns:
         Up to three dotted keys, nearest first.
@@ -33,7 +34,7 @@ def suggest_keys(unknown: str, config: Mapping[str, Any]) -> list[str]:
 
     typed = [key for key in dotted_keys(config) if not key.rpartition(".")[2].startswith("_")]
     ranked = sorted(((similarity(key), key) for key in typed), key=lambda item: -item[0])
-    return [key for score, key in ranked[:3] if score >= 0.6]
+    return [key for score, key in ranked[:3] if score >= least]
 
 
 def nearest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:

@@ -61,6 +61,7 @@ def check(make_task: MakeTask, spread_scores: Spread, path: Path, kind: str, nam
     assert max(result.difference.file_count for result in results) > 5
 
 
+@pytest.mark.slow
 def test_a_faster_rcnn_as_torch_export(make_task: MakeTask, spread_scores: Spread, tmp_path: Path) -> None:
     check(make_task, spread_scores, tmp_path / "model.pt2", "c4", "resnet10t")
 

@@ -116,6 +116,7 @@ def test_a_killed_search_continues(app: Path) -> None:
     assert len(trials(app)) == 6
 
 
+@pytest.mark.slow
 def test_another_search_space_is_refused(app: Path) -> None:
     start(app, "hydra.sweeper.n_trials=1").communicate(timeout=300)
     search = start(app, "hydra.sweeper.n_trials=2", "kind=choice(a,b,c)")
