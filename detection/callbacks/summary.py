@@ -15,8 +15,6 @@ from detection.system.console import plain_console
 from detection.system.files import write_text
 from detection.tasks.base import DetectionTask
 
-_SHOWN = (".json", ".csv", ".png", ".ckpt", ".yaml")
-
 
 def final_metrics(trainer: pl.Trainer) -> dict[str, float]:
     """The metrics of the test, and the best one of the validations by the name that chose the checkpoint."""
@@ -94,5 +92,5 @@ class RunSummary(pl.Callback):
             console.print(f"Tested on {tested}.", soft_wrap=True)
         console.print(f"Kept in {self.folder}:", soft_wrap=True)
         for path in sorted([*self.folder.glob("*.*"), *self.folder.glob("checkpoints/*.ckpt")]):
-            if path.suffix in _SHOWN:
+            if path.is_file() and path.suffix != ".log" and not path.name.startswith("."):
                 console.print(f"  {path.relative_to(self.folder)}", soft_wrap=True)
