@@ -81,6 +81,7 @@ def test_predict(folder: Path) -> None:
     assert_told(printed.replace("\n ", "\n│ "))
 
 
+@pytest.mark.slow
 def test_check(folder: Path) -> None:
     printed = run(
         "-m", "detection.check", *data(folder), "model/backbone=tiny", "data.size=64", f"run_dir={folder}/c"

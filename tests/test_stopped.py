@@ -92,7 +92,9 @@ def is_running(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)]
+)
 def test_a_run_stopped_in_its_first_epoch_keeps_the_weights_to_start_from(
     start: Start, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:

@@ -217,7 +217,8 @@ def test_a_run_that_goes_on_touches_its_own_files_alone(start: Start, tmp_path: 
     assert str(others) not in str(last_checkpoint(run)["callbacks"])
 
 
-def test_two_processes_go_on_with_another_rate_and_batch_as_one_does(start: Start, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_two_processes_resume_with_another_rate_and_batch_as_one_does(start: Start, tmp_path: Path) -> None:
     frozen = ("experiment=quickstart", "model.backbone.freeze_batchnorm=true", "scheduler=multistep")
     finish(
         start(
