@@ -22,6 +22,11 @@ class Settings:
     """What all commands have in common."""
 
     @classmethod
+    def keys(cls) -> list[str]:
+        """The keys of the command, in the order of the fields."""
+        return [key_of(field.name) for field in fields(cls)]
+
+    @classmethod
     def of(cls, config: Mapping[str, Any]) -> Self:
         """Take a command's own keys out of its configuration.
 

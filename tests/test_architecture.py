@@ -17,7 +17,7 @@ FLOOR_0 = {
     "settings": {"bounds"},
     "registry": set[str](),
     "system": set[str](),
-    "validation": {"registry"},
+    "validation": {"registry", "settings"},
     "ops": {"types"},
 }
 FLOOR_1 = {

@@ -4,19 +4,17 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import pytest
-import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from detection.checkpoints.loading import load_detector, open_split
-from detection.cli.compose import checked_config, inference_config, model_config
 from detection.data.shapes import SHAPE_CLASSES, write_shapes
 from detection.data.voc import VOCDetection
 from detection.evaluate import evaluate
@@ -28,27 +26,19 @@ ROOT = Path(__file__).parent.parent
 COUNTS = (3, 2, 5)
 
 
-def write_checkpoint(path: Path, experiment: str, classes: list[str]) -> Path:
-    """A detector with random weights."""
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        cfg = compose("train", overrides=[f"experiment={experiment}", "run_dir=/nowhere", "name=test"])
-    config = checked_config(cfg)
-    torch.manual_seed(0)
-    model = model_config(config, classes, batch_size=None)
-    task = instantiate(model)
-    task.describe(model=model, data=inference_config(config["data"]))
-    torch.save({"state_dict": task.state_dict(), "hyper_parameters": dict(task.hparams)}, path)
-    return path
-
-
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(
+    write_checkpoint: Callable[[Path, str, list[str]], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A folder with generated data and checkpoints."""
     folder = tmp_path_factory.mktemp("evaluate")
     write_shapes(folder / "shapes", *COUNTS, size=96, seed=0)
-    write_checkpoint(folder / "ssd.ckpt", "quickstart", list(SHAPE_CLASSES))
-    write_checkpoint(folder / "faster_rcnn.ckpt", "quickstart_faster_rcnn", list(SHAPE_CLASSES))
-    write_checkpoint(folder / "pets.ckpt", "quickstart", ["cat", "dog"])
+    for name, experiment, classes in (
+        ("ssd", "quickstart", list(SHAPE_CLASSES)),
+        ("faster_rcnn", "quickstart_faster_rcnn", list(SHAPE_CLASSES)),
+        ("pets", "quickstart", ["cat", "dog"]),
+    ):
+        write_checkpoint(folder, experiment, classes).rename(folder / f"{name}.ckpt")
     return folder
 
 

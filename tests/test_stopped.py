@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.started import children, wait_for
 from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
@@ -63,19 +64,10 @@ def start(tmp_path: Path, data_root: Path) -> Iterator[Start]:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def wait_for(process: "subprocess.Popen[str]", text: str) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        if text in line:
-            return
-    raise AssertionError(f"{text} was not printed: {process.communicate()[1][-3000:]}")
-
-
 def below(pid: int) -> list[int]:
     """The processes that a process has started, and theirs."""
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    children = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
-    return children + [grandchild for child in children for grandchild in below(child)]
+    started = children(pid)
+    return started + [grandchild for child in started for grandchild in below(child)]
 
 
 def assert_gone(processes: list[int]) -> None:

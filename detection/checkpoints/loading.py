@@ -1,6 +1,5 @@
 """From a checkpoint to a detector: a checkpoint describes itself, so its path is all that is needed."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
@@ -20,7 +19,7 @@ from detection.models.synonyms import in_words_of
 from detection.registry import build, load_plugins, without_weights
 from detection.system.archive import is_archive, verify
 from detection.system.file_reading import MAX_CHECKPOINT, open_file
-from detection.validation.near_paths import beside
+from detection.validation.near_paths import beside, refuse_url
 
 if TYPE_CHECKING:
     from detection.data.datamodule import DetectionDataModule
@@ -48,8 +47,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             from detection.checkpoints.published import read_published
 
             return _checked(read_published(str(path)), path)
-        if re.match(r"\w{2,}:/", str(path)):
-            raise ValueError(f"{path} is no file of this machine: download it first, and give its path.")
+        refuse_url(path)
         raise FileNotFoundError(f"{path}: there is no such checkpoint{beside(path)}.")
     return _checked(_load(path), path)
 

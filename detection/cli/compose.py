@@ -83,10 +83,6 @@ def checked_config(cfg: DictConfig, own: type[Settings] | None = None) -> dict[s
     return config
 
 
-def _dotted(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
-
-
 def _do_not_go_together(config: dict[str, Any], own: type[Settings]) -> list[str]:
     try:
         own.of(config)
@@ -102,9 +98,9 @@ def _mistakes(config: dict[str, Any], own: type[Settings] | None) -> "list[Mista
 
     mistakes, checked = [], dict(config)
     if own is not None:
-        mistakes += find_mistakes_in_keys(config, _dotted(own))
+        mistakes += find_mistakes_in_keys(config, own)
     if "model" in config:
-        mistakes += find_mistakes_in_keys(config["optimizer"], _dotted(ScaleRule), "optimizer")
+        mistakes += find_mistakes_in_keys(config["optimizer"], ScaleRule, "optimizer")
         # The data decides the class names; they are filled in once it has been read.
         checked["model"] = model_config(config, class_names=[], batch_size=None)
         checked["optimizer"] = checked["model"]["optimizer"]
@@ -114,10 +110,9 @@ def _mistakes(config: dict[str, Any], own: type[Settings] | None) -> "list[Mista
 def _added_in_vain(config: dict[str, Any], own: type[Settings] | None) -> list[str]:
     """Refuse keys that ``+`` adds beside the command's own, which nothing reads."""
     from detection.cli.readings import unknown_key
-    from detection.validation.configuration import key_names
 
     typed = typed_overrides()
-    known = {group.partition("/")[0] for group in groups()} | set(key_names(_dotted(own)) if own else config)
+    known = {group.partition("/")[0] for group in groups()} | set(own.keys() if own else config)
     errors = []
     for word in typed:
         key, _, value = word.lstrip("+").partition("=")

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from detection.cli.other_tools import compact, groups, is_group, options, read_as, told
 from detection.cli.words import apart, note_reading
 from detection.system.processes import CONF
-from detection.validation.configuration import key_names
+from detection.validation.configuration import argument_names
 from detection.validation.suggestions import dotted_keys, successor, suggest_keys
 
 _SEVERAL = {"callbacks", "logger"}  # groups of which several files are chosen
@@ -101,7 +101,7 @@ def _is_argument(key: str, config: Mapping[str, Any]) -> bool:
     if not isinstance(node, Mapping) or "_target_" not in node:
         return False
     try:
-        return name in key_names(str(node["_target_"]))
+        return name in argument_names(str(node["_target_"]))
     except Exception:  # importing runs foreign code; what is wrong with it is told where it is used
         return False
 

@@ -2,14 +2,13 @@
 
 import glob
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from detection.data.image_files import IMAGE_SUFFIXES, UNREADABLE_SUFFIXES
-from detection.validation.near_paths import beside
+from detection.validation.near_paths import beside, refuse_url
 
 VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ts"))
 _PHOTO_SUFFIXES = IMAGE_SUFFIXES | UNREADABLE_SUFFIXES
@@ -69,8 +68,7 @@ def find_source(source: str | int) -> Source:
         return _images(
             _fixed_part(path), (match for match in found if match.is_file()), f"The pattern {path}"
         )
-    if re.match(r"\w+://", str(source)):
-        raise ValueError(f"{source} is no file of this machine: download it first, and give its path.")
+    refuse_url(str(source))
     raise FileNotFoundError(
         f"{path}: there is no such file or folder{beside(path)}. source takes an image, a folder, a quoted "
         "pattern such as 'photos/*.jpg', a video, or the number of a webcam."

@@ -1,4 +1,7 @@
-"""What the programs of both detectors share: their results, and suppression with outputs of a fixed shape."""
+"""What the programs of both detectors share: their results, and suppression with outputs of a fixed shape.
+
+Shapes: ``N`` independent sets (an image, one of its classes, one of its feature levels) of ``K`` boxes.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from detection.registry import RENAMED
+from detection.settings import key_of
 from detection.validation.suggestions import did_you_mean, join, successor
 from detection.validation.values import asked_for, fits, meant, typed
 
@@ -78,15 +79,17 @@ def find_mistakes(config: Mapping[str, Any]) -> list[Mistake]:
     return list(_check(config, path="", complete=True))
 
 
-def find_mistakes_in_keys(config: Mapping[str, Any], name: str, path: str = "") -> list[Mistake]:
+def find_mistakes_in_keys(
+    config: Mapping[str, Any], constructor: Callable[..., Any], path: str = ""
+) -> list[Mistake]:
     """Compare with a constructor's signature those keys that have the names of its parameters.
 
     Args:
         config: What holds the keys, and others.
-        name: The constructor's dotted name.
+        constructor: What has the signature.
         path: The dotted path of ``config``.
     """
-    parameters = dict(zip(key_names(name), _parameters(name), strict=True))
+    parameters = {key_of(parameter.name): parameter for parameter in _parameters(constructor)}
     return [
         mistake
         for key, value in config.items()
@@ -95,19 +98,25 @@ def find_mistakes_in_keys(config: Mapping[str, Any], name: str, path: str = "") 
     ]
 
 
-def key_names(name: str) -> list[str]:
-    """The keys of a constructor's parameters: ``from`` of ``from_``, which Python keeps for itself.
+def argument_names(name: str) -> list[str]:
+    """The names of a constructor's parameters; none where it does not tell.
 
     Args:
         name: The constructor's dotted name.
+
+    Raises:
+        Exception: of any kind, since importing runs foreign code.
     """
-    return [parameter.name.rstrip("_") for parameter in _parameters(name)]
-
-
-def _parameters(name: str) -> list[Parameter]:
     target = _signature(name)
-    assert target is not None, f"{name} has no signature"
-    return target.parameters
+    return [] if target is None else [parameter.name for parameter in target.parameters]
+
+
+def _parameters(constructor: Callable[..., Any]) -> list[Parameter]:
+    try:
+        signature = inspect.signature(constructor, eval_str=True)
+    except NameError:  # a name imported for type checkers only; such annotations stay strings
+        signature = inspect.signature(constructor)
+    return list(signature.parameters.values())
 
 
 def _check(value: Any, path: str, complete: bool) -> Iterator[Mistake]:
@@ -209,13 +218,9 @@ def _signature(name: str) -> _Target | None:
     """Return what a dotted name is called with, None if it does not tell (some builtins)."""
     target = _locate(name)
     try:
-        try:
-            signature = inspect.signature(target, eval_str=True)
-        except NameError:  # a name imported for type checkers only; such annotations stay strings
-            signature = inspect.signature(target)
+        return _Target(name.rpartition(".")[2], _parameters(target))
     except ValueError:
         return None
-    return _Target(name.rpartition(".")[2], list(signature.parameters.values()))
 
 
 def _locate(name: str) -> Callable[..., Any]:

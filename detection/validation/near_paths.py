@@ -1,6 +1,7 @@
 """A path that is not there, and the one beside it that was likely meant."""
 
 import difflib
+import re
 from pathlib import Path
 
 _SCANNED = 20_000  # names of a folder that are looked at; a message is no search
@@ -39,6 +40,19 @@ def beside(path: str | Path) -> str:
         return f"; there is {' and '.join(str(folder / name) for name in sorted(near)[:3])}"
     newest = newest_run(path.name) if path.suffix in (".ckpt", "") else None
     return f"; the newest run has {newest}" if newest else ""
+
+
+def refuse_url(path: str | Path) -> None:
+    """Refuse what lies elsewhere, before it is called a missing file.
+
+    Args:
+        path: as it was typed; a ``Path`` has one slash of two.
+
+    Raises:
+        ValueError: it is a URL.
+    """
+    if re.match(r"\w{2,}:/", str(path)):  # one letter is a drive of Windows
+        raise ValueError(f"{path} is no file of this machine: download it first, and give its path.")
 
 
 def newest_run(name: str) -> Path | None:

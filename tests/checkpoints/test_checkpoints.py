@@ -2,39 +2,26 @@
 
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 
 from detection.checkpoints.loading import load_detector, load_task, read_checkpoint
-from detection.cli.compose import checked_config, inference_config, model_config
 from detection.types import Detections
 
-CONF = Path(__file__).parents[2] / "conf"
+Write = Callable[[Path, str, list[str]], Path]
 CLASSES = ["circle", "square", "star"]
 
 
-def written_checkpoint(folder: Path, experiment: str) -> Path:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", overrides=[f"experiment={experiment}", "run_dir=/nowhere", "name=test"])
-    config = checked_config(cfg)
-    torch.manual_seed(0)
-    model = model_config(config, CLASSES, None)
-    task = instantiate(model)
-    task.describe(model=model, data=inference_config(config["data"]))
-    path = folder / "model.ckpt"
-    torch.save({"state_dict": task.state_dict(), "hyper_parameters": dict(task.hparams)}, path)
-    return path
-
-
 @pytest.fixture(scope="module", params=["quickstart", "quickstart_faster_rcnn"])
-def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written_checkpoint(tmp_path_factory.mktemp("checkpoint"), request.param)
+def checkpoint(
+    request: pytest.FixtureRequest, write_checkpoint: Write, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint"), request.param, CLASSES)
 
 
 def images(*sizes: tuple[int, int]) -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
@@ -126,10 +113,10 @@ def test_a_pickle_is_not_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_a_description_builds_only_parts_of_the_project(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: dict[str, Any]
+    tmp_path: Path, write_checkpoint: Write, monkeypatch: pytest.MonkeyPatch, call: dict[str, Any]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    path = written_checkpoint(tmp_path, "quickstart")
+    path = write_checkpoint(tmp_path, "quickstart", CLASSES).rename(tmp_path / "model.ckpt")
     state = read_checkpoint(path)
     state["hyper_parameters"]["model"]["backbone"]["extra"] = [call]
     torch.save(state, path)

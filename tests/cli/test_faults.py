@@ -28,6 +28,7 @@ from detection.cli.faults import describe, faults_in_a_sentence
 from detection.data.shapes import write_shapes
 from tests.data.small_set import annotation
 from tests.data.test_bad_annotations import BOMB, MANY
+from tests.started import children, wait_for
 from tests.tasks.test_resuming import assert_equal
 from tests.warm_python import warm_python
 
@@ -112,19 +113,6 @@ def succeeds(process: "subprocess.Popen[str]") -> str:
     printed, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors[-3000:]
     return printed
-
-
-def wait_for(process: "subprocess.Popen[str]", text: str) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        if text in line:
-            return
-    raise AssertionError(f"{text} was not printed: {process.communicate()[1][-3000:]}")
-
-
-def children(pid: int) -> list[int]:
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
 
 
 def test_a_bad_loss_stops_the_run(start: Start, tmp_path: Path) -> None:

@@ -1,4 +1,8 @@
-"""VOC's format: an XML file for each image, lists of images, and corners, which are boxes nowhere else."""
+"""VOC's format: an XML file for each image, lists of images, and corners, which are boxes nowhere else.
+
+VOC counts pixels from 1 and names the first and the last pixel of an object: ``xmin=1, xmax=3`` is three
+pixels wide. Boxes have continuous edges everywhere else: the same object reaches from 0 to 3.
+"""
 
 import math
 import os
