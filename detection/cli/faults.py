@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from detection.system.endings import end_in_time, raise_if_told
+from detection.system.endings import end_in_time, let_others_die, raise_if_told
 from detection.system.files import write_text
 
 # Their messages are written for people; the loader's workers pass them on with a traceback before.
@@ -41,6 +41,7 @@ def faults_in_a_sentence(folder: str | Path) -> Iterator[None]:
     except Exception as last:
         error = _first(last)
         if "killed by signal: Terminated" in str(error):
+            let_others_die()
             time.sleep(1)  # a signal to the whole group ends the processes that load images first
         raise_if_told()
         if str(error).startswith(_TIMED_OUT):

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType, TracebackType
 from typing import NoReturn
 
@@ -32,6 +32,7 @@ class _State:
     """What the first process of a run says when it ends early: what is kept and how to resume."""
     told_by: signal.Signals | None = None
     has_said: bool = False
+    saying: threading.RLock = field(default_factory=threading.RLock)
 
 
 _state = _State()
@@ -74,9 +75,9 @@ def say_at_the_end(tell: Callable[[], str]) -> None:
 
 def say() -> None:
     """Say it, once."""
-    if _state.has_said or is_child():
-        return
-    with suppress(Exception):  # nobody may be there to read it
+    with _state.saying, suppress(Exception):  # nobody may be there to read it
+        if _state.has_said or is_child():
+            return
         text = "\n".join(["", *filter(None, [stopped_by(), _state.tell()]), ""])
         _state.has_said = True  # not before: another signal may come while the text is made
         sys.stderr.write(text)
@@ -103,12 +104,21 @@ def raise_if_told() -> None:
         raise KeyboardInterrupt
 
 
+def let_others_die() -> None:
+    """From here on, what becomes of the processes that load images is no error: they end with this one.
+
+    While a run goes on, torch raises an error in the main thread, wherever that is, when one has died.
+    """
+    if os.name == "posix" and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
 def end_if_told() -> None:
     """End the process with 128 and the number of the signal, where one came."""
     if _state.told_by is not None:
         with suppress(Exception):
             atexit._run_exitfuncs()
-        _end()
+        _end(128 + _state.told_by)
 
 
 def end_in_time(code: int) -> None:
@@ -122,19 +132,18 @@ def end_in_time(code: int) -> None:
 
     def end() -> NoReturn:
         time.sleep(GRACE_SECONDS)
-        _say_and_flush()
-        os._exit(code)
+        _end(code)
 
     threading.Thread(target=end, daemon=True).start()
 
 
-def _end() -> NoReturn:
+def _end(code: int) -> NoReturn:
     # In a thread: the reader may have stopped reading, and the main thread may be in the middle of a line.
     last_words = threading.Thread(target=_say_and_flush, daemon=True)
     last_words.start()
     last_words.join(2)
     # Not by way of the interpreter: what libraries do at its end may wait for other processes.
-    os._exit(128 + (_state.told_by or signal.SIGTERM))
+    os._exit(code)
 
 
 def _say_and_flush() -> None:
@@ -149,9 +158,10 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
         return  # the thread ends the others at once, for there is nothing of theirs to close
     if _state.told_by is None:
         _state.told_by = signal.Signals(number)
+        let_others_die()
         raise_if_told()
     elif number == signal.SIGINT:
-        _end()
+        _end(128 + number)
 
 
 def _watch(reader: socket.socket, writer: socket.socket, parent: int) -> None:
@@ -166,7 +176,7 @@ def _watch(reader: socket.socket, writer: socket.socket, parent: int) -> None:
         os._exit(128 + signal.SIGTERM)
     time.sleep(GRACE_SECONDS)
     _state.told_by = signal.SIGTERM
-    _end()
+    _end(128 + signal.SIGTERM)
 
 
 def _tell_all_but_silence(

@@ -98,3 +98,37 @@ def test_another_process_of_a_run_hands_the_signal_on() -> None:
     _, errors = first.communicate(timeout=20)
     assert first.returncode == 143
     assert "Stopped by SIGTERM." in errors
+
+
+def test_it_is_said_once_by_whoever_comes_first() -> None:
+    """The main thread may take longer over it than it is given."""
+    slow = "endings.say_at_the_end(lambda: time.sleep(2) or 'Kept: everything.'); time.sleep(60)"
+    process = start(slow)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert errors == "\nStopped by SIGTERM.\nKept: everything.\n"
+
+
+DIES_WITH_US = """
+    import signal, subprocess
+    def child_died(*_): raise RuntimeError("killed by signal: Terminated")  # as torch does
+    signal.signal(signal.SIGCHLD, child_died)
+    endings.say_at_the_end(lambda: child.wait() and "Kept: everything.")
+    child = subprocess.Popen(["sleep", "60"])
+    print("started", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_loader_that_ends_with_the_run_is_no_error() -> None:
+    process = start(DIES_WITH_US.strip().replace("\n    ", "\n    "))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(child), signal.SIGTERM)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert errors == "\nStopped by SIGTERM.\nKept: everything.\n"
