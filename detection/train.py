@@ -1,10 +1,12 @@
 """Train a detector and test its best checkpoint: ``python train.py --help``."""
 
+from typing import TYPE_CHECKING, Any
+
 import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from detection.checkpoints.init_from import make_task
+from detection.checkpoints.init_from import first_weights, make_task
 from detection.checkpoints.kept_split import (
     described_split,
     keep_split,
@@ -16,7 +18,6 @@ from detection.checkpoints.resume import changes_since, describe_training, keep_
 from detection.cli.compose import (
     CONF,
     checked_config,
-    describe_lr,
     errors_in_a_sentence,
     inference_config,
     lr_scale,
@@ -27,10 +28,20 @@ from detection.cli.compose import (
 from detection.cli.entry import run_with_hints
 from detection.cli.faults import faults_in_a_sentence, quieten_lightning
 from detection.cli.monitors import check_averages, check_monitors
+from detection.cli.run_lines import next_commands, opening
 from detection.cli.words import tell_readings
 from detection.settings import Train
 from detection.sweeps.job import error_noted, in_sweep, run_job
+from detection.system.console import tell
 from detection.tasks.run_length import choose_length
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytorch_lightning as pl
+
+    from detection.data.datamodule import DetectionDataModule
+    from detection.tasks.base import DetectionTask
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
@@ -67,43 +78,11 @@ def train(cfg: DictConfig) -> dict[str, float]:
         import pytorch_lightning as pl
 
         from detection.callbacks.summary import best_checkpoint, final_metrics
-        from detection.callbacks.wise_ft import FIRST_WEIGHTS
-        from detection.data.shared_memory import check_shared_memory
         from detection.loggers.wandb import closing_wandb
 
         quieten_lightning()
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
-        trainer = make_trainer(config)
-        origin = read_origin(config)
-        datamodule = instantiate(config["data"])
-        datamodule.prepare_data()
-        kept = keep_split(datamodule, split_to_keep(config, origin))
-        datamodule.setup()
-        length = choose_length(config, trainer, len(datamodule.datasets["train"]))
-        step = datamodule.divide_among(trainer.world_size, trainer.accumulate_grad_batches)
-        check_shared_memory(datamodule, trainer.world_size // trainer.num_nodes)
-        model = model_config(config, datamodule.class_names, datamodule.images_per_step)
-        model, anchors = keep_anchors(model, origin) if origin else (model, "")
-        task, weights = make_task(model, config)
-        task.check_inputs(datamodule.size, datamodule.collate)
-        started_from = task.started_from or (origin and origin.checkpoint.get(FIRST_WEIGHTS))
-        check_averages(config["callbacks"], bool(started_from))
-        if not cfg.find:
-            during = [*task.metric_names("val"), *task.metric_names("train")]
-            check_monitors(config, during, task.metric_names("test"))
-        training = describe_training(config, datamodule)
-        inputs, apart = inference_config(config["data"]), described_split(datamodule)
-        task.describe(model=model, data=inputs, training=training, **apart)
-        if datamodule.targets_in_workers:
-            datamodule.assign = task.assigner(datamodule.size)
-        changes = changes_since(origin, config, model, training) if origin else ""
-        checkpoint = origin.path if origin else None
-        del origin  # its tensors take memory
-        rate = describe_lr(config, datamodule.images_per_step)
-        learned = "\n".join(learned_before(datamodule, kept))
-        for told in (weights, changes, anchors, learned, task.describe_size(), step, rate, length):
-            if told and trainer.is_global_zero:
-                print(told)
+        trainer, datamodule, task, checkpoint = _prepare(config)
         if cfg.find:
             from detection.tasks.tuning import find
 
@@ -118,7 +97,49 @@ def train(cfg: DictConfig) -> dict[str, float]:
             trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
             best = best_checkpoint(trainer)
             trainer.test(task, datamodule=datamodule, ckpt_path=best, verbose=False, weights_only=True)
+    if trainer.is_global_zero and not in_sweep():
+        tell(next_commands(best))
     return final_metrics(trainer)
+
+
+def _prepare(
+    config: dict[str, Any],
+) -> "tuple[pl.Trainer, DetectionDataModule, DetectionTask, Path | None]":
+    """Make trainer, data and task, find what to resume from, and tell about them."""
+    from detection.callbacks.wise_ft import FIRST_WEIGHTS
+    from detection.data.shared_memory import check_shared_memory
+
+    trainer = make_trainer(config)
+    origin = read_origin(config)
+    first = first_weights(config)
+    datamodule: DetectionDataModule = instantiate(config["data"])
+    datamodule.prepare_data()
+    kept = keep_split(datamodule, split_to_keep(config, origin))
+    datamodule.setup()
+    length = choose_length(config, trainer, len(datamodule.datasets["train"]))
+    step = datamodule.divide_among(trainer.world_size, trainer.accumulate_grad_batches)
+    check_shared_memory(datamodule, trainer.world_size // trainer.num_nodes)
+    model = model_config(config, datamodule.class_names, datamodule.images_per_step)
+    model, anchors = keep_anchors(model, origin) if origin else (model, "")
+    task, weights = make_task(model, config, first)
+    task.check_inputs(datamodule.size, datamodule.collate)
+    started_from = task.started_from or (origin and origin.checkpoint.get(FIRST_WEIGHTS))
+    check_averages(config["callbacks"], bool(started_from))
+    if not config["find"]:
+        during = [*task.metric_names("val"), *task.metric_names("train")]
+        check_monitors(config, during, task.metric_names("test"))
+    training = describe_training(config, datamodule)
+    inputs, apart = inference_config(config["data"]), described_split(datamodule)
+    task.describe(model=model, data=inputs, training=training, **apart)
+    if datamodule.targets_in_workers:
+        datamodule.assign = task.assigner(datamodule.size)
+    changes = changes_since(origin, config, model, training) if origin else ""
+    learned = "\n".join(learned_before(datamodule, kept))
+    begins = opening(config, trainer, datamodule, task, step, length)
+    for told in (weights, changes, anchors, learned, begins):
+        if told and trainer.is_global_zero:
+            tell(told)
+    return trainer, datamodule, task, origin.path if origin else None
 
 
 if __name__ == "__main__":

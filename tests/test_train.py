@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -71,11 +72,42 @@ def run(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
 def test_the_run_says_where_it_keeps_things_and_shows_its_figures(run: tuple[Path, str]) -> None:
     folder, printed = run
     assert "epoch 2/2" in printed
-    assert "val/map" in printed
-    step = "A step: 8 images = 1 device x 1 part x 8 images"
-    assert re.search(r"The network: SSD, \d,\d{3},\d{3} parameters, all of them trained\.", printed)
-    for name in ("circle", "mean, 11 points (VOC07)", str(folder), step):
+    lines = dict(re.findall(r"^(Data|Model|Step|Run|Test): +(.*)$", printed, re.MULTILINE))
+    assert re.fullmatch(
+        r"shapes in .*, 8 classes: train 24 images \(\d+ objects.*\), val 21 images \(\d+ objects.*\), test .*",
+        lines["Data"],
+    )
+    assert re.fullmatch(
+        r"SSD on TinyBackbone, 1,\d{3},\d{3} parameters, all trained, input 128 x 128 pixels, random weights",
+        lines["Model"],
+    )
+    step = "8 images = 1 device x 8 images, 3 an epoch, 2 epochs, SGD at lr 0.01, float32 on cpu"
+    assert lines["Step"] == step
+    assert lines["Run"] == f"{folder}, logged by csv"
+    assert re.fullmatch(r"the best checkpoint by val/map, on test, \d+ images", lines["Test"])
+    for name in ("circle", "mean, 11 points (VOC07)", str(folder)):
         assert name in printed
+
+
+def test_the_log_of_the_run_has_what_lasts(run: tuple[Path, str]) -> None:
+    folder, printed = run
+    log = (folder / "train.log").read_text()
+    for line in printed.splitlines():
+        if line.startswith(("Data:", "Model:", "Step:", "epoch 1/2  loss", "epoch 2/2  loss", "Next:")):
+            assert line in log
+    assert len(re.findall(r"^epoch \d/2  loss \d.*  val mAP \d\.\d{3}", log, re.MULTILINE)) == 2
+    assert log.rstrip().endswith("source=PHOTOS")
+
+
+def test_the_next_commands_can_be_pasted(run: tuple[Path, str], data_root: Path) -> None:
+    folder, printed = run
+    evaluate, predict = printed.partition("Next:\n")[2].splitlines()
+    assert predict == f"  python -m detection.predict ckpt={folder}/checkpoints/best.ckpt source=PHOTOS"
+    words = shlex.split(evaluate)
+    assert words[:3] == ["python", "-m", "detection.evaluate"]
+    assert words[3:5] == [f"ckpt={folder}/checkpoints/best.ckpt", "data=shapes"]
+    assert f"data.root={data_root}" in words
+    assert not [word for word in words if word.startswith(("data.batch_size", "data.num_workers"))]
 
 
 def test_the_run_leaves_its_figures(run: tuple[Path, str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -9,6 +10,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_only
 from rich.table import Table
 
+from detection.callbacks.best_checkpoint import BestCheckpoint
 from detection.data.datamodule import DetectionDataModule
 from detection.drawing.plots import plot_curves
 from detection.system.console import plain_console
@@ -69,7 +71,6 @@ class RunSummary(pl.Callback):
     @rank_zero_only
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the final metrics and print them."""
-        assert isinstance(pl_module, DetectionTask)
         metrics = final_metrics(trainer)
         # JSON has no nan, which is the AP of a class without objects.
         defined: dict[str, float | str | None] = {
@@ -79,18 +80,43 @@ class RunSummary(pl.Callback):
         if tested:
             defined["tested_on"] = tested
         write_text(self.folder / "metrics.json", json.dumps(defined, indent=2) + "\n")
-        title = "average precision at IoU 0.5" + (f"\n{tested}" if tested else "")
-        table = Table(title=title, show_footer=True)
-        table.add_column("class", footer="mean, 11 points (VOC07)\nmean, area (VOC10+)")
-        means = f"{metrics['test/map_07']:.4f}\n{metrics['test/map_area']:.4f}"
-        table.add_column("AP", justify="right", footer=means)
-        for name in pl_module.class_names:
-            table.add_row(name, f"{metrics[f'test/ap/{name}']:.4f}")
+        assert isinstance(pl_module, DetectionTask)
+        validated = None if tested.startswith("test = val") else _best_validation(trainer)
         console = plain_console()
-        console.print(table)
+        console.print(_table(metrics, pl_module.class_names, tested, validated))
         if tested:
             console.print(f"Tested on {tested}.", soft_wrap=True)
         console.print(f"Kept in {self.folder}:", soft_wrap=True)
         for path in sorted([*self.folder.glob("*.*"), *self.folder.glob("checkpoints/*.ckpt")]):
             if path.is_file() and path.suffix != ".log" and not path.name.startswith("."):
                 console.print(f"  {path.relative_to(self.folder)}", soft_wrap=True)
+
+
+def _best_validation(trainer: pl.Trainer) -> BestCheckpoint | None:
+    """What knows the metrics of the epoch that was tested; nothing where a checkpoint alone was tested."""
+    best = trainer.checkpoint_callback
+    return best if isinstance(best, BestCheckpoint) and best.best_metrics else None
+
+
+def _table(
+    metrics: dict[str, float], class_names: Sequence[str], tested: str, best: BestCheckpoint | None
+) -> Table:
+    columns = {"test": metrics}
+    title = "average precision at IoU 0.5" + (f"\n{tested}" if tested else "")
+    if best is not None and best.best_metrics is not None:
+        title += f"\nweights of epoch {best.best_epoch}, the best by {best.monitor}"
+        columns = {"val": best.best_metrics, **columns}
+    table = Table(title=title, show_footer=True)
+    table.add_column("class", footer="mean, 11 points (VOC07)\nmean, area (VOC10+)")
+    for split, values in columns.items():
+        means = "\n".join(_shown(values, f"{split}/{mean}") for mean in ("map_07", "map_area"))
+        table.add_column(split if best else "AP", justify="right", footer=means)
+    for name in class_names:
+        table.add_row(name, *(_shown(values, f"{split}/ap/{name}") for split, values in columns.items()))
+    return table
+
+
+def _shown(metrics: dict[str, float], name: str) -> str:
+    """A dash stands for the AP of a class that has no object to find."""
+    value = metrics.get(name, math.nan)
+    return f"{value:.4f}" if math.isfinite(value) else "-"

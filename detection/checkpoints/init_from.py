@@ -19,12 +19,39 @@ if TYPE_CHECKING:
 _HISTORY = ("_target_", "_partial_", "weights", "freeze_batchnorm", "frozen_blocks")
 
 
-def make_task(model: dict[str, Any], config: Mapping[str, Any]) -> "tuple[DetectionTask, str]":
+def first_weights(config: Mapping[str, Any]) -> "DetectionTask | None":
+    """Fetch the weights that a training starts from, before its data is fetched or drawn.
+
+    Args:
+        config: the whole configuration, with ``model``, ``init_from`` and ``ckpt``.
+
+    Returns:
+        The detector that ``init_from`` names, for :func:`make_task`.
+
+    Raises:
+        OSError, ValueError: they cannot be had, or are of another network.
+    """
+    import torch
+
+    if config["ckpt"] is not None:
+        return None
+    with torch.random.fork_rng():  # what is trained does not depend on when this is done
+        if config["init_from"] is not None:
+            return load_task(find_weights(config["init_from"], config["name"]))
+        if config["model"]["backbone"].get("weights") is not None:
+            build(config["model"]["backbone"])
+    return None
+
+
+def make_task(
+    model: dict[str, Any], config: Mapping[str, Any], origin: "DetectionTask | None" = None
+) -> "tuple[DetectionTask, str]":
     """Make the task of a training, with the weights that ``init_from`` names.
 
     Args:
         model: what the task is made from.
         config: the whole configuration, with ``init_from``, ``init_reuse`` and ``ckpt``.
+        origin: the detector that ``init_from`` names, where it is loaded already.
 
     Returns:
         The task, and a few lines about its weights, for the user.
@@ -44,7 +71,7 @@ def make_task(model: dict[str, Any], config: Mapping[str, Any]) -> "tuple[Detect
         return build(model), f"init_from={source} is not read: ckpt={config['ckpt']} brings its own weights."
     source = find_weights(source, config["name"])
     task: DetectionTask = build(without_weights(model))  # the backbone's are in the checkpoint too
-    return task, take_weights(task, model, source, reuse)
+    return task, take_weights(task, model, origin or load_task(source), source, reuse)
 
 
 def _check_that_it_can_be_opened(model: dict[str, Any], data: Mapping[str, Any]) -> None:
@@ -78,7 +105,11 @@ def frozen_noise(backbone: Mapping[str, Any]) -> str:
 
 
 def take_weights(
-    task: "DetectionTask", model: Mapping[str, Any], source: str, reuse: Mapping[str, str] | None = None
+    task: "DetectionTask",
+    model: Mapping[str, Any],
+    origin: "DetectionTask",
+    source: str,
+    reuse: Mapping[str, str] | None = None,
 ) -> str:
     """Copy the weights of a checkpoint into a new task.
 
@@ -88,17 +119,16 @@ def take_weights(
     Args:
         task: of the new classes.
         model: its description, for messages.
-        source: a checkpoint, or the name of weights that torchvision publishes.
+        origin: the task of the checkpoint.
+        source: what the checkpoint is called.
         reuse: ``{new name: old name}`` of classes to take from one of another name.
 
     Returns:
         A few lines for the user: what was kept, and what was not.
 
     Raises:
-        FileNotFoundError: there is no such checkpoint.
         ValueError: not even the backbones are the same, or ``reuse`` names a class that there is not.
     """
-    origin = load_task(source)
     old_model = origin.hparams["model"]
     old_names, new_names = origin.class_names, task.class_names
     anchors_note = _compare_anchors(origin.network, task.network)

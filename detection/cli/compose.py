@@ -168,11 +168,12 @@ def lr_scale(config: dict[str, Any], batch_size: int) -> float:
 
 
 def describe_lr(config: dict[str, Any], batch_size: int) -> str:
-    """A line for the user where the learning rate is another one than was typed; else nothing."""
-    lr, base = config["optimizer"]["lr"], config["optimizer"]["base_batch_size"]
-    scale = lr_scale(config, batch_size)
-    told = f"optimizer.lr={lr:g} x {batch_size} images per step / {base} (optimizer.scale_lr)"
-    return f"The learning rate: {lr * scale:.3g} = {told}." if config["optimizer"]["scale_lr"] else ""
+    """The optimizer and its learning rate, and how that comes from the one that was typed."""
+    settings = config["optimizer"]
+    scale, lr = lr_scale(config, batch_size), settings["lr"]
+    scaled = f" = {lr:g} x {batch_size} / {settings['base_batch_size']} images (optimizer.scale_lr)"
+    name = settings["_target_"].rpartition(".")[2]
+    return f"{name} at lr {lr * scale:.3g}{scaled if settings['scale_lr'] else ''}"
 
 
 @contextmanager

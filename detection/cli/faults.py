@@ -171,8 +171,14 @@ def quieten_lightning() -> None:
     warnings.filterwarnings("ignore", "The `srun` command is available")
     warnings.filterwarnings("ignore", "Precision .* is not supported by the model summary")
     warnings.filterwarnings("ignore", ".*is deprecated", module="pytorch_lightning.utilities._pytree")
-    # An advertisement, and what the progress has said already.
-    needless = "litlogger|TPU available: False|`Trainer.fit` stopped: `max_epochs=|Found current_model_state"
+    # Told in one line, with what to type: detection.cli.run_lines.
+    warnings.filterwarnings("ignore", "This DataLoader will create .* worker processes")
+    # An advertisement, and what is told in other words before, during and after the run.
+    needless = (
+        "litlogger|[GT]PU available: |`Trainer.fit` stopped: `max_epochs=|Found current_model_state|"
+        "Restor(ing|ed) .*states? from the checkpoint|Loaded model weights from the checkpoint|"
+        "Initializing distributed|distributed_backend=|All distributed processes registered"
+    )
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
         lambda record: not re.search(needless, record.getMessage())
     )

@@ -56,11 +56,10 @@ def step_line(step: StepSize, images: int) -> str:
         images: that a step really has, fewer where the training set is smaller.
     """
     if images < step.images:
-        return f"A step: {_count(images, 'image')}, all there are to train on (of {step.images} configured)"
-    return (
-        f"A step: {_count(step.images, 'image')} = {_count(step.devices, 'device')} x "
-        f"{_count(step.parts, 'part')} x {_count(step.images_per_part, 'image')}"
-    )
+        return f"{_count(images, 'image')}, all there are to train on (of {step.images} configured)"
+    parts = f" x {step.parts} parts" if step.parts > 1 else ""
+    devices = f"{_count(step.devices, 'device')}{parts} x {_count(step.images_per_part, 'image')}"
+    return f"{_count(step.images, 'image')} = {devices}"
 
 
 def keep_one_size(data: dict[str, Any], typed: Iterable[str]) -> list[str]:

@@ -1,5 +1,7 @@
 """What users name is letters, not markup: ``[/]`` and ``:car:`` on a terminal, ``$`` in a figure."""
 
+import logging
+
 from rich.console import Console
 
 _LONGEST = 40  # letters of a name in a figure
@@ -8,6 +10,19 @@ _LONGEST = 40  # letters of a name in a figure
 def plain_console() -> Console:
     """A console that prints strings, those in tables too, as they are."""
     return Console(markup=False, emoji=False, highlight=False)
+
+
+def tell(text: str) -> None:
+    """Print what lasts, and keep it in the log of the run (``train.log``), where there is one.
+
+    Args:
+        text: one line, or a few.
+    """
+    print(text, flush=True)  # above a live bar, which logging does not know of
+    record = logging.makeLogRecord({"msg": text, "levelno": logging.INFO, "levelname": "INFO"})
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
 
 
 def drawn(name: str) -> str:

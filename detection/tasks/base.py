@@ -97,11 +97,10 @@ class DetectionTask(pl.LightningModule, ABC):
         self.save_hyperparameters({"format": DESCRIPTION_FORMAT, **config}, logger=False)
 
     def describe_size(self) -> str:
-        """How large the network is, as a line for the user."""
+        """How large the network is: ``1,161,524 parameters, all trained``."""
         sizes = [(p.numel(), p.requires_grad) for p in self.network.parameters()]
         total, trained = (sum(size for size, learns in sizes if learns or every) for every in (True, False))
-        learning = "all of them trained" if trained == total else f"{trained:,} of them trained"
-        return f"The network: {type(self.network).__name__}, {total:,} parameters, {learning}."
+        return f"{total:,} parameters, {'all' if trained == total else f'{trained:,}'} trained"
 
     def check_inputs(self, size: Size, collate: str) -> None:
         """Refuse inputs that do not fit the network, before memory is taken for them.

@@ -31,11 +31,11 @@ def choose_length(config: dict[str, Any], trainer: "pl.Trainer", num_images: int
         num_images: to train on.
 
     Returns:
-        A line for the user, or nothing where the configuration says how long to train.
+        It, for the user; nothing where the configuration says how long to train.
     """
     limits = config["trainer"]
     by_steps = limits.get("max_steps") not in (None, -1) or limits.get("max_time") is not None
     if limits.get("max_epochs") is not None or by_steps or config["find"]:
         return ""
     epochs = limits["max_epochs"] = trainer.fit_loop.max_epochs = epochs_for(num_images)
-    return f"The length: {epochs} epochs, by the number of images; trainer.max_epochs=... sets another."
+    return f"{epochs} epochs by the number of images (trainer.max_epochs=... sets another)"

@@ -5,12 +5,15 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
 import torch
 
 from detection.callbacks import progress
+from detection.callbacks.best_checkpoint import BestCheckpoint
+from detection.callbacks.learning_rate import LogLearningRate
 from detection.callbacks.progress import LiveProgress, PlainProgress, _MeanLosses, progress_bar
 
 Run = Callable[..., pl.Trainer]
@@ -28,26 +31,72 @@ def test_a_live_bar_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(progress_bar(), PlainProgress)
 
 
-def test_a_line_per_epoch_and_evaluation(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_per_epoch(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run(PlainProgress(seconds=1e6), enable_progress_bar=True, test=False)
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("epoch", "val"))]
-    starts = [line.split("  ")[0] for line in lines]
-    assert starts == ["epoch 1/2", "val/map 1.0000", "epoch 2/2", "val/map 1.0000"]
-    trained = [line for line in lines if line.startswith("epoch")]
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
+    assert len(lines) == 2
     # The weight is 1, 0.8 and 0.64, the loss its square: 1, 0.64 and 0.4096.
-    assert re.fullmatch(r"epoch 1/2  step 3/3  mean loss 0\.683 \(cls 0\.342\)  \d+:\d\d left", trained[0])
+    assert re.fullmatch(
+        r"epoch 1/2  loss 0\.683 \(cls 0\.342\)  val mAP 1\.000  val loss 0\.262  \d+:\d\d left", lines[0]
+    )
     # 0.512, 0.4096, 0.32768: of this epoch alone.
-    assert re.fullmatch(r"epoch 2/2  step 3/3  mean loss 0\.179 \(cls 0\.090\)  0:00 left", trained[1])
+    assert re.fullmatch(
+        r"epoch 2/2  loss 0\.179 \(cls 0\.090\)  val mAP 1\.000  val loss 0\.069  0:00 left", lines[1]
+    )
+
+
+@pytest.mark.parametrize(
+    ("monitor", "mode", "told"),
+    [
+        ("val/map", "max", ["val mAP 1.000 (best)", "val mAP 1.000 (best 1.000 in 1)"]),
+        ("val/loss", "min", ["val mAP 1.000 (best)", "val mAP 1.000 (best)"]),
+        ("val/loss", "max", ["val mAP 1.000 (best)", "val mAP 1.000 (best val/loss 0.262 in 1)"]),
+    ],
+)
+def test_the_best_so_far(
+    run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path, monitor: str, mode: str, told: list[str]
+) -> None:
+    best = BestCheckpoint(tmp_path, "best", monitor=monitor, mode=mode)
+    rate = LogLearningRate()
+    run(PlainProgress(1e6), best, rate, enable_progress_bar=True, enable_checkpointing=True, test=False)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
+    for line, text in zip(lines, told, strict=True):
+        assert f"  lr 0.1  {text}  " in line
+    assert best.best_metrics is not None
+    assert best.best_metrics["val/ap/cat"] == 1
+
+
+def test_an_epoch_without_validation_has_no_figure_of_an_earlier_one(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(PlainProgress(1e6), enable_progress_bar=True, epochs=3, test=False, check_val_every_n_epoch=2)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
+    assert ["val mAP" in line for line in lines] == [False, True, False]
+
+
+def test_a_validation_in_the_middle_of_an_epoch(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    run(PlainProgress(1e6), enable_progress_bar=True, epochs=1, test=False, val_check_interval=1)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
+    assert [line.startswith("epoch 1/1  val mAP") for line in lines] == [True, True, False]
+
+
+def test_a_narrow_terminal_has_the_sums_alone(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "60")
+    run(PlainProgress(1e6), enable_progress_bar=True, epochs=1, test=False)
+    assert "epoch 1/1  loss 0.683  val mAP 1.000  0:00 left" in capsys.readouterr().out
 
 
 def test_the_live_bar_leaves_the_same_lines(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     bar = LiveProgress()
     run(bar, enable_progress_bar=True, test=False)
     printed = capsys.readouterr().out
-    for text in ("epoch 1/2  step 3/3  mean loss 0.683 (cls", "epoch 2/2  step 3/3  mean", "val/map 1.0000"):
+    for text in ("epoch 1/2  loss 0.683 (cls", "epoch 2/2  loss 0.179"):
         assert text in printed
-    assert bar._get_train_description(0).startswith("Epoch 1/2")
-    assert bar.get_metrics(bar.trainer, bar.trainer.lightning_module)["mean loss"] == pytest.approx(
+    assert bar._get_train_description(0).startswith("Epoch ")
+    assert bar.get_metrics(bar.trainer, bar.trainer.lightning_module)["loss"] == pytest.approx(
         0.179, abs=1e-3
     )
 
@@ -56,29 +105,41 @@ def test_steps_that_were_passed_over_do_not_count() -> None:
     losses = _MeanLosses()
     for value in (1.0, math.nan, 3.0, math.inf):
         losses.add({"train/loss": torch.tensor(value), "val/loss": torch.tensor(9.0)})
-    assert str(losses) == "mean loss 2.000"
+    assert losses.describe(with_parts=True) == "loss 2.000"
 
 
 def test_a_line_every_so_often(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run(PlainProgress(seconds=0), enable_progress_bar=True, epochs=1)
     printed = capsys.readouterr().out
-    for step in (1, 2, 3):
+    for step in (1, 2):
         assert f"epoch 1/1  step {step}/3" in printed
-        assert f"test  batch {step}/3" in printed
+    for batch in (1, 2, 3):
+        assert f"epoch 1/1  validation batch {batch}/3" in printed
+        assert f"test batch {batch}/3" in printed
 
 
 def test_a_step_is_counted_once_for_all_its_parts(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run(PlainProgress(seconds=0), enable_progress_bar=True, epochs=1, test=False, accumulate_grad_batches=2)
     steps = re.findall(r"epoch 1/1  step (\d/\d)", capsys.readouterr().out)
-    assert steps == ["1/2", "1/2", "2/2"]
+    assert steps == ["1/2", "1/2"], "and the line of the epoch after the last one"
 
 
 def test_the_time_left(run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(range(0, 10_000, 60))
-    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
-    run(PlainProgress(seconds=0), enable_progress_bar=True, test=False, limit_val_batches=0)
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    class TakesAMinute(pl.Callback):
+        def on_train_batch_start(self, *_: object) -> None:
+            now[0] += 60
+
+    run(
+        PlainProgress(seconds=0),
+        TakesAMinute(),
+        enable_progress_bar=True,
+        test=False,
+        limit_val_batches=0,
+    )
     left = re.findall(r"  (\S+) left", capsys.readouterr().out)
-    # A minute per step, six steps.
     assert left == ["5:00", "4:00", "3:00", "2:00", "1:00", "0:00"]
 
 
@@ -95,7 +156,7 @@ def test_silent_on_other_processes(run: Run, capsys: pytest.CaptureFixture[str])
     run(bar, SecondProcess(), enable_progress_bar=True, epochs=1)
     printed = capsys.readouterr().out
     assert "epoch" not in printed
-    assert "test  batch 3/3" in printed
+    assert "test batch 3/3" in printed
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_a_training_that_goes_on_from_it_says_so(
     path = checkpoints[age]
     task = load_task(path)
     model = task.hparams["model"]
-    lines = take_weights(task, model, str(path))
+    lines = take_weights(task, model, load_task(path), str(path))
     assert (OFF in lines) == (age == "old")
     resumed = {**config, "ckpt": str(path), "run_dir": str(path.parent)}
     origin = read_origin(resumed)

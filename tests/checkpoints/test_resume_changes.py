@@ -94,10 +94,8 @@ def test_a_rate_that_follows_the_batch_is_told_as_it_is_used(tmp_path: Path) -> 
     assert "learning rate: 0.003 -> 0.0015" in lines
     assert "optimizer.lr" not in lines, "that is what is typed: 0.003"
     config = settings("optimizer.scale_lr=true")
-    assert describe_lr(config, 16) == (
-        "The learning rate: 0.0015 = optimizer.lr=0.003 x 16 images per step / 32 (optimizer.scale_lr)."
-    )
-    assert describe_lr(settings(), 16) == ""
+    assert describe_lr(config, 16) == ("AdamW at lr 0.0015 = 0.003 x 16 / 32 images (optimizer.scale_lr)")
+    assert describe_lr(settings(), 16) == "AdamW at lr 0.003"
 
 
 def test_callbacks_and_optimizers_are_told_in_words(tmp_path: Path) -> None:

@@ -147,13 +147,13 @@ def test_lists_of_images(root: str) -> None:
 
 def test_a_step_is_divided_among_devices_and_parts(root: str) -> None:
     data = shapes(root, batch_size=12)
-    assert data.divide_among(2, 3) == "A step: 12 images = 2 devices x 3 parts x 2 images"
+    assert data.divide_among(2, 3) == "12 images = 2 devices x 3 parts x 2 images"
     assert data.images_per_step == 12
     per_device = shapes(root, batch_size=None, batch_size_per_device=6)
-    assert per_device.divide_among(2, 3) == "A step: 12 images = 2 devices x 3 parts x 2 images"
+    assert per_device.divide_among(2, 3) == "12 images = 2 devices x 3 parts x 2 images"
     assert per_device.images_per_step == 12
     few = shapes(root, batch_size=32)
-    assert few.divide_among(2) == "A step: 13 images, all there are to train on (of 32 configured)"
+    assert few.divide_among(2) == "13 images, all there are to train on (of 32 configured)"
     assert few.images_per_step == 13
     with pytest.raises(ValueError, match=r"data\.batch_size=12 does not divide among 8 devices"):
         shapes(root, batch_size=12, num_val=8, num_test=8).divide_among(8)

@@ -49,11 +49,9 @@ def test_what_does_not_divide_is_refused_with_the_nearest_that_does(
 
 
 def test_one_line_says_what_a_step_is_made_of() -> None:
-    assert step_line(StepSize(4, 2, 4), 32) == "A step: 32 images = 4 devices x 2 parts x 4 images"
-    assert step_line(StepSize(1, 1, 1), 1) == "A step: 1 image = 1 device x 1 part x 1 image"
-    assert (
-        step_line(StepSize(1, 1, 32), 13) == "A step: 13 images, all there are to train on (of 32 configured)"
-    )
+    assert step_line(StepSize(4, 2, 4), 32) == "32 images = 4 devices x 2 parts x 4 images"
+    assert step_line(StepSize(1, 1, 1), 1) == "1 image = 1 device x 1 image"
+    assert step_line(StepSize(1, 1, 32), 13) == "13 images, all there are to train on (of 32 configured)"
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_few_images_are_seen_oftener_in_fewer_steps() -> None:
 
 def test_the_trainer_and_what_is_kept_know_the_number() -> None:
     trainer, made = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False), config()
-    assert choose_length(made, trainer, 242).startswith("The length: 26 epochs, by the number of images")
+    assert choose_length(made, trainer, 242).startswith("26 epochs by the number of images")
     assert (trainer.max_epochs, made["trainer"]["max_epochs"]) == (26, 26)
 
 

@@ -1,0 +1,164 @@
+"""What a training says before its first step, and what to type after its last one."""
+
+import os
+import shlex
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+
+from detection.bounds import height_and_width
+from detection.checkpoints.notes import full_name
+from detection.data.formats.records import SPLITS
+from detection.system.console import plain_console
+from detection.system.processes import command
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+    from detection.data.datamodule import DetectionDataModule
+    from detection.tasks.base import DetectionTask
+
+_INDENT = len("Model:  ")
+
+
+def opening(
+    config: dict[str, Any],
+    trainer: "pl.Trainer",
+    datamodule: "DetectionDataModule",
+    task: "DetectionTask",
+    step: str,
+    length: str,
+) -> str:
+    """Describe a training in five lines, and in one more what slows it down.
+
+    Args:
+        config: the whole configuration.
+        trainer: with its devices known.
+        datamodule: set up.
+        task: with the weights that it starts from.
+        step: what a step is made of.
+        length: how long it takes, where the number of images says so.
+    """
+    lines = {
+        "Data": _data(config["data"], datamodule),
+        "Model": _model(config, datamodule, task),
+        "Step": _step(config, trainer, datamodule, step, length),
+    }
+    if not config["find"]:
+        lines["Run"] = f"{config['run_dir']}, logged by {' and '.join(config['logger']) or 'nothing'}"
+        lines["Test"] = _test(config, datamodule)
+    told = [_wrapped(f"{name + ':':{_INDENT}}{text}") for name, text in lines.items()]
+    return "\n".join([*told, *_crowded(config["data"], trainer)])
+
+
+def next_commands(checkpoint: str | None) -> str:
+    """How to evaluate and to use what a training has made, ready to paste.
+
+    Args:
+        checkpoint: what was tested; None where nothing was kept.
+    """
+    if checkpoint is None:
+        return ""
+    from detection.data.datamodule import DetectionDataModule
+
+    job = HydraConfig.get()
+    common = {f"data.{field.name}" for field in fields(DetectionDataModule)} | {"data.transform"}
+    words = (word.lstrip("+") for word in job.overrides.task if word.lstrip("+").startswith("data."))
+    where = [word for word in words if word.partition("=")[0] not in common]
+    evaluate = [*command("evaluate"), f"ckpt={checkpoint}", f"data={job.runtime.choices['data']}", *where]
+    predict = [*command("predict"), f"ckpt={checkpoint}", "source=PHOTOS"]
+    return f"Next:\n  {shlex.join(evaluate)}\n  {shlex.join(predict)}"
+
+
+def _wrapped(line: str) -> str:
+    if not sys.stdout.isatty():
+        return line
+    return textwrap.fill(
+        line,
+        plain_console().width,
+        subsequent_indent=" " * _INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _data(data: dict[str, Any], datamodule: "DetectionDataModule") -> str:
+    root = f" in {data['root']}" if data.get("root") else ""
+    splits = []
+    for split in SPLITS:
+        dataset = datamodule.datasets[split]
+        if split == "test" and datamodule.test_is_val:
+            splits.append("test = val")
+            continue
+        used, objects = len(dataset.used_classes()), dataset.num_objects(difficult=True)
+        classes = "" if used == len(dataset.classes) else f" of {used} classes"
+        left_out = f", {len(dataset.problems)} images left out" if dataset.problems else ""
+        splits.append(f"{split} {len(dataset):,} images ({objects:,} objects{classes}{left_out})")
+    number = len(datamodule.class_names)
+    classes = f"{number} classes" if number != 1 else f"one class, {datamodule.class_names[0]}"
+    return f"{HydraConfig.get().runtime.choices['data']}{root}, {classes}: {', '.join(splits)}"
+
+
+def _model(config: dict[str, Any], datamodule: "DetectionDataModule", task: "DetectionTask") -> str:
+    network, backbone = type(task.network).__name__, config["model"]["backbone"]
+    height, width = height_and_width(datamodule.size)
+    sides = "shortest and longest side" if datamodule.collate == "list" else "pixels"
+    return (
+        f"{network} on {backbone['_target_'].rpartition('.')[2]}, {task.describe_size()}, input "
+        f"{height} x {width} {sides}, {_weights(config)}"
+    )
+
+
+def _weights(config: dict[str, Any]) -> str:
+    if config["ckpt"]:
+        return f"resumed from {config['ckpt']}"
+    if config["init_from"]:
+        return f"started from {config['init_from']}"
+    weights = config["model"]["backbone"].get("weights")
+    if weights is None:
+        return "random weights"
+    return f"{'ImageNet' if weights == 'imagenet' else weights} weights in the backbone"
+
+
+def _step(
+    config: dict[str, Any],
+    trainer: "pl.Trainer",
+    datamodule: "DetectionDataModule",
+    step: str,
+    length: str,
+) -> str:
+    # Imported late: it takes the libraries of a configuration.
+    from detection.cli.compose import describe_lr
+
+    told = [step]
+    if config["trainer"].get("limit_train_batches") in (None, 1.0):
+        steps = max(1, len(datamodule.datasets["train"]) // datamodule.images_per_step)
+        told.append(f"{steps:,} an epoch")
+    if (trainer.max_epochs or -1) > 0:
+        told.append(length or f"{trainer.max_epochs} epochs")
+    told.append(describe_lr(config, datamodule.images_per_step))
+    precision = full_name(trainer.precision).replace("32-true", "float32")
+    told.append(f"{precision} on {trainer.strategy.root_device}")
+    return ", ".join(told)
+
+
+def _test(config: dict[str, Any], datamodule: "DetectionDataModule") -> str:
+    monitors = (callback.get("monitor") for callback in config["callbacks"].values())
+    monitor = next((monitor for monitor in monitors if monitor), None)
+    which = f"the best checkpoint by {monitor}" if monitor else "the last checkpoint"
+    return f"{which}, on {datamodule.describe_split('test')}"
+
+
+def _crowded(data: dict[str, Any], trainer: "pl.Trainer") -> Iterator[str]:
+    devices = trainer.world_size // trainer.num_nodes
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if (processes := data["num_workers"] * devices) > cores:
+        fitting = max(1, cores // devices)
+        yield (
+            f"{processes} processes load images (data.num_workers={data['num_workers']}), more than the "
+            f"{cores} cores: data.num_workers={fitting} takes less memory and is mostly as fast."
+        )
