@@ -74,7 +74,7 @@ def test_the_run_says_where_it_keeps_things_and_shows_its_figures(run: tuple[Pat
     assert "epoch 2/2" in printed
     lines = dict(re.findall(r"^(Data|Model|Step|Run|Test): +(.*)$", printed, re.MULTILINE))
     assert re.fullmatch(
-        r"shapes in .*, 8 classes: train 24 images \(\d+ objects.*\), val 21 images \(\d+ objects.*\), test .*",
+        r"shapes in .*, 8 classes: train 24 images \(\d+ objects.*\), val 21 .*, test 9 images .*",
         lines["Data"],
     )
     assert re.fullmatch(
@@ -108,6 +108,26 @@ def test_the_next_commands_can_be_pasted(run: tuple[Path, str], data_root: Path)
     assert words[3:5] == [f"ckpt={folder}/checkpoints/best.ckpt", "data=shapes"]
     assert f"data.root={data_root}" in words
     assert not [word for word in words if word.startswith(("data.batch_size", "data.num_workers"))]
+
+
+def test_weights_that_cannot_be_had_end_a_run_before_data_is_drawn(tmp_path: Path) -> None:
+    data, missing = tmp_path / "data", tmp_path / "missing.pth"
+    for words in (
+        [f"init_from={missing}"],
+        ["model/backbone=mobilenet_v2", f"model.backbone.weights={missing}"],
+    ):
+        command = [
+            *warm_python(),
+            "train.py",
+            *SMALL,
+            f"data.root={data}",
+            f"hydra.run.dir={tmp_path / 'run'}",
+        ]
+        result = subprocess.run([*command, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert result.returncode == 1
+        assert "missing.pth" in result.stderr
+        assert "Traceback" not in result.stderr
+        assert not data.exists()
 
 
 def test_the_run_leaves_its_figures(run: tuple[Path, str]) -> None:

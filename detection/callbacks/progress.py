@@ -71,6 +71,11 @@ class PlainProgress(ProgressBar):
         self._enabled = True
         self.losses = _MeanLosses()
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Start the clock."""
+        super().setup(trainer, pl_module, stage)
+        self._printed = time.monotonic()
+
     def enable(self) -> None:
         """Print."""
         self._enabled = True

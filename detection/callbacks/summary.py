@@ -13,7 +13,7 @@ from rich.table import Table
 from detection.callbacks.best_checkpoint import BestCheckpoint
 from detection.data.datamodule import DetectionDataModule
 from detection.drawing.plots import plot_curves
-from detection.system.console import plain_console
+from detection.system.console import tell
 from detection.system.files import write_text
 from detection.tasks.base import DetectionTask
 
@@ -82,14 +82,13 @@ class RunSummary(pl.Callback):
         write_text(self.folder / "metrics.json", json.dumps(defined, indent=2) + "\n")
         assert isinstance(pl_module, DetectionTask)
         validated = None if tested.startswith("test = val") else _best_validation(trainer)
-        console = plain_console()
-        console.print(_table(metrics, pl_module.class_names, tested, validated))
+        tell(_table(metrics, pl_module.class_names, tested, validated))
         if tested:
-            console.print(f"Tested on {tested}.", soft_wrap=True)
-        console.print(f"Kept in {self.folder}:", soft_wrap=True)
+            tell(f"Tested on {tested}.")
+        tell(f"Kept in {self.folder}:")
         for path in sorted([*self.folder.glob("*.*"), *self.folder.glob("checkpoints/*.ckpt")]):
             if path.is_file() and path.suffix != ".log" and not path.name.startswith("."):
-                console.print(f"  {path.relative_to(self.folder)}", soft_wrap=True)
+                tell(f"  {path.relative_to(self.folder)}")
 
 
 def _best_validation(trainer: pl.Trainer) -> BestCheckpoint | None:

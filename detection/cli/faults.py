@@ -179,6 +179,5 @@ def quieten_lightning() -> None:
         "Restor(ing|ed) .*states? from the checkpoint|Loaded model weights from the checkpoint|"
         "Initializing distributed|distributed_backend=|All distributed processes registered"
     )
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
-        lambda record: not re.search(needless, record.getMessage())
-    )
+    for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.distributed"):
+        logging.getLogger(name).addFilter(lambda record: not re.search(needless, record.getMessage()))

@@ -139,7 +139,7 @@ def _step(
         steps = max(1, len(datamodule.datasets["train"]) // datamodule.images_per_step)
         told.append(f"{steps:,} an epoch")
     if (trainer.max_epochs or -1) > 0:
-        told.append(length or f"{trainer.max_epochs} epochs")
+        told.append(length or f"{trainer.max_epochs} epoch{'s' if trainer.max_epochs != 1 else ''}")
     told.append(describe_lr(config, datamodule.images_per_step))
     precision = full_name(trainer.precision).replace("32-true", "float32")
     told.append(f"{precision} on {trainer.strategy.root_device}")

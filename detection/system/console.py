@@ -3,6 +3,8 @@
 import logging
 
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 _LONGEST = 40  # letters of a name in a figure
 
@@ -12,14 +14,22 @@ def plain_console() -> Console:
     return Console(markup=False, emoji=False, highlight=False)
 
 
-def tell(text: str) -> None:
+def tell(what: str | Table) -> None:
     """Print what lasts, and keep it in the log of the run (``train.log``), where there is one.
 
     Args:
-        text: one line, or a few.
+        what: a line, a few, or a table.
     """
-    print(text, flush=True)  # above a live bar, which logging does not know of
-    record = logging.makeLogRecord({"msg": text, "levelno": logging.INFO, "levelname": "INFO"})
+    kept = what
+    if isinstance(what, Table):
+        console = plain_console()
+        console.print(what)
+        with console.capture() as captured:
+            console.print(what, no_wrap=True)
+        kept = "\n".join(line.rstrip() for line in Text.from_ansi(captured.get()).plain.splitlines())
+    else:
+        print(what, flush=True)  # above a live bar, which logging does not know of
+    record = logging.makeLogRecord({"msg": kept, "levelno": logging.INFO, "levelname": "INFO"})
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.FileHandler):
             handler.handle(record)

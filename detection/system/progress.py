@@ -40,7 +40,7 @@ class Tracker:
         speed = f"{self.done / max(self.seconds, 1e-6):.1f} {self.unit}/s"
         if self._bar is not None:
             self._bar.update(self._task, advance=count, speed=speed)
-        elif time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
+        elif self.done != self.total and time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
             self._printed = time.monotonic()
             print(f"{self.done}{self._of_total()} {self.unit}, {speed}{self._left()}", flush=True)
 
