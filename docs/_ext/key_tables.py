@@ -1,4 +1,4 @@
-"""What the tables of configuration keys hold: keys, types, values and meanings, from where they are defined."""
+"""What the tables of configuration keys hold: keys, types, values, meanings, from where they are defined."""
 
 import importlib
 import inspect
@@ -126,7 +126,7 @@ def type_in_words(hint: Any) -> str:
         return " | ".join(dict.fromkeys(map(type_in_words, arguments)))
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
         return "mapping"
-    if origin is not None and origin in (list, tuple) or getattr(origin, "__name__", "") == "Sequence":
+    if (origin is not None and origin in (list, tuple)) or getattr(origin, "__name__", "") == "Sequence":
         item = type_in_words(arguments[0]) if arguments else "object"
         return f"list of ({item})" if " | " in item else f"list of {item}"
     if hint is type(None):
@@ -136,9 +136,7 @@ def type_in_words(hint: Any) -> str:
     return "object"
 
 
-def _parts(
-    path: str, cfg: Any, comments: Mapping[str, str], shown: set[tuple[str, str]]
-) -> Iterator[Part]:
+def _parts(path: str, cfg: Any, comments: Mapping[str, str], shown: set[tuple[str, str]]) -> Iterator[Part]:
     """The constructor at a place, as its bases document it; what was shown before is left out."""
     given = OmegaConf.to_container(OmegaConf.select(cfg, path), resolve=False)
     assert isinstance(given, dict)

@@ -1,4 +1,7 @@
-"""Puts the pictures of a folder side by side, at one height: ``side_by_side.py found/images detections.jpg``."""
+"""Puts the pictures of a folder side by side, at one height.
+
+``python docs/images/side_by_side.py found/images docs/images/detections.jpg``
+"""
 
 import sys
 from pathlib import Path
@@ -16,7 +19,9 @@ def side_by_side(folder: Path, output: Path) -> None:
         output: the file to write.
     """
     pictures = [Image.open(path).convert("RGB") for path in sorted(folder.iterdir())]
-    scaled = [p.resize((round(p.width * HEIGHT / p.height), HEIGHT), Image.Resampling.LANCZOS) for p in pictures]
+    scaled = [
+        p.resize((round(p.width * HEIGHT / p.height), HEIGHT), Image.Resampling.LANCZOS) for p in pictures
+    ]
     canvas = Image.new("RGB", (sum(p.width + GAP for p in scaled) - GAP, HEIGHT), "white")
     left = 0
     for picture in scaled:
