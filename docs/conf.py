@@ -23,7 +23,10 @@ exclude_patterns = ["_build", "images/README.md"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # notebooks are shown with the outputs that were committed
-suppress_warnings = ["mystnb.unknown_mime_type"]  # widgets of progress bars, beside which there is text
+suppress_warnings = [
+    "mystnb.unknown_mime_type",  # widgets of progress bars, beside which there is text
+    "misc.highlighting_failure",  # shell commands in notebooks
+]
 
 html_theme = "furo"
 html_title = f"lightning-detection {version}"
@@ -38,7 +41,11 @@ autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 default_role = "code"  # single backticks in docstrings
 # What other projects document, and aliases of types, which show by their own names.
-nitpick_ignore_regex = [("py:.*", r"(?!detection\.).*"), ("py:.*", r"detection\.(bounds|data|metrics)\..*")]
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!detection\.).*"),
+    ("py:.*", r"detection\.(bounds|data|metrics|tasks)\..*"),
+    ("py:.*", r".*\._\w+"),
+]
 
 # Notebooks live in notebooks/ and can be reached from within the documentation's folder only.
 for notebook in sorted((HERE.parent / "notebooks").glob("*.ipynb")):
