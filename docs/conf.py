@@ -45,6 +45,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(?!detection\.).*"),
     ("py:.*", r"detection\.(bounds|data|metrics|tasks)\..*"),
     ("py:.*", r".*\._\w+"),
+    ("py:.*", r"detection\.models\.roi_head\.\w+Body"),
 ]
 
 # Notebooks live in notebooks/ and can be reached from within the documentation's folder only.

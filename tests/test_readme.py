@@ -17,8 +17,9 @@ from detection.cli.compose import checked_config
 from detection.cli.entry import quote_paths
 
 ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
 PAGES = [
-    ROOT / "README.md",
+    README,
     *sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts),
 ]
 PROGRAM = re.compile(r"(?:^|\s)(?:train\.py|-m detection\.(\w+)|detection (\w+))(?=\s|$)")
@@ -27,7 +28,7 @@ PROGRAM = re.compile(r"(?:^|\s)(?:train\.py|-m detection\.(\w+)|detection (\w+))
 def shown_lines(page: Path) -> Iterator[str]:
     """Each command of a page, in blocks and in the text; a line that ends in a backslash goes on."""
     text = page.read_text().replace("\\\n", " ")
-    fences = r"^```\w*\n(.*?)^```"
+    fences = r"^```[^\n]*\n(.*?)^```$"
     for block in re.findall(fences, text, re.S | re.M):
         yield from block.splitlines()
     plain = re.sub(fences, "", text, flags=re.S | re.M)
@@ -39,15 +40,12 @@ def shown_commands() -> list[tuple[str, str]]:
     found = set()
     for line in (line for page in PAGES for line in shown_lines(page)):
         program = PROGRAM.search(line)
-        verb = (program[1] or program[2] or "train") if program else ""
-        beginning = line[: program.start()].removeprefix("$").split() if program else []
-        is_code = beginning and beginning[0] not in (
-            "python",
-            "torchrun",
-            "srun",
-        )  # or a file's name in prose
-        words = line[program.end() :].strip() if program else ""
-        if words and verb in VERBS and not is_code:
+        if program is None:
+            continue
+        verb, words = program[1] or program[2] or "train", line[program.end() :].strip()
+        before = line[: program.start()].removeprefix("$").split()
+        started = before[:1] in ([], ["python"], ["torchrun"], ["srun"])
+        if started and words and verb in VERBS:
             found.add((verb, words))
     return sorted(found)
 
@@ -102,3 +100,14 @@ def test_a_key_for_another_tools_word_is_accepted(key: str, monkeypatch: pytest.
         "callbacks.early_stopping.patience=5": ["callbacks=[default,early_stopping]"],
     }
     compose_shown("train", [*needed.get(key, []), *typed])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_links_to_is_there(page: Path) -> None:
+    links = re.findall(r"\]\((?!http)([^)#\s]+)", page.read_text())
+    places = [link for link in links if not (page.parent / link).exists()]
+    assert places == []
+
+
+def test_readme_is_short() -> None:
+    assert len(README.read_text().splitlines()) <= 150
