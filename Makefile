@@ -57,8 +57,8 @@ type-check: $(READY) ## Check types
 
 all-checks: lint type-check test ## Everything a commit must pass
 
-clean: ## Remove the environment and the caches; runs and data stay
-	rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache
+clean: ## Remove the environment, the caches and built pages; runs and data stay
+	rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache docs/_build
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'

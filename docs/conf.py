@@ -30,7 +30,8 @@ suppress_warnings = [
 
 html_theme = "furo"
 html_title = f"lightning-detection {version}"
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 copybutton_prompt_text = "$ "
 copybutton_only_copy_prompt_lines = False
 

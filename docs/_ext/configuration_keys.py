@@ -63,9 +63,10 @@ class Recipes(_Generated):
 
 
 def _table(rows: list[Row]) -> Iterator[str]:
-    yield from ("| key | type | value | meaning |", "| --- | --- | --- | --- |")
+    yield from ("| key | value | meaning |", "| --- | --- | --- |")
     for row in rows:
-        cells = [f"`{row.key}`", _code(row.type), _code(row.value), _escaped(row.meaning)]
+        kind = f" *({_escaped(row.type)})*" if row.type else ""
+        cells = [f"`{row.key}`", _code(row.value), _escaped(row.meaning) + kind]
         yield "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 

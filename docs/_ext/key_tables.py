@@ -64,9 +64,14 @@ def command_rows(name: str) -> list[Row]:
     inherited = {field.name for base in kind.__bases__ if base is not Settings for field in _fields(base)}
     own = [field for field in fields(kind) if field.name not in inherited or field.name in documented(kind)]
     hints = typing.get_type_hints(kind, include_extras=True)
-    return [
-        Row(key_of(f.name), type_in_words(hints[f.name]), _default(f.default), meanings[f.name]) for f in own
-    ]
+    written = yaml.safe_load((CONF / f"{name.lower()}.yaml").read_text())
+    rows = []
+    for field in own:
+        key = key_of(field.name)
+        given = written.get(key, field.default) if field.default is MISSING else field.default
+        value = "" if str(given).startswith("${") else _default(given)  # its meaning says what it is
+        rows.append(Row(key, type_in_words(hints[field.name]), value, meanings[field.name]))
+    return rows
 
 
 def group_files(group: str) -> Iterator[File]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-HEIGHT, GAP = 320, 8  # pixels
+HEIGHT, GAP = 256, 6  # pixels
 
 
 def side_by_side(folder: Path, output: Path) -> None:
