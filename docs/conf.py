@@ -34,6 +34,7 @@ html_static_path = ["_static"]
 html_css_files = ["tables.css"]
 copybutton_prompt_text = "$ "
 copybutton_only_copy_prompt_lines = False
+copybutton_line_continuation_character = "\\"
 
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"

@@ -5,7 +5,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -107,7 +107,8 @@ def recipe_files(beginning: str) -> Iterator[tuple[str, str]]:
 
 def documented(thing: Any) -> dict[str, str]:
     """What a docstring says of each argument."""
-    _, _, section = inspect.cleandoc(vars(thing).get("__doc__") or "").partition("Args:\n")
+    own = vars(thing).get("__doc__") if inspect.isclass(thing) else thing.__doc__  # not that of a base
+    _, _, section = inspect.cleandoc(own or "").partition("Args:\n")
     block = re.split(r"\n\n?(?=\S)", section)[0]
     entries = re.split(r"\n(?=    \*{0,2}\w)", "\n" + block.rstrip())
     told = {}
@@ -148,12 +149,11 @@ def _parts(path: str, cfg: Any, comments: Mapping[str, str], shown: set[tuple[st
     name = str(given["_target_"])
     constructor = _imported(name)
     hints = _hints(constructor)
-    owners = [
-        owner
-        for owner in (constructor.__mro__ if inspect.isclass(constructor) else (constructor,))
-        if owner.__module__.startswith("detection.")
-    ]
-    meanings = {key: told for owner in reversed(owners) for key, told in documented(owner).items()}
+    lineage = constructor.__mro__ if inspect.isclass(constructor) else (constructor,)
+    owners = [owner for owner in lineage if owner.__module__.startswith("detection.")]
+    meanings = _meanings_elsewhere(lineage) | {
+        key: told for owner in reversed(owners) for key, told in documented(owner).items()
+    }
     before = {key for owner in owners if (path, _name(owner)) in shown for key in documented(owner)}
     own_docs = {key for owner in owners if (path, _name(owner)) not in shown for key in documented(owner)}
     rows = []
@@ -166,11 +166,32 @@ def _parts(path: str, cfg: Any, comments: Mapping[str, str], shown: set[tuple[st
         repeated = key in before and key not in own_docs
         if passed or built or copied or repeated or (key not in given and key not in own_docs):
             continue
-        kind = type_in_words(hints[key]) if key in hints and key in meanings else ""
-        rows.append(Row(f"{path}.{key}", kind, _default(value), meanings.get(key) or comments.get(key, "")))
+        kind = type_in_words(hints[key]) if key in own_docs and key in hints else ""
+        rows.append(
+            Row(
+                f"{path}.{key}",
+                kind,
+                _default(value),
+                comments.get(key, "") if key not in own_docs and key in comments else meanings.get(key, ""),
+            )
+        )
     shown |= {(path, _name(owner)) for owner in owners}
     if rows:
         yield Part(path, name, rows)
+
+
+def _meanings_elsewhere(lineage: Sequence[Any]) -> dict[str, str]:
+    """What other projects say of their arguments, one sentence each: they document the rest themselves."""
+    told: dict[str, str] = {}
+    for owner in reversed(lineage):
+        if owner.__module__.startswith("detection.") or owner is object:
+            continue
+        of_init = documented(owner.__init__) if inspect.isclass(owner) else {}
+        for key, meaning in (documented(owner) | of_init).items():
+            told[key] = (
+                re.split(r"(?<=\w)\.(?=\s|$)| \(default:|\s*``?Default``?:", meaning)[0].rstrip(".") + "."
+            )
+    return told
 
 
 def _targets(content: Any, path: str) -> Iterator[str]:
