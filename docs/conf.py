@@ -39,7 +39,6 @@ copybutton_line_continuation_character = "\\"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
-autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 default_role = "code"  # single backticks in docstrings
 # What other projects document, and aliases of types, which show by their own names.
