@@ -21,7 +21,7 @@ $(READY): pyproject.toml
 	$(BIN)/uv pip install --quiet --compile-bytecode --resolution $(RESOLUTION) --python $(BIN)/python --editable '.[dev]'
 	@touch $@
 
-.PHONY: demo test test-lowest test-slow benchmark wheel lint format type-check all-checks clean help
+.PHONY: demo test test-lowest test-slow benchmark docs wheel lint format type-check all-checks clean help
 
 demo: $(READY) ## Train a small SSD on generated images and test it (five to fifteen minutes)
 	$(BIN)/python train.py experiment=quickstart
@@ -37,6 +37,9 @@ test-slow: $(READY) ## Run the tests that take minutes each
 
 benchmark: $(READY) ## Time the work around the convolutions next to its peers; ROWS=1,4 for some of it
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks --rows "$(ROWS)"
+
+docs: $(READY) ## Build the documentation, in docs/_build/html
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet docs docs/_build/html
 
 wheel: $(READY) ## Build the package that pip installs, in dist/
 	$(BIN)/uv build --wheel
@@ -54,8 +57,8 @@ type-check: $(READY) ## Check types
 
 all-checks: lint type-check test ## Everything a commit must pass
 
-clean: ## Remove the environment and the caches; runs and data stay
-	rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache
+clean: ## Remove the environment, the caches and built pages; runs and data stay
+	rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache docs/_build
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'

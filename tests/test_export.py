@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 CLASSES = ["circle", "square", "star"]
 WriteCheckpoint = Callable[[Path, str, list[str]], Path]
 
-# The example of the README, word for word: numpy and onnxruntime are all that a user of the file needs.
+# As in docs/how-to/export.md, without OpenCV: numpy and onnxruntime are all that a user of the file needs.
 READER = """\
 import json
 import numpy as np

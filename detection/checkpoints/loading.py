@@ -118,7 +118,8 @@ def load(source: str | Path, device: str = "auto", plugins: Sequence[str] = ()) 
 
     if Path(source).suffix == ".onnx":
         raise ValueError(
-            f"{source} is an exported file, which onnxruntime runs without this package (README)."
+            f"{source} is an exported file, which onnxruntime runs without this package: see "
+            "docs/how-to/export.md."
         )
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device={device}: no GPU can be used here; set device=cpu, or device=auto.")
