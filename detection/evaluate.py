@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from detection.bounds import height_and_width
 from detection.checkpoints.kept_split import keep_split, kept_split, told_of_evaluation
 from detection.checkpoints.loading import load_task, open_split, with_inputs_of
 from detection.checkpoints.notes import evaluation_precision, notes
@@ -86,6 +88,8 @@ def evaluate(cfg: DictConfig) -> "Analysis":
             dataset=datamodule.datasets[config["split"]],
             detections=seen.detections,
             targets=seen.targets,
+            about=_about(task, config["trainer"]["precision"]),
+            history=_history(config["ckpt"]),
         )
         write_report(folder, subject, analysis, config["num_images"])
         if any(problems.values()):
@@ -110,6 +114,33 @@ def _test(
         raise ValueError("A report is made on one device: set trainer.devices=1.")
     trainer.test(task, dataloaders=datamodule.eval_dataloader(config["split"]), verbose=False)
     return seen, {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def _about(task: "DetectionTask", precision: str) -> dict[str, str]:
+    """What the page says of the model and of how it was run."""
+    import torch
+    import torchvision
+
+    height, width = height_and_width(task.hparams["data"]["size"])
+    parameters = sum(parameter.numel() for parameter in task.network.parameters())
+    backbone = task.hparams["model"].get("backbone", {}).get("_target_", "").rpartition(".")[2]
+    model = [type(task.network).__name__, *filter(None, [backbone]), f"{parameters / 1e6:.1f} M parameters"]
+    return {
+        "model": ", ".join(model),
+        "input size": f"{width} x {height} pixels"
+        if task.collate == "padded"
+        else f"short side {height}, long side at most {width} pixels",
+        "precision": str(precision),
+        "versions": f"lightning-detection {version('lightning-detection')}, torch {torch.__version__}, "
+        f"torchvision {torchvision.__version__}",
+    }
+
+
+def _history(ckpt: str) -> Path | None:
+    """``metrics.csv`` of the run that a checkpoint lies in."""
+    path = Path(ckpt).expanduser()
+    beside = path.parent.parent / "metrics.csv"
+    return beside if path.parent.name == "checkpoints" and beside.exists() else None
 
 
 def _refuse_mistakes(folder: Path) -> None:

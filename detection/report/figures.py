@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from detection.drawing.page import Picture, Theme, shortened
 from detection.metrics.analysis import SIZE_EDGES, Analysis
 from detection.metrics.errors import ERROR_KINDS
-from detection.metrics.tables import FloatArray
 from detection.report.curves import (
     Confused,
     curves_note,
@@ -90,11 +89,7 @@ def _errors(figure: Figure, theme: Theme, analysis: Analysis) -> None:
 
 
 def _confusion(figure: Figure, theme: Theme, confused: Confused) -> None:
-    counts = confused.counts
-    totals = counts.sum(axis=1, keepdims=True)
-    # Background has no true number of objects: its row is compared with the largest of its cells.
-    totals[-1] = max(counts[-1].max(), 1)
-    shares: FloatArray = counts / np.maximum(totals, 1)
+    counts, shares = confused.counts, confused.shares()
     ax = figure.add_subplot()
     ax.imshow(
         shares, cmap=LinearSegmentedColormap.from_list("", [theme.background, theme.main]), vmin=0, vmax=1
