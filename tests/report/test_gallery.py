@@ -6,9 +6,16 @@ import numpy as np
 import torch
 from PIL import Image
 
+from detection.drawing.colours import OUTCOME_COLOURS
+from detection.drawing.painter import outcome_marks
+from detection.drawing.photos import draw_photo
+from detection.metrics.analysis import analyse
+from detection.metrics.errors import ERROR_KINDS
 from detection.metrics.operating_point import ImageCounts
-from detection.report.images import FALSE_POSITIVE, MISSED, TRUE_POSITIVE, draw_outcome, worst_and_best
+from detection.metrics.outcomes import outcomes_of_image
+from detection.report.gallery import choose_images, error_tokens, worst_and_best
 from detection.types import Detections, Target
+from tests.report.conftest import evaluation
 
 
 def test_the_worst_have_most_errors_and_the_best_most_hits() -> None:
@@ -43,9 +50,29 @@ def test_boxes_have_the_colour_of_their_outcome() -> None:
         labels=torch.tensor([0, 1, 1]),
     )
     image = np.full((100, 120, 3), 60, dtype=np.uint8)
-    pixels = np.asarray(Image.open(io.BytesIO(draw_outcome(image, found, target, ["x", "y"], 0.5))))
+    marks = outcome_marks(outcomes_of_image(found, target, 0.5), ["x", "y"])
+    pixels = np.asarray(Image.open(io.BytesIO(draw_photo(image, marks, 640))))
     assert abs(pixels.shape[0] / pixels.shape[1] - 100 / 120) < 0.01
-    assert colour_at(pixels, 30 / 120, 0.30, TRUE_POSITIVE)
-    assert colour_at(pixels, 40 / 120, 0.70, FALSE_POSITIVE)
-    assert colour_at(pixels, 90 / 120, 0.32, MISSED)
-    assert not colour_at(pixels, 80 / 120, 0.70, FALSE_POSITIVE), "below the threshold"
+    assert colour_at(pixels, 30 / 120, 0.30, OUTCOME_COLOURS["true_positive"])
+    assert colour_at(pixels, 40 / 120, 0.70, OUTCOME_COLOURS["false_positive"])
+    assert colour_at(pixels, 90 / 120, 0.32, OUTCOME_COLOURS["missed"])
+    assert not colour_at(pixels, 80 / 120, 0.70, OUTCOME_COLOURS["false_positive"]), "below the threshold"
+
+
+def test_the_gallery_is_bounded_and_has_each_kind_of_error() -> None:
+    detections, targets = evaluation(400, num_classes=9)
+    analysis = analyse(detections, targets, 9, with_coco=False)
+    chosen = choose_images(analysis, 3)
+    assert len(chosen) == len(set(chosen)) <= 2 * 3 + 6 * 3 + 2 * 3
+    worst, best = worst_and_best(analysis.images, 3)
+    assert {*worst, *best} <= {*chosen}
+    f1 = analysis.images.f1[chosen]
+    assert (np.diff(f1) >= 0).all(), "the worst first"
+    tokens = error_tokens(analysis)
+    shown = {token.partition(":")[0] for image in chosen for token in tokens.get(image, [])}
+    assert {kind for kind in ERROR_KINDS if analysis.error_counts[kind]} <= shown
+    assert choose_images(analysis, 0) == []
+    for kind, count in analysis.error_counts.items():
+        images = {image for image, found in tokens.items() if any(token.startswith(kind) for token in found)}
+        assert len(images) <= count
+        assert bool(images) == bool(count)
