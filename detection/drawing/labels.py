@@ -18,7 +18,7 @@ _SMALLEST = 6  # pixels of letters: below, a name is cut instead
 _LONGEST = 48  # letters of a label
 _FONT = Path(mpl.get_data_path(), "fonts/ttf/DejaVuSans.ttf")
 # Rows of places for a label: lines above a box (1 is on top of it), below it, or inside, counted from its
-# lower edge, where an object has no face (0 is at its upper edge); and their cost beside that of what is hidden.
+# lower edge, where an object has no face (0: at its upper edge); and what they cost beside what they hide.
 _ROWS = (
     ("above", 1, 0.0), ("below", 1, 0.03), ("inside", 1, 0.05), ("inside", 0, 0.08), ("above", 2, 0.1),
     ("below", 2, 0.1), ("inside", 2, 0.12), ("above", 3, 0.2), ("below", 3, 0.2), ("inside", 3, 0.2),

@@ -37,6 +37,16 @@ class Cell(NamedTuple):
     """Names of some images that it counts."""
 
 
+class Matrix(NamedTuple):
+    """The confusion matrix as the page shows it."""
+
+    columns: list[str]
+    rows: list[tuple[str, list[Cell | None]]]
+    """With their names; None is an empty cell."""
+    left_out: int
+    """Classes with neither objects nor detections."""
+
+
 def worst_and_best(counts: ImageCounts, number: int) -> tuple[list[int], list[int]]:
     """Choose images to show: those with the lowest F1, and those with the highest.
 
@@ -120,26 +130,28 @@ def cell_images(analysis: Analysis, confused: Confused) -> dict[str, list[int]]:
     return {key: list(found) for key, found in images.items()}
 
 
-def matrix_rows(
-    confused: Confused, images: dict[str, list[int]], image_ids: list[str]
-) -> list[tuple[str, list[Cell | None]]]:
-    """The confusion matrix for the page: rows with their names; None is an empty cell.
+def make_matrix(confused: Confused, images: dict[str, list[int]], image_ids: list[str]) -> Matrix:
+    """Prepare the confusion matrix for the page.
 
     Args:
         confused: the matrix.
         images: of each cell, by ``row:column``.
         image_ids: names of all images.
     """
-    shares = confused.shares()
-    rows = []
-    for row, name in enumerate(confused.rows):
-        cells: list[Cell | None] = [None] * len(confused.columns)
-        for column in np.flatnonzero(confused.counts[row]).tolist():
-            key, detected = f"{row}:{column}", confused.columns[column]
-            meaning = f"{name} that was missed" if detected == "missed" else f"{name} detected as {detected}"
-            count, share = int(confused.counts[row, column]), round(float(shares[row, column]), 3)
-            named = [image_ids[image] for image in images[key]]
-            more = [f"{len(named) - _NAMED} more"] * (len(named) > _NAMED)
-            cells[column] = Cell(key, count, share, meaning, ", ".join([*named[:_NAMED], *more]))
-        rows.append((name, cells))
-    return rows
+    counts, shares = confused.counts, confused.shares()
+    used = (counts.sum(axis=0) + counts.sum(axis=1)) > 0
+    used[-1] = True
+    kept = np.flatnonzero(used).tolist()
+
+    def cell(row: int, column: int) -> Cell | None:
+        if not counts[row, column]:
+            return None
+        name, detected = confused.rows[row], confused.columns[column]
+        meaning = f"{name} that was missed" if detected == "missed" else f"{name} detected as {detected}"
+        named = [image_ids[image] for image in images[f"{row}:{column}"]]
+        more = [f"{len(named) - _NAMED} more"] * (len(named) > _NAMED)
+        share, some = round(float(shares[row, column]), 3), ", ".join([*named[:_NAMED], *more])
+        return Cell(f"{row}:{column}", int(counts[row, column]), share, meaning, some)
+
+    rows = [(confused.rows[row], [cell(row, column) for column in kept]) for row in kept]
+    return Matrix([confused.columns[column] for column in kept], rows, len(used) - len(kept))

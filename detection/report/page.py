@@ -13,8 +13,8 @@ from detection.drawing.page import ThemedPicture, render_template
 from detection.drawing.photos import LEGEND
 from detection.metrics.analysis import Analysis
 from detection.metrics.errors import ErrorKind
-from detection.report.curves import Confused, confusion_note, curves_note
-from detection.report.gallery import Cell, Shown
+from detection.report.curves import confusion_note, curves_note, shown_classes
+from detection.report.gallery import Matrix, Shown
 from detection.report.panels import make_panels
 
 
@@ -153,9 +153,7 @@ class Page(NamedTuple):
     pictures: dict[str, ThemedPicture]
     training: list[ThemedPicture]
     """The curves of the training; empty where they are not known."""
-    confused: Confused
-    matrix: list[tuple[str, list[Cell | None]]]
-    """Rows of the confusion matrix with their names."""
+    matrix: Matrix
     gallery: list[Shown]
     """The worst first."""
 
@@ -173,6 +171,7 @@ def render_page(page: Page) -> str:
         confusion_note=confusion_note(page.analysis.confusion),
         error_meanings=ERROR_MEANINGS,
         panels=make_panels(page.analysis, page.class_names),
+        shown_curves=len(shown_classes(page.analysis)),
         colours=OUTCOME_COLOURS,
         legend=LEGEND,
     )

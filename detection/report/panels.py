@@ -18,7 +18,7 @@ class Panel(NamedTuple):
 
     name: str
     ap: float
-    """Area under the curve; nan where there is nothing to find."""
+    """Area under the curve."""
     line: str
     area: str
     dot: tuple[float, float]
@@ -26,7 +26,7 @@ class Panel(NamedTuple):
 
 
 def make_panels(analysis: Analysis, names: Sequence[str]) -> list[Panel]:
-    """The curves of the classes to show; empty paths where a class has nothing to find.
+    """The curves of the classes to show that have something to find.
 
     Args:
         analysis: the evaluation.
@@ -36,7 +36,6 @@ def make_panels(analysis: Analysis, names: Sequence[str]) -> list[Panel]:
     for label in shown_classes(analysis).tolist():
         ap = float(analysis.voc.ap_area[label])
         if np.isnan(ap):
-            panels.append(Panel(names[label], ap, "", "", (0, 0)))
             continue
         curve = class_curve(analysis, label)
         kept = np.unique(np.linspace(0, len(curve) - 1, _POINTS).round().astype(int))

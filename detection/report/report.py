@@ -26,7 +26,7 @@ from detection.report.gallery import (
     cell_images,
     choose_images,
     error_tokens,
-    matrix_rows,
+    make_matrix,
     worst_and_best,
 )
 from detection.report.page import Page, class_table, plain_metrics, render_page, shown
@@ -109,8 +109,7 @@ def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images:
         analysis=analysis,
         pictures=pictures,
         training=_draw_training(subject.history),
-        confused=confused,
-        matrix=matrix_rows(confused, images, ids),
+        matrix=make_matrix(confused, images, ids),
         gallery=_draw_gallery(folder / "figures", subject, analysis, images, num_images),
     )
     (folder / "report.html").write_text(render_page(page), encoding="utf-8")

@@ -19,9 +19,8 @@ def run_of(epochs: int, steps: int, every: int) -> list[str]:
     """Rows of a run that logs every few steps; the loss is that of the step."""
     rows = [HEAD]
     for epoch in range(epochs):
-        for step in range(epoch * steps, (epoch + 1) * steps):
-            if (step + 1) % every == 0:
-                rows.append(f"{epoch},{step},0.00002,{5 + 100 / (step + 1)},2,,,")
+        logged = [step for step in range(epoch * steps, (epoch + 1) * steps) if (step + 1) % every == 0]
+        rows += [f"{epoch},{step},0.00002,{5 + 100 / (step + 1)},2,,," for step in logged]
         rows.append(f"{epoch},{(epoch + 1) * steps - 1},,,,0.5,0.25,7")
     return rows
 
