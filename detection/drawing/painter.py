@@ -12,9 +12,10 @@ from detection.drawing.colours import OUTCOME_COLOURS, Colour, class_colour, col
 from detection.drawing.labels import Label, make_label, place_labels
 from detection.types import Detections, Outcome
 
-_LINES = 250  # the side of an image by the width of its lines
+_LINES = 200  # the side of an image by the width of its lines
 _LETTERS = 34  # and by the size of its letters
-_SMALLEST_LETTERS = 10  # pixels: below, letters cannot be told apart
+_SMALLEST_LETTERS = 10  # pixels: below, letters are hard to tell apart; icons have no room for them
+_OF_ICONS = 7  # the side of an icon by the size of its letters
 _RIM = (20, 20, 20)  # a dark edge keeps lines of every colour visible on every ground
 
 
@@ -91,7 +92,7 @@ def draw_marks(
     draw = ImageDraw.Draw(canvas)
     side = (canvas.width * canvas.height) ** 0.5
     if letters is None:
-        letters = max(_SMALLEST_LETTERS, side / _LETTERS)
+        letters = max(min(_SMALLEST_LETTERS, side / _OF_ICONS), side / _LETTERS)
     boxes = [_on_pixels(mark.box, canvas.size) for mark in marks]
     for mark, box in zip(marks, boxes, strict=True):
         _draw_box(draw, mark, box, max(1, round(mark.width * side / _LINES)))
@@ -121,11 +122,7 @@ def _draw_box(draw: ImageDraw.ImageDraw, mark: Mark, box: Edges, line: int) -> N
     rim = line // 3 or int(line > 1)  # a line of one pixel is too thin for it
     if rim:
         x1, y1, x2, y2 = box
-        outside = (x1 - rim, y1 - rim, x2 + rim, y2 + rim)
-        draw.rectangle(outside, outline=_RIM, width=rim)
-        if min(x2 - x1, y2 - y1) > 2 * (line + rim):
-            within = (x1 + line, y1 + line, x2 - line, y2 - line)
-            draw.rectangle(within, outline=_RIM, width=rim)
+        draw.rectangle((x1 - rim, y1 - rim, x2 + rim, y2 + rim), outline=_RIM, width=rim)
     if not mark.dashed:
         draw.rectangle(box, outline=colour, width=line)
         return
