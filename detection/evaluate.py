@@ -1,5 +1,6 @@
 """Test a checkpoint and write a report: ``python -m detection.evaluate --help``."""
 
+import copy
 import shlex
 import sys
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from detection.bounds import height_and_width
 from detection.checkpoints.kept_split import keep_split, kept_split, told_of_evaluation
 from detection.checkpoints.loading import load_task, open_split, with_inputs_of
 from detection.checkpoints.notes import evaluation_precision, notes
+from detection.checkpoints.runs import checkpoint_of_run
 from detection.cli.compose import (
     CONF,
     checked_config,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from detection.callbacks.collect import CollectDetections
     from detection.data.datamodule import DetectionDataModule
     from detection.metrics.analysis import Analysis
+    from detection.report.report import Subject
     from detection.tasks.base import DetectionTask
 
 # What the checkpoint decides.
@@ -42,59 +45,75 @@ def main(cfg: DictConfig) -> float:
 
 
 def evaluate(cfg: DictConfig) -> "Analysis":
-    """Test as configured and write the report into the run's folder.
+    """Test as configured and write the report into the run's folder; of two checkpoints, a comparison too.
 
     Returns:
-        The metrics.
+        The metrics; of two checkpoints those of the second.
     """
     config = checked_config(cfg, Evaluate)
     folder = Path(config["run_dir"])
     _refuse_mistakes(folder)
     with faults_in_a_sentence(folder), errors_in_a_sentence():
-        # Heavy imports wait until there is something to do: --help and typing errors answer at once.
-        from detection.callbacks.left_out import beginning, write_list
-        from detection.data.nothing import nothing_to_find
-        from detection.data.shared_memory import check_shared_memory
-        from detection.metrics.analysis import analyse
-        from detection.report.report import Subject, write_report
-
         quieten_lightning()
-        task = load_task(config["ckpt"])
-        precision, line = evaluation_precision(config["trainer"], task.hparams, typed_overrides())
-        config["trainer"]["precision"] = precision
-        for told in filter(None, (line, notes(task.hparams, config["ckpt"]))):
-            print(told, flush=True)
-        datamodule = instantiate(with_inputs_of(task, config["data"]))
-        datamodule.prepare_data()
-        kept = keep_split(datamodule, kept_split(task.hparams, config["ckpt"]))
-        open_split(datamodule, config["split"], task.class_names, config["ckpt"])
-        check_shared_memory(datamodule, devices=1)
-        about = told_of_evaluation(datamodule, kept, config["ckpt"])
-        for told in (*about, *nothing_to_find(datamodule.datasets)):
-            print(told, flush=True)
-        seen, metrics = _test(config, task, datamodule)
-        problems = datamodule.problems()
-        write_list(problems, folder / "left_out.txt")
+        if isinstance(config["ckpt"], str):
+            return _evaluate_one(config, config["ckpt"], folder)[1]
+        # Heavy imports wait until there is something to do: --help and typing errors answer at once.
+        from detection.report.comparison import Evaluated, write_comparison
 
-        analysis = analyse(
-            seen.detections, seen.targets, len(task.class_names), config["threshold"], _has_coco()
-        )
-        subject = Subject(
-            ckpt=config["ckpt"],
-            command=shlex.join(["python", *sys.orig_argv[1:]]),
-            data=f"{HydraConfig.get().runtime.choices['data']}, {datamodule.describe_split(config['split'])}",
-            class_names=task.class_names,
-            losses={name.partition("/")[2]: value for name, value in metrics.items() if "/loss" in name},
-            dataset=datamodule.datasets[config["split"]],
-            detections=seen.detections,
-            targets=seen.targets,
-            about=_about(task, config["trainer"]["precision"]),
-            history=_history(config["ckpt"]),
-        )
-        write_report(folder, subject, analysis, config["num_images"])
-        if any(problems.values()):
-            print(beginning(problems, folder / "left_out.txt"))
-    return analysis
+        reports = []
+        for name, ckpt in zip("ab", config["ckpt"], strict=True):
+            found = str(checkpoint_of_run(ckpt) or ckpt)
+            print(f"Checkpoint {name}: {found}", flush=True)
+            one = _evaluate_one(copy.deepcopy(config), found, folder / name)
+            reports.append(Evaluated(*one, folder / name / "report.html"))
+        write_comparison(folder / "comparison.html", *reports, config["num_images"])
+        print(f"Both side by side: {folder / 'comparison.html'}")
+    return reports[-1].analysis
+
+
+def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Subject", "Analysis"]:
+    """Test one checkpoint and write its report."""
+    from detection.callbacks.left_out import beginning, write_list
+    from detection.data.nothing import nothing_to_find
+    from detection.data.shared_memory import check_shared_memory
+    from detection.metrics.analysis import analyse
+    from detection.report.report import Subject, write_report
+
+    task = load_task(ckpt)
+    precision, line = evaluation_precision(config["trainer"], task.hparams, typed_overrides())
+    config["trainer"]["precision"] = precision
+    for told in filter(None, (line, notes(task.hparams, ckpt))):
+        print(told, flush=True)
+    datamodule = instantiate(with_inputs_of(task, config["data"]))
+    datamodule.prepare_data()
+    kept = keep_split(datamodule, kept_split(task.hparams, ckpt))
+    open_split(datamodule, config["split"], task.class_names, ckpt)
+    check_shared_memory(datamodule, devices=1)
+    about = told_of_evaluation(datamodule, kept, ckpt)
+    for told in (*about, *nothing_to_find(datamodule.datasets)):
+        print(told, flush=True)
+    seen, metrics = _test(config, task, datamodule)
+    problems = datamodule.problems()
+    write_list(problems, folder / "left_out.txt")
+
+    classes = len(task.class_names)
+    analysis = analyse(seen.detections, seen.targets, classes, config["threshold"], _has_coco())
+    subject = Subject(
+        ckpt=ckpt,
+        command=shlex.join(["python", *sys.orig_argv[1:]]),
+        data=f"{HydraConfig.get().runtime.choices['data']}, {datamodule.describe_split(config['split'])}",
+        class_names=task.class_names,
+        losses={name.partition("/")[2]: value for name, value in metrics.items() if "/loss" in name},
+        dataset=datamodule.datasets[config["split"]],
+        detections=seen.detections,
+        targets=seen.targets,
+        about=_about(task, precision),
+        history=_history(ckpt),
+    )
+    write_report(folder, subject, analysis, config["num_images"])
+    if any(problems.values()):
+        print(beginning(problems, folder / "left_out.txt"))
+    return subject, analysis
 
 
 def _test(
@@ -152,7 +171,8 @@ def _refuse_mistakes(folder: Path) -> None:
     mistakes = {
         f"{folder} holds a report already, which is not overwritten: choose another hydra.run.dir": (
             folder / "metrics.json"
-        ).exists(),
+        ).exists()
+        or (folder / "comparison.html").exists(),
     }
     for word in typed_overrides():
         key = word.partition("=")[0].lstrip("+~").replace("/", ".")

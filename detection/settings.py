@@ -126,7 +126,8 @@ class Evaluate(Settings):
     """Of ``evaluate``.
 
     Args:
-        ckpt: a checkpoint that a training wrote; its classes and its input size are used
+        ckpt: a checkpoint that a training wrote; its classes and its input size are used; of two of the
+            same classes, ckpt=[a.ckpt,b.ckpt], a page compares both
         split: test, val; or train, without augmentation
         threshold: score threshold of the confusion matrix, the image pictures and the counts of errors;
             by default the one with the best F1
@@ -137,7 +138,7 @@ class Evaluate(Settings):
         run_dir: the folder to write, runs/evaluate/<date> by default; a report is not overwritten
     """
 
-    ckpt: str
+    ckpt: str | Sequence[str]
     split: Literal["test", "val", "train"] = "test"
     threshold: Share | None = None
     num_images: Natural = 6
@@ -145,6 +146,10 @@ class Evaluate(Settings):
     name: str = "evaluate"
     seed: int = 0
     run_dir: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.ckpt, str) and len(self.ckpt) != 2:
+            raise ValueError(f"ckpt: give one checkpoint, or two to compare, not {len(self.ckpt)}.")
 
 
 @dataclass(frozen=True)

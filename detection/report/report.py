@@ -144,9 +144,6 @@ def _draw_gallery(
     folder: Path, subject: Subject, analysis: Analysis, images: dict[str, list[int]], number: int
 ) -> list[Shown]:
     """Draw the images of the gallery; the worst and the best are kept as files, too."""
-    as_on_disk = copy.copy(subject.dataset)
-    as_on_disk.transform = None
-    index_of = {image_id: index for index, image_id in enumerate(subject.dataset.image_ids)}
     errors = error_tokens(analysis)
     cells: dict[int, list[str]] = {}
     for key, numbers in images.items():
@@ -154,11 +151,7 @@ def _draw_gallery(
             cells.setdefault(image, []).append(key)
     gallery = {}
     for image in choose_images(analysis, number):
-        image_id = subject.targets[image]["image_id"]
-        pixels: NDArray[np.uint8] = as_on_disk[index_of[image_id]].image.permute(1, 2, 0).numpy()
-        outcomes = outcomes_of_image(subject.detections[image], subject.targets[image], analysis.threshold)
-        jpeg = draw_photo(pixels, outcome_marks(outcomes, subject.class_names), _WIDTH)
-        photo = Photo(jpeg, image_id, _note(analysis, image), f"{image_id} with true and predicted boxes")
+        photo = draw_image(subject, analysis, image)
         tokens = " ".join(errors.get(image, [])), " ".join(cells.get(image, []))
         gallery[image] = Shown(photo, *tokens, round(float(analysis.images.f1[image]), 4))
     for name, numbers in zip(("worst", "best"), worst_and_best(analysis.images, number), strict=True):
@@ -168,6 +161,25 @@ def _draw_gallery(
             file = folder / name / f"{place:02d}_{Path(photo.name).name}.jpg"
             file.write_bytes(photo.jpeg or b"")
     return list(gallery.values())
+
+
+def draw_image(subject: Subject, analysis: Analysis, image: int) -> Photo:
+    """Draw one image with what became of its boxes.
+
+    Args:
+        subject: what was evaluated.
+        analysis: its metrics, for the threshold.
+        image: its number.
+    """
+    as_on_disk = copy.copy(subject.dataset)
+    as_on_disk.transform = None
+    target, image_id = subject.targets[image], subject.targets[image]["image_id"]
+    pixels: NDArray[np.uint8] = (
+        as_on_disk[subject.dataset.image_ids.index(image_id)].image.permute(1, 2, 0).numpy()
+    )
+    outcomes = outcomes_of_image(subject.detections[image], target, analysis.threshold)
+    jpeg = draw_photo(pixels, outcome_marks(outcomes, subject.class_names), _WIDTH)
+    return Photo(jpeg, image_id, _note(analysis, image), f"{image_id} with true and predicted boxes")
 
 
 def _note(analysis: Analysis, image: int) -> str:

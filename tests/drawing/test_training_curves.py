@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from detection.drawing.page import LIGHT
@@ -29,7 +30,7 @@ def panels(rows: list[str], folder: Path) -> list[Axes]:
     (folder / "metrics.csv").write_text("\n".join(rows))
     figure = Figure(figsize=(14, 4))
     draw_training_curves(figure, LIGHT, history_of(read_history(folder / "metrics.csv")))
-    figure.canvas.draw()
+    FigureCanvasAgg(figure).draw()
     return figure.axes
 
 
@@ -57,9 +58,9 @@ def test_epochs_are_below_and_steps_above(tmp_path: Path, epochs: int, steps: in
 
 def test_titles_say_what_is_drawn(tmp_path: Path) -> None:
     losses, mean_ap, rate = panels(run_of(3, 200, 1), tmp_path)
-    assert losses.get_title("left") == "losses (mean of 20 logged steps; dots: validation)"
-    assert mean_ap.get_title("left") == "mAP on the validation images"
-    assert rate.get_title("left") == "learning rate"
+    assert losses.get_title() == "losses (mean of 20 logged steps; dots: validation)"
+    assert mean_ap.get_title() == "mAP on the validation images"
+    assert rate.get_title() == "learning rate"
     assert [text.get_text() for text in mean_ap.get_legend().get_texts()] == [  # type: ignore[union-attr]
         "AP at IoU 0.5, 11 points (VOC07)",
         "AP at IoU 0.5, area (VOC10+)",
