@@ -27,7 +27,8 @@ OUTCOME_COLOURS: dict[OutcomeKind, str] = {
 
 def class_colour(label: int) -> Colour:
     """The colour of a class."""
-    return to_rgb(hsv_to_rgb(((0.58 + _GOLDEN * label) % 1, *_SHADES[label % len(_SHADES)])))
+    red, green, blue = hsv_to_rgb(((0.58 + _GOLDEN * label) % 1, *_SHADES[label % len(_SHADES)])).tolist()
+    return red, green, blue
 
 
 def colour_of_letters(background: Colour) -> str:

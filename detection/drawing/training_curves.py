@@ -94,8 +94,7 @@ def _draw_losses(ax: Axes, theme: Theme, history: History) -> None:
         means = running_mean(history.by_epoch(points), number) if len(points) else points
         [line] = ax.plot(*means.T, "-" if len(means) > 1 else "_", label=what.replace("_", " "))
         if number > 1:
-            pale = {"color": line.get_color(), "alpha": 0.2, "linewidth": 0.8, "zorder": 1}
-            ax.plot(*history.by_epoch(points).T, **pale)
+            ax.plot(*history.by_epoch(points).T, color=line.get_color(), alpha=0.2, linewidth=0.8, zorder=1)
         validation = history.series.get(f"val/{what}", points[:0])
         style = "o" if len(validation) <= _MANY else "--"
         ax.plot(*history.by_epoch(validation).T, style, color=line.get_color(), markersize=4)

@@ -155,7 +155,8 @@ class Confused(NamedTuple):
         """Each count as a share of its row; in the row of background, of its largest count."""
         totals = self.counts.sum(axis=1, keepdims=True)
         totals[-1] = self.counts[-1].max()  # background has no true number of objects
-        return self.counts / np.maximum(totals, 1)
+        shares: FloatArray = self.counts / np.maximum(totals, 1)
+        return shares
 
 
 def most_confused(counts: IntArray, names: Sequence[str]) -> Confused:

@@ -30,7 +30,7 @@ class Cell(NamedTuple):
 
     key: str
     """``row:column``."""
-    count: int
+    number: int
     share: float
     meaning: str
     images: str
@@ -84,8 +84,8 @@ def choose_images(analysis: Analysis, number: int) -> list[int]:
     worst, best = worst_and_best(analysis.images, number)
     chosen = dict.fromkeys([*worst, *best])
     for kind in range(len(ERROR_KINDS)):
-        images = Counter(analysis.errors.images[analysis.errors.kinds == kind].tolist())
-        chosen |= dict.fromkeys(image for image, _ in images.most_common(number))
+        errors = Counter(analysis.errors.images[analysis.errors.kinds == kind].tolist())
+        chosen |= dict.fromkeys(image for image, _ in errors.most_common(number))
     pairs, background = analysis.pairs, len(analysis.confusion) - 1
     confused = (pairs.true != pairs.detected) & (pairs.true < background) & (pairs.detected < background)
     images_of = defaultdict(list)
