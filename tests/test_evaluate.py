@@ -118,6 +118,7 @@ def test_faster_rcnn_on_its_training_images(place: Path, tmp_path: Path) -> None
     assert_complete(tmp_path, checkpoint, place / "shapes", "train")
 
 
+@pytest.mark.filterwarnings("ignore:The 'test_dataloader' does not have many workers")
 def test_two_checkpoints_are_compared(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ from detection.drawing.labels import font_for, make_label
 from detection.drawing.painter import Mark, draw_marks, outcome_marks
 from detection.types import Outcome, OutcomeKind
 
-_FLATTEST, _TALLEST = 0.4, 1.35  # height by width of a photo; what is beyond gets bars at its sides
+_FLATTEST, _TALLEST = 0.4, 1.8  # height by width of a photo; what is beyond gets bars at its sides
 _GREY = 128  # of the bars
 _LETTERS = 32  # width of a photo by the size of its letters
 
@@ -65,6 +65,9 @@ def _shown(
     corner = max(round(x), 0), max(round(y), 0)
     width = min(max(1, round(scale * image.shape[1])), columns - corner[0])
     height = min(max(1, round(scale * image.shape[0])), rows - corner[1])
+    # Rounding leaves no line of the ground at the edge.
+    width += int(columns - corner[0] - width == 1)
+    height += int(rows - corner[1] - height == 1)
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     ground = np.full((rows, columns, 3), _GREY, np.uint8)
     resized = cv2.resize(image, (width, height), interpolation=interpolation)

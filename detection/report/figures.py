@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from detection.drawing.page import Picture, Theme, shortened
 from detection.metrics.analysis import SIZE_EDGES, Analysis
@@ -82,6 +83,7 @@ def _errors(figure: Figure, theme: Theme, analysis: Analysis) -> None:
     ax.bar_label(bars, labels, padding=4, color=theme.text)
     ax.invert_yaxis()
     ax.margins(x=0.14)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
     ax.set_xlabel("mAP (area) gained if all errors of this kind were put right")
     ax.tick_params(axis="y", length=0, labelcolor=theme.text)
     ax.grid(True, axis="x")
@@ -125,6 +127,10 @@ def _calibration(figure: Figure, theme: Theme, analysis: Analysis) -> None:
     upper.legend(loc="upper left", labelcolor=theme.text)
     lower.bar(centres, result.counts, width, color=theme.muted)
     lower.set_yscale("symlog", linthresh=1)
+    # Nothing, and the last power of ten below the top: all powers would collide.
+    top = 10 ** int(np.log10(max(result.counts.max(), 1)))
+    lower.set_yticks([0, top], ["0", f"{top:,}"])
+    lower.minorticks_off()
     lower.set(xlabel="score", ylabel="detections")
     for ax in (upper, lower):
         ax.grid(True, axis="y")

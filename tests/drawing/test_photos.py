@@ -25,7 +25,7 @@ def grey(height: int, width: int) -> np.ndarray:
 
 
 def test_a_photo_has_the_shape_of_its_view() -> None:
-    for view, shape in ((None, 0.75), ((-20, 0, 120, 75), 75 / 140), ((0, 0, 10, 75), 1.35)):
+    for view, shape in ((None, 0.75), ((-20, 0, 120, 75), 75 / 140), ((0, 0, 10, 75), 1.8)):
         photo = Image.open(
             io.BytesIO(draw_photo(grey(75, 100), [Mark((5, 5, 20, 20), "a", "#ffffff")], 320, view))
         )
