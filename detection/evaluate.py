@@ -66,7 +66,7 @@ def evaluate(cfg: DictConfig) -> "Analysis":
             print(f"Checkpoint {name}: {found}", flush=True)
             one = _evaluate_one(copy.deepcopy(config), found, folder / name)
             reports.append(Evaluated(*one, folder / name / "report.html"))
-        write_comparison(folder / "comparison.html", *reports, config["num_images"])
+        write_comparison(folder / "comparison.html", reports[0], reports[1], config["num_images"])
         print(f"Both side by side: {folder / 'comparison.html'}")
     return reports[-1].analysis
 

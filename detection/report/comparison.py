@@ -158,6 +158,6 @@ def _draw(images: Sequence[int], a: Evaluated, b: Evaluated) -> list[ImageChange
     changes = []
     for image in images:
         f1 = [float(one.analysis.images.f1[image]) for one in (a, b)]
-        photos = [draw_image(one.subject, one.analysis, image) for one in (a, b)]
-        changes.append(ImageChange(*photos, f"F1 {f1[0]:.3f} to {f1[1]:.3f}"))
+        of_a, of_b = (draw_image(one.subject, one.analysis, image) for one in (a, b))
+        changes.append(ImageChange(of_a, of_b, f"F1 {f1[0]:.3f} to {f1[1]:.3f}"))
     return changes

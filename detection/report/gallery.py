@@ -1,6 +1,7 @@
 """Pictures of single images: which ones are shown, what is drawn on them, and how they are filtered."""
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,8 @@ class Shown(NamedTuple):
     """What the filters look for: ``kind:label`` of each error, ``found:label`` of each object found."""
     cells: str
     """``row:column`` of the confusion matrix, of each of its cells that the image is counted in."""
+    words: str
+    """Its errors, for the reader."""
     f1: float
 
 
@@ -112,6 +115,27 @@ def error_tokens(analysis: Analysis) -> dict[int, list[str]]:
     for image, label, _ in zip(*(column[right].tolist() for column in analysis.pairs), strict=True):
         tokens[image].add(f"found:{label}")
     return {image: sorted(found) for image, found in tokens.items()}
+
+
+def error_words(analysis: Analysis, class_names: Sequence[str]) -> dict[int, str]:
+    """The errors of each image in words: ``localisation: dog; missed: 2 person, cat``.
+
+    Args:
+        analysis: the evaluation.
+        class_names: by label.
+    """
+    counts: dict[int, Counter[tuple[int, int]]] = defaultdict(Counter)
+    for image, kind, label in zip(*(column.tolist() for column in analysis.errors), strict=True):
+        counts[image][kind, label] += 1
+    words = {}
+    for image, errors in counts.items():
+        of_kinds: dict[str, list[str]] = defaultdict(list)
+        for (kind, label), number in sorted(errors.items()):
+            of_kinds[ERROR_KINDS[kind]].append(
+                f"{number} {class_names[label]}" if number > 1 else class_names[label]
+            )
+        words[image] = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in of_kinds.items())
+    return words
 
 
 def cell_images(analysis: Analysis, confused: Confused) -> dict[str, list[int]]:

@@ -26,6 +26,7 @@ from detection.report.gallery import (
     cell_images,
     choose_images,
     error_tokens,
+    error_words,
     make_matrix,
     worst_and_best,
 )
@@ -144,7 +145,7 @@ def _draw_gallery(
     folder: Path, subject: Subject, analysis: Analysis, images: dict[str, list[int]], number: int
 ) -> list[Shown]:
     """Draw the images of the gallery; the worst and the best are kept as files, too."""
-    errors = error_tokens(analysis)
+    errors, words = error_tokens(analysis), error_words(analysis, subject.class_names)
     cells: dict[int, list[str]] = {}
     for key, numbers in images.items():
         for image in numbers:
@@ -153,7 +154,9 @@ def _draw_gallery(
     for image in choose_images(analysis, number):
         photo = draw_image(subject, analysis, image)
         tokens = " ".join(errors.get(image, [])), " ".join(cells.get(image, []))
-        gallery[image] = Shown(photo, *tokens, round(float(analysis.images.f1[image]), 4))
+        gallery[image] = Shown(
+            photo, *tokens, words.get(image, ""), round(float(analysis.images.f1[image]), 4)
+        )
     for name, numbers in zip(("worst", "best"), worst_and_best(analysis.images, number), strict=True):
         for place, image in enumerate(numbers, 1):
             (folder / name).mkdir(parents=True, exist_ok=True)

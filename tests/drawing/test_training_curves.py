@@ -30,7 +30,7 @@ def panels(rows: list[str], folder: Path) -> list[Axes]:
     (folder / "metrics.csv").write_text("\n".join(rows))
     figure = Figure(figsize=(14, 4))
     draw_training_curves(figure, LIGHT, history_of(read_history(folder / "metrics.csv")))
-    FigureCanvasAgg(figure).draw()
+    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
     return figure.axes
 
 

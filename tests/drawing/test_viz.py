@@ -125,7 +125,8 @@ def test_a_notebook_shows_the_figure() -> None:
 
 
 def test_nothing_to_draw() -> None:
-    for boxes in ([], torch.zeros(0, 4)):
+    nothing: tuple[Any, ...] = ([], torch.zeros(0, 4))
+    for boxes in nothing:
         ax = plot_bbox(grey(), boxes, torch.zeros(0), torch.zeros(0, dtype=torch.int64), ["cat"])
         assert (np.asarray(ax.images[0].get_array()) == 90).all()
 

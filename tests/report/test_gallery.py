@@ -13,7 +13,7 @@ from detection.metrics.analysis import analyse
 from detection.metrics.errors import ERROR_KINDS
 from detection.metrics.operating_point import ImageCounts
 from detection.metrics.outcomes import outcomes_of_image
-from detection.report.gallery import choose_images, error_tokens, worst_and_best
+from detection.report.gallery import choose_images, error_tokens, error_words, worst_and_best
 from detection.types import Detections, Target
 from tests.report.conftest import evaluation
 
@@ -72,6 +72,10 @@ def test_the_gallery_is_bounded_and_has_each_kind_of_error() -> None:
     shown = {token.partition(":")[0] for image in chosen for token in tokens.get(image, [])}
     assert {kind for kind in ERROR_KINDS if analysis.error_counts[kind]} <= shown
     assert choose_images(analysis, 0) == []
+    words = error_words(analysis, [f"class {label}" for label in range(9)])
+    assert words.keys() == {image for image, found in tokens.items() if any("found" not in t for t in found)}
+    image = int(analysis.errors.images[analysis.errors.kinds == ERROR_KINDS.index("missed")][0])
+    assert "missed: " in words[image]
     for kind, count in analysis.error_counts.items():
         images = {image for image, found in tokens.items() if any(token.startswith(kind) for token in found)}
         assert len(images) <= count
