@@ -55,13 +55,14 @@ def evaluate(cfg: DictConfig) -> "Analysis":
     _refuse_mistakes(folder)
     with faults_in_a_sentence(folder), errors_in_a_sentence():
         quieten_lightning()
-        if isinstance(config["ckpt"], str):
-            return _evaluate_one(config, config["ckpt"], folder)[1]
+        checkpoints = Evaluate.of(config).checkpoints
+        if len(checkpoints) == 1:
+            return _evaluate_one(config, checkpoints[0], folder)[1]
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
         from detection.report.comparison import Evaluated, write_comparison
 
         reports = []
-        for name, ckpt in zip("ab", config["ckpt"], strict=True):
+        for name, ckpt in zip("ab", checkpoints, strict=True):
             found = str(checkpoint_of_run(ckpt) or ckpt)
             print(f"Checkpoint {name}: {found}", flush=True)
             one = _evaluate_one(copy.deepcopy(config), found, folder / name)

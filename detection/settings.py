@@ -131,7 +131,8 @@ class Evaluate(Settings):
         split: test, val; or train, without augmentation
         threshold: score threshold of the confusion matrix, the image pictures and the counts of errors;
             by default the one with the best F1
-        num_images: so many of the worst and of the best images are shown
+        num_images: so many of the worst and of the best images are shown, and of those with the most errors
+            of each kind
         plugins: packages of yours whose registered classes the checkpoint names: plugins=[my_package]
         name: groups reports in runs/<name>/<date>
         seed: of what is drawn
@@ -148,8 +149,16 @@ class Evaluate(Settings):
     run_dir: str
 
     def __post_init__(self) -> None:
-        if not isinstance(self.ckpt, str) and len(self.ckpt) != 2:
-            raise ValueError(f"ckpt: give one checkpoint, or two to compare, not {len(self.ckpt)}.")
+        if len(self.checkpoints) not in (1, 2):
+            raise ValueError(f"ckpt: give one checkpoint, or two to compare, not {len(self.checkpoints)}.")
+
+    @property
+    def checkpoints(self) -> list[str]:
+        """One, or two to compare; a command line gives its words as one text, ``[a.ckpt,b.ckpt]``."""
+        if not isinstance(self.ckpt, str):
+            return [str(path) for path in self.ckpt]
+        is_list = self.ckpt.startswith("[") and self.ckpt.endswith("]") and not Path(self.ckpt).exists()
+        return [path.strip() for path in self.ckpt[1:-1].split(",")] if is_list else [self.ckpt]
 
 
 @dataclass(frozen=True)

@@ -118,18 +118,17 @@ def test_faster_rcnn_on_its_training_images(place: Path, tmp_path: Path) -> None
     assert_complete(tmp_path, checkpoint, place / "shapes", "train")
 
 
-@pytest.mark.filterwarnings("ignore:The 'test_dataloader' does not have many workers")
-def test_two_checkpoints_are_compared(
-    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_two_checkpoints_are_compared(place: Path, tmp_path: Path) -> None:
+    run = tmp_path / "both"
     ckpts = f"ckpt=[{place}/ssd.ckpt,{place}/faster_rcnn.ckpt]"
-    evaluate(configured(tmp_path, ckpts, *shapes(place), "num_images=1"))
-    assert_complete(tmp_path / "a", place / "ssd.ckpt", place / "shapes", "test")
-    assert_complete(tmp_path / "b", place / "faster_rcnn.ckpt", place / "shapes", "test")
-    assert "Two checkpoints on shapes, test, 5 images" in (tmp_path / "comparison.html").read_text()
-    assert f"Both side by side: {tmp_path / 'comparison.html'}" in capsys.readouterr().out
+    result = run_command(place, ckpts, *shapes(place), "num_images=1", f"hydra.run.dir={run}")
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert f"Both side by side: {run / 'comparison.html'}" in result.stdout
+    assert_complete(run / "a", place / "ssd.ckpt", place / "shapes", "test")
+    assert_complete(run / "b", place / "faster_rcnn.ckpt", place / "shapes", "test")
+    assert "Two checkpoints on shapes, test, 5 images" in (run / "comparison.html").read_text()
     with pytest.raises(SystemExit, match="holds a report already"):
-        evaluate(configured(tmp_path, ckpts, *shapes(place)))
+        evaluate(configured(run, ckpts, *shapes(place)))
 
 
 def test_a_report_is_not_overwritten(place: Path, tmp_path: Path) -> None:
