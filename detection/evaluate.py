@@ -3,6 +3,7 @@
 import copy
 import shlex
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ def evaluate(cfg: DictConfig) -> "Analysis":
     _refuse_mistakes(folder)
     with faults_in_a_sentence(folder), errors_in_a_sentence():
         quieten_lightning()
-        checkpoints = Evaluate.of(config).checkpoints
+        checkpoints = _checkpoints(config["ckpt"])
         if len(checkpoints) == 1:
             return _evaluate_one(config, checkpoints[0], folder)[1]
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
@@ -70,6 +71,20 @@ def evaluate(cfg: DictConfig) -> "Analysis":
         write_comparison(folder / "comparison.html", reports[0], reports[1], config["num_images"])
         print(f"Both side by side: {folder / 'comparison.html'}")
     return reports[-1].analysis
+
+
+def _checkpoints(typed: str | Sequence[str]) -> list[str]:
+    """One checkpoint, or two to compare; a command line gives two as one text, ``[a.ckpt,b.ckpt]``.
+
+    Raises:
+        ValueError: there are more.
+    """
+    paths = [typed] if isinstance(typed, str) else list(typed)
+    if isinstance(typed, str) and typed.startswith("[") and not Path(typed).exists():
+        paths = [path.strip() for path in typed.strip("[]").split(",")]
+    if len(paths) > 2:
+        raise ValueError(f"ckpt: give one checkpoint, or two to compare, not {len(paths)}.")
+    return paths
 
 
 def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Subject", "Analysis"]:

@@ -148,18 +148,6 @@ class Evaluate(Settings):
     seed: int = 0
     run_dir: str
 
-    def __post_init__(self) -> None:
-        if len(self.checkpoints) not in (1, 2):
-            raise ValueError(f"ckpt: give one checkpoint, or two to compare, not {len(self.checkpoints)}.")
-
-    @property
-    def checkpoints(self) -> list[str]:
-        """One, or two to compare; a command line gives its words as one text, ``[a.ckpt,b.ckpt]``."""
-        if not isinstance(self.ckpt, str):
-            return [str(path) for path in self.ckpt]
-        is_list = self.ckpt.startswith("[") and self.ckpt.endswith("]") and not Path(self.ckpt).exists()
-        return [path.strip() for path in self.ckpt[1:-1].split(",")] if is_list else [self.ckpt]
-
 
 @dataclass(frozen=True)
 class Predict(Settings):
