@@ -1,7 +1,10 @@
 """Test a checkpoint and write a report: ``python -m detection.evaluate --help``."""
 
+import copy
 import shlex
 import sys
+from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +13,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from detection.bounds import height_and_width
 from detection.checkpoints.kept_split import keep_split, kept_split, told_of_evaluation
 from detection.checkpoints.loading import load_task, open_split, with_inputs_of
 from detection.checkpoints.notes import evaluation_precision, notes
+from detection.checkpoints.runs import checkpoint_of_run
 from detection.cli.compose import (
     CONF,
     checked_config,
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
     from detection.callbacks.collect import CollectDetections
     from detection.data.datamodule import DetectionDataModule
     from detection.metrics.analysis import Analysis
+    from detection.report.report import Subject
     from detection.tasks.base import DetectionTask
 
 # What the checkpoint decides.
@@ -40,57 +46,90 @@ def main(cfg: DictConfig) -> float:
 
 
 def evaluate(cfg: DictConfig) -> "Analysis":
-    """Test as configured and write the report into the run's folder.
+    """Test as configured and write the report into the run's folder; of two checkpoints, a comparison too.
 
     Returns:
-        The metrics.
+        The metrics; of two checkpoints those of the second.
     """
     config = checked_config(cfg, Evaluate)
     folder = Path(config["run_dir"])
     _refuse_mistakes(folder)
     with faults_in_a_sentence(folder), errors_in_a_sentence():
-        # Heavy imports wait until there is something to do: --help and typing errors answer at once.
-        from detection.callbacks.left_out import beginning, write_list
-        from detection.data.nothing import nothing_to_find
-        from detection.data.shared_memory import check_shared_memory
-        from detection.metrics.analysis import analyse
-        from detection.report.report import Subject, write_report
-
         quieten_lightning()
-        task = load_task(config["ckpt"])
-        precision, line = evaluation_precision(config["trainer"], task.hparams, typed_overrides())
-        config["trainer"]["precision"] = precision
-        for told in filter(None, (line, notes(task.hparams, config["ckpt"]))):
-            print(told, flush=True)
-        datamodule = instantiate(with_inputs_of(task, config["data"]))
-        datamodule.prepare_data()
-        kept = keep_split(datamodule, kept_split(task.hparams, config["ckpt"]))
-        open_split(datamodule, config["split"], task.class_names, config["ckpt"])
-        check_shared_memory(datamodule, devices=1)
-        about = told_of_evaluation(datamodule, kept, config["ckpt"])
-        for told in (*about, *nothing_to_find(datamodule.datasets)):
-            print(told, flush=True)
-        seen, metrics = _test(config, task, datamodule)
-        problems = datamodule.problems()
-        write_list(problems, folder / "left_out.txt")
+        checkpoints = _checkpoints(config["ckpt"])
+        if len(checkpoints) == 1:
+            return _evaluate_one(config, checkpoints[0], folder)[1]
+        # Heavy imports wait until there is something to do: --help and typing errors answer at once.
+        from detection.report.comparison import Evaluated, write_comparison
 
-        analysis = analyse(
-            seen.detections, seen.targets, len(task.class_names), config["threshold"], _has_coco()
-        )
-        subject = Subject(
-            ckpt=config["ckpt"],
-            command=shlex.join(["python", *sys.orig_argv[1:]]),
-            data=f"{HydraConfig.get().runtime.choices['data']}, {datamodule.describe_split(config['split'])}",
-            class_names=task.class_names,
-            losses={name.partition("/")[2]: value for name, value in metrics.items() if "/loss" in name},
-            dataset=datamodule.datasets[config["split"]],
-            detections=seen.detections,
-            targets=seen.targets,
-        )
-        write_report(folder, subject, analysis, config["num_images"])
-        if any(problems.values()):
-            print(beginning(problems, folder / "left_out.txt"))
-    return analysis
+        reports = []
+        for name, ckpt in zip("ab", checkpoints, strict=True):
+            found = str(checkpoint_of_run(ckpt) or ckpt)
+            print(f"Checkpoint {name}: {found}", flush=True)
+            one = _evaluate_one(copy.deepcopy(config), found, folder / name)
+            reports.append(Evaluated(*one, folder / name / "report.html"))
+        write_comparison(folder / "comparison.html", reports[0], reports[1], config["num_images"])
+        print(f"Both side by side: {folder / 'comparison.html'}")
+    return reports[-1].analysis
+
+
+def _checkpoints(typed: str | Sequence[str]) -> list[str]:
+    """One checkpoint, or two to compare; a command line gives two as one text, ``[a.ckpt,b.ckpt]``.
+
+    Raises:
+        ValueError: there are more.
+    """
+    paths = [typed] if isinstance(typed, str) else list(typed)
+    if isinstance(typed, str) and typed.startswith("[") and not Path(typed).exists():
+        paths = [path.strip() for path in typed.strip("[]").split(",")]
+    if len(paths) > 2:
+        raise ValueError(f"ckpt: give one checkpoint, or two to compare, not {len(paths)}.")
+    return paths
+
+
+def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Subject", "Analysis"]:
+    """Test one checkpoint and write its report."""
+    from detection.callbacks.left_out import beginning, write_list
+    from detection.data.nothing import nothing_to_find
+    from detection.data.shared_memory import check_shared_memory
+    from detection.metrics.analysis import analyse
+    from detection.report.report import Subject, write_report
+
+    task = load_task(ckpt)
+    precision, line = evaluation_precision(config["trainer"], task.hparams, typed_overrides())
+    config["trainer"]["precision"] = precision
+    for told in filter(None, (line, notes(task.hparams, ckpt))):
+        print(told, flush=True)
+    datamodule = instantiate(with_inputs_of(task, config["data"]))
+    datamodule.prepare_data()
+    kept = keep_split(datamodule, kept_split(task.hparams, ckpt))
+    open_split(datamodule, config["split"], task.class_names, ckpt)
+    check_shared_memory(datamodule, devices=1)
+    about = told_of_evaluation(datamodule, kept, ckpt)
+    for told in (*about, *nothing_to_find(datamodule.datasets)):
+        print(told, flush=True)
+    seen, metrics = _test(config, task, datamodule)
+    problems = datamodule.problems()
+    write_list(problems, folder / "left_out.txt")
+
+    classes = len(task.class_names)
+    analysis = analyse(seen.detections, seen.targets, classes, config["threshold"], _has_coco())
+    subject = Subject(
+        ckpt=ckpt,
+        command=shlex.join(["python", *sys.orig_argv[1:]]),
+        data=f"{HydraConfig.get().runtime.choices['data']}, {datamodule.describe_split(config['split'])}",
+        class_names=task.class_names,
+        losses={name.partition("/")[2]: value for name, value in metrics.items() if "/loss" in name},
+        dataset=datamodule.datasets[config["split"]],
+        detections=seen.detections,
+        targets=seen.targets,
+        about=_about(task, precision),
+        history=_history(ckpt),
+    )
+    write_report(folder, subject, analysis, config["num_images"])
+    if any(problems.values()):
+        print(beginning(problems, folder / "left_out.txt"))
+    return subject, analysis
 
 
 def _test(
@@ -112,6 +151,33 @@ def _test(
     return seen, {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
+def _about(task: "DetectionTask", precision: str) -> dict[str, str]:
+    """What the page says of the model and of how it was run."""
+    import torch
+    import torchvision
+
+    height, width = height_and_width(task.hparams["data"]["size"])
+    parameters = sum(parameter.numel() for parameter in task.network.parameters())
+    backbone = task.hparams["model"].get("backbone", {}).get("_target_", "").rpartition(".")[2]
+    model = [type(task.network).__name__, *filter(None, [backbone]), f"{parameters / 1e6:.1f} M parameters"]
+    return {
+        "model": ", ".join(model),
+        "input size": f"{width} x {height} pixels"
+        if task.collate == "padded"
+        else f"short side {height}, long side at most {width} pixels",
+        "precision": str(precision),
+        "versions": f"lightning-detection {version('lightning-detection')}, torch {torch.__version__}, "
+        f"torchvision {torchvision.__version__}",
+    }
+
+
+def _history(ckpt: str) -> Path | None:
+    """``metrics.csv`` of the run that a checkpoint lies in."""
+    path = Path(ckpt).expanduser()
+    beside = path.parent.parent / "metrics.csv"
+    return beside if path.parent.name == "checkpoints" and beside.exists() else None
+
+
 def _refuse_mistakes(folder: Path) -> None:
     """Refuse a folder in use, and inputs that the checkpoint decides.
 
@@ -121,7 +187,8 @@ def _refuse_mistakes(folder: Path) -> None:
     mistakes = {
         f"{folder} holds a report already, which is not overwritten: choose another hydra.run.dir": (
             folder / "metrics.json"
-        ).exists(),
+        ).exists()
+        or (folder / "comparison.html").exists(),
     }
     for word in typed_overrides():
         key = word.partition("=")[0].lstrip("+~").replace("/", ".")

@@ -126,18 +126,20 @@ class Evaluate(Settings):
     """Of ``evaluate``.
 
     Args:
-        ckpt: a checkpoint that a training wrote; its classes and its input size are used
+        ckpt: a checkpoint that a training wrote; its classes and its input size are used; of two of the
+            same classes, ckpt=[a.ckpt,b.ckpt], a page compares both
         split: test, val; or train, without augmentation
         threshold: score threshold of the confusion matrix, the image pictures and the counts of errors;
             by default the one with the best F1
-        num_images: so many of the worst and of the best images are shown
+        num_images: so many of the worst and of the best images are shown, and of those with the most errors
+            of each kind
         plugins: packages of yours whose registered classes the checkpoint names: plugins=[my_package]
         name: groups reports in runs/<name>/<date>
         seed: of what is drawn
         run_dir: the folder to write, runs/evaluate/<date> by default; a report is not overwritten
     """
 
-    ckpt: str
+    ckpt: str | Sequence[str]
     split: Literal["test", "val", "train"] = "test"
     threshold: Share | None = None
     num_images: Natural = 6

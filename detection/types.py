@@ -10,7 +10,8 @@ Conventions, everywhere in this package:
 * A size is ``(height, width)``.
 """
 
-from typing import NamedTuple, NotRequired, TypedDict
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, NotRequired, TypedDict
 
 from torch import Tensor
 
@@ -40,6 +41,22 @@ class Detections(TypedDict):
     """float32 ``(M,)``, descending."""
     labels: Tensor
     """int64 ``(M,)``, ``0..C-1``."""
+
+
+OutcomeKind = Literal["true_positive", "false_positive", "missed", "found", "ignored"]
+"""What became of a box: of a detection, true positive, false positive or ignored (it found a difficult
+object); of an object, missed or found (a difficult one counts as found)."""
+
+
+class Outcome(NamedTuple):
+    """A detection or an object of one image, and what became of it."""
+
+    box: Sequence[float]
+    """``xyxy`` in the pixels of the original image."""
+    label: int
+    score: float | None
+    """None of an object."""
+    kind: OutcomeKind
 
 
 class Sample(NamedTuple):

@@ -45,6 +45,7 @@ def sticking_out(page: "Page") -> list[str]:
     """What is wider than its card."""
     found: list[str] = page.evaluate(
         """[...document.querySelectorAll("section :is(table, img, p, .empty)")].filter(item => {
+        if (item.closest(".wide")) return false;  // which scrolls by itself
         const card = item.closest("section"), padding = parseFloat(getComputedStyle(card).paddingRight);
         return item.getBoundingClientRect().right > card.getBoundingClientRect().right - padding + 1;
     }).map(item => item.outerHTML.slice(0, 60))"""

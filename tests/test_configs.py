@@ -58,7 +58,11 @@ def test_every_choice_fits_its_constructor(override: str, monkeypatch: pytest.Mo
 
 def test_groups_of_several_files_may_be_empty() -> None:
     cfg = resolved("callbacks=[]", "logger=[]")
-    assert (cfg.callbacks, cfg.logger) == ({}, {})
+    assert cfg.callbacks == {}
+    assert [*cfg.logger] == ["csv"], "metrics.csv is always written"
+    assert [*resolved("logger=wandb").logger] == ["csv", "wandb"]
+    assert [*resolved("logger=tensorboard").logger] == ["csv", "tensorboard"]
+    assert resolved("logger=csv").logger == resolved("logger=[]").logger
 
 
 def test_the_experiment_has_the_last_word() -> None:

@@ -118,6 +118,19 @@ def test_faster_rcnn_on_its_training_images(place: Path, tmp_path: Path) -> None
     assert_complete(tmp_path, checkpoint, place / "shapes", "train")
 
 
+def test_two_checkpoints_are_compared(place: Path, tmp_path: Path) -> None:
+    run = tmp_path / "both"
+    ckpts = f"ckpt=[{place}/ssd.ckpt,{place}/faster_rcnn.ckpt]"
+    result = run_command(place, ckpts, *shapes(place), "num_images=1", f"hydra.run.dir={run}")
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert f"Both side by side: {run / 'comparison.html'}" in result.stdout
+    assert_complete(run / "a", place / "ssd.ckpt", place / "shapes", "test")
+    assert_complete(run / "b", place / "faster_rcnn.ckpt", place / "shapes", "test")
+    assert "Two checkpoints on shapes, test, 5 images" in (run / "comparison.html").read_text()
+    with pytest.raises(SystemExit, match="holds a report already"):
+        evaluate(configured(run, ckpts, *shapes(place)))
+
+
 def test_a_report_is_not_overwritten(place: Path, tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text("precious")
     with pytest.raises(SystemExit, match=f"{tmp_path} holds a report already"):
@@ -136,6 +149,7 @@ def test_classes_of_others_are_named(place: Path, tmp_path: Path) -> None:
     [
         ([], "ckpt: needs a value (ckpt=...)"),
         (["ckpt=/nowhere/best.ckpt"], "/nowhere/best.ckpt: there is no such checkpoint"),
+        (["ckpt=[a,b,c]"], "ckpt: give one checkpoint, or two to compare, not 3"),
         (["ckpt=a", "split=trian"], "split=trian: give one of test, val, train"),
         (["ckpt=a", "threshold=50"], "threshold=50: give a number from 0 to 1"),
         (["ckpt=a", "num_images=-1"], "num_images=-1: give a whole number"),

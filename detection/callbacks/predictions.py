@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
-from detection.drawing.plots import plot_predictions
+from detection.drawing.photos import plot_predictions
+from detection.metrics.outcomes import outcomes_of_image
 from detection.tasks.base import DetectionTask
 from detection.types import Detections, ListBatch, PaddedBatch, Target
 
@@ -94,7 +95,7 @@ class FirstImages(pl.Callback, ABC):
 
 
 class PredictionImages(FirstImages):
-    """Draws the first images of an evaluation, true boxes beside predicted ones, into ``predictions.png``.
+    """Draws the first images of an evaluation into ``predictions.png``: what was found and what was missed.
 
     TensorBoard, where it is a logger, gets the picture too.
 
@@ -114,8 +115,9 @@ class PredictionImages(FirstImages):
 
     def show(self, trainer: pl.Trainer, task: DetectionTask, stage: str, seen: list[Seen]) -> None:
         """Draw."""
-        images, detections, targets = zip(*seen, strict=True)
-        plot_predictions(images, detections, targets, task.class_names, self.path, self.threshold)
+        outcomes = [outcomes_of_image(item.detections, item.target, self.threshold) for item in seen]
+        images, ids = [item.image for item in seen], [item.target["image_id"] for item in seen]
+        plot_predictions(images, outcomes, ids, task.class_names, self.path, self.threshold)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 picture = np.asarray(cv2.imread(str(self.path)))[..., ::-1]

@@ -1,24 +1,26 @@
-"""Drawing: boxes on an image, ground truth beside predictions, training curves."""
+"""Plots for notebooks and for a run's folder: boxes on an image, training curves, learning rates."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import math
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from detection.drawing.painter import Colour, class_colour, colour_of_letters
-from detection.system.console import drawn
+from detection.drawing.colours import class_colour
+from detection.drawing.page import LIGHT, render
+from detection.drawing.painter import Mark, draw_marks
+from detection.drawing.training_curves import draw_training_curves, history_of, running_mean
 from detection.system.files import read_history
-from detection.types import Detections, Target
 
-_AP_NAMES = {"map_07": "11 points (VOC07)", "map_area": "area (VOC10+)"}
-_LABEL_ROOM = 0.06  # of the image's height: what a label above a box takes in most figures
+_LETTERS = 9  # points
+CURVES_SIZE = (14.0, 4.0)  # inches
 
 
 def plot_bbox(
@@ -58,19 +60,38 @@ def plot_bbox(
 
         ax = plt.figure(figsize=(8, 8), layout="constrained").add_subplot()
     pixels = _channels_last(_array(image))
-    # Edges of pixels are whole numbers, as in boxes; by default their centres are.
-    ax.imshow(pixels, extent=(0, pixels.shape[1], pixels.shape[0], 0))
-    ax.set_axis_off()
+    marks = []
     for i, (box, label) in enumerate(zip(boxes, given_labels, strict=True)):
         score = None if given_scores is None else float(given_scores[i])
         if label < 0 or (score is not None and score < threshold):
             continue
         name = "" if labels is None else class_names[label] if class_names else str(label)
         text = " ".join([name] * bool(name) + ([] if score is None else [f"{score:.2f}"]))
-        # A label above a box at the top of the image would be cut off: it goes inside.
-        room_above = box[1] > _LABEL_ROOM * pixels.shape[0]
-        _draw_box(ax, box, text, class_colour(label), "bottom" if room_above else "top")
+        marks.append(Mark(box.tolist(), text, class_colour(label)))
+    # Edges of pixels are whole numbers, as in boxes; by default their centres are.
+    ax.imshow(_painted(pixels, marks[::-1], ax), extent=(0, pixels.shape[1], pixels.shape[0], 0))
+    ax.set_axis_off()
     return ax
+
+
+def _painted(pixels: NDArray[np.uint8], marks: Sequence[Mark], ax: Axes) -> NDArray[np.uint8]:
+    """The image with its boxes, large enough that lines and letters are sharp where it is shown."""
+    if not marks:
+        return pixels
+    figure = ax.figure.get_figure(root=True)
+    assert figure is not None
+    place = ax.get_window_extent()
+    shown = min(
+        place.width / pixels.shape[1], place.height / pixels.shape[0]
+    )  # pixels on the screen by pixel
+    scale = max(1, math.ceil(2 * shown))  # twice, for dense screens
+    size = (pixels.shape[1] * scale, pixels.shape[0] * scale)
+    large = np.asarray(
+        cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_NEAREST), np.uint8
+    )
+    moved = [mark._replace(box=[scale * edge for edge in mark.box]) for mark in marks]
+    points = scale / shown * figure.dpi / 72
+    return draw_marks(large, moved, letters=_LETTERS * points)
 
 
 def _array(values: ArrayLike | Tensor) -> NDArray[Any]:
@@ -82,64 +103,8 @@ def _channels_last(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return image.transpose(1, 2, 0) if is_chw else image
 
 
-def _draw_box(
-    ax: Axes,
-    box: NDArray[np.float64],
-    text: str,
-    colour: Colour,
-    alignment: Literal["bottom", "top"],
-) -> None:
-    x1, y1, x2, y2 = box
-    ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=2))
-    if text:
-        ax.text(
-            x1,
-            y1,
-            drawn(text),
-            fontsize=7,
-            color=colour_of_letters(colour),
-            verticalalignment=alignment,
-            bbox={"facecolor": colour, "edgecolor": "none", "pad": 1},
-            clip_on=True,
-        )
-
-
-def plot_predictions(
-    images: Sequence[NDArray[np.uint8]],
-    detections: Sequence[Detections],
-    targets: Sequence[Target],
-    class_names: Sequence[str],
-    path: Path,
-    threshold: float = 0.5,
-) -> None:
-    """Write a PNG: each image with its true objects on the left and the predicted ones on the right.
-
-    Args:
-        images: ``(H, W, 3)`` uint8, at the original size that boxes refer to.
-        detections: one per image.
-        targets: one per image.
-        class_names: names by label.
-        path: file to write.
-        threshold: lowest score to draw.
-    """
-    columns = 2
-    rows = -(-len(images) // columns)
-    figure = Figure(figsize=(6 * columns, 3.2 * rows), layout="constrained")
-    axes = figure.subplots(rows, 2 * columns, squeeze=False)
-    for ax in axes.flat:
-        ax.set_axis_off()
-    for i, (image, found, target) in enumerate(zip(images, detections, targets, strict=True)):
-        left, right = axes[i // columns, 2 * (i % columns) : 2 * (i % columns) + 2]
-        plot_bbox(image, target["boxes"], labels=target["labels"], class_names=class_names, ax=left)
-        plot_bbox(image, found["boxes"], found["scores"], found["labels"], class_names, threshold, ax=right)
-        # Where y is not given, matplotlib lays out the ticks, which nobody sees, to find the title's place.
-        left.set_title(f"{drawn(target['image_id'])}: truth", fontsize=8, y=1)
-        right.set_title(f"predicted, score >= {threshold:g}", fontsize=8, y=1)
-    figure.savefig(path, dpi=110)
-
-
 def plot_curves(metrics_csv: Path, path: Path) -> None:
-    """Draw the losses, the mAP and the learning rate of a run over its optimizer steps.
+    """Draw the losses, the mAP and the learning rate of a run by epochs and by optimizer steps.
 
     Each loss is drawn as logged, pale, and as its running mean over a thirtieth of the run; dots are the loss
     of the validation images.
@@ -148,37 +113,8 @@ def plot_curves(metrics_csv: Path, path: Path) -> None:
         metrics_csv: what the CSV logger wrote: columns by name, ``step`` among them, empty where not logged.
         path: PNG to write.
     """
-    rows = read_history(metrics_csv)
-    series = {
-        name: np.array(_points(rows, name)).reshape(-1, 2)
-        for name in (sorted(rows[0]) if rows else ())
-        if name.startswith(("train/loss", "val/loss", "val/map_", "lr"))
-    }
-    figure = Figure(figsize=(13, 3.6))
-    titles = ("loss (pale: steps, dots: validation)", "mAP", "learning rate")
-    losses, mean_ap, rate = axes = figure.subplots(1, len(titles))
-    figure.subplots_adjust(left=0.05, right=0.99, bottom=0.15, top=0.91, wspace=0.18)
-    for ax, title in zip(axes, titles, strict=True):
-        ax.set_title(title)
-        ax.set_xlabel("optimizer step")
-        ax.grid(alpha=0.3)
-    for name, points in series.items():
-        stage, _, what = name.rpartition("/")
-        if stage == "train":
-            count = max(len(points) // 30, 1)
-            [line] = losses.plot(*_running_mean(points, count).T, label=what.replace("_", " "))
-            losses.plot(*points.T, color=line.get_color(), alpha=0.2, linewidth=0.8, zorder=1)
-            losses.plot(*series.get(f"val/{what}", points[:0]).T, ".", color=line.get_color())
-            losses.set_yscale("log")  # the first steps' are tens of times the last ones', the parts' as well
-            losses.yaxis.set_major_formatter("{x:g}")
-        elif what.startswith("map"):
-            mean_ap.plot(*points.T, marker=".", label=_AP_NAMES[what])
-        elif not stage:
-            rate.plot(*points.T, label=what)
-    for ax in axes:
-        if ax.lines:
-            ax.legend(fontsize=7)
-    figure.savefig(path, dpi=110)
+    history = history_of(read_history(metrics_csv))
+    path.write_bytes(render(partial(draw_training_curves, history=history), CURVES_SIZE, LIGHT))
 
 
 def plot_learning_rates(
@@ -194,7 +130,7 @@ def plot_learning_rates(
         path: PNG to write.
     """
     points = np.stack([np.log10(rates), losses], axis=1)
-    means = _running_mean(points, smoothed_over) if len(points) >= smoothed_over else points
+    means = running_mean(points, smoothed_over) if len(points) >= smoothed_over else points
     figure = Figure(figsize=(6, 4), layout="constrained")
     ax = figure.subplots()
     ax.plot(10 ** points[:, 0], points[:, 1], alpha=0.3, label="a step")
@@ -207,17 +143,3 @@ def plot_learning_rates(
     ax.set_ylabel("loss")
     ax.legend(fontsize=8)
     figure.savefig(path, dpi=120)
-
-
-def _points(rows: Sequence[Mapping[str, str]], name: str) -> list[tuple[int, float]]:
-    """The values of one figure by step; what is no number is left out."""
-    points = []
-    for row in rows:
-        with suppress(KeyError, ValueError):
-            points.append((int(row["step"]), float(row[name])))
-    return points
-
-
-def _running_mean(points: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """The means of each ``count`` neighbours: ``(N, 2)`` to ``(N - count + 1, 2)``."""
-    return np.stack([np.convolve(x, np.full(count, 1 / count), "valid") for x in points.T], axis=1)

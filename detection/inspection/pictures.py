@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 from detection.data.formats.findings import Finding
 from detection.data.formats.records import Box, ImageRecord
 from detection.data.image_files import ImageError, decode_image
+from detection.drawing.colours import VERMILION, WHITE
 from detection.drawing.page import Photo
-from detection.drawing.photos import VERMILION, WHITE, Mark, View, draw_photo
+from detection.drawing.painter import Mark
+from detection.drawing.photos import View, draw_photo
 
 IN_QUESTION, OTHER = VERMILION, WHITE
 LONGEST_NOTE = 300
 """Letters under a photo; a message may list hundreds of classes."""
-_DPI = 100  # 320 pixels wide, some 15 kB
+_WIDTH = 320  # pixels; some 15 kB
 _MAX_BOXES = 200  # of one image; a crowd of thousands takes seconds and shows nothing
 _BEYOND = 0.5  # of the image's sides: how far outside of it a box is shown
 
@@ -36,13 +38,11 @@ def show(record: ImageRecord, note: str, numbers: Collection[int] = (), written:
         image = decode_image(record.path, record.upright)
     except ImageError:
         return nothing_to_show(name, note)
-    marks = [Mark(item.box, "", OTHER, width=1.3) for item in record.objects if item.number not in numbers][
-        :_MAX_BOXES
-    ]
+    marks = [Mark(item.box, "", OTHER) for item in record.objects if item.number not in numbers][:_MAX_BOXES]
     asked = [(item.box, item.name) for item in record.objects if item.number in numbers]
     asked += [(box, "") for box in written]
-    marks += [Mark(box, text, IN_QUESTION, width=2.0) for box, text in asked[:_MAX_BOXES]]
-    jpeg = draw_photo(image, marks, _DPI, _view(image, written))
+    marks += [Mark(box, text, IN_QUESTION, width=1.5) for box, text in asked[:_MAX_BOXES]]
+    jpeg = draw_photo(image, marks, _WIDTH, _view(image, written))
     return Photo(jpeg, name, short(note), f"{name} with {len(marks)} boxes")
 
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from detection.metrics.calibration import Calibration, calibration
 from detection.metrics.coco_ap import coco_ap_of_tables
-from detection.metrics.confusion import confusion_matrix
-from detection.metrics.errors import ErrorKind, cost_of_errors, find_errors
+from detection.metrics.confusion import Pairs, confused_pairs
+from detection.metrics.errors import ERROR_KINDS, ErrorKind, Errors, cost_of_errors, find_errors
 from detection.metrics.operating_point import (
     ImageCounts,
     OperatingPoint,
@@ -18,12 +18,23 @@ from detection.metrics.operating_point import (
     pooled_curve,
     recall_by_size,
 )
-from detection.metrics.tables import IntArray, make_tables
+from detection.metrics.tables import DetectionTable, GroundTruthTable, IntArray, make_tables
 from detection.metrics.voc_ap import VOCResult, judge, voc_ap
 from detection.types import Detections, Target
 
 SIZE_EDGES = np.array([16.0, 32.0, 64.0, 96.0, 128.0, 256.0])
 """Pixels; COCO's borders between small, medium and large, 32 and 96, are among them."""
+
+
+class ErrorTable(NamedTuple):
+    """All errors of an evaluation, one row each."""
+
+    images: IntArray
+    """``(E,)``."""
+    kinds: IntArray
+    """``(E,)``: index into ``ERROR_KINDS``."""
+    labels: IntArray
+    """``(E,)``: the class that was detected, or that of the missed object."""
 
 
 class Analysis(NamedTuple):
@@ -43,12 +54,18 @@ class Analysis(NamedTuple):
     threshold: float
     """The score threshold of everything below that needs one."""
     confusion: IntArray
-    """``(C + 1, C + 1)``, see ``confusion_matrix``."""
+    """``(C + 1, C + 1)``, see ``Pairs.matrix``."""
+    pairs: Pairs
+    """What the confusion matrix counts, with its images."""
     calibration: Calibration
     error_counts: dict[ErrorKind, int]
     """Errors at or above the threshold."""
     error_costs: dict[ErrorKind, float]
-    """What each kind costs in mAP (area), over detections of all scores."""
+    """What each kind costs in mAP (area) of the detections at or above the threshold."""
+    map_above: float
+    """The mAP (area) of the detections at or above the threshold alone, which the costs are added to."""
+    errors: ErrorTable
+    """What ``error_counts`` counts, with its images."""
     sizes: SizeRecall
     images: ImageCounts
 
@@ -81,6 +98,8 @@ def analyse(
         # Without a best point (nothing to find, or nothing found) any threshold is as good.
         threshold = 0.5 if np.isnan(point.threshold) else point.threshold
     above = found.take(found.scores >= threshold)
+    pairs = confused_pairs(found, existing, num_classes, threshold)
+    errors = find_errors(above, existing, num_classes)
     counted = ~verdicts.ignored
     coco = coco_ap_of_tables(found, existing, num_classes) if with_coco else None
     return Analysis(
@@ -91,10 +110,23 @@ def analyse(
         points=[best_f1(curve) for curve in voc.curves],
         point=point,
         threshold=threshold,
-        confusion=confusion_matrix(found, existing, num_classes, threshold),
+        confusion=pairs.matrix(num_classes),
+        pairs=pairs,
         calibration=calibration(found.scores[counted], verdicts.true_positive[counted]),
-        error_counts=find_errors(above, existing, num_classes).counts(),
-        error_costs=cost_of_errors(found, existing, num_classes),
+        error_counts=errors.counts(),
+        error_costs=cost_of_errors(above, existing, num_classes),
+        map_above=voc_ap(above, existing, num_classes).map_area,
+        errors=_error_table(errors, above, existing),
         sizes=recall_by_size(found, existing, verdicts, SIZE_EDGES, threshold),
         images=count_by_image(found, existing, verdicts, len(targets), threshold),
+    )
+
+
+def _error_table(errors: Errors, above: DetectionTable, existing: GroundTruthTable) -> ErrorTable:
+    wrong, missed = errors.kinds >= 0, errors.missed
+    missed_kind = np.full(int(missed.sum()), ERROR_KINDS.index("missed"))
+    return ErrorTable(
+        np.concatenate([above.images[wrong], existing.images[missed]]),
+        np.concatenate([errors.kinds[wrong], missed_kind]),
+        np.concatenate([above.labels[wrong], existing.labels[missed]]),
     )

@@ -80,7 +80,7 @@ def draw_curves(figure: Figure, theme: Theme, analysis: Analysis, names: Sequenc
             x, y = (corner + np.array(_PANEL) / 2).tolist()
             ax.text(x, y, "no objects", ha="center", va="center", color=theme.muted, fontsize=8)
             continue
-        curve, point = _curve(analysis, label), analysis.points[label]
+        curve, point = class_curve(analysis, label), analysis.points[label]
         lines.append(corner + curve * _PANEL)
         areas.append(corner + np.concatenate(([[0, 0]], curve, [[curve[-1, 0], 0]])) * _PANEL)
         dots.append(corner + np.array((point.recall, point.precision)) * _PANEL)
@@ -101,8 +101,13 @@ def _corner(place: int, height: float) -> FloatArray:
     return np.array((_LEFT + column * (_PANEL[0] + _GAP), height - _TOP - (row + 1) * _ROW))
 
 
-def _curve(analysis: Analysis, label: int) -> FloatArray:
-    """``(N, 2)`` recall and precision, from recall 0 on."""
+def class_curve(analysis: Analysis, label: int) -> FloatArray:
+    """The curve of a class: ``(N, 2)`` recall and precision, from recall 0 on.
+
+    Args:
+        analysis: the evaluation.
+        label: of the class.
+    """
     recall, precision = analysis.voc.curves[label].recall, analysis.voc.curves[label].precision
     # The first detection already has a recall; up to there its precision is the best there is.
     first = precision[0] if len(precision) else 0.0
@@ -143,13 +148,22 @@ class Confused(NamedTuple):
     counts: IntArray
     rows: list[str]
     columns: list[str]
+    places: IntArray
+    """``(C + 1,)``: the row and the column of each class, background the last."""
+
+    def shares(self) -> FloatArray:
+        """Each count as a share of its row; in the row of background, of its largest count."""
+        totals = self.counts.sum(axis=1, keepdims=True)
+        totals[-1] = self.counts[-1].max()  # background has no true number of objects
+        shares: FloatArray = self.counts / np.maximum(totals, 1)
+        return shares
 
 
 def most_confused(counts: IntArray, names: Sequence[str]) -> Confused:
     """Gather all but the most confused classes in one row and one column.
 
     Args:
-        counts: ``(C + 1, C + 1)``, see ``confusion_matrix``.
+        counts: ``(C + 1, C + 1)``, see ``Pairs.matrix``.
         names: by label.
 
     Returns:
@@ -158,14 +172,14 @@ def most_confused(counts: IntArray, names: Sequence[str]) -> Confused:
     kept = _kept(counts)
     others = len(names) - len(kept)
     if not others:
-        return Confused(counts, [*names, "background"], [*names, "missed"])
+        return Confused(counts, [*names, "background"], [*names, "missed"], np.arange(len(counts)))
     place = np.full(len(counts), len(kept))
     place[kept] = np.arange(len(kept))
     place[-1] = len(kept) + 1
     gathered = np.zeros((len(kept) + 2,) * 2, dtype=counts.dtype)
     np.add.at(gathered, (place[:, None], place[None, :]), counts)
     shown = [*(names[label] for label in kept), f"{others} others"]
-    return Confused(gathered, [*shown, "background"], [*shown, "missed"])
+    return Confused(gathered, [*shown, "background"], [*shown, "missed"], place)
 
 
 def confusion_note(counts: IntArray) -> str:

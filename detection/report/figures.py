@@ -7,11 +7,11 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from detection.drawing.page import Picture, Theme, shortened
 from detection.metrics.analysis import SIZE_EDGES, Analysis
 from detection.metrics.errors import ERROR_KINDS
-from detection.metrics.tables import FloatArray
 from detection.report.curves import (
     Confused,
     curves_note,
@@ -83,6 +83,7 @@ def _errors(figure: Figure, theme: Theme, analysis: Analysis) -> None:
     ax.bar_label(bars, labels, padding=4, color=theme.text)
     ax.invert_yaxis()
     ax.margins(x=0.14)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
     ax.set_xlabel("mAP (area) gained if all errors of this kind were put right")
     ax.tick_params(axis="y", length=0, labelcolor=theme.text)
     ax.grid(True, axis="x")
@@ -90,11 +91,7 @@ def _errors(figure: Figure, theme: Theme, analysis: Analysis) -> None:
 
 
 def _confusion(figure: Figure, theme: Theme, confused: Confused) -> None:
-    counts = confused.counts
-    totals = counts.sum(axis=1, keepdims=True)
-    # Background has no true number of objects: its row is compared with the largest of its cells.
-    totals[-1] = max(counts[-1].max(), 1)
-    shares: FloatArray = counts / np.maximum(totals, 1)
+    counts, shares = confused.counts, confused.shares()
     ax = figure.add_subplot()
     ax.imshow(
         shares, cmap=LinearSegmentedColormap.from_list("", [theme.background, theme.main]), vmin=0, vmax=1
@@ -130,6 +127,10 @@ def _calibration(figure: Figure, theme: Theme, analysis: Analysis) -> None:
     upper.legend(loc="upper left", labelcolor=theme.text)
     lower.bar(centres, result.counts, width, color=theme.muted)
     lower.set_yscale("symlog", linthresh=1)
+    # Nothing, and the last power of ten below the top: all powers would collide.
+    top = 10 ** int(np.log10(max(result.counts.max(), 1)))
+    lower.set_yticks([0, top], ["0", f"{top:,}"])
+    lower.minorticks_off()
     lower.set(xlabel="score", ylabel="detections")
     for ax in (upper, lower):
         ax.grid(True, axis="y")

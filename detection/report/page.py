@@ -8,11 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.table import Table
 
-from detection.drawing.page import Photo, ThemedPicture, render_template
+from detection.drawing.colours import OUTCOME_COLOURS
+from detection.drawing.page import ThemedPicture, render_template
+from detection.drawing.photos import LEGEND
 from detection.metrics.analysis import Analysis
 from detection.metrics.errors import ErrorKind
-from detection.report.curves import confusion_note, curves_note
-from detection.report.images import FALSE_POSITIVE, MISSED, TRUE_BOX, TRUE_POSITIVE
+from detection.report.curves import confusion_note, curves_note, shown_classes
+from detection.report.gallery import Matrix, Shown
+from detection.report.panels import make_panels
 
 
 class ClassRow(NamedTuple):
@@ -74,6 +77,7 @@ def plain_metrics(analysis: Analysis, class_names: Sequence[str]) -> dict[str, A
         },
         "best_f1": {name: defined(value) for name, value in analysis.point._asdict().items()},
         "threshold": analysis.threshold,
+        "map_area_above_threshold": defined(analysis.map_above),
         "calibration_error": defined(calibration.ece),
         "errors": {
             kind: {"count": analysis.error_counts[kind], "map_cost": defined(cost)}
@@ -115,12 +119,12 @@ def shown(value: float | None) -> str:
 
 
 ERROR_MEANINGS: dict[ErrorKind, str] = {
-    "localisation": "the right class, but the box overlaps the object by less than 0.5",
-    "confusion": "a good box with the wrong class",
-    "both": "the wrong class, and a box that overlaps by less than 0.5",
-    "duplicate": "an object that was found already",
-    "background": "nothing is there: overlap below 0.1",
-    "missed": "an object that was neither found nor the aim of the first two",
+    "localisation": "the right class, but the box has an IoU of 0.1 to 0.5 with the object",
+    "confusion": "a box with an IoU of 0.5 or more, but the wrong class",
+    "both": "the wrong class, and an IoU of 0.1 to 0.5",
+    "duplicate": "one more box of an object that was found",
+    "background": "nothing is there: an IoU below 0.1",
+    "missed": "an object that was neither found nor the aim of a localisation or confusion error",
 }
 SHOWN_CONFUSIONS = 8
 
@@ -141,12 +145,17 @@ class Page(NamedTuple):
     ckpt: str
     command: str
     data: str
+    about: dict[str, str]
+    """What is to be known of the model and of how it was run, by what it is."""
     class_names: Sequence[str]
     losses: dict[str, float]
     analysis: Analysis
     pictures: dict[str, ThemedPicture]
-    worst: list[Photo]
-    best: list[Photo]
+    training: list[ThemedPicture]
+    """The curves of the training; empty where they are not known."""
+    matrix: Matrix
+    gallery: list[Shown]
+    """The worst first."""
 
 
 def render_page(page: Page) -> str:
@@ -161,12 +170,10 @@ def render_page(page: Page) -> str:
         curves_note=curves_note(page.analysis),
         confusion_note=confusion_note(page.analysis.confusion),
         error_meanings=ERROR_MEANINGS,
-        colours={
-            "true_positive": TRUE_POSITIVE,
-            "false_positive": FALSE_POSITIVE,
-            "missed": MISSED,
-            "true_box": TRUE_BOX,
-        },
+        panels=make_panels(page.analysis, page.class_names),
+        shown_curves=len(shown_classes(page.analysis)),
+        colours=OUTCOME_COLOURS,
+        legend=LEGEND,
     )
 
 

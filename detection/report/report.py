@@ -3,20 +3,36 @@
 import copy
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.console import Console
 
-from detection.drawing.page import Photo, ThemedPicture, render_both
+from detection.drawing.page import LIGHT, Photo, Picture, Theme, ThemedPicture, render, render_both
+from detection.drawing.painter import outcome_marks
+from detection.drawing.photos import draw_photo
+from detection.drawing.training_curves import PANELS, history_of
 from detection.metrics.analysis import Analysis
+from detection.metrics.outcomes import outcomes_of_image
+from detection.report.curves import most_confused
 from detection.report.exports import write_coco_results, write_devkit_results
 from detection.report.figures import make_figures
-from detection.report.images import draw_outcome, worst_and_best
+from detection.report.gallery import (
+    Shown,
+    cell_images,
+    choose_images,
+    error_tokens,
+    error_words,
+    make_matrix,
+    worst_and_best,
+)
 from detection.report.page import Page, class_table, plain_metrics, render_page, shown
 from detection.system.console import plain_console
+from detection.system.files import read_history
 from detection.types import Detections, Sample, Target
 
 
@@ -44,6 +60,14 @@ class Subject(NamedTuple):
     """Of each image."""
     targets: Sequence[Target]
     """Of each image."""
+    about: dict[str, str]
+    """What else the head of the page says, by what it is: model, input size, versions."""
+    history: Path | None
+    """``metrics.csv`` of the training, where it is known."""
+
+
+_ON_THE_PAGE = {"errors", "calibration", "recall_by_size"}  # the page draws the other figures itself
+_WIDTH = 560  # pixels of an image of the gallery; some 40 kB
 
 
 def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images: int) -> None:
@@ -53,7 +77,8 @@ def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images:
         folder: where to write; made if it is not there.
         subject: what was evaluated.
         analysis: its metrics.
-        num_images: so many of the worst and of the best images are shown.
+        num_images: so many of the worst and of the best images are shown, and of those with the most errors
+            of each kind.
 
     Raises:
         ValueError: the names of images or classes do not fit the devkit's files.
@@ -63,6 +88,7 @@ def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images:
     console.print(f"Evaluated on {subject.data}.", highlight=False, markup=False, soft_wrap=True)
     folder.mkdir(parents=True, exist_ok=True)
     about = {"ckpt": subject.ckpt, "command": subject.command, "data": subject.data, "losses": subject.losses}
+    about |= {"about": subject.about}
     metrics = {**about, **plain_metrics(analysis, subject.class_names)}
     # First: the metrics are there whatever becomes of the pictures.
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
@@ -71,17 +97,21 @@ def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images:
     write_coco_results(folder / "coco", *inputs)
     print("Drawing the report ...", flush=True)
     pictures = _draw_figures(folder / "figures", analysis, subject.class_names)
-    worst, best = worst_and_best(analysis.images, num_images)
+    confused = most_confused(analysis.confusion, subject.class_names)
+    images = cell_images(analysis, confused)
+    ids = [target["image_id"] for target in subject.targets]
     page = Page(
         ckpt=subject.ckpt,
         command=subject.command,
         data=subject.data,
+        about=subject.about,
         class_names=subject.class_names,
         losses=subject.losses,
         analysis=analysis,
         pictures=pictures,
-        worst=_draw_images(folder / "figures/worst", worst, subject, analysis),
-        best=_draw_images(folder / "figures/best", best, subject, analysis),
+        training=_draw_training(subject.history),
+        matrix=make_matrix(confused, images, ids),
+        gallery=_draw_gallery(folder / "figures", subject, analysis, images, num_images),
     )
     (folder / "report.html").write_text(render_page(page), encoding="utf-8")
     _say_what_there_is(console, folder)
@@ -91,32 +121,78 @@ def _draw_figures(folder: Path, analysis: Analysis, class_names: Sequence[str]) 
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {}
     for name, picture in make_figures(analysis, class_names).items():
-        drawn[name] = render_both(picture)
-        (folder / f"{name}.png").write_bytes(drawn[name].light)
+        if name in _ON_THE_PAGE:
+            drawn[name] = render_both(picture)
+        light = drawn[name].light if name in drawn else render(picture.draw, picture.size, LIGHT)
+        (folder / f"{name}.png").write_bytes(light)
     return drawn
 
 
-def _draw_images(folder: Path, numbers: list[int], subject: Subject, analysis: Analysis) -> list[Photo]:
+def _draw_training(metrics_csv: Path | None) -> list[ThemedPicture]:
+    rows = read_history(metrics_csv) if metrics_csv else []
+    if not rows:
+        return []
+    history = history_of(rows)
+
+    def draw(figure: Figure, theme: Theme, name: str) -> None:
+        PANELS[name](figure.add_subplot(), theme, history)
+
+    alts = {name: f"The training: {name.replace('_', ' ')} by epochs and optimizer steps." for name in PANELS}
+    return [render_both(Picture(name, (4.8, 3.6), partial(draw, name=name), alts[name])) for name in PANELS]
+
+
+def _draw_gallery(
+    folder: Path, subject: Subject, analysis: Analysis, images: dict[str, list[int]], number: int
+) -> list[Shown]:
+    """Draw the images of the gallery; the worst and the best are kept as files, too."""
+    errors, words = error_tokens(analysis), error_words(analysis, subject.class_names)
+    cells: dict[int, list[str]] = {}
+    for key, numbers in images.items():
+        for image in numbers:
+            cells.setdefault(image, []).append(key)
+    gallery = {}
+    for image in choose_images(analysis, number):
+        photo = draw_image(subject, analysis, image)
+        tokens = " ".join(errors.get(image, [])), " ".join(cells.get(image, []))
+        gallery[image] = Shown(
+            photo, *tokens, words.get(image, ""), round(float(analysis.images.f1[image]), 4)
+        )
+    for name, numbers in zip(("worst", "best"), worst_and_best(analysis.images, number), strict=True):
+        for place, image in enumerate(numbers, 1):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            photo = gallery[image].photo
+            file = folder / name / f"{place:02d}_{Path(photo.name).name}.jpg"
+            file.write_bytes(photo.jpeg or b"")
+    return list(gallery.values())
+
+
+def draw_image(subject: Subject, analysis: Analysis, image: int) -> Photo:
+    """Draw one image with what became of its boxes.
+
+    Args:
+        subject: what was evaluated.
+        analysis: its metrics, for the threshold.
+        image: its number.
+    """
     as_on_disk = copy.copy(subject.dataset)
     as_on_disk.transform = None
-    index_of = {image_id: index for index, image_id in enumerate(subject.dataset.image_ids)}
-    photos = []
-    for place, number in enumerate(numbers, 1):
-        target, counts = subject.targets[number], analysis.images
-        image_id = target["image_id"]
-        pixels: NDArray[np.uint8] = as_on_disk[index_of[image_id]].image.permute(1, 2, 0).numpy()
-        jpeg = draw_outcome(
-            pixels, subject.detections[number], target, subject.class_names, analysis.threshold
-        )
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{place:02d}_{Path(image_id).name}.jpg").write_bytes(jpeg)
-        false_positives = int(counts.false_positives[number])
-        note = (
-            f"{counts.true_positives[number]} found, {counts.missed[number]} missed, {false_positives} false "
-            f"alarm{'' if false_positives == 1 else 's'} (F1 {shown(float(counts.f1[number]))})"
-        )
-        photos.append(Photo(jpeg, image_id, note, f"{image_id} with true and predicted boxes"))
-    return photos
+    target, image_id = subject.targets[image], subject.targets[image]["image_id"]
+    pixels: NDArray[np.uint8] = (
+        as_on_disk[subject.dataset.image_ids.index(image_id)].image.permute(1, 2, 0).numpy()
+    )
+    outcomes = outcomes_of_image(subject.detections[image], target, analysis.threshold)
+    jpeg = draw_photo(pixels, outcome_marks(outcomes, subject.class_names), _WIDTH)
+    return Photo(jpeg, image_id, _note(analysis, image), f"{image_id} with true and predicted boxes")
+
+
+def _note(analysis: Analysis, image: int) -> str:
+    counts = analysis.images
+    false_positives = int(counts.false_positives[image])
+    plural = "" if false_positives == 1 else "s"
+    return (
+        f"{counts.true_positives[image]} found, {counts.missed[image]} missed, {false_positives} false "
+        f"positive{plural} (F1 {shown(float(counts.f1[image]))})"
+    )
 
 
 def _say_what_there_is(console: Console, folder: Path) -> None:

@@ -34,11 +34,13 @@ def test_leaves_a_picture_in_colour(run: Run, tmp_path: Path) -> None:
 
 def test_first_images_at_their_original_size(run: Run, tmp_path: Path, calls: list[tuple[Any, ...]]) -> None:
     run(PredictionImages(str(tmp_path), num_images=3, threshold=0.7), epochs=0)
-    ((images, detections, targets, names, path, threshold),) = calls
+    ((images, outcomes, ids, names, path, threshold),) = calls
     assert [image.shape for image in images] == [(48, 64, 3)] * 3
-    assert [target["image_id"] for target in targets] == ["image0", "image1", "image2"]
-    assert [found["boxes"].tolist() for found in detections] == [[[8, 8, 32, 40]] * 2] * 3
-    assert [target["boxes"].tolist() for target in targets] == [[[8, 8, 32, 40]]] * 3
+    assert ids == ["image0", "image1", "image2"]
+    box = [8, 8, 32, 40]
+    assert outcomes == [
+        [(box, i % 2, None, "found"), (box, i % 2, pytest.approx(0.9), "true_positive")] for i in range(3)
+    ]
     assert (names, path, threshold) == (["cat", "dog", "owl"], tmp_path / "predictions.png", 0.7)
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from detection.drawing.painter import class_colour, draw_detections
+from detection.drawing.colours import class_colour
+from detection.drawing.painter import draw_detections
 from detection.types import Detections
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
@@ -45,8 +46,8 @@ def test_the_outline_is_where_the_box_is() -> None:
     assert mask[150:350, 100].all()
     assert mask[150:350, 299].all()
     assert not mask[170:340, 120:280].any(), "the object itself stays visible"
-    assert extent(mask)[0] == 100
-    assert extent(mask)[2:] == (299, 349)
+    assert extent(mask)[0] == 99, "with its rim"
+    assert extent(mask)[2:] == (300, 350)
 
 
 @pytest.mark.parametrize("size", [(100, 100), (60, 150), (400, 300), (3000, 4000)])
@@ -79,7 +80,7 @@ def test_lines_and_letters_grow_with_the_image() -> None:
             400 * scale, 400 * scale, ([100.0 * scale, 200 * scale, 390 * scale, 300 * scale], 0.9, 0)
         )
         heights.append(200 * scale - extent(mask)[1])
-        assert mask[250 * scale, 100 * scale : 110 * scale].sum() == (2 if scale == 1 else 16)
+        assert mask[250 * scale, 100 * scale : 110 * scale].sum() == (2 if scale == 1 else 20)
     assert 8 < heights[1] / heights[0] < 12
 
 
@@ -90,6 +91,13 @@ def test_letters_stand_out_from_every_colour() -> None:
         drawn = draw_detections(image, detections(([10.0, 40, 190, 55], 1.0, label)), names)
         label_area = drawn[30:38, 12:60].reshape(-1, 3) @ np.array([0.299, 0.587, 0.114])
         assert np.ptp(label_area) > 95, f"colour {label}"
+
+
+def test_classes_are_told_apart() -> None:
+    colours = np.array([class_colour(label) for label in range(20)])
+    distances = np.abs(colours[:, None] - colours[None]).sum(axis=2) + np.eye(20)
+    assert distances.min() > 0.2, "of any two of VOC"
+    assert min(distances[i, i + 1] for i in range(19)) > 0.6, "of neighbours"
 
 
 def test_classes_have_their_own_colours_and_the_best_is_on_top() -> None:

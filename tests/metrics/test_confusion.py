@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from detection.metrics.confusion import confusion_matrix
+from detection.metrics.confusion import confused_pairs
 from detection.metrics.tables import DetectionTable, GroundTruthTable, paired_iou
 
 A, B, FAR = (0.0, 0.0, 9.0, 9.0), (40.0, 0.0, 49.0, 9.0), (80.0, 80.0, 89.0, 89.0)
@@ -61,19 +61,19 @@ def test_hits_confusions_false_positives_and_misses_have_their_cells() -> None:
         [1, 0, 1],  # class 1: one taken for 0, one missed, as its detection has too low a score
         [0, 1, 0],  # one false positive as class 1
     ]
-    np.testing.assert_array_equal(confusion_matrix(dets, gts, 2, 0.5), expected)
+    np.testing.assert_array_equal(confused_pairs(dets, gts, 2, 0.5).matrix(2), expected)
 
 
 def test_an_object_is_taken_once_by_the_best_score() -> None:
     dets = detections((0, 1, 0.6, A), (0, 0, 0.9, A))
     np.testing.assert_array_equal(
-        confusion_matrix(dets, objects((0, 0, A, False)), 2, 0.5), [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
+        confused_pairs(dets, objects((0, 0, A, False)), 2, 0.5).matrix(2), [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
     )
 
 
 def test_difficult_objects_count_neither_found_nor_missed() -> None:
     gts = objects((0, 0, A, True), (0, 0, B, True))
-    assert confusion_matrix(detections((0, 1, 0.9, A)), gts, 2, 0.5).sum() == 0
+    assert confused_pairs(detections((0, 1, 0.9, A)), gts, 2, 0.5).matrix(2).sum() == 0
 
 
 def test_equals_a_loop_on_random_cases() -> None:
@@ -93,10 +93,12 @@ def test_equals_a_loop_on_random_cases() -> None:
             np.concatenate([gt_corner, gt_corner + rng.integers(3, 7, (num_gts, 2))], axis=1),
             rng.random(num_gts) < 0.3,
         )
-        result = confusion_matrix(dets, gts, 3, 0.4)
+        result = confused_pairs(dets, gts, 3, 0.4).matrix(3)
         np.testing.assert_array_equal(result, naive(dets, gts, 3, 0.4))
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0])
 def test_without_anything_the_matrix_is_empty(threshold: float) -> None:
-    np.testing.assert_array_equal(confusion_matrix(detections(), objects(), 2, threshold), np.zeros((3, 3)))
+    np.testing.assert_array_equal(
+        confused_pairs(detections(), objects(), 2, threshold).matrix(2), np.zeros((3, 3))
+    )

@@ -91,6 +91,8 @@ def make_subject() -> Callable[..., tuple[Subject, Analysis]]:
             dataset=GreyImages([target["image_id"] for target in targets]),
             detections=detections,
             targets=targets,
+            about={"model": "SSD, VGG16", "input size": "300 x 300 pixels"},
+            history=None,
         )
         return subject, analyse(detections, targets, len(names), **analysis_options)
 

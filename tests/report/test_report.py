@@ -72,6 +72,30 @@ def test_the_page_needs_nothing_else_and_shows_names_as_they_are(
     assert "<b>cat" not in page
 
 
+def test_the_head_says_what_was_evaluated_and_how_it_was_trained(
+    named: tuple[Subject, Analysis], tmp_path: Path
+) -> None:
+    history = tmp_path / "metrics.csv"
+    history.write_text("epoch,step,train/loss,val/map_07\n0,9,3.5,\n0,9,,0.2\n")
+    subject, analysis = named
+    write_report(tmp_path, subject._replace(history=history), analysis, num_images=1)
+    page = (tmp_path / "report.html").read_text()
+    for words in ("SSD, VGG16", "300 x 300 pixels", "runs/ssd/best.ckpt", "voc07, split val", "The training"):
+        assert words in page
+    assert f"alone have a mAP (area) of {analysis.map_above:.3f}" in page
+    figures = json.loads((tmp_path / "metrics.json").read_text())
+    assert figures["about"] == {"model": "SSD, VGG16", "input size": "300 x 300 pixels"}
+
+
+def test_hundreds_of_classes_make_no_endless_page(make_subject: Make, tmp_path: Path) -> None:
+    sizes = {}
+    for number in (80, 500):
+        subject, analysis = make_subject(class_names=[f"class {i}" for i in range(number)], with_coco=False)
+        write_report(tmp_path / str(number), subject, analysis, num_images=1)
+        sizes[number] = (tmp_path / str(number) / "report.html").stat().st_size
+    assert sizes[500] < 3 * sizes[80]
+
+
 def test_a_report_of_nothing_is_written_too(
     make_subject: Make, nothing_found: Evaluation, tmp_path: Path
 ) -> None:
