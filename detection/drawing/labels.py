@@ -126,7 +126,6 @@ def _overlaps(a: Boxes, b: Boxes) -> Boxes:
     return shared
 
 
-@functools.cache
 def font_for(text: str, size: int) -> ImageFont.FreeTypeFont:
     """A font that has the letters of a text: matplotlib's own, or else one of the system's.
 
@@ -137,10 +136,15 @@ def font_for(text: str, size: int) -> ImageFont.FreeTypeFont:
     Returns:
         matplotlib's font also where no font has all letters: the missing ones are drawn as boxes.
     """
-    return ImageFont.truetype(str(_font_file(frozenset(map(ord, text)))), max(size, 1))
+    return _opened(_font_file(frozenset(map(ord, text))), max(size, 1))
 
 
-@functools.cache
+@functools.cache  # of few files and sizes, but not of all texts of a video
+def _opened(path: Path, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(path), size)
+
+
+@functools.lru_cache(1024)
 def _font_file(letters: frozenset[int]) -> Path:
     return next((path for path in (_FONT, *_system_fonts()) if letters <= _letters_of(path)), _FONT)
 
