@@ -154,7 +154,8 @@ class Predict(Settings):
     """Of ``predict``.
 
     Args:
-        ckpt: a checkpoint that a training wrote, a run's folder, or a published detector
+        ckpt: a checkpoint that a training wrote, a run's folder, last or best of the newest run, or a
+            published detector
         source: an image; a folder, with its subfolders; a quoted pattern; a video; a webcam's number
         output: the folder to write, runs/predict/<date> by default; one that holds something is refused
         overwrite: true writes into such a folder all the same; files of the same name are replaced

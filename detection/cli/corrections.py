@@ -1,13 +1,14 @@
 """Values of a composed configuration that are nearly right: read as what was meant, and the user is told."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from detection.checkpoints.runs import checkpoint_of_run
 from detection.cli.words import note_reading
 from detection.validation.configuration import Mistake
-from detection.validation.near_paths import as_found
+from detection.validation.near_paths import as_found, newest_run
 from detection.validation.values import typed
 
 # What is read, and so has to be there.
@@ -25,6 +26,8 @@ _READ = (
 def correct_paths(cfg: DictConfig, verb: str) -> None:
     """Take a path that is there but for the case of its letters, and of a run's folder its best checkpoint.
 
+    ``ckpt=last`` and ``ckpt=best`` are those of the newest run.
+
     Args:
         cfg: the configuration, which is changed.
         verb: the command: train, predict and so on.
@@ -36,6 +39,8 @@ def correct_paths(cfg: DictConfig, verb: str) -> None:
         found = as_found(value)
         if key == "ckpt":
             best = checkpoint_of_run(found or value)
+            if value in ("last", "best") and not Path(value).exists():
+                best = newest_run(value)
             found = str(best) if best else found
         if found is not None:
             note_reading(f"{key}={value}", f"{key}={found}")

@@ -156,6 +156,8 @@ def _test(config: dict[str, Any], datamodule: "DetectionDataModule") -> str:
 def _crowded(data: dict[str, Any], trainer: "pl.Trainer") -> Iterator[str]:
     devices = trainer.world_size // trainer.num_nodes
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if trainer.strategy.root_device.type == "cpu" and devices > cores:
+        yield f"{devices} processes train on {cores} cores: trainer.devices={cores} is as fast."
     if (processes := data["num_workers"] * devices) > cores:
         fitting = max(1, cores // devices)
         yield (

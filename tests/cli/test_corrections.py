@@ -1,5 +1,6 @@
 """Values of a composed configuration that are nearly right."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,25 @@ def test_of_a_runs_folder_the_best_checkpoint_is_taken(tmp_path: Path) -> None:
                 cfg = composed(verb, f"ckpt={typed}")
                 correct_paths(cfg, verb)
                 assert cfg.ckpt == str(run / f"checkpoints/{name}.ckpt")
+
+
+def test_last_and_best_are_those_of_the_newest_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number, run in enumerate(("ssd/old", "mine/new")):
+        folder = Path("runs", run, "checkpoints")
+        folder.mkdir(parents=True)
+        for name in ("last", "best"):
+            (folder / f"{name}.ckpt").touch()
+            os.utime(folder / f"{name}.ckpt", (number, number))
+    for verb in ("predict", "evaluate", "export"):
+        for name in ("last", "best"):
+            cfg = composed(verb, f"ckpt={name}")
+            correct_paths(cfg, verb)
+            assert cfg.ckpt == f"runs/mine/new/checkpoints/{name}.ckpt"
+    Path("last").touch()
+    cfg = composed("predict", "ckpt=last")
+    correct_paths(cfg, "predict")
+    assert cfg.ckpt == "last"
 
 
 def test_what_is_written_is_not_looked_for(tmp_path: Path) -> None:

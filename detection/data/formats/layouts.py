@@ -145,6 +145,10 @@ def _image_folder(folder: Path) -> Path:
 
 
 def _no_voc(root: Path, folders: Sequence[Path]) -> str:
+    places = (root, root / "VOCdevkit")
+    has_2007 = any((place / "VOC2007/ImageSets/Main/val.txt").is_file() for place in places)
+    if has_2007 and all(folder.name == "VOC2012" for folder in folders):
+        return f"{root} holds VOC 2007 alone: type data=voc07, which trains on its train list"
     there = ", ".join(sorted(path.name for path in root.iterdir())[:10]) if root.is_dir() else None
     layout = recognise(root)
     if layout is not None and layout.format != "voc":

@@ -17,7 +17,7 @@ from detection.data.conversion import convert
 from detection.data.datamodule import DetectionDataModule
 from detection.data.formats.coco import ImageFiles
 from detection.data.formats.coco_document import box_around
-from detection.data.formats.layouts import recognise
+from detection.data.formats.layouts import find_voc, recognise
 from detection.data.sources import AutoDataModule, COCODataModule, VOCDataModule, YOLODataModule
 from detection.data.transforms import ssd_eval_transform, ssd_train_transform
 from detection.inspection.inspect import inspect_dataset
@@ -277,6 +277,17 @@ def test_a_set_of_another_kind_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty/photos").mkdir(parents=True)
     with pytest.raises(FileNotFoundError, match="holds no annotations that are known, but: photos"):
         AutoDataModule(root=str(tmp_path / "empty"), **SETTINGS).setup()
+
+
+def test_voc_2007_alone_names_the_data_that_take_it(tmp_path: Path) -> None:
+    for place in (tmp_path / "VOCdevkit/VOC2007", tmp_path / "other/VOC2007"):
+        (place / "Annotations").mkdir(parents=True)
+        (place / "ImageSets/Main").mkdir(parents=True)
+        (place / "ImageSets/Main/val.txt").write_text("")
+        with pytest.raises(FileNotFoundError, match="holds VOC 2007 alone: type data=voc07"):
+            find_voc(
+                place.parents[1] if place.parent.name == "VOCdevkit" else place.parent, (2012, "trainval")
+            )
 
 
 def test_lists_that_are_named_and_not_there_are_described(tmp_path: Path) -> None:

@@ -1,0 +1,44 @@
+"""A command that fails before it has made anything leaves no folder behind."""
+
+import atexit
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from detection.system.processes import is_first
+
+_RUNS = "runs"
+
+
+class RemoveEmptyFolder(Callback):
+    """Removes, at the end of the process, the folder of a run that holds nothing but Hydra's own files."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Note the folder, unless it was there before."""
+        HydraConfig.instance().set_config(config)  # the name of the folder may ask for it
+        try:
+            folder = Path(config.hydra.run.dir).absolute()
+        except OmegaConfBaseException:  # it refers to a key that is not there, which Hydra says next
+            return
+        made = folder.parents[1].name == _RUNS and folder.is_dir() and not any(folder.iterdir())
+        if is_first() and (made or not folder.exists()):  # a new run makes its folder to find its name
+            atexit.register(_remove_if_empty, folder)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        if all(map(_is_a_trace, folder.iterdir())):
+            shutil.rmtree(folder)
+            for parent in folder.parents[:2]:  # runs/<name>, and runs
+                if _RUNS in (parent.name, parent.parent.name):
+                    parent.rmdir()  # which fails where another run is in it
+
+
+def _is_a_trace(path: Path) -> bool:
+    return path.name in (".hydra", "error.txt") or path.suffix == ".log"
