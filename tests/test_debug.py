@@ -16,7 +16,8 @@ TOLD_BY_OTHERS = (
     *("ssd_512_vgg16_atrous_voc", "ssd_300_vgg16_torchvision", "ssd_512_resnet101_v2_voc"),
     *("ssd_512_resnet50_v1_voc", "ssd_512_mobilenet1.0_voc", "faster_rcnn_resnet101_v1d_voc"),
     *("faster_rcnn_fpn_resnet50_torchvision", "faster_rcnn_fpn_mobilenet_v2_voc", "finetune"),
-    *("faster_rcnn_mobilenet_v3_torchvision",),
+    *("faster_rcnn_mobilenet_v3_torchvision", "finetune_faster_rcnn_mobilenet_v3_320"),
+    *("faster_rcnn_fpn_resnet50_v1b_voc",),
 )
 EXPERIMENTS = [
     pytest.param(name, marks=pytest.mark.slow if name in TOLD_BY_OTHERS else ())

@@ -123,7 +123,7 @@ def test_ssdlite(tmp_path: Path) -> None:
     ("name", "sizes"),
     [  # that are not resized
         ("fasterrcnn_mobilenet_v3_large_320_fpn", [(320, 450), (640, 320)]),
-        ("fasterrcnn_mobilenet_v3_large_fpn", [(160, 1333), (1333, 250)]),
+        pytest.param("fasterrcnn_mobilenet_v3_large_fpn", [(160, 1333), (1333, 250)], marks=pytest.mark.slow),
         pytest.param("fasterrcnn_resnet50_fpn_v2", [(96, 1333)], marks=pytest.mark.slow),
     ],
 )
