@@ -129,7 +129,6 @@ def take_weights(
     Raises:
         ValueError: not even the backbones are the same, or ``reuse`` names a class that there is not.
     """
-    old_model = origin.hparams["model"]
     old_names, new_names = origin.class_names, task.class_names
     anchors_note = _compare_anchors(origin.network, task.network)
     before = set(origin.network.parameters())
@@ -139,7 +138,7 @@ def take_weights(
         kept = {}
     anew = {name for name, weight in origin.network.named_parameters() if weight not in before}
     old, new = origin.network.state_dict(), task.network.state_dict()
-    lines = [f"Starting from {source}: {_describe(old_model)}, {len(old_names)} classes"]
+    lines = [f"Starting from {source}: {_describe(origin.hparams['model'])}, {len(old_names)} classes"]
     if told := notes(origin.hparams, source, resumes=True):
         lines += [f"  {note}" for note in told.splitlines()]
     if _shapes(old) == _shapes(new):
@@ -152,7 +151,15 @@ def take_weights(
                 f"  re-initialised: {_count(len(fresh))}: {', '.join(_hint(f, old_names) for f in fresh)}"
             )
         return "\n".join(lines + anchors_note)
-    names = f"{source} has {_describe(old_model)}, the configuration {_describe(model)}"
+    return "\n".join(lines + _take_backbone(task, model, origin, source))
+
+
+def _take_backbone(
+    task: "DetectionTask", model: Mapping[str, Any], origin: "DetectionTask", source: str
+) -> list[str]:
+    """Copy the weights of the backbone alone, and say so."""
+    names = f"{source} has {_describe(origin.hparams['model'])}, the configuration {_describe(model)}"
+    old, new = origin.network.state_dict(), task.network.state_dict()
     if _shapes(_backbone(old)) != _shapes(_backbone(new)):
         raise ValueError(
             f"init_from: {names}. These networks have nothing in common; give the overrides of the model "
@@ -163,12 +170,12 @@ def take_weights(
     task.network.load_state_dict(_backbone(old) | images, strict=False)
     task.started_from = _of_task(_backbone(old))
     skipped = len(new.keys() - _backbone(new).keys() - images.keys())
-    lines.append("  kept: the backbone")
-    lines.append(
-        f"  re-initialised: all {_count(len(new_names))} and {skipped} tensors behind the backbone, since"
-    )
-    lines.append(f"    {names}")
-    return "\n".join(lines)
+    classes = _count(len(task.class_names))
+    return [
+        "  kept: the backbone",
+        f"  re-initialised: all {classes} and {skipped} tensors behind the backbone, since",
+        f"    {names}",
+    ]
 
 
 def _of_task(names: Iterable[str]) -> frozenset[str]:

@@ -99,14 +99,8 @@ def convert(
     _write(to, target, sets, names, link)
     counts = ", ".join(f"{name} {len(records)} images" for name, records in sets.items())
     if num_turned:
-        notes.append(
-            f"{num_turned} images are stored turned (EXIF): their boxes are now of the "
-            + (
-                "pixels as stored, as VOC's are"
-                if to == "voc"
-                else "image as shown, as COCO's and YOLO's are"
-            )
-        )
+        now = "pixels as stored, as VOC's are" if to == "voc" else "image as shown, as COCO's and YOLO's are"
+        notes.append(f"{num_turned} images are stored turned (EXIF): their boxes are now of the {now}")
     return [f"{target}: {counts}; {len(names)} classes", *notes, *_losses(source, to, sets)]
 
 

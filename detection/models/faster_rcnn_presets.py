@@ -98,13 +98,7 @@ def build_faster_rcnn_fpn(
         ValueError: if there is not one anchor size per map, or the strides do not double.
     """
     strides = (*backbone.strides, 2 * backbone.strides[-1])
-    doubling = tuple(strides[0] * 2**level for level in range(len(strides)))
-    if len(anchor_sizes) != len(strides) or strides != doubling:
-        raise ValueError(
-            f"The pyramid needs maps whose strides double and one of anchor_sizes for each: its strides are "
-            f"{strides}, the anchor_sizes {tuple(anchor_sizes)}. Set model.backbone.strides=[4,8,16,32], or "
-            f"change anchor_sizes."
-        )
+    _check_pyramid(strides, anchor_sizes)
     neck = FeaturePyramidNetwork(list(backbone.channels), channels, LastLevelMaxPool())
     rpn = RPN(
         channels,
@@ -121,3 +115,13 @@ def build_faster_rcnn_fpn(
     # As in torchvision; with Fast R-CNN's smaller weights three epochs of VOC 2007 end at mAP 0.39, not 0.46.
     roi_head = RoIHead(body, num_classes, backbone.strides, pooled_size, canonical_size, predictor_stds=None)
     return FasterRCNN(backbone, neck, rpn, roi_head)
+
+
+def _check_pyramid(strides: tuple[int, ...], anchor_sizes: Few[Length]) -> None:
+    doubling = tuple(strides[0] * 2**level for level in range(len(strides)))
+    if len(anchor_sizes) != len(strides) or strides != doubling:
+        raise ValueError(
+            f"The pyramid needs maps whose strides double and one of anchor_sizes for each: its strides are "
+            f"{strides}, the anchor_sizes {tuple(anchor_sizes)}. Set model.backbone.strides=[4,8,16,32], or "
+            f"change anchor_sizes."
+        )
