@@ -174,8 +174,11 @@ def test_mistakes_raise_a_sentence(detector: detection.Detector, tmp_path: Path)
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(FileNotFoundError, match="no such checkpoint"):
         detection.load(tmp_path / "nothing.ckpt")
-    with pytest.raises(ValueError, match="onnxruntime runs"):
+    with pytest.raises(FileNotFoundError, match="no such checkpoint"):
         detection.load("best.onnx")
+    (tmp_path / "text.onnx").write_text("no graph")
+    with pytest.raises(ValueError, match=r"text\.onnx is damaged, or no ONNX file"):
+        detection.load(tmp_path / "text.onnx")
     with pytest.raises(FileNotFoundError, match="no such file or folder"):
         detector.predict(tmp_path / "nothing.jpg")
     with pytest.raises(ValueError, match=r"text\.png"):

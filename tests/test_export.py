@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+import detection
 from detection.checkpoints.loading import load_detector
 from detection.data.shapes import write_shapes
 from detection.export import export
@@ -118,6 +119,29 @@ def test_ssd_to_onnx_and_int8_from_the_command_line(
     assert facts_of(tmp_path / "best_int8.onnx")["class_names"] == facts["class_names"]
     assert (tmp_path / "best_int8.onnx").stat().st_size < 0.4 * out.stat().st_size
     _run_the_readme(out, tmp_path)
+    _opens_as_a_detector(out, eight_classes)
+    refused = onnx.load(out)
+    harmful = {"size": 128, "eval_transform": {"_target_": "os.system"}, "collate": "padded"}
+    onnx.helper.set_model_props(refused, {**facts, "data": json.dumps(harmful)})
+    onnx.save(refused, tmp_path / "bad.onnx")
+    with pytest.raises(ValueError, match=r"bad\.onnx describes its input wrongly: .*os\.system"):
+        detection.load(tmp_path / "bad.onnx")
+
+
+def _opens_as_a_detector(out: Path, checkpoint: Path) -> None:
+    """It finds what the checkpoint finds, in images of any size."""
+    draw = np.random.default_rng(1)
+    images = [draw.integers(0, 256, size, dtype=np.uint8) for size in ((90, 200, 3), (301, 128, 3), (40, 33))]
+    exported, ours = detection.load(out), detection.load(checkpoint)
+    assert exported.class_names == ours.class_names
+    for image, found, expected in zip(
+        images, exported.predict(images, threshold=0.02), ours.predict(images, threshold=0.02), strict=True
+    ):
+        assert found.image.shape[:2] == image.shape[:2]
+        assert len(found.scores) == len(expected.scores) > 0
+        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
+        np.testing.assert_allclose(found.boxes, expected.boxes, atol=0.1)
+        assert found.classes == expected.classes
 
 
 def _run_the_readme(out: Path, folder: Path) -> None:
@@ -147,6 +171,7 @@ def test_faster_rcnn_to_onnx(write_checkpoint: WriteCheckpoint, tmp_path: Path) 
     assert {"RoiAlign", "NonMaxSuppression"} <= set(operators)
     assert all(side.dim_param for i, side in enumerate(_input_sides(model)) if i != 1)
     assert json.loads(facts_of(settings.path)["input_size"]) == [128, 128]
+    _opens_as_a_detector(settings.path, checkpoint)
 
     # Another size and batch than any seen before, against the detector as it is used.
     detector = load_detector(checkpoint)

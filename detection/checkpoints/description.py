@@ -63,6 +63,26 @@ def check_description(described: Mapping[str, Any]) -> dict[str, Any]:
     return {**copy, **split}
 
 
+def check_inputs(data: Any) -> dict[str, Any]:
+    """Refuse a description of how images become inputs that says anything else.
+
+    Args:
+        data: with the keys ``DATA_KEYS``.
+
+    Returns:
+        A copy of plain values.
+
+    Raises:
+        DescriptionError: see ``check_description``.
+    """
+    copy: dict[str, Any] = _copy({"data": data}, "", [0], 0)
+    mistake = next(_mistakes_of_data(copy["data"]), None) or next(_odd_inputs(copy["data"]), None)
+    if mistake is not None:
+        raise DescriptionError(mistake)
+    inputs: dict[str, Any] = copy["data"]
+    return inputs
+
+
 def _checked_split(split: Any) -> dict[str, Any]:
     """Which images were set apart: names, which nothing is looked up by but the images of a set."""
     if (
@@ -142,6 +162,13 @@ def _mistakes(described: dict[str, Any]) -> Iterator[str]:
     names = model.get("class_names")
     if type(names) is not list or not all(type(name) is str for name in names):
         yield "model.class_names: expected a list of strings"
+    yield from _mistakes_of_data(data)
+
+
+def _mistakes_of_data(data: Any) -> Iterator[str]:
+    if type(data) is not dict:
+        yield "data must be a dict"
+        return
     if data.keys() != set(DATA_KEYS):
         keys = ", ".join(_brief(key) for key in sorted(data.keys() ^ set(DATA_KEYS)))
         yield f"data: expected the keys {', '.join(DATA_KEYS)}; these are missing or too many: {keys}"
@@ -160,14 +187,21 @@ def _odd_values(described: dict[str, Any]) -> Iterator[str]:
     model, data, training = described["model"], described["data"], described.get("training", {})
     if (wrong := wrong_names(model["class_names"])) is not None:
         yield f"model.class_names: {wrong}"
-    yield from (mistake.sentence for mistake in check_value(data["size"], Size, "data.size"))
-    yield from check_config({"model": model, "data": data})
+    yield from check_config({"model": model})
+    yield from _odd_inputs(data)
     if type(training) is not dict:
         yield f"training: expected a dict, got {_brief(training)}"
         return
     for key, annotation in (("precision", str | int | None), ("batches_per_epoch", Positive | None)):
         for mistake in check_value(training.get(key), annotation, f"training.{key}"):
             yield mistake.sentence
+
+
+def _odd_inputs(data: dict[str, Any]) -> Iterator[str]:
+    from detection.validation.configuration import check_config, check_value
+
+    yield from (mistake.sentence for mistake in check_value(data["size"], Size, "data.size"))
+    yield from check_config({"data": data})
 
 
 def _mistakes_of_node(node: Any, path: str, kind: registry.Kind | None) -> Iterator[str]:

@@ -5,7 +5,12 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal
 
-from detection.checkpoints.description import DATA_KEYS, DescriptionError, check_description
+from detection.checkpoints.description import (
+    DATA_KEYS,
+    DescriptionError,
+    check_description,
+    check_inputs,
+)
 from detection.checkpoints.runs import checkpoint_of_run
 from detection.checkpoints.tensors import (
     buildable,
@@ -105,8 +110,9 @@ def load(source: str | Path, device: str = "auto", plugins: Sequence[str] = ()) 
     """Open a trained detector.
 
     Args:
-        source: a checkpoint; a run's folder, for its best one; or the name of published weights,
-            such as ``tensorflow/ssd_mobilenet_v2_coco``.
+        source: a checkpoint; a run's folder, for its best one; an ONNX file that ``detection.export`` wrote,
+            which runs on the CPU; or the name of published weights, such as
+            ``tensorflow/ssd_mobilenet_v2_coco``.
         device: ``cpu``, ``cuda``, one GPU such as ``cuda:1``, or ``auto``: a GPU where there is one.
         plugins: packages of yours that register classes which the checkpoint names.
 
@@ -116,11 +122,6 @@ def load(source: str | Path, device: str = "auto", plugins: Sequence[str] = ()) 
     """
     import torch
 
-    if Path(source).suffix == ".onnx":
-        raise ValueError(
-            f"{source} is an exported file, which onnxruntime runs without this package: see "
-            "docs/how-to/export.md."
-        )
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device={device}: no GPU can be used here; set device=cpu, or device=auto.")
     load_plugins(plugins)
@@ -132,8 +133,25 @@ def load(source: str | Path, device: str = "auto", plugins: Sequence[str] = ()) 
                 f"{path} has no checkpoints/best.ckpt: give a run's folder, or a checkpoint."
             )
         path = found
+    if path.suffix == ".onnx" and path.is_file():
+        if device not in ("auto", "cpu"):
+            raise ValueError(f"device={device}: an ONNX file runs on the CPU here.")
+        return _load_exported(path)
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     return load_detector(path, chosen)
+
+
+def _load_exported(path: Path) -> "Detector":
+    from detection.prediction.exported import ExportedDetector
+
+    def make_transform(data: Any) -> Any:
+        try:
+            checked = check_inputs(data)
+        except DescriptionError as error:
+            raise ValueError(f"{path} describes its input wrongly: {error}.") from error
+        return build(checked["eval_transform"])(checked["size"])
+
+    return ExportedDetector(path, make_transform)
 
 
 def with_inputs_of(task: "DetectionTask", data: dict[str, Any]) -> dict[str, Any]:

@@ -67,6 +67,7 @@ def describe(task: DetectionTask, ckpt: str, dtype: str, outputs: tuple[str, ...
         "input": f"images: {dtype} {shape}; RGB, on the scale 0..255",
         "input_size": json.dumps(size),
         "preprocessing": f"{resize}; mean and standard deviation are inside",
+        "data": json.dumps(task.hparams["data"]),
         "mean": json.dumps(_numbers(network.mean)),
         "std": json.dumps(_numbers(network.std)),
         "outputs": json.dumps({name: OUTPUTS[name] for name in outputs}),
