@@ -263,7 +263,9 @@ def _best(trainer: pl.Trainer) -> str:
     if not isinstance(best, BestCheckpoint):
         return ""
     current, score = trainer.callback_metrics.get(str(best.monitor)), best.best_model_score
-    # The checkpoint of this epoch is written after this.
+    if best.best_epoch == trainer.current_epoch + 1:
+        return " (best)"
+    # The checkpoint of an epoch may be written after its line.
     better = torch.gt if best.mode == "max" else torch.lt
     if current is not None and current.isfinite() and (score is None or better(current, score)):
         return " (best)"

@@ -1,6 +1,7 @@
 """What a training says before its first step, and what to type after its last one."""
 
 import os
+import re
 import shlex
 import sys
 import textwrap
@@ -66,9 +67,9 @@ def next_commands(checkpoint: str | None) -> str:
     from detection.data.datamodule import DetectionDataModule
 
     job = HydraConfig.get()
-    common = {f"data.{field.name}" for field in fields(DetectionDataModule)} | {"data.transform"}
+    common = {field.name for field in fields(DetectionDataModule)}  # how, and not what, to load
     words = (word.lstrip("+") for word in job.overrides.task if word.lstrip("+").startswith("data."))
-    where = [word for word in words if word.partition("=")[0] not in common]
+    where = [word for word in words if re.split(r"[.=]", word)[1] not in common]
     evaluate = [*command("evaluate"), f"ckpt={checkpoint}", f"data={job.runtime.choices['data']}", *where]
     predict = [*command("predict"), f"ckpt={checkpoint}", "source=PHOTOS"]
     return f"Next:\n  {shlex.join(evaluate)}\n  {shlex.join(predict)}"

@@ -66,6 +66,17 @@ def test_the_best_so_far(
     assert best.best_metrics["val/ap/cat"] == 1
 
 
+def test_the_best_where_the_checkpoint_is_written_before_the_line(
+    run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    best = BestCheckpoint(tmp_path, "best", monitor="val/map", mode="max")
+    options = {"enable_progress_bar": True, "enable_checkpointing": True, "check_val_every_n_epoch": 2}
+    run(PlainProgress(1e6), best, epochs=4, test=False, **options)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "val mAP" in line]
+    assert "val mAP 1.000 (best)" in lines[0]
+    assert "val mAP 1.000 (best 1.000 in 2)" in lines[1]
+
+
 def test_an_epoch_without_validation_has_no_figure_of_an_earlier_one(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
