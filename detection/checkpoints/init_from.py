@@ -1,12 +1,13 @@
 """A new training that starts from the weights of another, with other classes (``init_from=...``)."""
 
+import shlex
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from detection.checkpoints.description import DATA_KEYS, DescriptionError, check_description
 from detection.checkpoints.loading import load_task
 from detection.checkpoints.notes import notes
-from detection.checkpoints.runs import find_weights
+from detection.checkpoints.runs import find_weights, words_of_model
 from detection.models.described_anchors import anchor_arguments, anchors_in_numbers
 from detection.registry import build, without_weights
 from detection.validation.suggestions import nearest
@@ -161,9 +162,10 @@ def _take_backbone(
     names = f"{source} has {_describe(origin.hparams['model'])}, the configuration {_describe(model)}"
     old, new = origin.network.state_dict(), task.network.state_dict()
     if _shapes(_backbone(old)) != _shapes(_backbone(new)):
+        typed = words_of_model(source)
+        fitting = f"type its overrides: {shlex.join(typed)}" if typed else "give the overrides of its model"
         raise ValueError(
-            f"init_from: {names}. These networks have nothing in common; give the overrides of the model "
-            "that the checkpoint was trained with, or at least its backbone."
+            f"init_from: {names}. These networks have nothing in common; {fitting}, or at least its backbone."
         )
     # The images' mean and std belong to the weights; their shape is the network's.
     images = {key: old[key].reshape(new[key].shape) for key in ("mean", "std")}

@@ -113,6 +113,22 @@ def find_weights(source: str, name: str) -> str:
     )
 
 
+def words_of_model(checkpoint: str) -> list[str]:
+    """The words that chose the network of a run, as they were typed; none where the run is not at hand.
+
+    Args:
+        checkpoint: in the folder of its run.
+    """
+    try:
+        lines = (Path(checkpoint).expanduser().parents[1] / ".hydra/overrides.yaml").read_text(
+            encoding="utf-8"
+        )
+    except (OSError, IndexError, UnicodeError):
+        return []
+    words = [line.removeprefix("- ").strip("'") for line in lines[:10_000].splitlines()]
+    return [word for word in words if word.startswith(("experiment=", "model", "data.size="))]
+
+
 def checkpoint_of_run(folder: str) -> Path | None:
     """The best checkpoint of a run, or its last where it has no best; None where this is no run's folder.
 

@@ -118,6 +118,19 @@ def test_another_backbone_is_refused_in_a_sentence(tmp_path: Path) -> None:
     message = str(caught.value)
     assert f"{source} has build_ssd(size=128) on TinyBackbone()" in message
     assert "the configuration build_ssd(size=300) on ResNetBackbone(depth=18, strides=[16, 32])" in message
+    assert "give the overrides of its model" in message
+
+
+def test_the_overrides_that_fit_are_those_that_the_run_was_started_with(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / ".hydra").mkdir()
+    shutil.move(written(tmp_path, "experiment=quickstart"), run / "checkpoints/best.ckpt")
+    typed = ["experiment=quickstart", "data.size=128", "trainer.max_epochs=3", "model/backbone=tiny"]
+    (run / ".hydra/overrides.yaml").write_text("".join(f"- {word}\n" for word in typed))
+    wanted = "type its overrides: experiment=quickstart data.size=128 model/backbone=tiny, or"
+    with pytest.raises(ValueError, match=wanted):
+        new_task(OLD, "model=ssd", "model/backbone=resnet18", f"init_from={run}", "data.size=300")
 
 
 def test_other_anchors_are_noted(tmp_path: Path) -> None:
