@@ -128,11 +128,13 @@ class PlainProgress(ProgressBar):
         metrics = _validation(trainer) if self._validated else []
         self._validated = False
         ends = f"epoch {_epoch(trainer)}", self._left(trainer)
-        long = [ends[0], self.losses.describe(True), *rate, *metrics, ends[1]]
-        short = [ends[0], self.losses.describe(False), *rate, *metrics[:1], ends[1]]
         room = plain_console().width if sys.stdout.isatty() else math.inf
-        line = "  ".join(long)
-        self._line(line if len(line) <= room else "  ".join(short), kept=True)
+        for with_parts, number in ((True, 2), (True, 1), (False, 2), (False, 1)):  # of losses, of metrics
+            losses = self.losses.describe(with_parts)
+            line = "  ".join([ends[0], losses, *rate, *metrics[:number], ends[1]])
+            if len(line) <= room:
+                break
+        self._line(line, kept=True)
 
     def on_test_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,

@@ -107,10 +107,12 @@ def _data(data: dict[str, Any], datamodule: "DetectionDataModule") -> str:
 def _model(config: dict[str, Any], datamodule: "DetectionDataModule", task: "DetectionTask") -> str:
     network, backbone = type(task.network).__name__, config["model"]["backbone"]
     height, width = height_and_width(datamodule.size)
-    sides = "shortest and longest side" if datamodule.collate == "list" else "pixels"
+    size = f"{height} x {width} pixels"
+    if datamodule.collate == "list":
+        size = f"of a shortest side of {height}, but a longest of {width} pixels at most"
     return (
         f"{network} on {backbone['_target_'].rpartition('.')[2]}, {task.describe_size()}, input "
-        f"{height} x {width} {sides}, {_weights(config)}"
+        f"{size}, {_weights(config)}"
     )
 
 
