@@ -91,13 +91,27 @@ def test_a_validation_in_the_middle_of_an_epoch(run: Run, capsys: pytest.Capture
     assert [line.startswith("epoch 1/1  val mAP") for line in lines] == [True, True, False]
 
 
-def test_a_narrow_terminal_has_the_sums_alone(
-    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("columns", "losses", "metrics"),
+    [
+        (100, "loss 0.683 (cls 0.342)", "val mAP 1.000  val loss 0.262"),
+        (75, "loss 0.683 (cls 0.342)", "val mAP 1.000"),
+        (50, "loss 0.683", "val mAP 1.000"),
+        (20, "loss 0.683", "val mAP 1.000"),
+    ],
+)
+def test_a_narrow_terminal_has_less(
+    run: Run,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    columns: int,
+    losses: str,
+    metrics: str,
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("COLUMNS", str(columns))
     run(PlainProgress(1e6), enable_progress_bar=True, epochs=1, test=False)
-    assert "epoch 1/1  loss 0.683  val mAP 1.000  0:00 left" in capsys.readouterr().out
+    assert f"epoch 1/1  {losses}  {metrics}  0:00 left\n" in capsys.readouterr().out
 
 
 def test_the_live_bar_leaves_the_same_lines(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
