@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
@@ -26,6 +25,7 @@ from detection.cli.compose import (
 )
 from detection.cli.entry import run_with_hints
 from detection.cli.faults import faults_in_a_sentence, quieten_lightning
+from detection.cli.run_lines import data_name
 from detection.settings import Evaluate
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
     subject = Subject(
         ckpt=ckpt,
         command=shlex.join(["python", *sys.orig_argv[1:]]),
-        data=f"{HydraConfig.get().runtime.choices['data']}, {datamodule.describe_split(config['split'])}",
+        data=f"{data_name(config['data'])}, {datamodule.describe_split(config['split'])}",
         class_names=task.class_names,
         losses={name.partition("/")[2]: value for name, value in metrics.items() if "/loss" in name},
         dataset=datamodule.datasets[config["split"]],

@@ -25,6 +25,7 @@ from detection.cli.compose import (
     model_config,
     save_config,
 )
+from detection.cli.corrections import is_missing
 from detection.cli.entry import run_with_hints
 from detection.cli.faults import faults_in_a_sentence, quieten_lightning
 from detection.cli.monitors import check_averages, check_monitors
@@ -111,8 +112,10 @@ def _prepare(
 
     trainer = make_trainer(config)
     origin = read_origin(config)
-    first = first_weights(config)
     datamodule: DetectionDataModule = instantiate(config["data"])
+    if is_missing(config["data"]):
+        datamodule.setup()  # which says so, before weights are downloaded in vain
+    first = first_weights(config)
     datamodule.prepare_data()
     kept = keep_split(datamodule, split_to_keep(config, origin))
     datamodule.setup()

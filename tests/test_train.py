@@ -130,6 +130,15 @@ def test_weights_that_cannot_be_had_end_a_run_before_data_is_drawn(tmp_path: Pat
         assert not data.exists()
 
 
+def test_a_set_that_is_not_there_is_told_before_weights_are_fetched(tmp_path: Path) -> None:
+    words = ["data=voc_custom", f"data.root={tmp_path / 'nowhere'}", "init_from=missing.ckpt"]
+    command = [*warm_python(), "train.py", f"hydra.run.dir={tmp_path / 'run'}", *words]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "nowhere" in result.stderr
+    assert "missing.ckpt" not in result.stderr
+
+
 def test_the_run_leaves_its_figures(run: tuple[Path, str]) -> None:
     folder, _ = run
     metrics = json.loads((folder / "metrics.json").read_text())

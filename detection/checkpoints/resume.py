@@ -29,7 +29,7 @@ _WORDS = {
 _TYPED = ("run_dir", "ckpt", "logger.wandb.overrides", "logger.wandb.sweep_dir")
 _NOT_COMPARED = (
     *(*_TYPED, "optimizer", "scheduler", "model.optimizer", "model.scheduler"),
-    *("callbacks.going_on", "callbacks.how_to_resume"),  # its old name and its new one
+    *("callbacks.going_on", "callbacks.how_to_resume", "init_from", "init_reuse"),
 )
 
 

@@ -176,6 +176,7 @@ def quieten_lightning() -> None:
     # An advertisement, and what is told in other words before, during and after the run.
     needless = (
         "litlogger|[GT]PU available: |`Trainer.fit` stopped: `max_epochs=|Found current_model_state|"
+        "Detected KeyboardInterrupt|"
         "Restor(ing|ed) .*states? from the checkpoint|Loaded model weights from the checkpoint|"
         "Initializing distributed|distributed_backend=|All distributed processes registered"
     )

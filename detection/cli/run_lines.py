@@ -5,8 +5,9 @@ import re
 import shlex
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -88,7 +89,6 @@ def _wrapped(line: str) -> str:
 
 
 def _data(data: dict[str, Any], datamodule: "DetectionDataModule") -> str:
-    root = f" in {data['root']}" if data.get("root") else ""
     splits = []
     for split in SPLITS:
         dataset = datamodule.datasets[split]
@@ -101,7 +101,15 @@ def _data(data: dict[str, Any], datamodule: "DetectionDataModule") -> str:
         splits.append(f"{split} {len(dataset):,} images ({objects:,} objects{classes}{left_out})")
     number = len(datamodule.class_names)
     classes = f"{number} classes" if number != 1 else f"one class, {datamodule.class_names[0]}"
+    root = f" in {data['root']}" if data.get("root") else ""
     return f"{HydraConfig.get().runtime.choices['data']}{root}, {classes}: {', '.join(splits)}"
+
+
+def data_name(data: Mapping[str, Any]) -> str:
+    """What a set is called in a report: ``voc07``, or of a set of one's own ``pets (auto)``."""
+    choice: str = HydraConfig.get().runtime.choices["data"]
+    is_own = choice in ("auto", "voc_custom", "coco", "yolo") and data.get("root")
+    return f"{Path(data['root']).resolve().name} ({choice})" if is_own else choice
 
 
 def _model(config: dict[str, Any], datamodule: "DetectionDataModule", task: "DetectionTask") -> str:

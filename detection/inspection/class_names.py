@@ -52,7 +52,9 @@ def resolve_class_names(
     counts = Counter(use.name for use in uses)
     first = {use.name: use for use in reversed(uses)}
     classes = tuple(name.strip() for name in declared) if declared is not None else _found_classes(uses)
-    meaning: dict[str, str | None] = {name: _nearest(name, classes) for name in counts}
+    # Of two classes that are spellings of one, the more frequent one is meant.
+    by_frequency = sorted(classes, key=lambda name: counts[name])
+    meaning: dict[str, str | None] = {name: _nearest(name, by_frequency) for name in counts}
     # As in training, where case alone does not make another class.
     known = {name.casefold() for name in classes}
     if declared is None:
@@ -103,7 +105,10 @@ def _found_classes(uses: Sequence[_Use]) -> tuple[str, ...]:
 
 
 def _nearest(name: str, classes: Iterable[str]) -> str | None:
-    """The class that a name means: itself, another spelling of it, or the only one that is a letter away."""
+    """The class that a name means: itself, another spelling of it, or the only one that is a letter away.
+
+    Of classes that are spellings of one, the last is taken.
+    """
     by_key = {_squash(known): known for known in classes}
     if name in by_key.values():
         return name

@@ -25,6 +25,7 @@ from detection.inspection.unusual import find_unusual
 CHECKS: dict[str, tuple[str, ...]] = {
     "Every split lists images, and each once.": (
         "missing-list",
+        "missing-test",
         "empty-split",
         "incomplete-copy",
         "listed-twice",

@@ -99,12 +99,12 @@ files of your own; --hydra-help what else Hydra can do. Completion by Tab: eval 
 
 
 def command(verb: str) -> list[str]:
-    """The words that start a command: ``python train.py``, or ``detection train`` of an installed package.
+    """The words that start a command: ``python train.py``, or outside of the repository ``detection train``.
 
     Args:
         verb: train, predict and so on.
     """
-    if not _SCRIPT.is_file():
+    if not _SCRIPT.is_file() or Path.cwd() != PACKAGE.parent:
         return ["detection", verb]
     return ["python", "train.py"] if verb == "train" else ["python", "-m", f"detection.{verb}"]
 

@@ -29,6 +29,13 @@ def test_the_most_frequent_spelling_names_a_class() -> None:
     ]
 
 
+@pytest.mark.parametrize("declared", [("dog", "Dog"), ("Dog", "dog")])
+def test_of_two_declared_spellings_the_most_frequent_is_meant(declared: tuple[str, str]) -> None:
+    names = resolve(["dog"] * 3 + ["Dog"], declared=declared)
+    assert names.meaning == {"dog": "dog", "Dog": "dog"}
+    assert "is 'dog' spelled differently" in names.findings[0].message
+
+
 @pytest.mark.parametrize("misspelt", ["persn", "persson", "persom", "preson", "Persons"])
 def test_a_rare_name_one_letter_off_is_reported_but_not_merged(misspelt: str) -> None:
     names = resolve(["person"] * 5 + [misspelt])

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 # Kinds of findings that other tests plant, or that only other formats have.
 ELSEWHERE = {
-    *("missing-list", "unknown-image", "known-empty-box", "duplicate-id", "image-of-another-size"),
+    *(
+        "missing-list",
+        "missing-test",
+        "unknown-image",
+        "known-empty-box",
+        "duplicate-id",
+        "image-of-another-size",
+    ),
     *(
         "incomplete-copy",
         "misspelt-class",

@@ -151,6 +151,7 @@ def read_categories(document: Document, reading: Reading) -> dict[int, str]:
             message = (
                 f"gives {count} categories the name {name!r}: make the names distinct, regardless of case"
             )
+            message += ", or make them one category"
             reading.add("listed-twice", reading.file, message)
     if not categories:
         reading.add("missing-tag", reading.file, "has no categories: list the classes under categories")

@@ -42,6 +42,7 @@ KINDS: dict[str, Severity] = {
     "class-missing-in-split": "warning",
     "duplicate-image": "warning",
     "duplicate-image-across-splits": "warning",
+    "missing-test": "warning",
     "missing-size": "note",
     "no-objects": "note",
     "not-rgb": "note",

@@ -42,6 +42,9 @@ def read_yolo(root: Path | str, split: str) -> Reading:
     if description is None:
         return reading
     reading.classes = tuple(description.names)
+    if description.missing_test is not None and split == "train":  # once is enough
+        message = f"names images for a test, {description.missing_test!r}, which are not there: it has none"
+        reading.add("missing-test", file, message)
     images = list_images(description, split, reading)
     if not images and not reading.findings:
         suffixes = ", ".join(sorted(IMAGE_SUFFIXES))

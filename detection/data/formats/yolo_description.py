@@ -27,6 +27,8 @@ class Description(NamedTuple):
     content: dict[str, Any]
     keypoints: int
     """Numbers of a line, after the box, that are keypoints."""
+    missing_test: str | None = None
+    """What is named as images for a test and is not there: some exports always name a test."""
 
     @property
     def root(self) -> Path:
@@ -109,7 +111,11 @@ def _parse_yaml(file: Path) -> Description:
             found = next((folder for folder in _folders_of(base, key) if folder.is_dir()), None)
             if found is not None:
                 content[key] = str(found.relative_to(base))
-    return Description(file, base, names, content, _keypoints(content))
+    test = content.get("test")
+    missing = isinstance(test, str) and test and content.get("train") and _find_place(base, test) is None
+    if missing:
+        del content["test"]
+    return Description(file, base, names, content, _keypoints(content), test if missing else None)
 
 
 def _class_names(content: dict[str, Any]) -> list[str]:
@@ -152,6 +158,12 @@ def training_key(description: Description) -> str:
     return "train" if "train" in known or len(known) > 1 else next(iter(known), WHOLE)
 
 
+def _find_place(base: Path, place: str) -> Path | None:
+    # Roboflow exports '../train/images' for a folder that is beside the file.
+    candidates = (base / place, base / place.removeprefix("../"))
+    return next((path for path in candidates if path.exists()), None)
+
+
 def list_images(description: Description, split: str, reading: Reading) -> list[Path]:
     """The images of a split, each once; folders are sorted by name, lists keep their order."""
     places = next((place for word in words_for(split) if (place := description.content.get(word))), None)
@@ -168,13 +180,10 @@ def list_images(description: Description, split: str, reading: Reading) -> list[
             message = f"is not clear: {split} should be a folder, a text file, or several"
             reading.add("broken-annotation", file, message)
             return []
-        # Roboflow exports '../train/images' for a folder that is beside the file.
-        candidates = [description.base / place, description.base / place.removeprefix("../")]
-        path = next((path for path in candidates if path.exists()), None)
+        path = _find_place(description.base, place)
         if path is None:
-            message = (
-                f"says {place!r} under {split!r}, but {candidates[0]} does not exist; correct it, or 'path'"
-            )
+            missing = description.base / place
+            message = f"says {place!r} under {split!r}, but {missing} does not exist; correct it, or 'path'"
             reading.add("missing-list", file, message)
         elif path.is_dir():
             found = sorted(

@@ -380,3 +380,33 @@ def test_splits_of_a_file_that_names_the_classes_only(places: str, tmp_path: Pat
     data = AutoDataModule(root=str(tmp_path), **SETTINGS)
     assert [len(data.read(split).records) for split in ("train", "val")] == [1, 1]
     assert data.set_apart is None
+
+
+def test_a_test_that_an_export_names_and_does_not_have_is_val(tmp_path: Path) -> None:
+    """Some tools always name one."""
+    for split in ("train", "valid"):
+        for part in ("images", "labels"):
+            (tmp_path / split / part).mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (64, 48), (number * 80, 90, 20)).save(tmp_path / f"{split}/images/{number}.jpg")
+            (tmp_path / f"{split}/labels/{number}.txt").write_text("0 0.5 0.5 0.4 0.4\n")
+    named = "train: ../train/images\nval: ../valid/images\ntest: ../test/images\nnc: 1\nnames: [cat]\n"
+    (tmp_path / "data.yaml").write_text(named)
+    data = YOLODataModule(
+        root=str(tmp_path), size=64, train_transform=ssd_train_transform, eval_transform=ssd_eval_transform
+    )
+    data.setup()
+    assert [len(data.datasets[split]) for split in ("train", "val", "test")] == [3, 3, 3]
+    assert data.describe_split("test") == "test = val, 3 images; no test list"
+    assert sum("'../test/images', which are not there" in note for note in data.datasets["train"].notes) == 1
+    findings = inspect_dataset(data, str(tmp_path)).findings
+    assert [finding.severity for finding in findings if finding.kind == "missing-test"] == ["warning"]
+    assert not [finding for finding in findings if finding.severity == "error"]
+    (tmp_path / "data.yaml").write_text(named.replace("../valid/images", "../nowhere"))
+    with pytest.raises((ValueError, FileNotFoundError), match="nowhere"):
+        YOLODataModule(
+            root=str(tmp_path),
+            size=64,
+            train_transform=ssd_train_transform,
+            eval_transform=ssd_eval_transform,
+        ).setup()
