@@ -78,8 +78,6 @@ def _painted(pixels: NDArray[np.uint8], marks: Sequence[Mark], ax: Axes) -> NDAr
     """The image with its boxes, large enough that lines and letters are sharp where it is shown."""
     if not marks:
         return pixels
-    figure = ax.figure.get_figure(root=True)
-    assert figure is not None
     place = ax.get_window_extent()
     shown = min(
         place.width / pixels.shape[1], place.height / pixels.shape[0]
@@ -90,7 +88,7 @@ def _painted(pixels: NDArray[np.uint8], marks: Sequence[Mark], ax: Axes) -> NDAr
         cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_NEAREST), np.uint8
     )
     moved = [mark._replace(box=[scale * edge for edge in mark.box]) for mark in marks]
-    points = scale / shown * figure.dpi / 72
+    points = scale / shown * ax.figure.dpi / 72
     return draw_marks(large, moved, letters=_LETTERS * points)
 
 
