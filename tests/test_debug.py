@@ -17,7 +17,7 @@ TOLD_BY_OTHERS = (
     *("ssd_512_resnet50_v1_voc", "ssd_512_mobilenet1.0_voc", "faster_rcnn_resnet101_v1d_voc"),
     *("faster_rcnn_fpn_resnet50_torchvision", "faster_rcnn_fpn_mobilenet_v2_voc", "finetune"),
     *("faster_rcnn_mobilenet_v3_torchvision", "finetune_faster_rcnn_mobilenet_v3_320"),
-    *("faster_rcnn_fpn_resnet50_v1b_voc",),
+    *("faster_rcnn_fpn_resnet50_v1b_voc", "ssd_300_mobilenet1.0_voc", "ssd_300_mobilenet_v2_voc07"),
 )
 EXPERIMENTS = [
     pytest.param(name, marks=pytest.mark.slow if name in TOLD_BY_OTHERS else ())
