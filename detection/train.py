@@ -98,7 +98,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
             trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
             best = best_checkpoint(trainer)
             trainer.test(task, datamodule=datamodule, ckpt_path=best, verbose=False, weights_only=True)
-    if trainer.is_global_zero and not in_sweep():
+    if best is not None and trainer.is_global_zero and not in_sweep():
         tell(next_commands(best))
     return final_metrics(trainer)
 

@@ -16,16 +16,30 @@ from detection.system.processes import is_first
 _RUNS = "runs"
 
 
+def folder_of_run(config: DictConfig) -> Path | None:
+    """Where a run that is about to start will write; None where it refers to a key that is not there.
+
+    Hydra says so next.
+
+    Args:
+        config: all of it, Hydra's own included.
+    """
+    HydraConfig.instance().set_config(config)  # the name of the folder may ask for it
+    try:
+        return Path(config.hydra.run.dir)
+    except OmegaConfBaseException:
+        return None
+
+
 class RemoveEmptyFolder(Callback):
     """Removes, at the end of the process, the folder of a run that holds nothing but Hydra's own files."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Note the folder, unless it was there before."""
-        HydraConfig.instance().set_config(config)  # the name of the folder may ask for it
-        try:
-            folder = Path(config.hydra.run.dir).absolute()
-        except OmegaConfBaseException:  # it refers to a key that is not there, which Hydra says next
+        found = folder_of_run(config)
+        if found is None:
             return
+        folder = found.absolute()
         made = folder.parents[1].name == _RUNS and folder.is_dir() and not any(folder.iterdir())
         if is_first() and (made or not folder.exists()):  # a new run makes its folder to find its name
             atexit.register(_remove_if_empty, folder)

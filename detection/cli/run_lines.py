@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 
 from detection.bounds import height_and_width
 from detection.checkpoints.notes import full_name
+from detection.cli.compose import describe_lr
 from detection.data.formats.records import SPLITS
 from detection.system.console import plain_console
 from detection.system.processes import command
@@ -57,14 +58,12 @@ def opening(
     return "\n".join([*told, *_crowded(config["data"], trainer)])
 
 
-def next_commands(checkpoint: str | None) -> str:
+def next_commands(checkpoint: str) -> str:
     """How to evaluate and to use what a training has made, ready to paste.
 
     Args:
-        checkpoint: what was tested; None where nothing was kept.
+        checkpoint: what was tested.
     """
-    if checkpoint is None:
-        return ""
     from detection.data.datamodule import DetectionDataModule
 
     job = HydraConfig.get()
@@ -142,9 +141,6 @@ def _step(
     step: str,
     length: str,
 ) -> str:
-    # Imported late: it takes the libraries of a configuration.
-    from detection.cli.compose import describe_lr
-
     told = [step]
     if config["trainer"].get("limit_train_batches") in (None, 1.0):
         steps = max(1, len(datamodule.datasets["train"]) // datamodule.images_per_step)

@@ -16,11 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
+from detection.cli.empty_folders import folder_of_run
 from detection.system.files import is_alive
 from detection.system.processes import is_first
 
@@ -127,20 +126,18 @@ class ClaimFolder(Callback):
         Raises:
             SystemExit: another run writes to it, or it is the folder of the data.
         """
-        HydraConfig.instance().set_config(config)  # the name of the folder may ask for it
-        try:
-            folder = config.hydra.run.dir
-        except OmegaConfBaseException:  # it refers to a key that is not there, which Hydra says next
+        folder = folder_of_run(config)
+        if folder is None:
             return
         root = OmegaConf.select(config, "data.root")
         if root is not None and _resolved(root) == _resolved(folder):
             raise SystemExit(
                 f"run_dir={folder} is the folder of the data (data.root): name another, to write to."
             )
-        claim(Path(folder))
+        claim(folder)
 
 
-def _resolved(folder: str) -> Path:
+def _resolved(folder: str | Path) -> Path:
     return Path(folder).expanduser().resolve()
 
 
