@@ -1,7 +1,6 @@
 """Times and memory of one part of a run at a time, and their table."""
 
 import math
-import os
 import platform
 import sys
 import time
@@ -17,6 +16,7 @@ from rich.table import Table
 from torch.utils.data import DataLoader
 
 from detection.system.console import plain_console
+from detection.system.processes import num_cores
 from detection.types import ListBatch, PaddedBatch
 
 
@@ -160,7 +160,7 @@ def surroundings(config: Mapping[str, Any]) -> dict[str, Any]:
         "device": torch.cuda.get_device_name()
         if _on_gpu(config)
         else platform.processor() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": num_cores(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,

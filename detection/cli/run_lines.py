@@ -1,6 +1,5 @@
 """What a training says before its first step, and what to type after its last one."""
 
-import os
 import re
 import shlex
 import sys
@@ -17,7 +16,7 @@ from detection.checkpoints.notes import full_name
 from detection.cli.compose import describe_lr
 from detection.data.formats.records import SPLITS
 from detection.system.console import plain_console
-from detection.system.processes import command
+from detection.system.processes import command, num_cores
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -162,7 +161,7 @@ def _test(config: dict[str, Any], datamodule: "DetectionDataModule") -> str:
 
 def _crowded(data: dict[str, Any], trainer: "pl.Trainer") -> Iterator[str]:
     devices = trainer.world_size // trainer.num_nodes
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = num_cores()
     if trainer.strategy.root_device.type == "cpu" and devices > cores:
         yield f"{devices} processes train on {cores} cores: trainer.devices={cores} is as fast."
     if (processes := data["num_workers"] * devices) > cores:

@@ -16,6 +16,11 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 STARTED = "RUN_STARTED"  # conf/hydra/default.yaml names a run's folder after it
 
 
+def num_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def is_child() -> bool:
     """Whether Lightning started this process beside the first one of its machine."""
     # Lightning gives the first one a number as well, though later.

@@ -20,6 +20,7 @@ from detection.data.formats.findings import Finding
 from detection.data.formats.records import ObjectRecord
 from detection.data.image_files import Header
 from detection.system.files import cache_folder
+from detection.system.processes import num_cores
 
 _MANY = 4000  # files that take one process some seconds
 _CHUNK = 250
@@ -44,8 +45,9 @@ def read_many(read: Callable[[Item], Result], items: Sequence[Item]) -> Iterator
     if len(items) < _MANY:
         yield from map(read, items)
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with ProcessPoolExecutor(cores, initializer=_IN_A_PROCESS_OF_THE_POOL.append, initargs=(read,)) as pool:
+    with ProcessPoolExecutor(
+        num_cores(), initializer=_IN_A_PROCESS_OF_THE_POOL.append, initargs=(read,)
+    ) as pool:
         yield from pool.map(_apply, items, chunksize=_CHUNK)
 
 
