@@ -85,8 +85,8 @@ def test_another_process_of_a_run_hands_the_signal_on() -> None:
     program = (
         "import os, subprocess, sys, time; from detection.system import endings; endings.hear_signals()\n"
         "child = subprocess.Popen([sys.executable, '-c', sys.argv[1]], stdout=subprocess.PIPE, "
-        "env={**os.environ, 'LOCAL_RANK': '1'}); child.stdout.readline(); print(child.pid, flush=True)\n"
-        "try: time.sleep(60)\nfinally: endings.end_if_told()"
+        "env={**os.environ, 'LOCAL_RANK': '1'}); child.stdout.readline()\n"
+        "try: print(child.pid, flush=True); time.sleep(60)\nfinally: endings.end_if_told()"
     )
     first = subprocess.Popen(
         [sys.executable, "-c", program, WAITS.format(wait="time.sleep(60)")],
