@@ -1,5 +1,7 @@
 """Write a set of images in another annotation format: ``python -m detection.convert --help``."""
 
+import shlex
+
 import hydra
 from omegaconf import DictConfig
 
@@ -22,7 +24,8 @@ def main(cfg: DictConfig) -> None:
         first, *notes = convert(**arguments)
         print("\n".join([first, *notes]))
         if ": train " in first and ", val " in first:
-            print(f"Train on it: {' '.join(command('train'))} experiment=finetune data.root={config['out']}")
+            words = [*command("train"), "experiment=finetune", f"data.root={config['out']}"]
+            print(f"Train on it: {shlex.join(words)}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -153,7 +154,8 @@ def _read_data(value: str) -> Answer:
         return ["data=yolo", f"data.root={value}"]
     if Path(value).is_file():
         folder = Path(value).parent
-        return f"{value}: data names the format and data.root the folder: data=auto data.root={folder}."
+        typed = shlex.join(["data=auto", f"data.root={folder}"])
+        return f"{value}: data names the format and data.root the folder: {typed}."
     return ["data=auto", f"data.root={value}"]
 
 

@@ -4,6 +4,7 @@ Words of another form that can mean one thing only are read so, and the user is 
 """
 
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -222,7 +223,5 @@ def _without_key(word: str, words: Sequence[str], given: set[str], verb: str) ->
             f"{before} {word}: settings are KEY=VALUE; one with spaces is put in quotes, '{before} {word}'."
         )
     if Path(word).expanduser().is_dir() and verb in ("train", "check", "evaluate", "benchmark"):
-        return (
-            f"{word}: settings are KEY=VALUE: data=voc_custom data.root={word} (or data=coco, or data=yolo)."
-        )
+        return f"{word}: settings are KEY=VALUE: data=auto {shlex.quote(f'data.root={word}')}."
     return f"{word}: settings are KEY=VALUE, such as {_EXAMPLES[verb]}; --help lists them."

@@ -19,7 +19,7 @@ class ClassNames(NamedTuple):
     """The classes of a dataset, and what each written name means."""
 
     classes: tuple[str, ...]
-    """In label order."""
+    """In label order, each once: of spellings of one class the most frequent."""
     meaning: dict[str, str | None]
     """The class of each name that occurs; None for an unknown one that resembles no class."""
     findings: list[Finding]
@@ -82,7 +82,8 @@ def resolve_class_names(
     wrong = wrong_names(classes) if classes else None
     if wrong is not None:
         findings.append(Finding("bad-class-name", "data.classes", wrong))
-    return ClassNames(classes, meaning, findings)
+    once = dict.fromkeys(name for name in classes if _nearest(name, by_frequency) == name)
+    return ClassNames(tuple(once), meaning, findings)
 
 
 def _misspelt(classes: Sequence[str], trained_on: Sequence[_Use], known: Collection[str]) -> list[Finding]:

@@ -30,6 +30,8 @@ class Inspection(NamedTuple):
     """Errors first, then by kind and file. Files are named relative to the root."""
     root: Path
     """The folder of the dataset."""
+    notes: list[str]
+    """What training says of the set: how its layout was read, what was set apart."""
 
     def count(self, severity: str) -> int:
         """How many findings are of this severity."""
@@ -77,7 +79,8 @@ def inspect_dataset(
     # An image of val and test is inspected for each, but reported once.
     shown = [_shown(finding, folder) for finding in dict.fromkeys(findings)]
     shown.sort(key=lambda item: (SEVERITIES.index(item.severity), item.kind, item.file, item.object or 0))
-    return Inspection(tuple(splits), names.classes, images, shown, folder)
+    notes = [f"{split}: {note}" for split, reading in readings.items() for note in reading.notes]
+    return Inspection(tuple(splits), names.classes, images, shown, folder, notes)
 
 
 def _read_images(

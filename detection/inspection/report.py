@@ -33,6 +33,8 @@ def print_report(
         coverage: overlaps with the anchors.
         model: the network's name.
     """
+    for note in inspection.notes:
+        console.print(escape(note), highlight=False)
     console.print(_counts_table(inspection, statistics))
     if len(coverage.labels):
         console.print(_coverage_table(coverage, model))
@@ -77,6 +79,7 @@ def write_json(
     content: dict[str, Any] = {
         "summary": {severity: inspection.count(severity) for severity in SEVERITIES},
         "findings": [{"severity": item.severity, **item._asdict()} for item in inspection.findings],
+        "notes": inspection.notes,
         "classes": inspection.classes,
         "images": statistics.images,
         "objects": statistics.objects,

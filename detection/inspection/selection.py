@@ -30,7 +30,7 @@ CHANGES = {
     "box-of-another-size": "left out, its boxes are of another size",
     "unknown-class": "left out, its class is unknown",
     "misspelt-class": "left out of the classes that no object has",
-    "bad-class-name": "given other names, as listed here",
+    "bad-class-name": "each class gets one name that training takes; the lines below say which",
     "unknown-image": "left out, it is of no image",
     "listed-twice": "used once, or left out where it is not clear which is meant",
     "box-past-border": "cut at the border of the image",

@@ -1,5 +1,6 @@
 """What lies in a folder: where each layout keeps its annotations, its images and the lists of its splits."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -151,10 +152,11 @@ def _no_voc(root: Path, folders: Sequence[Path]) -> str:
         return f"{root} holds VOC 2007 alone: type data=voc07, which trains on its train list"
     there = ", ".join(sorted(path.name for path in root.iterdir())[:10]) if root.is_dir() else None
     layout = recognise(root)
+    typed = shlex.join(["data=auto", f"data.root={root}"])
     if layout is not None and layout.format != "voc":
-        return f"{root} holds {layout.words}, which data=auto reads: type data=auto data.root={root}"
+        return f"{root} holds {layout.words}, which data=auto reads: type {typed}"
     if layout is not None:
-        return f"{root} holds {layout.words}: type data=auto data.root={root}, or name splits that are there"
+        return f"{root} holds {layout.words}: type {typed}, or name splits that are there"
     return (
         f"no VOC-style folder {' or '.join(map(str, folders))}; "
         + (f"{root} holds: {there or 'nothing'}. " if there is not None else f"{root} does not exist. ")
