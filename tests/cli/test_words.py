@@ -68,7 +68,7 @@ def test_words_of_hydras_form_stay(words: list[str]) -> None:
         ("train", ["name=my", "run"], "'name=my run'"),
         ("train", ["SOLVER.BASE_LR", "0.1"], "SOLVER.BASE_LR=0.1"),
         ("train", ["best.ckpt"], "settings are KEY=VALUE"),
-        ("train", ["tests"], "data=voc_custom data.root=tests"),
+        ("train", ["tests"], "data=auto data.root=tests"),
         ("predict", ["a.ckpt", "a.jpg", "b.jpg"], "'source=photos/*.jpg'"),
         ("convert", ["voc"], "from=voc to=coco"),
         ("train", ["--cfg", "configs/ssd.py"], "--cfg job"),
