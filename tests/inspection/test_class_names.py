@@ -33,6 +33,7 @@ def test_the_most_frequent_spelling_names_a_class() -> None:
 def test_of_two_declared_spellings_the_most_frequent_is_meant(declared: tuple[str, str]) -> None:
     names = resolve(["dog"] * 3 + ["Dog"], declared=declared)
     assert names.meaning == {"dog": "dog", "Dog": "dog"}
+    assert names.classes == ("dog",)
     assert "is 'dog' spelled differently" in names.findings[0].message
 
 
