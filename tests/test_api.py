@@ -54,7 +54,7 @@ def alike(found: detection.Prediction, other: detection.Prediction) -> bool:
     """The same but for rounding: a CPU may add up a batch of two in another order than one image."""
     equal = all(np.array_equal(getattr(found, key), getattr(other, key)) for key in ("image", "labels"))
     pairs = ((getattr(found, key), getattr(other, key)) for key in ("boxes", "scores"))
-    return equal and all(np.allclose(one, two, rtol=1e-5, atol=1e-4) for one, two in pairs)
+    return equal and all(np.allclose(one, two, rtol=2e-6, atol=2e-6) for one, two in pairs)
 
 
 def test_importing_the_package_is_quick_and_imports_nothing() -> None:
@@ -101,10 +101,14 @@ def test_a_turned_photograph_is_upright_however_it_is_given(
 
 def test_lists_folders_and_patterns_give_lists(detector: detection.Detector, photos: Path) -> None:
     singly = [detector.predict(photos / name, threshold=THRESHOLD) for name in ("b/second.png", "first.png")]
+    together = detector.predict([one.image for one in singly], threshold=THRESHOLD)
     for source in (photos, str(photos), f"{photos}/**/*.png"):
         found = detector.predict(source, threshold=THRESHOLD)
         assert [one.name for one in found] == ["b/second.png", "first.png"]
+        assert all(same(one, other) for one, other in zip(found, together, strict=True))
         assert all(alike(one, other) for one, other in zip(found, singly, strict=True))
+        one_by_one = detector.predict(source, threshold=THRESHOLD, batch_size=1)
+        assert all(same(one, other) for one, other in zip(one_by_one, singly, strict=True))
     mixed = detector.predict([photos / "b/second.png", singly[1].image], threshold=THRESHOLD, batch_size=1)
     assert [len(one) for one in mixed] == [len(one) for one in singly]
     assert detector.predict([], threshold=THRESHOLD) == []

@@ -223,5 +223,5 @@ def _without_key(word: str, words: Sequence[str], given: set[str], verb: str) ->
             f"{before} {word}: settings are KEY=VALUE; one with spaces is put in quotes, '{before} {word}'."
         )
     if Path(word).expanduser().is_dir() and verb in ("train", "check", "evaluate", "benchmark"):
-        return f"{word}: settings are KEY=VALUE: data=auto {shlex.quote(f'data.root={word}')}."
+        return f"{word}: settings are KEY=VALUE: {shlex.join(['data=auto', f'data.root={word}'])}."
     return f"{word}: settings are KEY=VALUE, such as {_EXAMPLES[verb]}; --help lists them."

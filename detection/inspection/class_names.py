@@ -19,7 +19,7 @@ class ClassNames(NamedTuple):
     """The classes of a dataset, and what each written name means."""
 
     classes: tuple[str, ...]
-    """In label order, each once: of spellings of one class the most frequent."""
+    """In label order, each once: of spellings that occur, of one class, the most frequent."""
     meaning: dict[str, str | None]
     """The class of each name that occurs; None for an unknown one that resembles no class."""
     findings: list[Finding]
@@ -82,7 +82,7 @@ def resolve_class_names(
     wrong = wrong_names(classes) if classes else None
     if wrong is not None:
         findings.append(Finding("bad-class-name", "data.classes", wrong))
-    once = dict.fromkeys(name for name in classes if _nearest(name, by_frequency) == name)
+    once = dict.fromkeys(name for name in classes if meaning.get(name, name) == name)
     return ClassNames(tuple(once), meaning, findings)
 
 

@@ -37,6 +37,10 @@ def test_of_two_declared_spellings_the_most_frequent_is_meant(declared: tuple[st
     assert "is 'dog' spelled differently" in names.findings[0].message
 
 
+def test_a_declared_spelling_that_nobody_wrote_stays_to_be_missed() -> None:
+    assert resolve(["dog"] * 3, declared=("dog", "Dog")).classes == ("dog", "Dog")
+
+
 @pytest.mark.parametrize("misspelt", ["persn", "persson", "persom", "preson", "Persons"])
 def test_a_rare_name_one_letter_off_is_reported_but_not_merged(misspelt: str) -> None:
     names = resolve(["person"] * 5 + [misspelt])
