@@ -1,4 +1,4 @@
-"""The keys of a command for ``--help``, as its class in ``settings.py`` explains them."""
+"""The keys of a command for ``--help``, as its class in ``settings`` explains them."""
 
 import inspect
 import re
@@ -18,7 +18,7 @@ def keys_of(command: str) -> str:
     """The keys of a command, with their meanings and defaults, for ``--help``.
 
     Args:
-        command: the name of its class in ``settings.py``, such as ``Predict``.
+        command: the name of its class in ``settings``, such as ``Predict``.
     """
     kind: type[Settings] = getattr(settings, command)
     meanings = dict(_meanings(kind))

@@ -1,6 +1,6 @@
 """Tables of configuration keys, made from where the keys are defined when the documentation is built.
 
-``{command-keys} Predict`` shows the fields of a command's class in ``detection/settings.py``.
+``{command-keys} Predict`` shows the fields of a command's class in ``detection/settings/``.
 ``{config-group} data`` shows each file of a group of ``conf``: the arguments of the constructors that it
 names by ``_target_``, from their signatures and docstrings, with the values that the files give.
 ``{recipes} finetune`` shows the files of ``conf/experiment`` whose names begin like that.

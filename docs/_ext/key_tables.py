@@ -57,7 +57,7 @@ def command_rows(name: str) -> list[Row]:
     """The keys of a command.
 
     Args:
-        name: of its class in ``detection/settings.py``.
+        name: of its class in ``detection/settings/``.
     """
     kind: type[Settings] = getattr(settings, name)
     meanings = {key: told for base in reversed(kind.__mro__) for key, told in documented(base).items()}

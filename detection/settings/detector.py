@@ -1,0 +1,133 @@
+"""Of the commands that use a detector: evaluate, predict and export."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from detection.bounds import Few, Natural, Positive, Share
+from detection.settings.base import Settings, check_device
+
+Product = Literal["images", "video", "json", "voc", "coco"]
+ExportFormat = Literal["onnx", "torch_export"]
+SUFFIXES: dict[ExportFormat, str] = {"onnx": ".onnx", "torch_export": ".pt2"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Settings):
+    """Of ``evaluate``.
+
+    Args:
+        ckpt: a checkpoint that a training wrote; its classes and its input size are used; of two of the
+            same classes, ckpt=[a.ckpt,b.ckpt], a page compares both
+        split: test, val; or train, without augmentation
+        threshold: score threshold of the confusion matrix, the image pictures and the counts of errors;
+            by default the one with the best F1
+        num_images: so many of the worst and of the best images are shown, and of those with the most errors
+            of each kind
+        plugins: packages of yours whose registered classes the checkpoint names: plugins=[my_package]
+        name: groups reports in runs/<name>/<date>
+        seed: of what is drawn
+        run_dir: the folder to write, runs/evaluate/<date> by default; a report is not overwritten
+    """
+
+    ckpt: str | Sequence[str]
+    split: Literal["test", "val", "train"] = "test"
+    threshold: Share | None = None
+    num_images: Natural = 6
+    plugins: Sequence[str] = ()
+    name: str = "evaluate"
+    seed: int = 0
+    run_dir: str
+
+
+@dataclass(frozen=True)
+class Predict(Settings):
+    """Of ``predict``.
+
+    Args:
+        ckpt: a checkpoint that a training wrote, a run's folder, last or best of the newest run, or a
+            published detector
+        source: an image; a folder, with its subfolders; a quoted pattern; a video; a webcam's number
+        output: the folder to write, runs/predict/<date> by default; one that holds something is refused
+        overwrite: true writes into such a folder all the same; files of the same name are replaced
+        threshold: lowest score to keep, from 0 to 1
+        classes: keep these classes only, such as [dog,cat]
+        save: what to write: images, pictures with boxes; video, an MP4 with boxes, of a video or a
+            webcam; json, detections.json: class, score and box (xyxy pixels) by image or by frame; voc,
+            an XML file for each image, in the pixels as stored; coco, coco.json
+        batch_size: images at a time
+        device: auto (a GPU where there is one), cpu, cuda, or one GPU such as cuda:1
+        plugins: packages of yours whose registered classes the checkpoint names: plugins=[my_package]
+    """
+
+    ckpt: str
+    source: str | int
+    output: str
+    overwrite: bool = False
+    threshold: Share = 0.5
+    classes: Sequence[str] | None = None
+    save: Few[Product] = ("images", "video", "json")
+    batch_size: Positive = 8
+    device: str = "auto"
+    plugins: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        check_device(self.device)
+
+    @property
+    def output_folder(self) -> Path:
+        """The folder to write."""
+        return Path(self.output).expanduser()
+
+
+@dataclass(frozen=True)
+class Export(Settings):
+    """Of ``export``.
+
+    Args:
+        ckpt: a checkpoint that a training wrote, or a published detector
+        format: onnx; or torch_export, a .pt2 for torch.export.load
+        output: the file to write, by default beside the checkpoint
+        overwrite: true replaces an existing file
+        input: type of the images, RGB, on the scale 0..255: uint8 or float32
+        images: check on these images of yours: a folder, or a quoted pattern; else on those of
+            data=..., else on generated ones
+        num_images: how many to check on, besides one of plain colour
+        int8: true also writes <name>_int8.onnx, with sizes, mAP and times of both; needs data=...
+        calibration_images: of the training split, from which int8 learns its ranges
+        split: val or test: of data=..., to check and to measure on
+        plugins: packages of yours whose registered classes the checkpoint names: plugins=[my_package]
+        seed: of generated images
+    """
+
+    ckpt: str
+    format: ExportFormat = "onnx"
+    output: str | None = None
+    overwrite: bool = False
+    input: Literal["uint8", "float32"] = "uint8"
+    images: str | None = None
+    num_images: Positive = 8
+    int8: bool = False
+    calibration_images: Positive = 200
+    split: Literal["val", "test"] = "val"
+    plugins: Sequence[str] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.int8 and self.format != "onnx":
+            raise ValueError(f"int8=true makes an ONNX file; it does not go with format={self.format}.")
+
+    @property
+    def path(self) -> Path:
+        """The file to write; beside the checkpoint, or here for a published one, unless ``output`` says."""
+        if self.output is not None:
+            return Path(self.output).expanduser()
+        ckpt = Path(self.ckpt).expanduser()
+        published = Path(self.ckpt.partition(":")[0]).name  # <publisher>/<name>:<its file>
+        return (ckpt if ckpt.is_file() else Path(published)).with_suffix(SUFFIXES[self.format])
+
+    @property
+    def int8_path(self) -> Path:
+        """The quantised file, beside the other."""
+        return self.path.with_name(f"{self.path.stem}_int8{self.path.suffix}")
