@@ -1,6 +1,5 @@
 """Say everything that is wrong with a dataset: ``python -m detection.check --help``."""
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from omegaconf import DictConfig
 from detection.cli.compose import CONF, checked_config, errors_in_a_sentence, typed_overrides
 from detection.cli.entry import run_with_hints
 from detection.settings import Check
-from detection.system.processes import command
+from detection.system.processes import as_typed, command
 
 if TYPE_CHECKING:
     from detection.inspection.coverage import Coverage
@@ -111,20 +110,20 @@ def _command_to_fix(root: Path, typed: str) -> str:
         number += 1
         output = place.with_name(f"{place.name}_fixed_{number}")
     words = [word for word in typed_overrides() if not word.startswith(("fix=", "output="))]
-    return shlex.join([*command("check"), *_as_typed(words, typed), "fix=true", f"output={output}"])
+    return as_typed([*command("check"), *_with_root(words, typed), "fix=true", f"output={output}"])
 
 
 def _command_to_train(typed: str, copy: list[str] | None = None) -> str:
     """A training on this data, or on its copy: of the model that was asked for, else from COCO's weights."""
     own = ("min_side=", "workers=", "fail_on=", "fix=", "output=", "hydra.", "run_dir=", "name=")
-    words = _as_typed([word for word in typed_overrides() if not word.startswith(own)], typed)
+    words = _with_root([word for word in typed_overrides() if not word.startswith(own)], typed)
     chosen = any(word.startswith(("experiment=", "model")) for word in words)
     finetune = [] if chosen else ["experiment=finetune"]
     if copy:
         words = [*(word for word in words if not word.startswith("data") or "data.size=" in word), *copy]
     elif finetune and not any(word.startswith("data=") for word in words):
         words = [*_default_data(), *words]
-    return shlex.join([*command("train"), *finetune, *words])
+    return as_typed([*command("train"), *finetune, *words])
 
 
 def _default_data() -> list[str]:
@@ -132,8 +131,8 @@ def _default_data() -> list[str]:
     return [f"data={HydraConfig.get().runtime.choices['data']}"] if HydraConfig.initialized() else []
 
 
-def _as_typed(words: list[str], root: str) -> list[str]:
-    """Overrides as a person types them, the folder without Hydra's own quotes."""
+def _with_root(words: list[str], root: str) -> list[str]:
+    """Overrides with the folder as it was found."""
     return [f"data.root={root}" if word.startswith("data.root=") else word for word in words]
 
 

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from detection.__main__ import VERBS
 from detection.cli.compose import checked_config
-from detection.cli.entry import quote_paths
+from detection.cli.quoting import quote_words
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -76,7 +76,7 @@ def test_a_shown_command_is_accepted(verb: str, words: str, monkeypatch: pytest.
     typed = [word for word in shlex.split(words, comments=True) if word not in ("-m", "--help")]
     monkeypatch.setattr(sys, "argv", [program, *typed])
     monkeypatch.setattr("detection.cli.compose.unusable_devices", lambda trainer: [])  # GPUs may not be here
-    quote_paths()
+    quote_words()
     # Of a sweep's list, the first one stands for all; a placeholder is any value.
     overrides = [re.sub(r"(?<==)([^,\[']+),.*", r"\1", word) for word in sys.argv[1:]]
     if "data.batchsize=16" in overrides:  # shown as a mistake
@@ -90,7 +90,7 @@ def test_a_shown_command_is_accepted(verb: str, words: str, monkeypatch: pytest.
 def test_a_key_for_another_tools_word_is_accepted(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["train.py", *shlex.split(key)])
     monkeypatch.setattr("detection.cli.compose.unusable_devices", lambda trainer: [])
-    quote_paths()
+    quote_words()
     added = ("model.topk_per_class=",)  # arguments that no file repeats, which the command line adds
     typed = [f"+{word}" if word.startswith(added) else word for word in sys.argv[1:]]
     needed = {

@@ -1,14 +1,13 @@
 """Where runs are kept, and how a stopped one is resumed."""
 
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from detection.registry import RENAMED
-from detection.system.processes import command_again
+from detection.system.processes import as_typed, command_again
 from detection.validation.near_paths import beside
 
 # What decides the shape of the weights; everything else may change when a run is resumed.
@@ -230,7 +229,7 @@ def resume_command(arguments: Sequence[str], checkpoint: str, key: str = "ckpt")
     """
     left_out = ("ckpt=", "init_from=", "hydra.run.dir=", "run_dir=")
     kept = [word for word in arguments[1:] if not word.startswith(left_out)]
-    return shlex.join([*command_again(arguments[0]), *kept, f"{key}={checkpoint}"])
+    return as_typed([*command_again(arguments[0]), *kept, f"{key}={checkpoint}"])
 
 
 def _network_keys(model: Mapping[str, Any]) -> dict[str, Any]:

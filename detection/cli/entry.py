@@ -1,7 +1,6 @@
 """How a command starts: its words are brought into Hydra's form, and explained where Hydra refuses them."""
 
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -13,29 +12,12 @@ import hydra
 import omegaconf
 from hydra._internal import utils as hydra_internals
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 
+from detection.cli.quoting import quote_words
 from detection.cli.words import apart, plain_words, tell_readings
 from detection.system.endings import end_if_told, hear_signals
 from detection.system.processes import agree_on_start, end_with_the_first
 from detection.system.streams import make_output_last
-
-_PATHS = {
-    "ckpt",
-    "init_from",
-    "source",
-    "images",
-    "run_dir",
-    "root",
-    "out",
-    "output",
-    "data.root",
-    "data.archive_folder",
-    "model.backbone.weights",
-    "hydra.run.dir",
-    "hydra.sweep.dir",
-}
 
 
 def take_run_dir() -> None:
@@ -58,41 +40,6 @@ def take_run_dir() -> None:
     kept = [word for word in words if not word.lstrip("+").startswith(("run_dir=", "hydra.run.dir="))]
     settings, flags = apart(kept)
     sys.argv[1:] = [*settings, f"hydra.run.dir={folders[0]}", *flags]
-
-
-def quote_paths() -> None:
-    """Quote the paths in ``sys.argv`` that Hydra would not take as they are, and expand their ``~``.
-
-    Hydra's grammar has no letters beyond a-z in a bare value, nor ``( ) = , ' ~``, all of which occur in
-    paths: ``source=photos/Zürich (1).jpg`` and ``data.root=~/datasets`` would be refused. What is quoted
-    already stays as it is, and so do the lists of a sweep.
-    """
-    sweep = bool({"-m", "--multirun"} & set(sys.argv))
-    sys.argv[1:] = [_quoted(word, sweep) for word in sys.argv[1:]]
-
-
-def _quoted(word: str, sweep: bool) -> str:
-    key, equals, value = word.partition("=")
-    is_quoted = value[:1] in ("'", '"') and value[-1:] == value[:1] and len(value) > 1
-    if key not in _PATHS or value in ("", "null") or is_quoted:
-        return word
-    if value.startswith("~"):
-        value = str(Path(value).expanduser())
-    if _is_read_as(value, f"{key}={value}", sweep):
-        return f"{key}={value}"
-    # Backslashes count double before a quote and at the end, and are plain elsewhere.
-    escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + match[2].replace("'", r"\'"), value)
-    return f"{key}{equals}'{escaped}'"
-
-
-def _is_read_as(value: str, word: str, sweep: bool) -> bool:
-    try:
-        override = OverridesParser.create().parse_override(word)
-    except HydraException:
-        return False
-    if override.is_sweep_override():
-        return sweep
-    return bool(override.value() == value)
 
 
 _HAVE_RUN_DIR = ("train", "evaluate", "check", "benchmark")
@@ -126,7 +73,7 @@ def run_with_hints(main: Callable[[], Any], config_name: str = "train") -> None:
 def _prepare_words(config_name: str) -> None:
     if config_name in _HAVE_RUN_DIR:
         take_run_dir()
-    quote_paths()
+    quote_words()
 
 
 def _run(main: Callable[[], Any], config_name: str) -> None:

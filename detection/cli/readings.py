@@ -113,8 +113,7 @@ def _read_form(word: str, several: bool) -> Answer:
     try:
         override = OverridesParser.create().parse_override(word)
     except HydraException:
-        quoted = value.replace('"', "'")
-        return f"""{word}: this cannot be read; put the value in two kinds of quotes, '{key}="{quoted}"'."""
+        return f"{word}: this cannot be read; {_how_to_quote(key, value)}"
     if is_group(key) and isinstance(override.value(), bool | int | float):
         return f"{word}: choose one of {', '.join(options(key))}"
     if not override.is_sweep_override() or several or not is_group(key) or "(" in value:
@@ -122,6 +121,14 @@ def _read_form(word: str, several: bool) -> Answer:
     if key in _SEVERAL:
         return [f"{key}=[{value}]"]
     return f"{word}: these are several runs, one for each value: add -m"
+
+
+def _how_to_quote(key: str, value: str) -> str:
+    bare = value.replace('"', "'")
+    if value.startswith("[") and value.endswith("]"):
+        words = ",".join(f'"{part.strip()}"' for part in bare[1:-1].split(","))
+        return f"put each word of the list in quotes, and the whole in others, '{key}=[{words}]'."
+    return f"""put the value in two kinds of quotes, '{key}="{bare}"'."""
 
 
 def _read_choice(word: str, error: Exception, verb: str) -> Answer:

@@ -1,7 +1,6 @@
 """What a training says before its first step, and what to type after its last one."""
 
 import re
-import shlex
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from detection.checkpoints.notes import full_name
 from detection.cli.compose import describe_lr
 from detection.data.formats.records import SPLITS
 from detection.system.console import plain_console
-from detection.system.processes import command, num_cores
+from detection.system.processes import as_typed, command, num_cores
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from detection.data.datamodule import DetectionDataModule
     from detection.tasks.base import DetectionTask
 
+# Of how data is loaded, what an evaluation needs as well: to take the same images, on the same machine.
+_OF_EVALUATION = {"other_classes", "on_error", "num_workers", "eval_batch_size"}
 _INDENT = len("Model:  ")
 
 
@@ -66,12 +67,21 @@ def next_commands(checkpoint: str) -> str:
     from detection.data.datamodule import DetectionDataModule
 
     job = HydraConfig.get()
-    common = {field.name for field in fields(DetectionDataModule)}  # how, and not what, to load
-    words = (word.lstrip("+") for word in job.overrides.task if word.lstrip("+").startswith("data."))
-    where = [word for word in words if re.split(r"[.=]", word)[1] not in common]
-    evaluate = [*command("evaluate"), f"ckpt={checkpoint}", f"data={job.runtime.choices['data']}", *where]
-    predict = [*command("predict"), f"ckpt={checkpoint}", "source=PHOTOS"]
-    return f"Next:\n  {shlex.join(evaluate)}\n  {shlex.join(predict)}"
+    common = {
+        field.name for field in fields(DetectionDataModule)
+    } - _OF_EVALUATION  # how, and not what, to load
+    typed = [word.lstrip("+") for word in job.overrides.task]
+    own = [word for word in typed if word.startswith("plugins=")]
+    data = [word for word in typed if word.startswith("data.") and re.split(r"[.=]", word)[1] not in common]
+    evaluate = [
+        *command("evaluate"),
+        f"ckpt={checkpoint}",
+        f"data={job.runtime.choices['data']}",
+        *data,
+        *own,
+    ]
+    predict = [*command("predict"), f"ckpt={checkpoint}", "source=PHOTOS", *own]
+    return f"Next:\n  {as_typed(evaluate)}\n  {as_typed(predict)}"
 
 
 def _wrapped(line: str) -> str:

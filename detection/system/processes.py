@@ -6,13 +6,20 @@ folder after its own clock.
 
 import ctypes
 import os
+import re
+import shlex
 import signal
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# A value, or a member of a list, that `cli.quoting` quotes: no number and no function of Hydra's.
+_QUOTED = re.compile(
+    r"(?<=[=\[,])'(?!\w+\()(?=[^']*(?:[^\x00-\x7f]|[&;#!()]))([^'\"\\,\[\]{}$=~\s](?:[^'\"\\,\[\]{}$=~]*[^'\"\\,\[\]{}$=~\s])?)'(?=[,\]]|$)"
+)
 STARTED = "RUN_STARTED"  # conf/hydra/default.yaml names a run's folder after it
 
 
@@ -112,6 +119,15 @@ def command(verb: str) -> list[str]:
     if not _SCRIPT.is_file() or Path.cwd() != PACKAGE.parent:
         return ["detection", verb]
     return ["python", "train.py"] if verb == "train" else ["python", "-m", f"detection.{verb}"]
+
+
+def as_typed(words: Sequence[str]) -> str:
+    """A command line to paste, without the quotes that the commands put in themselves for Hydra.
+
+    Args:
+        words: of a command line, as Hydra reads them.
+    """
+    return shlex.join(_QUOTED.sub(r"\1", word) for word in words)
 
 
 def command_again(program: str) -> list[str]:

@@ -4,6 +4,7 @@ import json
 import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from inspect import Parameter
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -11,6 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from annotated_types import Interval, Len
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import SchemaError
+from yaml import YAMLError, safe_load
 
 _ONE: dict[Any, str] = {
     bool: "true or false",
@@ -123,6 +125,9 @@ def _candidates(value: Any) -> Iterator[Any]:
         return
     plain = list(_plain(value))
     yield from plain
+    if isinstance(value, str) and (value[:1], value[-1:]) in (("[", "]"), ("{", "}")):  # a list in quotes
+        with suppress(YAMLError):
+            yield safe_load(re.sub(r":(?=\S)", ": ", value) if value[0] == "{" else value)
     if isinstance(value, str) and "," in value:
         parts = [part.strip() for part in value.split(",")]
         yield [next(_plain(part), part) for part in parts]

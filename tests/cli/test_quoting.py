@@ -1,12 +1,17 @@
 """Any path passes Hydra's grammar."""
 
+import shlex
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import strategies as st
 
-from detection.cli.entry import quote_paths, take_run_dir
+from detection.cli.entry import take_run_dir
+from detection.cli.quoting import quote_words
+from detection.system.processes import as_typed
 
 
 @pytest.mark.parametrize(
@@ -29,7 +34,7 @@ from detection.cli.entry import quote_paths, take_run_dir
 )
 def test_hydra_reads_the_path_that_was_typed(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["predict", f"source={value}"])
-    quote_paths()
+    quote_words()
     override = OverridesParser.create().parse_override(sys.argv[1])
     assert override.key_or_group == "source"
     assert override.value() == value
@@ -37,8 +42,15 @@ def test_hydra_reads_the_path_that_was_typed(value: str, monkeypatch: pytest.Mon
 
 def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["predict", "source=~/photos"])
-    quote_paths()
+    quote_words()
     assert OverridesParser.create().parse_override(sys.argv[1]).value() == str(Path.home() / "photos")
+
+
+def test_a_tilde_before_no_user_is_a_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["predict", "source=~nobody-of-this-name.jpg"])
+    quote_words()
+    read = OverridesParser.create().parse_override(sys.argv[1]).value()
+    assert read == str(Path.cwd() / "~nobody-of-this-name.jpg")
 
 
 @pytest.mark.parametrize(
@@ -55,17 +67,72 @@ def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_other_words_stay_as_they_are(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["predict", word])
-    quote_paths()
+    quote_words()
     assert sys.argv == ["predict", word]
 
 
 def test_a_sweep_keeps_its_list_and_one_run_takes_a_comma_for_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["train.py", "-m", "data.root=a,b"])
-    quote_paths()
+    quote_words()
     assert sys.argv[2] == "data.root=a,b"
     monkeypatch.setattr(sys, "argv", ["train.py", "data.root=a,b"])
-    quote_paths()
+    quote_words()
     assert sys.argv[1] == "data.root='a,b'"
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("Fußgänger", "Fußgänger"),
+        ("it's", "it's"),
+        ("[dog,Fußgänger]", ["dog", "Fußgänger"]),
+        ("[ dog , 日本 ]", ["dog", "日本"]),
+        ("[screw [m4],R&D,hot dog,12]", ["screw [m4]", "R&D", "hot dog", 12]),
+        ('["a, b",Fuß]', ["a, b", "Fuß"]),
+        ("[x(1),don't]", ["x(1)", "don't"]),
+        ("{Fußgänger:person}", "{Fußgänger:person}"),  # read as pairs where pairs are asked for
+    ],
+)
+def test_names_need_no_quotes_of_hydras(value: str, read: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", f"data.classes={value}"])
+    quote_words()
+    assert OverridesParser.create().parse_override(sys.argv[1]).value() == read
+
+
+@pytest.mark.parametrize("value", ["[a,b", "[[a],[ß]]", "choice(ß,b)", "[a,b]", "0.1", "a,b", "glob(*)"])
+def test_what_hydra_reads_or_nobody_stays(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", f"data.classes={value}"])
+    quote_words()
+    assert sys.argv[1] == f"data.classes={value}"
+
+
+def test_several_runs_are_quoted_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", "-m", "name=a,Fuß"])
+    quote_words()
+    assert sys.argv[2] == "name=a,'Fuß'"
+
+
+@hypothesis.given(
+    st.sampled_from(["data.root=", "name=", "data.classes="]),
+    st.lists(st.text("aZ0 .ßü日-_/()[]{}&#;=,~'\"\\:", min_size=1, max_size=6), min_size=1, max_size=3),
+    st.booleans(),
+)
+def test_what_is_printed_to_be_pasted_means_the_same(key: str, parts: list[str], is_list: bool) -> None:
+    typed = f"{key}[{','.join(parts)}]" if is_list else f"{key}{parts[0]}"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(sys, "argv", ["train.py", typed])
+        quote_words()
+        read = sys.argv[1:]
+        sys.argv[1:] = shlex.split(as_typed(read))
+        quote_words()
+        assert sys.argv[1:] == read
+
+
+def test_a_command_to_paste_has_no_quotes_of_hydras() -> None:
+    words = ["data.root='my/Fotos (1)'", "data.classes=[dog,'Fußgänger']", "name='12'"]
+    assert (
+        as_typed(words) == """'data.root=my/Fotos (1)' 'data.classes=[dog,Fußgänger]' 'name='"'"'12'"'"''"""
+    )
 
 
 @pytest.mark.parametrize("word", ["run_dir=/new/folder", "++run_dir=/new/folder"])

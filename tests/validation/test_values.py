@@ -25,6 +25,8 @@ READINGS: list[tuple[Any, Any, Any]] = [
     ("cat", CLASSES, ["cat"]),
     ("cat, dog", list[str], ["cat", "dog"]),
     ([1, 2], list[str], ["1", "2"]),
+    ("[dog, Fußgänger]", CLASSES, ["dog", "Fußgänger"]),  # a list in quotes
+    ("{Fußgänger:person}", dict[str, str], {"Fußgänger": "person"}),
     (2024, str, "2024"),
     ("train", Sequence[tuple[int | str, str] | str], ["train"]),
     ("json", tuple[Literal["images", "json"], ...], ["json"]),
