@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from detection.cli.compose import CONF, checked_config, errors_in_a_sentence, typed_overrides
 from detection.cli.entry import run_with_hints
+from detection.cli.quoting import as_value
 from detection.settings import Check
 from detection.system.processes import as_typed, command
 
@@ -97,7 +98,10 @@ def _fix(inspection: "Inspection", output: Path | None, root: str) -> tuple[list
         f"{output}: a corrected copy with {len(selection.changes)} changes, listed in its {LIST_OF_CHANGES}"
     )
     test = ["data.test_splits=[test]"] if "test" in selection.splits else []
-    train = _command_to_train(root, ["data=voc_custom", f"data.root={output}", *test])
+    # VOC's layout has no order of classes, and training takes the alphabet's.
+    order = [f"data.classes={as_value(selection.classes)}"]
+    in_order = order if selection.classes != sorted(selection.classes) else []
+    train = _command_to_train(root, ["data=voc_custom", f"data.root={output}", *test, *in_order])
     return selection.changes, [done, f"Train on it: {train}"]
 
 

@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from detection.check import _command_to_train
-from detection.data.shapes import write_shapes
+from detection.data.shapes import SHAPE_CLASSES, write_shapes
 from tests.warm_python import warm_python
 
 CHECK = import_module("detection.check")
@@ -46,7 +46,8 @@ def test_mistakes_end_with_exit_code_1_a_report_and_a_corrected_copy(shapes: Pat
     run = tmp_path / "run"
     data = ("data=voc_custom", f"data.root={shapes}")
     small = ("model/backbone=tiny", "data.size=128")
-    result = check(run, *data, *small, "fix=true", f"output={tmp_path}/copy")
+    own_order = f"data.classes=[{','.join(reversed(SHAPE_CLASSES))}]"
+    result = check(run, *data, *small, own_order, "fix=true", f"output={tmp_path}/copy")
     assert result.returncode == 1, result.stderr
     assert "Traceback" not in result.stderr
     assert "truncated-image" in result.stdout
@@ -54,7 +55,7 @@ def test_mistakes_end_with_exit_code_1_a_report_and_a_corrected_copy(shapes: Pat
     assert "1 error," in result.stdout
     assert "corrected copy with 1 changes" in result.stdout
     train = f"Train on it: python train.py {' '.join(small)} data=voc_custom data.root={tmp_path}/copy"
-    assert train in result.stdout
+    assert f"{train} '{own_order}'" in result.stdout, "labels keep their numbers"
     report = json.loads((run / "report.json").read_text())
     (error,) = [item for item in report["findings"] if item["severity"] == "error"]
     assert error["kind"] == "truncated-image"

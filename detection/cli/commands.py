@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from detection.checkpoints.runs import run_folder
+from detection.cli.quoting import as_value
 from detection.settings import Export, ExportFormat
 from detection.system.processes import PACKAGE
 
@@ -251,7 +252,9 @@ def _run(
     if isinstance(overrides := asked["overrides"], str):
         raise TypeError(f"overrides={overrides!r}: give a list, such as [{overrides!r}].")
     keys = {_KEYS.get(name, name): value for name, value in asked.items() if name not in _NO_KEYS}
-    words = [f"{key}={_typed(value)}" for key, value in keys.items() if value is not None and value != ()]
+    given = {key: value for key, value in keys.items() if value is not None and value != ()}
+    # A bare word or path is typed bare, so that a path's ~ is the home folder.
+    words = [f"{key}={value if isinstance(value, str) else as_value(value)}" for key, value in given.items()]
     # In the folder of the caller, wherever the package lies.
     paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
@@ -281,17 +284,6 @@ def _run(
     if code not in ends_with or (code and leaves and not leaves.exists()):
         raise CommandError(complaint)
     return code
-
-
-def _typed(value: Any) -> str:
-    """A value as it is typed on the command line."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping):
-        return f"{{{','.join(f'{key}: {item}' for key, item in value.items())}}}"
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(str, value))}]"
-    return str(value)
 
 
 def _json(path: Path) -> dict[str, Any]:

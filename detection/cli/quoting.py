@@ -2,7 +2,9 @@
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -38,6 +40,24 @@ def quote_words() -> None:
     """
     sweep = bool({"-m", "--multirun"} & set(sys.argv))
     sys.argv[1:] = [_quoted(word, sweep) for word in sys.argv[1:]]
+
+
+def as_value(value: Any) -> str:
+    """A value as it is typed, which Hydra reads back as it is.
+
+    Args:
+        value: of YAML's types, or a path.
+    """
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}: {as_value(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(as_value, value))}]"
+    text = str(value)
+    override = None if not isinstance(value, str) else _read(text)
+    is_plain = not isinstance(value, str) or (override is not None and override.value() == text)
+    return text if is_plain else _in_quotes(text)
 
 
 def _quoted(word: str, sweep: bool) -> str:

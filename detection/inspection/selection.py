@@ -83,7 +83,14 @@ def select(inspection: Inspection) -> Selection:
         raise ValueError(
             "No copy can put this right: no image of train has an object that can be used; annotate some"
         )
-    return Selection(kept, sorted(learned), splits, [*changes, *without, *repeats])
+    # In the order of the set, where it has one: it numbers the labels.
+    classes = list(dict.fromkeys(names[name] for name in inspection.classes))
+    changes += [
+        f"class {name!r}: left out, no object of train has it" for name in classes if name not in learned
+    ]
+    return Selection(
+        kept, [name for name in classes if name in learned], splits, [*changes, *without, *repeats]
+    )
 
 
 def shown_file(path: Path | str, root: Path) -> str:

@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import strategies as st
 
 from detection.cli.entry import take_run_dir
-from detection.cli.quoting import quote_words
+from detection.cli.quoting import as_value, quote_words
 from detection.system.processes import as_typed
 
 
@@ -163,3 +163,12 @@ def test_run_dir_is_refused(words: list[str], message: str, monkeypatch: pytest.
     monkeypatch.setattr(sys, "argv", ["train.py", *words])
     with pytest.raises(SystemExit, match=message):
         take_run_dir()
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["cat", "12", "true", "null", "", "a, b", "it's", "日本", 12, 0.5, True, None, ["12", "a, b", "x(1)", 3]],
+)
+def test_a_value_is_typed_so_that_hydra_reads_it_back(value: object) -> None:
+    read = OverridesParser.create().parse_override(f"key={as_value(value)}").value()
+    assert (read, type(read)) == (value, type(value))

@@ -71,6 +71,13 @@ def test_the_copy_is_clean_and_training_reads_it(folder: "VOCFolder", tmp_path: 
     assert (output / "changes.txt").read_text().splitlines() == changes
 
 
+def test_classes_keep_the_order_of_the_set(folder: "VOCFolder") -> None:
+    order = [*reversed(SHAPE_CLASSES), "nobody"]
+    selection = select(folder.inspect(classes=order))
+    assert list(selection.classes) == order[:-1]
+    assert "class 'nobody': left out, no object of train has it" in selection.changes
+
+
 def test_objects_are_corrected_dropped_or_kept_as_they_are(folder: "VOCFolder", tmp_path: Path) -> None:
     original = VOCDetection(folder.root, ["train"], classes=None)
     plant(folder)
