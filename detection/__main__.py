@@ -18,6 +18,12 @@ VERBS = {
     "benchmark": "time a model on your data and your machine",
 }
 
+# What other tools call them.
+_ELSEWHERE = {
+    "val": "evaluate", "validate": "evaluate", "eval": "evaluate", "test": "evaluate", "fit": "train",
+    "finetune": "train", "detect": "predict", "infer": "predict", "inference": "predict", "track": "predict",
+}  # fmt: skip
+
 # Hydra completes settings itself, of a program without verbs. A word goes on over "=" and ends in no space.
 _COMPLETION = """\
 _detection() {
@@ -65,7 +71,8 @@ def main() -> None:
     # Slow to import, and seldom needed.
     from detection.validation.suggestions import did_you_mean
 
-    raise SystemExit(f"detection {verb}: no such command{did_you_mean(verb, VERBS)}\n\n{_usage()}")
+    meant = f"; did you mean '{_ELSEWHERE[verb]}'?" if verb in _ELSEWHERE else did_you_mean(verb, VERBS)
+    raise SystemExit(f"detection {verb}: no such command{meant}\n\n{_usage()}")
 
 
 def _usage() -> str:

@@ -140,6 +140,21 @@ def test_a_run_that_would_never_validate_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("optimizer.lr=-1", "optimizer.lr=-1: give a learning rate above 0"),
+        ("optimizer.lr=0", "optimizer.lr=0: give a learning rate above 0"),
+        ("trainer.max_epochs=0", "nothing would be trained; evaluate tests a checkpoint"),
+    ],
+)
+def test_a_run_that_would_not_learn_is_refused_before_weights_are_fetched(
+    override: str, sentence: str
+) -> None:
+    with pytest.raises(SystemExit, match=sentence):
+        checked_config(resolved("experiment=quickstart", override))
+
+
+@pytest.mark.parametrize(
     ("name", "images"),
     [
         ("quickstart", 16),

@@ -75,6 +75,7 @@ def checked_config(cfg: DictConfig, own: type[Settings] | None = None) -> dict[s
             errors += unusable_devices(config["trainer"]) if not errors and _verb() != "check" else []
         if not errors and "trainer" in config:
             errors += _never_validated(config["trainer"])
+            errors += _never_trained(config) if _verb() == "train" else []
         errors += keep_one_size(config.get("data", {}), typed_overrides())
         errors += _do_not_go_together(config, own) if own is not None else []
     if errors:
@@ -133,6 +134,17 @@ def _verb() -> str:
 def typed_overrides() -> list[str]:
     """What the user has typed, as ``KEY=VALUE``; nothing where no command runs."""
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+
+
+def _never_trained(config: dict[str, Any]) -> list[str]:
+    """Refuse what torch would refuse once weights are fetched and data is read, or what trains nothing."""
+    lr, epochs = config["optimizer"].get("lr"), config["trainer"].get("max_epochs")
+    errors = []
+    if isinstance(lr, int | float) and lr <= 0:
+        errors.append(f"optimizer.lr={lr}: give a learning rate above 0, such as optimizer.lr=0.001")
+    if epochs == 0:
+        errors.append("trainer.max_epochs=0: nothing would be trained; evaluate tests a checkpoint")
+    return errors
 
 
 def _never_validated(trainer: dict[str, Any]) -> list[str]:

@@ -21,7 +21,8 @@ def unusable_devices(trainer: dict[str, Any]) -> list[str]:
     if accelerator not in (*_GPU, *_CPU):
         return [] if accelerator in ("tpu", "hpu") else [_unknown(accelerator)]
     if not _is_number_of_devices(devices):
-        hint = "trainer.accelerator=gpu chooses the kind; " if devices in _GPU + _CPU else ""
+        kind = "trainer=cpu" if devices in _CPU else "trainer.accelerator=gpu"
+        hint = f"{kind} chooses the kind; " if devices in _GPU + _CPU else ""
         return [f"trainer.devices={_typed(devices)}: {hint}give how many, or which GPUs, such as [0,1]"]
     has_mps = torch.backends.mps.is_available()
     count = torch.cuda.device_count() or int(has_mps)

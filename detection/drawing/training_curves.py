@@ -126,7 +126,7 @@ def _draw_mean_ap(ax: Axes, theme: Theme, history: History) -> None:
             most = max(most, np.nanmax(points[:, 1], initial=0))
     ax.set_title("mAP on the validation images")
     ax.set_ylim(0, min(max(1.3 * most, 0.05), 1.02))
-    _draw_axes(ax, theme, history)
+    _draw_axes(ax, theme, history, legend="lower right")  # curves rise
 
 
 def _draw_rate(ax: Axes, theme: Theme, history: History) -> None:
@@ -143,7 +143,7 @@ PANELS = {"losses": _draw_losses, "mean_ap": _draw_mean_ap, "learning_rate": _dr
 """What draws each panel on axes of its own."""
 
 
-def _draw_axes(ax: Axes, theme: Theme, history: History) -> None:
+def _draw_axes(ax: Axes, theme: Theme, history: History, legend: str = "best") -> None:
     """Epochs below, optimizer steps above, and plain numbers on both."""
     ends, epochs = history.ends, history.epochs
     per_epoch = (ends[-1] - ends[-2], ends[-1], epochs[-1])
@@ -168,7 +168,7 @@ def _draw_axes(ax: Axes, theme: Theme, history: History) -> None:
     ax.grid(True, color=theme.grid)
     ax.set_axisbelow(True)
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(fontsize="small", labelcolor=theme.text)
+        ax.legend(loc=legend, fontsize="small", labelcolor=theme.text)
     else:
         ax.text(0.5, 0.5, "nothing was logged", ha="center", transform=ax.transAxes, color=theme.muted)
 

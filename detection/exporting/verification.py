@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from detection.data.dataset import DetectionDataset
-from detection.data.image_files import decode_image
+from detection.data.image_files import ImageError, decode_image
 from detection.data.image_sources import ImageFiles, find_source
 from detection.data.shape_drawing import draw_image
 from detection.exporting.build import decisions
@@ -50,17 +50,27 @@ def scenes_of_dataset(dataset: DetectionDataset, count: int) -> list[Scene]:
 
 
 def scenes_of_files(source: str, count: int, prepare: Prepare) -> list[Scene]:
-    """So many images of a folder or a pattern, spread over it.
+    """So many images of a folder or a pattern, spread over it. What cannot be read is told and passed over.
 
     Raises:
         FileNotFoundError: there is nothing there.
-        ValueError: there is no image, or one cannot be read.
+        ValueError: there is no image, or none can be read.
     """
     found = find_source(source)
     if not isinstance(found, ImageFiles):
         raise ValueError(f"images={source}: give an image, a folder of images or a quoted pattern.")
     files = [found.files[row] for row in spread(count, len(found.files))]
-    return [Scene(file.name, prepare(decode_image(file.path, upright=True))) for file in files]
+    scenes, refused = [], []
+    for file in files:
+        try:
+            scenes.append(Scene(file.name, prepare(decode_image(file.path, upright=True))))
+        except ImageError as error:
+            refused.append(str(error))
+    if not scenes:
+        raise ValueError("; ".join(refused))
+    for reason in refused:
+        print(f"Passed over: {reason}")
+    return scenes
 
 
 def generated_scenes(count: int, seed: int, prepare: Prepare) -> list[Scene]:

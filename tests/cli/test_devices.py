@@ -21,6 +21,7 @@ def told(monkeypatch: pytest.MonkeyPatch, gpus: int, accelerator: Any, devices: 
         (1, "cuda:0", 1, "give trainer.accelerator=gpu trainer.devices=[0]"),
         (0, "GPU0", 1, "give auto, cpu, gpu or mps"),
         (0, "auto", "cuda", "trainer.accelerator=gpu chooses the kind"),
+        (0, "auto", "cpu", "trainer=cpu chooses the kind"),
         (0, "auto", 0, "give how many, or which GPUs, such as [0,1]"),
         (0, "cpu", [0], "on a CPU give how many"),
         (1, "auto", 2, "trainer.devices=2: this machine has one GPU, number 0"),

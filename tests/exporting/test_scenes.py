@@ -37,6 +37,16 @@ def test_a_damaged_image_is_named(tmp_path: Path) -> None:
         scenes_of_files(str(tmp_path), 3, prepare)
 
 
+def test_a_damaged_image_among_others_is_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    Image.new("RGB", (10, 8)).save(tmp_path / "whole.png")
+    assert [scene.name for scene in scenes_of_files(str(tmp_path), 3, prepare)] == ["whole.png"]
+    assert "Passed over: " in (told := capsys.readouterr().out)
+    assert "broken.jpg breaks off" in told
+
+
 def test_a_video_is_refused(tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(b"")
     with pytest.raises(ValueError, match="give an image, a folder of images"):
