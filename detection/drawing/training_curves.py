@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -143,7 +143,9 @@ PANELS = {"losses": _draw_losses, "mean_ap": _draw_mean_ap, "learning_rate": _dr
 """What draws each panel on axes of its own."""
 
 
-def _draw_axes(ax: Axes, theme: Theme, history: History, legend: str = "best") -> None:
+def _draw_axes(
+    ax: Axes, theme: Theme, history: History, legend: Literal["best", "lower right"] = "best"
+) -> None:
     """Epochs below, optimizer steps above, and plain numbers on both."""
     ends, epochs = history.ends, history.epochs
     per_epoch = (ends[-1] - ends[-2], ends[-1], epochs[-1])

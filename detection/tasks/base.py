@@ -1,5 +1,6 @@
 """What every detection task shares: optimizer, logging, evaluation."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -89,7 +90,8 @@ class DetectionTask(pl.LightningModule, ABC):
         self._metrics: dict[str, VOCMeanAP] = metrics
         self._coco = COCOMeanAP(len(self.class_names)) if coco_ap else None
         # One per loss, also on a process without a single batch: all processes must meet in compute().
-        self._losses = {name: MeanMetric() for name in self.loss_names}
+        # A batch whose loss is nan makes the mean nan: it is not left out, as the metric's default would.
+        self._losses = {name: MeanMetric(nan_strategy=math.nan) for name in self.loss_names}
         self._step = StepMean()
 
     def describe(self, **config: Any) -> None:

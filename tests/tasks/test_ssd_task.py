@@ -140,6 +140,18 @@ def test_detections_and_targets_return_to_original_pixels() -> None:
     assert 128 < highest <= 256
 
 
+def test_a_validation_loss_of_nan_is_not_averaged_away() -> None:
+    task, batch = make_task().eval(), make_batch()
+    logged: dict[str, Any] = {}
+    task.log_dict = lambda values, **kwargs: logged.update(values)  # type: ignore[method-assign]
+    with torch.no_grad():
+        task.validation_step(batch, 0)
+        next(task.network.class_heads.parameters()).fill_(torch.nan)
+        task.validation_step(batch, 1)
+    task.on_validation_epoch_end()
+    assert logged["val/loss"].isnan()
+
+
 def test_the_optimizer_sees_trainable_parameters_only_and_follows_the_schedule() -> None:
     task = make_task()
     for parameter in task.network.backbone.parameters():
