@@ -38,16 +38,17 @@ class Run:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A checkpoint that was tested."""
+    """A checkpoint that was tested, or two that were compared."""
 
     folder: Path
     metrics: dict[str, Any] = field(repr=False)
-    """As ``metrics.json`` has them."""
+    """As ``metrics.json`` has them; of two checkpoints by ``a`` and ``b``."""
 
     @property
     def report(self) -> Path:
         """The page to look at."""
-        return self.folder / "report.html"
+        compared = self.folder / "comparison.html"
+        return compared if compared.exists() else self.folder / "report.html"
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def train(
 
 
 def evaluate(
-    ckpt: str | Path,
+    ckpt: str | Path | Sequence[str | Path],
     *,
     data: str | None = None,
     split: Literal["test", "val", "train"] | None = None,
@@ -135,7 +136,7 @@ def evaluate(
     """Test a checkpoint and write a report.
 
     Args:
-        ckpt: a checkpoint, or the name of published weights.
+        ckpt: a checkpoint, or the name of published weights; or two of the same classes, to compare.
         data: where images come from, such as ``auto``, ``voc07`` or ``coco``.
         split: what to test on; by default ``test``.
         threshold: of the score, for metrics that need one; by default that of the best F1.
@@ -152,7 +153,9 @@ def evaluate(
     asked = locals().copy()
     folder = _folder(run_dir, "evaluate")
     _run("evaluate", asked | {"run_dir": folder})
-    return Evaluation(folder, _json(folder / "metrics.json"))
+    if isinstance(ckpt, str | Path) or len(ckpt) == 1:
+        return Evaluation(folder, _json(folder / "metrics.json"))
+    return Evaluation(folder, {name: _json(folder / name / "metrics.json") for name in "ab"})
 
 
 def export(

@@ -170,11 +170,20 @@ def _choose(word: str, group: str, value: str, known: Sequence[str]) -> str:
     """Name the options of a group that are near, or all of them; and the group that has such an option."""
     others = [other for other in groups() if value in options(other) and other != "data/transform"]
     likely = _near(value, known) + [f"{other}={value}" for other in others]
+    if group == "model" and (recipes := _recipes_from(value)):
+        likely = recipes
     if not likely and group == "model":
         likely = [f"experiment={name}" for name in _near(value, options("experiment"))]
     if likely:
         return f"{word}: no such {group}; did you mean {' or '.join(likely[:4])}?"
     return f"{word}: no such {group}; choose one of {', '.join(known)}"
+
+
+def _recipes_from(weights: str) -> list[str]:
+    """The recipes that start from a published detector of this name."""
+    line = re.compile(rf"^init_from: \S+/{re.escape(weights)}$", re.M)
+    recipes = {name: CONF / "experiment" / f"{name}.yaml" for name in options("experiment")}
+    return [f"experiment={name}" for name, path in recipes.items() if line.search(path.read_text("utf-8"))]
 
 
 def _near(value: str, names: Sequence[str]) -> list[str]:

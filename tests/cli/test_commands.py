@@ -114,6 +114,16 @@ def test_a_training_goes_on_is_evaluated_and_exported(
     )
     assert tested.report.is_file()
     assert tested.metrics
+    both = detection.evaluate(
+        [run.best, run.folder / "checkpoints/last.ckpt"],
+        data="shapes",
+        num_images=1,
+        overrides=data,
+        run_dir=tmp_path / "both",
+    )
+    assert both.report.name == "comparison.html"
+    assert both.metrics["a"] == tested.metrics
+    assert both.metrics["b"].keys() == tested.metrics.keys()
     written = detection.export(run.best, num_images=1)
     assert written == run.folder / "checkpoints/best.onnx"
     assert written.is_file()

@@ -110,6 +110,7 @@ def test_what_can_mean_several_things_is_explained(case: tuple[str, dict[str, st
     [
         ("experiment=ssd_300_vgg16", "did you mean ssd_300_vgg16_atrous_voc or ssd_300_vgg16_torchvision?"),
         ("model=ssd300_vgg16", "experiment=ssd_300_vgg16_torchvision?"),
+        ("model=fasterrcnn_resnet50_fpn", "did you mean experiment=faster_rcnn_fpn_resnet50_torchvision?"),
         ("model=resnet50", "no such model; did you mean model/backbone=resnet50?"),
         ("model/backbone=vit", "no such model/backbone; choose one of mobilenet_v2, "),
         ("callbacks=[default,emma]", "did you mean ema?"),
