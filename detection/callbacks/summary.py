@@ -17,6 +17,9 @@ from detection.system.console import tell
 from detection.system.files import write_text
 from detection.tasks.base import DetectionTask
 
+_FEW = 30  # objects of a class; then the standard error of a recall is up to nine points
+_SHOWN = 5
+
 
 def final_metrics(trainer: pl.Trainer) -> dict[str, float]:
     """The metrics of the test, and the best one of the validations by the name that chose the checkpoint."""
@@ -44,6 +47,22 @@ def tested_on(trainer: pl.Trainer) -> str:
     """What was tested: ``test, 500 images``; nothing where the loader alone was given."""
     datamodule: object = getattr(trainer, "datamodule", None)
     return datamodule.describe_split("test") if isinstance(datamodule, DetectionDataModule) else ""
+
+
+def _few_objects(trainer: pl.Trainer) -> str:
+    """What to think of the APs of classes with few objects; nothing where there is none."""
+    datamodule: object = getattr(trainer, "datamodule", None)
+    if not isinstance(datamodule, DetectionDataModule) or "test" not in datamodule.datasets:
+        return ""
+    counts = datamodule.datasets["test"].objects_by_class()
+    few = sorted((count, name) for name, count in counts.items() if 0 < count < _FEW)
+    if not few:
+        return ""
+    shown = ", ".join(f"{name} {count}" for count, name in few[:_SHOWN])
+    more = f" and {len(few) - _SHOWN} classes more" if len(few) > _SHOWN else ""
+    # The standard error of a recall of a half, which is the largest.
+    points = 50 / math.sqrt(few[0][0])
+    return f"Few objects: {shown}{more}. Such an AP is a rough guess: by {points:.0f} points for {few[0][1]}."
 
 
 class RunSummary(pl.Callback):
@@ -85,6 +104,8 @@ class RunSummary(pl.Callback):
         tell(_table(metrics, pl_module.class_names, tested, validated))
         if tested:
             tell(f"Tested on {tested}.")
+        if few := _few_objects(trainer):
+            tell(few)
         tell(f"Kept in {self.folder}:")
         for path in sorted([*self.folder.glob("*.*"), *self.folder.glob("checkpoints/*.ckpt")]):
             if path.is_file() and path.suffix != ".log" and not path.name.startswith("."):

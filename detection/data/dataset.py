@@ -164,6 +164,12 @@ class DetectionDataset(Dataset[Sample]):
         rows = slice(0, self._ends[len(self)])
         return len(self._labels[rows]) if difficult else int((~self._difficult[rows]).sum())
 
+    def objects_by_class(self) -> dict[str, int]:
+        """Counts what an evaluation looks for, by class: the objects that are not difficult."""
+        rows = slice(0, self._ends[len(self)])
+        counts = np.bincount(self._labels[rows][~self._difficult[rows]], minlength=len(self.classes))
+        return dict(zip(self.classes, counts.tolist(), strict=True))
+
     def seed(self, seed: int) -> None:
         """Fixes the random state of the next sample's transform."""
         if self.transform is not None:

@@ -14,9 +14,11 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 
-from detection.callbacks.summary import RunSummary, best_checkpoint, final_metrics
+from detection.callbacks.summary import RunSummary, _few_objects, best_checkpoint, final_metrics
+from detection.data.shapes import write_shapes
 from detection.data.sources import ShapesDataModule
 from detection.data.transforms import ssd_eval_transform, ssd_train_transform
+from detection.data.voc import VOCDetection
 
 Run = Callable[..., pl.Trainer]
 
@@ -89,6 +91,29 @@ def test_where_no_figure_tells_the_best_the_last_is_tested(tmp_path: Path) -> No
     best.best_model_score = torch.tensor(-torch.inf)  # what Lightning makes of nan
     assert best_checkpoint(trainer) == "last.ckpt"
     assert math.isnan(final_metrics(trainer)["val/map"])
+
+
+def test_classes_with_few_objects_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = ShapesDataModule(
+        root="x", size=64, train_transform=ssd_train_transform, eval_transform=ssd_eval_transform
+    )
+    root = write_shapes(tmp_path, 0, 0, 6, size=64) / "Shapes"
+    dataset = VOCDetection(root, ["test"], classes=["circle", "square", "star"], other_classes="skip")
+    counts = dataset.objects_by_class()
+    assert sum(counts.values()) == dataset.num_objects(difficult=False)
+    assert counts["circle"] == sum(int((dataset.annotation(i)["labels"] == 0).sum()) for i in range(6))
+    data.datasets["test"] = dataset
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    trainer.datamodule = data  # type: ignore[attr-defined]
+    for planted, told in (
+        ({"cat": 400, "dog": 0, "owl": 30}, ""),
+        (
+            {"cat": 25, "dog": 0, "owl": 4},
+            "Few objects: owl 4, cat 25. Such an AP is a rough guess: by 25 points for owl.",
+        ),
+    ):
+        monkeypatch.setattr(dataset, "objects_by_class", lambda planted=planted: planted)
+        assert _few_objects(trainer) == told
 
 
 def test_what_was_tested_is_told(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
