@@ -2,7 +2,7 @@
 
 import io
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
+from detection.data.image_header import UPRIGHT, Header, header_of_plain_jpeg
 from detection.system.file_reading import MAX_IMAGE, UnfitFileError, open_file, read_file_bytes
 
 IMAGE_SUFFIXES = frozenset(
@@ -25,9 +26,7 @@ Image.MAX_IMAGE_PIXELS = None
 # OpenCV's own lines about a damaged file say less than the error that is raised here.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-UPRIGHT = 1
 _EXIF_ORIENTATION = 0x0112
-_TURNED_BY_A_QUARTER = (5, 6, 7, 8)
 # What makes an image upright: EXIF 2.3, tag 0x0112.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -61,31 +60,6 @@ class ImageError(ValueError):
         self.reason, self.kind = reason, kind
 
 
-class Header(NamedTuple):
-    """What an image file says of itself, before its pixels."""
-
-    size: tuple[int, int]
-    """``(height, width)`` as stored, without regard to EXIF."""
-    orientation: int
-    """EXIF's, 1 for upright."""
-    mode: str
-    """Pillow's: ``RGB``, ``L``, ``CMYK``; ``;16`` is added for 16 bits per channel."""
-
-    @property
-    def deep(self) -> bool:
-        """Whether there are more than 8 bits per channel."""
-        return self.mode.startswith("I") or ";16" in self.mode
-
-    @property
-    def quarter(self) -> bool:
-        """Whether the image is shown turned by a quarter, so that height and width change places."""
-        return self.orientation in _TURNED_BY_A_QUARTER
-
-    def size_of(self, upright: bool) -> tuple[int, int]:
-        """``(height, width)`` as shown, with regard to EXIF, or as stored."""
-        return self.size[::-1] if upright and self.quarter else self.size
-
-
 def read_header(path: Path | str) -> Header:
     """Reads what an image file says of itself.
 
@@ -93,11 +67,14 @@ def read_header(path: Path | str) -> Header:
         ImageError: the file cannot be opened, is not an image, or is too large to be decoded.
     """
     try:
-        with open_file(path, MAX_IMAGE) as file, Image.open(file) as image:
-            _refuse_too_many_pixels(path, image)
-            return Header(
-                (image.height, image.width), _orientation(image), image.mode + ";16" * _is_deep_colour(image)
-            )
+        with open_file(path, MAX_IMAGE) as file:
+            plain = header_of_plain_jpeg(file.peek())
+            if plain is not None and plain.size[0] * plain.size[1] <= MAX_PIXELS:
+                return plain
+            with Image.open(file) as image:
+                _refuse_too_many_pixels(path, image)
+                mode = image.mode + ";16" * _is_deep_colour(image)
+                return Header((image.height, image.width), _orientation(image), mode)
     except ImageError:
         raise
     except Exception as error:  # decoders fail in many ways on damaged files

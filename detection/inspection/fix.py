@@ -6,7 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from detection.data.image_files import UPRIGHT, decode_image
+from detection.data.image_files import decode_image
+from detection.data.image_header import UPRIGHT
 from detection.data.writers.sets import columns_of, unique_stems
 from detection.data.writers.voc_writer import write_voc
 from detection.inspection.images import InspectedImage

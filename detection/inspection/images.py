@@ -10,14 +10,8 @@ from numpy.typing import NDArray
 
 from detection.data.formats.findings import Finding
 from detection.data.formats.records import ImageRecord, ObjectRecord
-from detection.data.image_files import (
-    UPRIGHT,
-    Header,
-    ImageError,
-    decode_image,
-    read_header,
-    refuse_another_size,
-)
+from detection.data.image_files import ImageError, decode_image, read_header, refuse_another_size
+from detection.data.image_header import UPRIGHT, Header
 
 _LOOK = 10  # pixels; a side
 

@@ -7,10 +7,8 @@ data set is not repeated in messages.
 
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 MAX_TEXT = 256 * 2**20
 """Bytes of a list, an annotation, a label file or a YAML file."""
@@ -22,10 +20,10 @@ MAX_CHECKPOINT = 16 * 2**30
 """Bytes of a checkpoint or a file of weights."""
 
 _KINDS = {
-    stat.S_ISFIFO: "a fifo",
-    stat.S_ISSOCK: "a socket",
-    stat.S_ISCHR: "a device",
-    stat.S_ISBLK: "a device",
+    stat.S_IFIFO: "a fifo",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
 }
 
 
@@ -33,9 +31,8 @@ class UnfitFileError(OSError):
     """What a path names is no file of a size that is read; the message says what it is."""
 
 
-@contextmanager
-def open_file(path: Path | str, limit: int) -> Iterator[BinaryIO]:
-    """Open a regular file to read it.
+def open_file(path: Path | str, limit: int) -> BufferedReader:
+    """Open a regular file to read it; the caller closes it.
 
     Args:
         path: the file, or a link to it.
@@ -47,11 +44,12 @@ def open_file(path: Path | str, limit: int) -> Iterator[BinaryIO]:
     """
     # A fifo that nobody writes to would let open() wait for ever. Windows knows no such flag, and no fifos.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        reason = _refusal(os.fstat(descriptor), path, limit)
-        if reason is not None:
-            raise UnfitFileError(reason)
-        yield file
+    file = os.fdopen(descriptor, "rb")
+    reason = _refusal(os.fstat(descriptor), path, limit)
+    if reason is not None:
+        file.close()
+        raise UnfitFileError(reason)
+    return file
 
 
 def read_file_bytes(path: Path | str, limit: int) -> bytes:
@@ -62,7 +60,11 @@ def read_file_bytes(path: Path | str, limit: int) -> bytes:
         limit: in bytes; also of what a file has that claims to be empty, as those of ``/proc`` do.
     """
     with open_file(path, limit) as file:
-        content = file.read(limit + 1)
+        # Room is made for as much as the file claims to have: for the limit it takes longer than to read.
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(size + 1)
+        if len(content) > size:
+            content += file.read(limit - size)
     if len(content) > limit:
         raise UnfitFileError(_too_large(path, limit))
     return content
@@ -117,9 +119,9 @@ def outside(path: Path, root: Path) -> str:
 
 
 def _refusal(about: os.stat_result, path: Path | str, limit: int) -> str | None:
-    for is_kind, name in _KINDS.items():
-        if is_kind(about.st_mode):
-            return f"{path} is {name}, where a file is expected"
+    name = _KINDS.get(stat.S_IFMT(about.st_mode))
+    if name is not None:
+        return f"{path} is {name}, where a file is expected"
     return _too_large(path, limit) if about.st_size > limit else None
 
 

@@ -18,7 +18,7 @@ import msgspec
 
 from detection.data.formats.findings import Finding
 from detection.data.formats.records import ObjectRecord
-from detection.data.image_files import Header
+from detection.data.image_header import Header
 from detection.system.files import cache_folder
 from detection.system.processes import num_cores
 
@@ -132,14 +132,15 @@ class Index:
         """
         before = self._before
         known = {key: before[key] for key in keys if key in before and is_fresh(key, before[key])}
-        fresh = read_many(read, [key for key in keys if key not in known])
+        unknown = [key for key in keys if key not in known]
+        fresh = read_many(read, unknown)
         now: dict[str, Entry] = {}
         for key in keys:
             entry: Entry | Finding = known[key] if key in known else next(fresh)
             if isinstance(entry, Entry):
                 now[key] = entry
             yield key, entry
-        if now != before:
+        if len(now) != len(before) or (unknown and now != before):
             write_cache(self._file, _File(FORMAT, now))
 
 

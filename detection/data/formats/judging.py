@@ -47,18 +47,18 @@ def keep_inside(
         write: puts a box in the file's own words, for messages.
         declared: the ``(height, width)`` that the annotation says.
     """
-    if declared not in (None, record.size):
+    if declared is not None and declared != record.size:
         message = (
             f"says that {record.path} has {by(declared)} pixels, but it has {by(record.size)}: if the boxes "
             "fit the image correct the size, else bring the image that was annotated"
         )
         reading.add("size-mismatch", record.source, message, record.image_id)
-    if all(_is_right(item.box, record.size) for item in record.objects):
+    if _are_right(record.objects, record.size):
         reading.records.append(record)
         return
     kept: list[ObjectRecord] = []
     for item in record.objects:
-        if _is_right(item.box, record.size):
+        if _are_right((item,), record.size):
             kept.append(item)
             continue
         who = f"{record.name_of(item.number)} ({item.name}) with box {write(item.box)}"
@@ -79,9 +79,14 @@ def say_deep(reading: Reading, record: ImageRecord) -> None:
     reading.add("deep-image", record.path, message, record.image_id)
 
 
-def _is_right(box: Box, size: Size) -> bool:
-    """Whether a box lies inside its image and has an area."""
-    return 0 <= box[0] < box[2] <= size[1] and 0 <= box[1] < box[3] <= size[0]
+def _are_right(objects: Iterable[ObjectRecord], size: Size) -> bool:
+    """Whether all boxes lie inside their image and have an area."""
+    height, width = size
+    for item in objects:
+        x1, y1, x2, y2 = item.box
+        if not (0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height):
+            return False
+    return True
 
 
 def _judge(box: Box, size: Size, written: str, declared: Size | None = None) -> _Judgement:

@@ -63,7 +63,7 @@ def _ends(low: float, high: float, length: int) -> tuple[int, int]:
     return first, max(min(round(high), length), first)
 
 
-def read_annotation(path: Path) -> Annotation:
+def read_annotation(path: Path | str) -> Annotation:
     """Reads one annotation file.
 
     The boxes have continuous edges (`from_voc_corners`) and may still stick out of the image. Tags may be
@@ -96,7 +96,7 @@ def read_annotation(path: Path) -> Annotation:
     return Annotation(_text(root, "filename"), size, tuple(objects), tuple(remarks))
 
 
-def _parse(path: Path) -> Element:
+def _parse(path: Path | str) -> Element:
     remedy = "export it again or repair it"
     try:
         content = read_file_bytes(path, MAX_TEXT)
@@ -206,6 +206,16 @@ def xml_of(place: VOCPlace, short_id: str) -> str:
     path = f"{place.annotations}/{short_id}.xml"
     capitals = f"{place.annotations}/{short_id}.XML"
     return capitals if not os.path.isfile(path) and os.path.isfile(capitals) else path
+
+
+def find_xmls(place: VOCPlace, ids: Sequence[str]) -> dict[str, str]:
+    """The annotation of each image, see `xml_of`; the folder is listed once instead of looking for each."""
+    there = set(os.listdir(place.annotations)) if place.annotations.is_dir() else set()
+    folder = str(place.annotations)
+    return {
+        short_id: f"{folder}/{name}" if (name := f"{short_id}.xml") in there else xml_of(place, short_id)
+        for short_id in ids
+    }
 
 
 def omits_empty(place: VOCPlace) -> bool:

@@ -10,7 +10,7 @@ from detection.data.formats.index import Annotation, Entry, Index, stamp_of, wit
 from detection.data.formats.judging import by, keep_inside, say_deep
 from detection.data.formats.layouts import Split, VOCPlace, find_voc
 from detection.data.formats.records import AnnotationError, ImageRecord, Reading
-from detection.data.formats.voc import as_written, omits_empty, read_annotation, read_ids, xml_of
+from detection.data.formats.voc import as_written, find_xmls, omits_empty, read_annotation, read_ids, xml_of
 from detection.data.image_files import IMAGE_SUFFIXES, ImageError, read_header
 from detection.system.file_reading import is_inside, outside
 
@@ -131,6 +131,7 @@ class _Reader:
     def __init__(self, place: VOCPlace, reading: Reading) -> None:
         self.place, self.reading, self.set_name = place, reading, _set_name(place)
         self.omits_empty = omits_empty(place)
+        self.folder = str(place.images)
         self.images: dict[str, dict[str, str]] = {}
         """For each subfolder of the images, the names of the files in it, by stem and by name."""
         self.xmls: dict[str, str] = {}
@@ -144,7 +145,7 @@ class _Reader:
             return
         lists = _what_lists(self.place)
         quoting = is_inside(lists, self.place.folder)
-        self.xmls = {short_id: xml_of(self.place, short_id) for short_id in ids}
+        self.xmls = find_xmls(self.place, ids)
         with without_collecting():
             index = Index(self.place.folder.resolve(), self.place.split)
             num_omitted = 0
@@ -171,12 +172,12 @@ class _Reader:
         return entry.stamp == self._stamp(short_id, entry.image)
 
     def _stamp(self, short_id: str, image: str) -> tuple[int, ...]:
-        return stamp_of(self.xmls[short_id], f"{self.place.images}/{image}")
+        return stamp_of(self.xmls[short_id], f"{self.folder}/{image}")
 
     def _read(self, short_id: str) -> Entry | Finding:
-        path, image_id = Path(self.xmls[short_id]), f"{self.set_name}/{short_id}"
+        path, image_id = self.xmls[short_id], f"{self.set_name}/{short_id}"
         inside = not os.path.isabs(short_id) and ".." not in short_id.split("/")
-        exists = inside and path.exists()
+        exists = inside and os.path.exists(path)
         omitted = inside and self.omits_empty and not exists
         if not inside or ("/" in short_id and not exists and not omitted):
             message = (
@@ -191,20 +192,20 @@ class _Reader:
             elif short_id.startswith("#"):
                 hint = " (lists have no comments: every line is an id)"
             message = f"is missing: an image without objects needs an XML without <object>{hint}"
-            return Finding("missing-annotation", str(path), message, image_id)
+            return Finding("missing-annotation", str(Path(path)), message, image_id)
         try:
             annotation = Annotation("", None, (), ()) if omitted else read_annotation(path)
         except AnnotationError as error:
-            return Finding("broken-annotation", str(path), str(error), image_id)
+            return Finding("broken-annotation", str(Path(path)), str(error), image_id)
         image = self._find_image(short_id, annotation.filename)
         if image is None:
             message = (
                 f"has no image: {self.place.images.name} holds neither {short_id}.jpg (.jpeg, .png, ...) nor "
                 f"the <filename> {annotation.filename!r}; add the image or take the id off the list"
             )
-            return Finding("missing-image", str(path), message, image_id)
+            return Finding("missing-image", str(Path(path)), message, image_id)
         try:
-            header = read_header(f"{self.place.images}/{image}")
+            header = read_header(f"{self.folder}/{image}")
         except ImageError as error:
             return Finding(error.kind, str(self.place.images / image), error.reason, image_id)
         return Entry(image, header, annotation, self._stamp(short_id, image))
@@ -222,11 +223,11 @@ class _Reader:
         said = entry.annotation
         for kind, message, number in said.remarks:
             self.reading.add(kind, source, message, image_id, number)
-        image, named = os.path.basename(entry.image), os.path.basename(said.filename.replace("\\", "/"))
-        if named and named not in (image, os.path.splitext(image)[0]):
+        if said.filename not in ("", entry.image) and not _is_named(entry.image, said.filename):
             message = (
-                f"has the <filename> {said.filename!r}, but {image} is used, because it is named like the "
-                "annotation: correct <filename>, or check that the boxes belong to this image"
+                f"has the <filename> {said.filename!r}, but {os.path.basename(entry.image)} is used, because "
+                "it is named like the annotation: correct <filename>, or check that the boxes belong to this "
+                "image"
             )
             self.reading.add("filename-mismatch", source, message, image_id)
         # Some tools show photographs turned as EXIF asks, and their boxes are of what they show.
@@ -240,12 +241,18 @@ class _Reader:
             )
             self.reading.add("box-of-another-size", source, message, image_id)
         record = ImageRecord(
-            image_id, Path(f"{self.place.images}/{entry.image}"), shown if upright else stored, said.objects,
+            image_id, Path(f"{self.folder}/{entry.image}"), shown if upright else stored, said.objects,
             source, upright=upright,
         )  # fmt: skip
         if entry.header.deep:
             say_deep(self.reading, record)
         keep_inside(self.reading, record, as_written, said.size)
+
+
+def _is_named(image: str, filename: str) -> bool:
+    """Whether an annotation names an image, wherever it says that it lies, with or without its ending."""
+    image, named = os.path.basename(image), os.path.basename(filename.replace("\\", "/"))
+    return named in ("", image, os.path.splitext(image)[0])
 
 
 def _images_in(folder: Path) -> dict[str, str]:

@@ -45,8 +45,8 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The annotations parsed since the test began."""
     names: list[str] = []
 
-    def spy(path: Path) -> Any:
-        names.append(path.stem)
+    def spy(path: str) -> Any:
+        names.append(Path(path).stem)
         return read_annotation(path)
 
     monkeypatch.setattr(voc_folder, "read_annotation", spy)

@@ -1,0 +1,69 @@
+"""What an image file says of itself before its pixels, and where a plain JPEG says it."""
+
+import struct
+from typing import NamedTuple
+
+UPRIGHT = 1
+_TURNED_BY_A_QUARTER = (5, 6, 7, 8)
+
+_JPEG, _SCAN, _TABLES, _JFIF = b"\xff\xd8\xff", 0xDA, 0xDB, 0xE0
+_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
+_WITHOUT_A_SAY = (0xC4, 0xDD, 0xFE)  # Huffman's tables, the restart interval, a comment
+_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
+
+
+class Header(NamedTuple):
+    """What an image file says of itself, before its pixels."""
+
+    size: tuple[int, int]
+    """``(height, width)`` as stored, without regard to EXIF."""
+    orientation: int
+    """EXIF's, 1 for upright."""
+    mode: str
+    """Pillow's: ``RGB``, ``L``, ``CMYK``; ``;16`` is added for 16 bits per channel."""
+
+    @property
+    def deep(self) -> bool:
+        """Whether there are more than 8 bits per channel."""
+        return self.mode.startswith("I") or ";16" in self.mode
+
+    @property
+    def quarter(self) -> bool:
+        """Whether the image is shown turned by a quarter, so that height and width change places."""
+        return self.orientation in _TURNED_BY_A_QUARTER
+
+    def size_of(self, upright: bool) -> tuple[int, int]:
+        """``(height, width)`` as shown, with regard to EXIF, or as stored."""
+        return self.size[::-1] if upright and self.quarter else self.size
+
+
+def header_of_plain_jpeg(head: bytes) -> Header | None:
+    """The header of a JPEG without EXIF or anything else unusual, several times as fast as Pillow reads it.
+
+    Args:
+        head: the first bytes of a file.
+
+    Returns:
+        What Pillow would say; None if it has to be asked, because the file is no such JPEG or its pixels
+        begin behind these bytes.
+    """
+    place, header = 2, None
+    while head.startswith(_JPEG) and place + 4 <= len(head):
+        mark, marker, length = struct.unpack_from(">BBH", head, place)
+        part = head[place + 4 : place + 2 + length]
+        if mark != 0xFF or len(part) != length - 2:
+            return None
+        if marker == _SCAN:
+            return header
+        if marker in _FRAMES and len(part) > 6:
+            bits, height, width, channels = struct.unpack_from(">BHHB", part)
+            if bits != 8 or channels not in _MODES or len(part) != 6 + 3 * channels or not height * width:
+                return None
+            header = Header((height, width), UPRIGHT, _MODES[channels])
+        elif marker == _TABLES:
+            if len(part) % 65 or max(part[::65], default=0) > 15:  # tables of 8 bits have 64 entries each
+                return None
+        elif marker not in _WITHOUT_A_SAY and not (marker == _JFIF and len(part) >= 14):
+            return None
+        place += 2 + length
+    return None
