@@ -70,7 +70,7 @@ def read_file_bytes(path: Path | str, limit: int) -> bytes:
     return content
 
 
-def read_text(path: Path, limit: int = MAX_TEXT) -> str:
+def read_text(path: Path | str, limit: int = MAX_TEXT) -> str:
     """Read a text file in UTF-8, with or without a byte order mark.
 
     Args:

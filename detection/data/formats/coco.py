@@ -2,10 +2,10 @@
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeGuard
 
+import numpy as np
 from msgspec.structs import asdict
 from rich.markup import escape
 from rich.progress import track
@@ -20,7 +20,7 @@ from detection.data.formats.coco_document import (
     read_document,
 )
 from detection.data.formats.index import without_collecting
-from detection.data.formats.judging import WrittenBox, find_another_rule, keep_inside
+from detection.data.formats.judging import find_another_rule, keep_inside
 from detection.data.formats.records import Box, ImageRecord, ObjectRecord, Reading
 from detection.data.image_files import IMAGE_SUFFIXES, ImageError, read_header
 
@@ -84,6 +84,8 @@ def find_images(annotations: Path, file_name: str) -> Path:
 # a user could correct, so these are passed over. Any other empty box is an error.
 KNOWN_EMPTY_BOXES = ("000000200365.jpg", "000000550395.jpg")
 _HUGE = 1e9  # pixels; also false for NaN
+_NUMBERS = {int, float}  # not bool, which is an int, too
+_IDS = (int, str)
 _SIDE = 1 << 20  # pixels; no image is wider
 _FEW = 100_000  # annotations that are read in about a second
 
@@ -134,7 +136,7 @@ class _Reader:
         file_names: set[str] = set()
         refused = {_id(entry.id) for entry in document.images if not self._read_image(entry, file_names)}
         self._read_objects(document.annotations, refused, crowd)
-        find_another_rule(self.reading, self._written(), "x, y, width, height")
+        self._find_another_rule()
         for image_id, (file_name, size) in self.images.items():
             objects = tuple(self.objects[image_id])
             path = self.folder / file_name
@@ -143,12 +145,16 @@ class _Reader:
             )
             keep_inside(self.reading, record, _as_written)
 
-    def _written(self) -> Iterator[WrittenBox]:
-        for image_id, objects in self.objects.items():
-            size = self.images[image_id][1]
-            for item in objects:
-                x1, y1, x2, y2 = item.box
-                yield WrittenBox(f"annotation {item.number}", (x1, y1, x2 - x1, y2 - y1), item.box, size)
+    def _find_another_rule(self) -> None:
+        items = [item for objects in self.objects.values() for item in objects]
+        boxes = np.array([item.box for item in items], np.float64).reshape(-1, 4)
+        counts = [len(objects) for objects in self.objects.values()]
+        sizes = np.array([size for _, size in self.images.values()], np.float64).reshape(-1, 2)
+        numbers = np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])
+        find_another_rule(
+            self.reading, boxes, numbers, sizes.repeat(counts, axis=0),
+            lambda row: f"annotation {items[row].number}", "x, y, width, height",
+        )  # fmt: skip
 
     def _read_image(self, entry: ImageEntry, file_names: set[str]) -> bool:
         image_id, file_name = _id(entry.id), entry.file_name
@@ -262,11 +268,15 @@ class _Reader:
 
 
 def _box(written: Any) -> Box | None:
-    is_list = isinstance(written, list) and len(written) == 4
-    if is_list and all(type(value) in (int, float) and abs(value) < _HUGE for value in written):
-        x, y, width, height = map(float, written)
-        return x, y, x + width, y + height
-    return None
+    if type(written) is not list or len(written) != 4:
+        return None
+    x, y, width, height = written
+    if not {type(x), type(y), type(width), type(height)} <= _NUMBERS:
+        return None
+    # One by one: they are false for NaN, of which the largest value would know nothing.
+    if not (abs(x) < _HUGE and abs(y) < _HUGE and abs(width) < _HUGE and abs(height) < _HUGE):
+        return None
+    return float(x), float(y), float(x) + float(width), float(y) + float(height)
 
 
 def _as_written(box: Box) -> str:
@@ -275,7 +285,7 @@ def _as_written(box: Box) -> str:
 
 
 def _id(value: Any) -> int | str | None:
-    return value if isinstance(value, int | str) else None
+    return value if isinstance(value, _IDS) else None
 
 
 def _is_side(value: Any) -> TypeGuard[int]:

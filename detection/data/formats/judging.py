@@ -3,6 +3,9 @@
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from detection.data.formats.records import Box, ImageRecord, ObjectRecord, Reading
 
 Size = tuple[int, int]
@@ -131,52 +134,46 @@ _FEW = 3  # boxes in which a rule can be seen, and how many are named
 _MANY = 0.3  # of all boxes; some are drawn past the border in every set
 
 
-class WrittenBox(NamedTuple):
-    """A box with the four numbers that stand for it."""
-
-    name: str
-    """What messages call it."""
-    numbers: Box
-    """In pixels."""
-    box: Box
-    """What the format's rule makes of them."""
-    size: Size
-    """``(height, width)`` of its image."""
-
-
-def find_another_rule(reading: Reading, boxes: Iterable[WrittenBox], rule: str) -> None:
+def find_another_rule(
+    reading: Reading,
+    boxes: NDArray[np.float64],
+    numbers: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+    name: Callable[[int], str],
+    rule: str,
+) -> None:
     """Adds a finding where the boxes of a split are in fractions, or corners, though the rule is another.
 
     Args:
         reading: the split.
-        boxes: all of it.
+        boxes: ``(N, 4)``, ``xyxy`` in pixels: what the format's rule makes of the numbers.
+        numbers: ``(N, 4)``, those that stand for each box, in pixels.
+        sizes: ``(N, 2)``, height and width of the image of each.
+        name: what messages call one of the N.
         rule: what the four numbers should be, such as ``x, y, width, height``.
     """
-    total, fractions, past, corners = 0, [], [], True
-    for item in boxes:
-        total += 1
-        x1, y1, x2, y2 = item.numbers
-        height, width = item.size
-        if min(item.numbers) >= 0 and 0 < max(item.numbers) <= 1 < min(item.size):
-            fractions.append(item.name)
-        if max(-item.box[0], -item.box[1], item.box[2] - width, item.box[3] - height) > TOLERANCE:
-            past.append(item.name)
-        corners = corners and x1 < x2 <= width + TOLERANCE and y1 < y2 <= height + TOLERANCE
+    total, (height, width) = len(boxes), sizes.T
+    x1, y1, x2, y2 = numbers.T
+    least, most = numbers.min(axis=1), numbers.max(axis=1)
+    fractions = np.flatnonzero((least >= 0) & (most > 0) & (most <= 1) & (sizes.min(axis=1) > 1))
+    outside = np.maximum(-boxes[:, :2], boxes[:, 2:] - sizes[:, ::-1]).max(axis=1)
+    past = np.flatnonzero(outside > TOLERANCE)
+    corners = (x1 < x2) & (x2 <= width + TOLERANCE) & (y1 < y2) & (y2 <= height + TOLERANCE)
     if len(fractions) >= _FEW and len(fractions) > total / 2:
         reading.add(
             "bad-coordinate",
             reading.file,
-            f"has {len(fractions)} of {total} boxes in fractions of the images' sides ({_first(fractions)}): "
-            "multiply them by width and height, for boxes are in pixels",
+            f"has {len(fractions)} of {total} boxes in fractions of the images' sides "
+            f"({_first(fractions, name)}): multiply them by width and height, for boxes are in pixels",
         )
-    elif corners and len(past) >= _FEW and len(past) > _MANY * total:
+    elif len(past) >= _FEW and len(past) > _MANY * total and corners.all():
         reading.add(
             "bad-coordinate",
             reading.file,
-            f"has {len(past)} of {total} boxes that reach past their images ({_first(past)}), while all fit "
-            f"if read as x1, y1, x2, y2: write {rule}",
+            f"has {len(past)} of {total} boxes that reach past their images ({_first(past, name)}), while "
+            f"all fit if read as x1, y1, x2, y2: write {rule}",
         )
 
 
-def _first(names: list[str]) -> str:
-    return ", ".join(names[:_FEW]) + (", ..." if len(names) > _FEW else "")
+def _first(rows: NDArray[np.intp], name: Callable[[int], str]) -> str:
+    return ", ".join(name(int(row)) for row in rows[:_FEW]) + (", ..." if len(rows) > _FEW else "")

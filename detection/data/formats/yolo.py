@@ -1,14 +1,17 @@
 """YOLO's format: a ``data.yaml``, and a text file of normalised boxes for each image."""
 
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from rich.progress import track
 
 from detection.data.formats.findings import Finding
 from detection.data.formats.index import Annotation, Entry, Index, Remark, stamp_of, without_collecting
-from detection.data.formats.judging import WrittenBox, find_another_rule, keep_inside, say_deep
+from detection.data.formats.judging import find_another_rule, keep_inside, say_deep
 from detection.data.formats.layouts import find_yolo
 from detection.data.formats.records import AnnotationError, Box, ImageRecord, ObjectRecord, Reading
 from detection.data.formats.yolo_description import Description, label_file, list_images, read_description
@@ -50,7 +53,7 @@ def read_yolo(root: Path | str, split: str) -> Reading:
         suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
         message = f"says nothing of use: {split or 'the folder'} has no images ({suffixes}); add some"
         reading.add("empty-split", file, message)
-    if images and not any(label_file(image).is_file() for image in images):
+    if images and not any(os.path.isfile(label_file(image)) for image in images):
         message = (
             f"is of no use: none of the {len(images)} images {split and f'of {split} '}has a label file; "
         )
@@ -63,17 +66,27 @@ def read_yolo(root: Path | str, split: str) -> Reading:
     return reading
 
 
+@dataclass
+class _Written:
+    """The boxes of a split, with the size of the image of each, and its file and line."""
+
+    boxes: list[Box] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    places: list[tuple[str, int]] = field(default_factory=list)
+
+
 def _read_images(images: Sequence[Path], description: Description, split: str, reading: Reading) -> None:
     """Adds images to the reading, from the index where nothing changed."""
     base, keypoints = f"{description.base.as_posix()}/", description.keypoints
+    # A path is put together and hashed slowly: strings go through the index.
     pairs = {image.as_posix().removeprefix(base): (image, label_file(image)) for image in images}
 
     def is_fresh(image_id: str, entry: Entry) -> bool:
         image, labels = pairs[image_id]
-        return entry.stamp == stamp_of(str(labels), str(image))
+        return entry.stamp == stamp_of(labels, str(image))
 
     read = partial(_read_image, pairs, description.root, keypoints)
-    written: list[WrittenBox] = []
+    written = _Written()
     with without_collecting():
         index = Index(description.file.resolve(), f"{split}-{keypoints}")
         entries = index.read(list(pairs), is_fresh, read)
@@ -82,29 +95,44 @@ def _read_images(images: Sequence[Path], description: Description, split: str, r
             if isinstance(entry, Finding):
                 reading.findings.append(entry)
             else:
-                written += _add(*pairs[image_id], image_id, entry, description.names, reading)
-    find_another_rule(reading, written, "x y width height, x and y of the centre")
+                _add(*pairs[image_id], image_id, entry, description.names, reading, written)
+    boxes = np.array(written.boxes, np.float64).reshape(-1, 4)
+    sizes = np.array(written.sizes, np.float64).reshape(-1, 2)
+    numbers = np.hstack([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]])
+    name = "{0[0]} line {0[1]}"
+    find_another_rule(
+        reading, boxes, numbers, sizes, lambda row: name.format(written.places[row]),
+        "x y width height, x and y of the centre",
+    )  # fmt: skip
 
 
 def _read_image(
-    pairs: dict[str, tuple[Path, Path]], root: Path, keypoints: int, image_id: str
+    pairs: dict[str, tuple[Path, str]], root: Path, keypoints: int, image_id: str
 ) -> Entry | Finding:
     image, labels = pairs[image_id]
-    stamp = stamp_of(str(labels), str(image))
+    stamp = stamp_of(labels, str(image))
     try:
         header = read_header(image)
     except ImageError as error:
         return Finding(error.kind, str(image), error.reason, image_id)
     try:
-        annotation = read_labels(labels, is_inside(labels, root), keypoints)
+        annotation = read_labels(labels, True, keypoints)
+        if annotation.remarks and not is_inside(Path(labels), root):
+            annotation = read_labels(labels, False, keypoints)
     except (AnnotationError, OSError) as error:
-        return Finding("broken-annotation", str(labels), str(error).removeprefix(f"{labels} "), image_id)
+        return Finding("broken-annotation", labels, str(error).removeprefix(f"{labels} "), image_id)
     return Entry(image.name, header, annotation, stamp)
 
 
 def _add(
-    image: Path, labels: Path, image_id: str, entry: Entry, names: Sequence[str], reading: Reading
-) -> list[WrittenBox]:
+    image: Path,
+    labels: str,
+    image_id: str,
+    entry: Entry,
+    names: Sequence[str],
+    reading: Reading,
+    written: _Written,
+) -> None:
     size = height, width = entry.header.size_of(upright=True)
     for kind, message, number in entry.annotation.remarks:
         reading.add(kind, labels, message, image_id, number)
@@ -119,26 +147,25 @@ def _add(
         box = x1 * width, y1 * height, x2 * width, y2 * height
         number = int(item.name)
         if number < len(names):
-            objects.append(item._replace(name=names[number], box=box))
+            objects.append(ObjectRecord(names[number], box, False, item.number))
         else:
             message = (
                 f"line {item.number} ({number} {write(box)}) has the class {number}, but 'names' in the YAML "
                 f"file has 0 to {len(names) - 1}: correct the line or add the name"
             )
             reading.add("unknown-class", labels, message, image_id, item.number)
-    record = ImageRecord(image_id, image, size, tuple(objects), str(labels), "line", upright=True)
+    record = ImageRecord(image_id, image, size, tuple(objects), labels, "line", upright=True)
     if entry.header.deep:
         say_deep(reading, record)
     keep_inside(reading, record, write)
-    written = []
+    file = os.path.basename(labels)
     for item in objects:
-        x1, y1, x2, y2 = item.box
-        numbers = (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1
-        written.append(WrittenBox(f"{labels.name} line {item.number}", numbers, item.box, size))
-    return written
+        written.boxes.append(item.box)
+        written.sizes.append(size)
+        written.places.append((file, item.number))
 
 
-def read_labels(path: Path, quoting: bool = True, keypoints: int = 0) -> Annotation:
+def read_labels(path: Path | str, quoting: bool = True, keypoints: int = 0) -> Annotation:
     """Reads one label file; where there is none, there are no objects.
 
     The names of the objects are the numbers of their classes, and their boxes are in fractions of the image.
@@ -154,7 +181,9 @@ def read_labels(path: Path, quoting: bool = True, keypoints: int = 0) -> Annotat
     objects: list[ObjectRecord] = []
     remarks: list[Remark] = []
     try:
-        lines = read_text(path).splitlines() if path.exists() else []
+        lines = read_text(path).splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        lines = []
     except (ValueError, OSError) as error:
         raise AnnotationError(str(error)) from error
     for number, line in enumerate(lines, 1):

@@ -186,11 +186,12 @@ def list_images(description: Description, split: str, reading: Reading) -> list[
             message = f"says {place!r} under {split!r}, but {missing} does not exist; correct it, or 'path'"
             reading.add("missing-list", file, message)
         elif path.is_dir():
-            found = sorted(
-                image
-                for image in path.rglob("*")
-                if image.suffix.lower() in IMAGE_SUFFIXES and not image.name.startswith(".")
-            )
+            found = [
+                Path(file)
+                for file in _files_below(path)
+                if os.path.splitext(file)[1].lower() in IMAGE_SUFFIXES
+                and not os.path.basename(file).startswith(".")
+            ]
             _find_lonely_labels(path, found, reading)
             images += found
         else:
@@ -238,20 +239,30 @@ def _read_list(path: Path, description: Description, reading: Reading) -> list[P
     return list(images)
 
 
-def label_file(image: Path) -> Path:
+def _files_below(folder: Path) -> list[str]:
+    """What lies in a folder and its subfolders, in the order of the names of folders and files on the way."""
+    found: list[str] = []
+    for parent, folders, files in os.walk(folder):
+        found += [os.path.join(parent, name).removeprefix(f".{os.sep}") for name in (*folders, *files)]
+    return sorted(found, key=lambda file: file.split(os.sep))
+
+
+def label_file(image: Path) -> str:
     """``labels/a.txt`` for ``images/a.jpg``, whichever folder called images comes last."""
     before, found, after = f"/{image.as_posix()}".rpartition("/images/")
     path = f"{before}/labels/{after}" if found else f"/{image.as_posix()}"
-    return Path(f"{os.path.splitext(path[1:])[0]}.txt")
+    return f"{os.path.splitext(path[1:])[0]}.txt"
 
 
 def _find_lonely_labels(folder: Path, images: Sequence[Path], reading: Reading) -> None:
-    labels = label_file(folder / "any.jpg").parent
+    labels = Path(label_file(folder / "any.jpg")).parent
     if labels == folder:
         return
     expected = {label_file(image) for image in images}
-    for file in sorted(labels.rglob("*.txt")):
-        if file not in expected and not file.name.startswith(".") and _looks_like_labels(file):
+    for name in _files_below(labels):
+        file = Path(name)
+        lonely = name.endswith(".txt") and file.as_posix() not in expected and not file.name.startswith(".")
+        if lonely and _looks_like_labels(file):
             message = f"has no image in {folder}: add it or remove the labels"
             reading.add("missing-image", file, message, file.as_posix())
 
