@@ -183,7 +183,11 @@ def _recipes_from(weights: str) -> list[str]:
     """The recipes that start from a published detector of this name."""
     line = re.compile(rf"^init_from: \S+/{re.escape(weights)}$", re.M)
     recipes = {name: CONF / "experiment" / f"{name}.yaml" for name in options("experiment")}
-    return [f"experiment={name}" for name, path in recipes.items() if line.search(path.read_text("utf-8"))]
+    return [
+        f"experiment={name}"
+        for name, path in recipes.items()
+        if line.search(path.read_text(encoding="utf-8"))
+    ]
 
 
 def _near(value: str, names: Sequence[str]) -> list[str]:
