@@ -15,7 +15,7 @@ from benchmarks.harness import Benchmark, Result, timed
 from detection.data.transforms import ssd_eval_transform
 from detection.exporting.build import build_program
 from detection.exporting.programs import IN_ONNX
-from detection.exporting.runners import detections_of, open_onnx
+from detection.exporting.runners import detections_of, open_exported
 from detection.exporting.writers import write_onnx
 from detection.models.ssd import SSD
 from detection.models.zoo import get_model
@@ -65,7 +65,7 @@ def onnx() -> Iterator[Result]:
         with tempfile.TemporaryDirectory(prefix="onnx-") as folder:
             path = Path(folder) / "ssd.onnx"
             write_onnx(build_program(made, IN_ONNX, "uint8"), path, {})
-            run = open_onnx(path, threads=1)
+            run = open_exported(path, threads=1)
         (ours,), theirs = detector([image]), detections_of(run(batch), 0)
         assert len(ours["scores"]) == len(theirs["scores"]) > 10
         torch.testing.assert_close(theirs["scores"], ours["scores"], rtol=1e-3, atol=1e-4)

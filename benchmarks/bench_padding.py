@@ -6,8 +6,8 @@ import torch
 
 from benchmarks.harness import Benchmark, Result, counted
 from detection.data.sampling import GroupedBatchSampler, TrainSampler, aspect_group
-from detection.data.transforms import short_side_size
 from detection.ops.padding import padded_size
+from detection.reader import short_side_size
 
 _BATCH = 8
 _STRIDE = 32

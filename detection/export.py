@@ -1,4 +1,4 @@
-"""Write a trained detector as ONNX or torch.export, and check it: ``python -m detection.export --help``."""
+"""Write a trained detector for other runtimes, and check it: ``python -m detection.export --help``."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from detection.data.datamodule import DetectionDataModule
     from detection.exporting.verification import Scene
     from detection.prediction.detector import Detector
+
+# What users of an exported file run it by; it is copied beside the file.
+_READER = Path(__file__).with_name("reader.py").read_bytes()
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="export")
@@ -44,10 +47,12 @@ def export(settings: Export, data: dict[str, Any] | None) -> None:
     """
     _refuse_mistakes(settings, data)
     # Heavy imports wait until there is something to do: --help and typing errors answer at once.
-    from detection.exporting.writers import require_onnx
+    from detection.exporting.writers import require_onnx, require_openvino, write_half
 
     if settings.format == "onnx":
         require_onnx()
+    elif settings.format == "openvino":
+        require_openvino(settings.int8)
     quieten_lightning()
     detector = load_detector(settings.ckpt)
     if told := notes(detector.task.hparams, settings.ckpt):
@@ -55,19 +60,30 @@ def export(settings: Export, data: dict[str, Any] | None) -> None:
     datamodule = _open_data(settings, data, detector) if data else None
     scenes = _scenes(settings, datamodule, detector)
     _write(settings, detector, scenes)
-    if settings.int8:
-        assert datamodule is not None
-        _write_int8(settings, detector, datamodule)
+    if datamodule is not None:
+        if settings.half:
+            write_half(settings.path, settings.half_path)
+            print(f"{settings.half_path}: weights in 16 bits.")
+        if settings.int8:
+            _write_int8(settings, datamodule)
+        _measure(settings, detector, datamodule)
 
 
 def _refuse_mistakes(settings: Export, data: dict[str, Any] | None) -> None:
-    if settings.int8 and data is None:
-        raise ValueError(
-            "int8=true needs images to calibrate on: give the data, such as data=voc_custom data.root=my/set."
-        )
-    for path in [settings.path, *([settings.int8_path] if settings.int8 else [])]:
+    if settings.format == "openvino" and settings.path.suffix != ".xml":
+        raise ValueError(f"output={settings.output}: an OpenVINO file ends in .xml.")
+    for key, purpose in (("int8", "calibrate"), ("half", "measure")):
+        if getattr(settings, key) and data is None:
+            raise ValueError(
+                f"{key}=true needs images to {purpose} on: give the data, such as data=voc_custom "
+                "data.root=my/set."
+            )
+    for path in settings.paths:
         if path.exists() and not settings.overwrite:
             raise FileExistsError(f"{path} exists: overwrite=true replaces it, output=... names another.")
+    reader = settings.reader_path
+    if reader is not None and reader.exists() and not settings.overwrite and reader.read_bytes() != _READER:
+        raise FileExistsError(f"{reader} is another version of it: overwrite=true replaces it.")
 
 
 def _open_data(settings: Export, data: dict[str, Any], detector: "Detector") -> "DetectionDataModule":
@@ -107,19 +123,25 @@ def _write(settings: Export, detector: "Detector", scenes: "list[Scene]") -> Non
     """Write and check the file; it gets its name only if it is right."""
     from detection.exporting.build import build_program
     from detection.exporting.programs import IN_ONNX, IN_TORCH
-    from detection.exporting.runners import open_onnx, open_torch
+    from detection.exporting.runners import open_exported, open_torch
     from detection.exporting.verification import HEADING, agree, row, summary, verify
-    from detection.exporting.writers import describe, write_onnx, write_torch
+    from detection.exporting.writers import describe, rename, write_onnx, write_openvino, write_torch
 
-    onnx = settings.format == "onnx"
-    primitives, write, load = (
-        (IN_ONNX, write_onnx, open_onnx) if onnx else (IN_TORCH, write_torch, open_torch)
-    )
+    primitives, write, load = {
+        "onnx": (IN_ONNX, write_onnx, open_exported),
+        "openvino": (IN_ONNX, write_openvino, open_exported),
+        "torch_export": (IN_TORCH, write_torch, open_torch),
+    }[settings.format]
     print(f"Exporting {settings.ckpt}: a minute or so.", flush=True)
     program = build_program(detector.task, primitives, settings.input)
     settings.path.parent.mkdir(parents=True, exist_ok=True)
     unverified = settings.path.with_name(f"{settings.path.stem}.unverified{settings.path.suffix}")
-    write(program, unverified, describe(detector.task, settings.ckpt, settings.input, program.outputs))
+    resizing = detector.transform.resizing
+    write(
+        program,
+        unverified,
+        describe(detector.task, resizing, settings.ckpt, settings.input, program.outputs),
+    )
 
     run = load(unverified)
     results = []
@@ -128,43 +150,41 @@ def _write(settings: Export, detector: "Detector", scenes: "list[Scene]") -> Non
         results.append(result)
         print(row(result), flush=True)
     if not agree(results):
-        rejected = settings.path.with_name(f"{settings.path.name}.rejected")
-        unverified.replace(rejected)
+        rename(unverified, settings.path, ".rejected")
         raise SystemExit(
             f"The exported file does not find what the checkpoint finds ({summary(results)}); allowed are "
-            f"0.1 px and 0.001. It is kept as {rejected}, to look into; do not use it."
+            f"0.1 px and 0.001. It is kept as {settings.path}.rejected, to look into; do not use it."
         )
-    unverified.replace(settings.path)
-    print(
-        f"{settings.path} ({_megabytes(settings.path)}) finds the same as the checkpoint: {summary(results)}."
-    )
+    rename(unverified, settings.path)
+    _write_reader(settings)
+    print(f"{settings.path} finds the same as the checkpoint: {summary(results)}.")
 
 
-def _write_int8(settings: Export, detector: "Detector", datamodule: "DetectionDataModule") -> None:
-    from detection.exporting.int8 import quantise
-    from detection.exporting.measurement import measure
+def _write_reader(settings: Export) -> None:
+    if settings.reader_path is not None:
+        settings.reader_path.write_bytes(_READER)
+        print(f"{settings.reader_path} runs it without this package: see docs/how-to/export.md.")
+
+
+def _write_int8(settings: Export, datamodule: "DetectionDataModule") -> None:
+    from detection.exporting.int8 import quantise_onnx, quantise_openvino
     from detection.exporting.verification import spread
 
-    train, evaluated = datamodule.datasets["train"], datamodule.datasets[settings.split]
+    train = datamodule.datasets["train"]
     rows = spread(settings.calibration_images, len(train))
     images = (train[row].image for row in rows)
+    quantise = quantise_onnx if settings.format == "onnx" else quantise_openvino
     layers = quantise(settings.path, settings.int8_path, images, len(rows))
     print(f"{settings.int8_path}: {layers} layers in eight bits, ranges from {len(rows)} training images.")
 
-    paths = [settings.path, settings.int8_path]
-    metric = detector.task.hparams["model"].get("interpolation", "07")
-    before, after = measure(paths, evaluated, metric)
-    print(f"{'':10} {'float32':>10} {'int8':>10}")
-    print(f"{'size, MB':10} {before.megabytes:10.1f} {after.megabytes:10.1f}")
-    print(
-        f"{'mAP':10} {before.mean_ap:10.4f} {after.mean_ap:10.4f}   {settings.split}, {len(evaluated)} images"
-    )
-    print(f"{'ms/image':10} {before.milliseconds:10.1f} {after.milliseconds:10.1f}", end="")
-    print(f"   {before.milliseconds / after.milliseconds:.2f} times as fast, on one thread")
 
+def _measure(settings: Export, detector: "Detector", datamodule: "DetectionDataModule") -> None:
+    from detection.exporting.measurement import measure, table
 
-def _megabytes(path: Path) -> str:
-    return f"{path.stat().st_size / 1e6:.1f} MB"
+    evaluated = datamodule.datasets[settings.split]
+    rows = measure(detector.task, detector.collate, settings.paths, evaluated)
+    print(f"On {settings.split}, {len(evaluated)} images; times on one core:")
+    print(*table(rows), sep="\n")
 
 
 if __name__ == "__main__":

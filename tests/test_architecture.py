@@ -19,9 +19,10 @@ FLOOR_0 = {
     "system": set[str](),
     "validation": {"registry", "settings"},
     "ops": {"types"},
+    "reader": set[str](),
 }
 FLOOR_1 = {
-    "data": {"ops", "types", "bounds", "system", "validation"},
+    "data": {"ops", "types", "bounds", "system", "validation", "reader"},
     "models": {"ops", "types", "bounds", "system", "validation"},
     "targets": {"ops", "types"},
     "losses": {"ops", "types"},

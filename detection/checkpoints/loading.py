@@ -110,8 +110,8 @@ def load(source: str | Path, device: str = "auto", plugins: Sequence[str] = ()) 
     """Open a trained detector.
 
     Args:
-        source: a checkpoint; a run's folder, for its best one; an ONNX file that ``detection.export`` wrote,
-            which runs on the CPU; or the name of published weights, such as
+        source: a checkpoint; a run's folder, for its best one; an ONNX or OpenVINO file (``.onnx``, ``.xml``)
+            that ``detection.export`` wrote, which runs on the CPU; or the name of published weights, such as
             ``tensorflow/ssd_mobilenet_v2_coco``.
         device: ``cpu``, ``cuda``, one GPU such as ``cuda:1``, or ``auto``: a GPU where there is one.
         plugins: packages of yours that register classes which the checkpoint names.
@@ -133,9 +133,9 @@ def load(source: str | Path, device: str = "auto", plugins: Sequence[str] = ()) 
                 f"{path} has no checkpoints/best.ckpt: give a run's folder, or a checkpoint."
             )
         path = found
-    if path.suffix == ".onnx" and path.is_file():
+    if path.suffix in (".onnx", ".xml") and path.is_file():
         if device not in ("auto", "cpu"):
-            raise ValueError(f"device={device}: an ONNX file runs on the CPU here.")
+            raise ValueError(f"device={device}: an exported file runs on the CPU here.")
         return _load_exported(path)
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     return load_detector(path, chosen)

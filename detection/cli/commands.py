@@ -167,6 +167,7 @@ def export(
     images: str | Path | None = None,
     num_images: int | None = None,
     int8: bool = False,
+    half: bool = False,
     calibration_images: int | None = None,
     data: str | None = None,
     split: Literal["val", "test"] | None = None,
@@ -175,7 +176,7 @@ def export(
     overrides: Sequence[str] = (),
     verbose: bool = False,
 ) -> Path:
-    """Write a trained detector as ONNX or torch.export, and compare the file with the network.
+    """Write a trained detector as ONNX, OpenVINO or torch.export, and compare the file with the network.
 
     Args:
         ckpt: a checkpoint, or the name of published weights.
@@ -184,9 +185,10 @@ def export(
         input: the type of its images.
         images: compare on these images of yours, a folder or a pattern.
         num_images: how many to compare on.
-        int8: whether to write ``<name>_int8.onnx``, too; needs ``data``.
+        int8: whether to write ``<name>_int8``, too; needs ``data``.
+        half: whether to write ``<name>_half``, too, of OpenVINO; needs ``data``.
         calibration_images: of the training split, from which ``int8`` learns its ranges.
-        data: images to compare on, and for ``int8`` to calibrate and to measure on.
+        data: images to compare on, to measure on, and for ``int8`` to calibrate on.
         split: of ``data``, to compare and to measure on; by default ``val``.
         overwrite: whether to replace an existing file.
         plugins: see ``train``.

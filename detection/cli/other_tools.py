@@ -146,10 +146,10 @@ _TOLD = {
         _DESCRIBED: "model backbone arch experiment",
         "suppression is inside the file; leave this out": "nms",
         "images=... are those to check on": "source",
-        "int8=true makes a smaller file": "half fp16",
+        "half=true (format=openvino) or int8=true makes a smaller file": "fp16",
         "the file takes any number of images; leave this out": "dynamic batch batchsize",
         "it runs on the CPU; leave this out": "device",
-        "the kind of file is format=onnx or torch_export": "include",
+        "the kind of file is format=onnx, openvino or torch_export": "include",
     },
     "convert": {
         "from=... and to=... name the formats, root=... and out=... the folders": "dataset inputformat"

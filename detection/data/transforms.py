@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from detection.bounds import Colour, Expansion, Share, Size, height_and_width
 from detection.data.geometry import SSDGeometry
 from detection.data.photometric import PhotometricDistort
+from detection.reader import resize
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 # Pixels of the network's input. A smaller object cannot be trained on: its encoded sides would be noise.
@@ -53,6 +54,12 @@ class DetectionTransform:
     def __init__(self, transforms: Sequence[A.BasicTransform], min_box_side: float = 0.0) -> None:
         self.pipeline = A.Compose(list(transforms))
         self.min_box_side = min_box_side
+
+    @property
+    def resizing(self) -> dict[str, Any] | None:
+        """The rule (see ``detection.reader``) of a transform that only resizes, else None."""
+        rules = [getattr(step, "rule", None) for step in self.pipeline.transforms]
+        return rules[0] if len(rules) == 1 else None
 
     def seed(self, seed: int) -> None:
         """Fix the random state of the next call."""
@@ -115,18 +122,12 @@ class ResizeExactly(A.DualTransform):  # type: ignore[misc]
 
     def __init__(self, size: tuple[int, int], bilinear: bool = False) -> None:
         super().__init__(p=1.0)
-        self.size, self.bilinear = size, bilinear
+        self.rule = {"size": list(size), "bilinear": bilinear}
+        """In words that `detection.reader.resize` understands, for exported files."""
 
     def apply(self, img: NDArray[np.uint8], **params: Any) -> NDArray[np.uint8]:
         """Resize the pixels."""
-        height, width = self.size
-        grows, shrinks = (
-            height >= img.shape[0] and width >= img.shape[1],
-            height <= img.shape[0] and width <= img.shape[1],
-        )
-        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC if grows else cv2.INTER_LINEAR
-        interpolation = cv2.INTER_LINEAR if self.bilinear else interpolation
-        return np.asarray(cv2.resize(img, (width, height), interpolation=interpolation), dtype=np.uint8)
+        return resize(img, self.rule)
 
     def apply_to_bboxes(self, bboxes: NDArray[np.float32], **params: Any) -> NDArray[np.float32]:
         """Boxes arrive relative to the image's sides, so a resize leaves them as they are."""
@@ -141,43 +142,23 @@ class ResizeShort(A.DualTransform):  # type: ignore[misc]
     Args:
         short: in pixels.
         longest: in pixels.
-        round_down: see ``short_side_size``.
+        round_down: see ``detection.reader.short_side_size``.
     """
 
     _targets = (A.core.type_definitions.Targets.IMAGE, A.core.type_definitions.Targets.BBOXES)
 
     def __init__(self, short: int, longest: int, round_down: bool = False) -> None:
         super().__init__(p=1.0)
-        self.short, self.longest, self.round_down = short, longest, round_down
+        self.rule = {"short": short, "longest": longest, "round_down": round_down}
+        """See ``ResizeExactly``."""
 
     def apply(self, img: NDArray[np.uint8], **params: Any) -> NDArray[np.uint8]:
         """Resize the pixels."""
-        height, width = short_side_size(img.shape[:2], self.short, self.longest, self.round_down)
-        return np.asarray(cv2.resize(img, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+        return resize(img, self.rule)
 
     def apply_to_bboxes(self, bboxes: NDArray[np.float32], **params: Any) -> NDArray[np.float32]:
         """Boxes arrive relative to the image's sides, so a resize leaves them as they are."""
         return bboxes
-
-
-def short_side_size(
-    size: Sequence[int], short: int, longest: int, round_down: bool = False
-) -> tuple[int, int]:
-    """The ``(height, width)`` of an image of ``size`` after :class:`ResizeShort`.
-
-    Args:
-        size: sides of the image in pixels.
-        short: length of the shortest side, unless the longest would be too long.
-        longest: at most the length of the longest side.
-        round_down: cut fractions of a pixel off, as torchvision does, in place of rounding them.
-    """
-    if round_down:
-        scale = min(short / min(size), longest / max(size))
-        return max(1, int(size[0] * scale)), max(1, int(size[1] * scale))
-    scale = short / min(size)
-    if round(scale * max(size)) > longest:
-        scale = longest / max(size)
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _short_and_longest(size: Size) -> tuple[int, int]:
@@ -247,6 +228,6 @@ def faster_rcnn_eval_transform(size: Size, round_down: bool = False) -> Detectio
 
     Args:
         size: lengths of the shortest side and, at most, of the longest.
-        round_down: see ``short_side_size``.
+        round_down: see ``detection.reader.short_side_size``.
     """
     return DetectionTransform([ResizeShort(*_short_and_longest(size), round_down)])

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from detection.exporting.writers import quiet
+from detection.reader import Reader
 from detection.types import Detections
 
 Outputs = dict[str, NDArray[Any]]
@@ -16,26 +17,14 @@ Runner = Callable[[NDArray[np.uint8]], Outputs]
 """From uint8 images ``(B, 3, H, W)`` to the outputs by name."""
 
 
-def open_onnx(path: Path, threads: int = 0) -> Runner:
-    """Load an ONNX file into onnxruntime.
+def open_exported(path: Path, threads: int = 0) -> Runner:
+    """Load an ONNX or OpenVINO file as its users do.
 
     Args:
         path: the file.
-        threads: how many to use; 0 leaves it to onnxruntime.
+        threads: how many to use; 0 leaves it to the runtime.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    dtype = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}[session.get_inputs()[0].type]
-
-    def run(images: NDArray[np.uint8]) -> Outputs:
-        return dict(zip(names, session.run(names, {"images": images.astype(dtype)}), strict=True))
-
-    return run
+    return Reader(path, threads).run
 
 
 def open_torch(path: Path) -> Runner:

@@ -1,11 +1,13 @@
-"""Writing a detector as ONNX or as a program of torch.export, and what the file says about itself."""
+"""Writing a detector as ONNX, OpenVINO or a program of torch.export, and what the file says about itself."""
 
 import json
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -38,11 +40,14 @@ OUTPUTS = {
 }
 
 
-def describe(task: DetectionTask, ckpt: str, dtype: str, outputs: tuple[str, ...]) -> dict[str, str]:
+def describe(
+    task: DetectionTask, resizing: Mapping[str, Any] | None, ckpt: str, dtype: str, outputs: tuple[str, ...]
+) -> dict[str, str]:
     """Describe an exported detector to whoever reads the file. All values are strings; lists are JSON.
 
     Args:
         task: what was exported.
+        resizing: how images become its input, see `detection.reader.resize`; None if not by it.
         ckpt: the checkpoint's path, of which the name is kept.
         dtype: of the images.
         outputs: the names of the file's outputs.
@@ -72,6 +77,8 @@ def describe(task: DetectionTask, ckpt: str, dtype: str, outputs: tuple[str, ...
         "std": json.dumps(_numbers(network.std)),
         "outputs": json.dumps({name: OUTPUTS[name] for name in outputs}),
     }
+    if resizing is not None:
+        facts["resize"] = json.dumps(resizing)
     return facts | {name: json.dumps(value) for name, value in decisions(task).items()}
 
 
@@ -99,6 +106,36 @@ def require_onnx() -> None:
         raise ImportError(
             f"format=onnx needs onnx, onnxscript and onnxruntime ({error}): pip install -e '.[export]'"
         ) from error
+
+
+def require_openvino(int8: bool) -> None:
+    """Check that the packages for OpenVINO are there.
+
+    Args:
+        int8: whether NNCF is needed, too.
+
+    Raises:
+        ImportError: with the way to get them.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+        import openvino  # noqa: F401
+
+        if int8:
+            import_nncf()
+    except ImportError as error:
+        raise ImportError(
+            f"format=openvino needs openvino, nncf and onnx ({error}): pip install -e '.[openvino]'"
+        ) from error
+
+
+def import_nncf() -> Any:
+    """Import NNCF, which would otherwise report its use to its makers without asking."""
+    os.environ.setdefault("NNCF_CI", "1")
+    import nncf
+
+    return nncf
 
 
 def write_onnx(program: Program, path: Path, metadata: Mapping[str, str]) -> None:
@@ -137,6 +174,72 @@ def write_onnx(program: Program, path: Path, metadata: Mapping[str, str]) -> Non
     onnx.helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model)
     onnx.save(model, path)
+
+
+def write_openvino(program: Program, path: Path, metadata: Mapping[str, str]) -> None:
+    """Write an OpenVINO file, a ``.xml`` with its weights in a ``.bin`` beside it, by way of ONNX.
+
+    Args:
+        program: made with the primitives ``IN_ONNX``.
+        path: the ``.xml``.
+        metadata: kept inside as the ``rt_info`` called detection.
+
+    Raises:
+        ValueError: see `write_onnx`.
+    """
+    import openvino
+
+    with TemporaryDirectory() as folder:
+        write_onnx(program, Path(folder) / "model.onnx", metadata)
+        # Not openvino.convert_model, which gives the same, and reports each use to its makers.
+        model = openvino.Core().read_model(Path(folder) / "model.onnx")
+        for name, value in metadata.items():
+            model.set_rt_info(value, ["detection", name])
+        openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def write_half(path: Path, half_path: Path) -> None:
+    """Write a copy of an OpenVINO file whose layers keep their weights in 16 bits, and compute in 32.
+
+    Everything else, such as the anchors, keeps its 32 bits: in 16, pixels beyond 256 come in quarters.
+
+    Args:
+        path: a ``.xml``.
+        half_path: the ``.xml`` to write.
+    """
+    import openvino
+    from openvino import opset13
+
+    model = openvino.Core().read_model(path)
+    for layer in model.get_ordered_ops():
+        if layer.get_type_name() not in OPENVINO_LAYERS:
+            continue
+        weights = layer.input_value(1).get_node()
+        if weights.get_type_name() == "Constant":
+            short = opset13.convert(opset13.constant(weights.data.astype("float16")), "f32")
+            layer.input(1).replace_source_output(short.output(0))
+    openvino.save_model(model, half_path, compress_to_fp16=False)
+
+
+OPENVINO_LAYERS = ("Convolution", "GroupConvolution", "MatMul")
+"""The operations of OpenVINO that have weights."""
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files that an export is made of: ``path``, and beside a ``.xml`` the ``.bin`` with its weights."""
+    return [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
+
+
+def rename(path: Path, new_path: Path, suffix: str = "") -> None:
+    """Rename all files of an export, replacing what was there.
+
+    Args:
+        path: the export.
+        new_path: its new name.
+        suffix: put behind the name of each file.
+    """
+    for old, new in zip(files_of(path), files_of(new_path), strict=True):
+        old.replace(new.with_name(new.name + suffix))
 
 
 def write_torch(program: Program, path: Path, metadata: Mapping[str, str]) -> None:

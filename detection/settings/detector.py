@@ -9,8 +9,8 @@ from detection.bounds import Few, Natural, Positive, Share
 from detection.settings.base import Settings, check_device
 
 Product = Literal["images", "video", "json", "voc", "coco"]
-ExportFormat = Literal["onnx", "torch_export"]
-SUFFIXES: dict[ExportFormat, str] = {"onnx": ".onnx", "torch_export": ".pt2"}
+ExportFormat = Literal["onnx", "openvino", "torch_export"]
+SUFFIXES: dict[ExportFormat, str] = {"onnx": ".onnx", "openvino": ".xml", "torch_export": ".pt2"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +46,8 @@ class Predict(Settings):
     """Of ``predict``.
 
     Args:
-        ckpt: a checkpoint that a training wrote, a run's folder, last or best of the newest run, or a
-            published detector
+        ckpt: a checkpoint that a training wrote, a run's folder, last or best of the newest run, an
+            exported .onnx or .xml, or a published detector
         source: an image; a folder, with its subfolders; a quoted pattern; a video; a webcam's number
         output: the folder to write, runs/predict/<date> by default; one that holds something is refused
         overwrite: true writes into such a folder all the same; files of the same name are replaced
@@ -87,14 +87,15 @@ class Export(Settings):
 
     Args:
         ckpt: a checkpoint that a training wrote, or a published detector
-        format: onnx; or torch_export, a .pt2 for torch.export.load
+        format: onnx; openvino, a .xml with a .bin; torch_export, a .pt2 for torch.export.load
         output: the file to write, by default beside the checkpoint
         overwrite: true replaces an existing file
         input: type of the images, RGB, on the scale 0..255: uint8 or float32
         images: check on these images of yours: a folder, or a quoted pattern; else on those of
             data=..., else on generated ones
         num_images: how many to check on, besides one of plain colour
-        int8: true also writes <name>_int8.onnx, with sizes, mAP and times of both; needs data=...
+        int8: true also writes <name>_int8, of ONNX or OpenVINO; needs data=...
+        half: true also writes <name>_half, of OpenVINO, with weights in 16 bits; needs data=...
         calibration_images: of the training split, from which int8 learns its ranges
         split: val or test: of data=..., to check and to measure on
         plugins: packages of yours whose registered classes the checkpoint names: plugins=[my_package]
@@ -109,14 +110,16 @@ class Export(Settings):
     images: str | None = None
     num_images: Positive = 8
     int8: bool = False
+    half: bool = False
     calibration_images: Positive = 200
     split: Literal["val", "test"] = "val"
     plugins: Sequence[str] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.int8 and self.format != "onnx":
-            raise ValueError(f"int8=true makes an ONNX file; it does not go with format={self.format}.")
+        if (self.int8 and self.format == "torch_export") or (self.half and self.format != "openvino"):
+            key, files = ("half", "an OpenVINO") if self.half else ("int8", "an ONNX or OpenVINO")
+            raise ValueError(f"{key}=true makes {files} file; it does not go with format={self.format}.")
 
     @property
     def path(self) -> Path:
@@ -127,7 +130,6 @@ class Export(Settings):
         published = Path(self.ckpt.partition(":")[0]).name  # <publisher>/<name>:<its file>
         return (ckpt if ckpt.is_file() else Path(published)).with_suffix(SUFFIXES[self.format])
 
-    @property
-    def int8_path(self) -> Path:
-        """The quantised file, beside the other."""
-        return self.path.with_name(f"{self.path.stem}_int8{self.path.suffix}")
+    def variant(self, kind: Literal["half", "int8"]) -> Path:
+        """The file of 16 or 8 bits, beside the other."""
+        return self.path.with_name(f"{self.path.stem}_{kind}{self.path.suffix}")

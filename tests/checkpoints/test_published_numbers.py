@@ -15,11 +15,12 @@ from torch.utils.data import DataLoader
 from detection.cli.compose import model_config
 from detection.data.collate import CollatePadded
 from detection.data.sampling import TrainSampler
-from detection.data.transforms import short_side_size, ssd_eval_transform, ssd_train_transform
+from detection.data.transforms import ssd_eval_transform, ssd_train_transform
 from detection.data.voc import VOCDetection
 from detection.losses.multibox import multibox_loss
 from detection.models.ssd import SSD
 from detection.models.zoo import get_model
+from detection.reader import short_side_size
 from detection.targets.ssd import assign_ssd_targets
 from detection.types import AnchorTargets
 

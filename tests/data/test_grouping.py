@@ -15,9 +15,9 @@ from detection.data.sources import ShapesDataModule
 from detection.data.transforms import (
     faster_rcnn_eval_transform,
     faster_rcnn_train_transform,
-    short_side_size,
 )
 from detection.ops.padding import padded_size
+from detection.reader import short_side_size
 from detection.types import AnchorTargets, ListBatch, Target
 
 # The commonest sizes of VOC 2007 with their share in percent; the remaining images have any shape.

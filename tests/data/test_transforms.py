@@ -11,10 +11,10 @@ from detection.data.transforms import (
     Transformed,
     faster_rcnn_eval_transform,
     faster_rcnn_train_transform,
-    short_side_size,
     ssd_eval_transform,
     ssd_train_transform,
 )
+from detection.reader import short_side_size
 
 Image = NDArray[np.uint8]
 Boxes = NDArray[np.float32]

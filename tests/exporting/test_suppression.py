@@ -10,7 +10,7 @@ from torchvision.ops import nms
 
 from detection.exporting.build import Program
 from detection.exporting.programs import suppress, suppress_operator
-from detection.exporting.runners import open_onnx
+from detection.exporting.runners import open_exported
 from detection.exporting.writers import write_onnx
 
 
@@ -62,7 +62,7 @@ def in_onnx(folder: Path, boxes: Tensor, scores: Tensor, iou: float, score: floa
     example = rows[:1].expand(2, -1, -1).clone()
     shapes = {"images": {0: Dim("sets", min=1, max=64)}}
     write_onnx(Program(Suppression(iou, score), example, shapes, ("kept",)), folder / "nms.onnx", {})
-    kept = open_onnx(folder / "nms.onnx")(rows.numpy())["kept"]
+    kept = open_exported(folder / "nms.onnx")(rows.numpy())["kept"]
     return torch.from_numpy(kept).bool()
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from detection.data.transforms import faster_rcnn_eval_transform, ssd_eval_transform
 from detection.exporting.build import build_program
 from detection.exporting.programs import IN_ONNX, IN_TORCH
-from detection.exporting.runners import open_onnx, open_torch
+from detection.exporting.runners import open_exported, open_torch
 from detection.exporting.verification import agree, generated_scenes, row, verify
 from detection.exporting.writers import write_onnx, write_torch
 from detection.models.backbones import TimmBackbone
@@ -53,7 +53,7 @@ def check(make_task: MakeTask, spread_scores: Spread, path: Path, kind: str, nam
     task = make_task(detector, size)
     if path.suffix == ".onnx":
         write_onnx(build_program(task, IN_ONNX, "uint8"), path, {"name": name})
-        results = list(verify(task, open_onnx(path), scenes))
+        results = list(verify(task, open_exported(path), scenes))
     else:
         write_torch(build_program(task, IN_TORCH, "uint8"), path, {"name": name})
         results = list(verify(task, open_torch(path), scenes))

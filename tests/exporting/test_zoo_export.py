@@ -12,7 +12,7 @@ from torch import Tensor
 from detection.data.transforms import faster_rcnn_eval_transform, ssd_eval_transform
 from detection.exporting.build import build_program
 from detection.exporting.programs import IN_ONNX, IN_TORCH
-from detection.exporting.runners import open_onnx, open_torch
+from detection.exporting.runners import open_exported, open_torch
 from detection.exporting.verification import Scene, agree, generated_scenes, plain_scene, row, verify
 from detection.exporting.writers import write_onnx, write_torch
 from detection.models.faster_rcnn import FasterRCNN
@@ -84,7 +84,7 @@ def test_export_of_a_published_model(
 
     program = build_program(task, IN_ONNX, "uint8")
     write_onnx(program, tmp_path / "model.onnx", {"name": name})
-    results = list(verify(task, open_onnx(tmp_path / "model.onnx"), scenes))
+    results = list(verify(task, open_exported(tmp_path / "model.onnx"), scenes))
     if custom:
         write_torch(build_program(task, IN_TORCH, "uint8"), tmp_path / "model.pt2", {"name": name})
         results += verify(task, open_torch(tmp_path / "model.pt2"), scenes)
