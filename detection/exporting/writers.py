@@ -2,7 +2,7 @@
 
 import json
 import logging
-import os
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -131,10 +131,16 @@ def require_openvino(int8: bool) -> None:
 
 
 def import_nncf() -> Any:
-    """Import NNCF, which would otherwise report its use to its makers without asking."""
-    os.environ.setdefault("NNCF_CI", "1")
-    import nncf
-
+    """Import NNCF without the package by which it reports its use to its makers, unasked."""
+    modules: dict[str, Any] = sys.modules
+    reporting = modules.get("openvino_telemetry")
+    modules["openvino_telemetry"] = None  # as if it were not installed
+    try:
+        import nncf
+    finally:
+        modules["openvino_telemetry"] = reporting
+        if reporting is None:
+            del modules["openvino_telemetry"]
     return nncf
 
 
