@@ -6,7 +6,9 @@ resizes by the same functions, and therefore finds the same: OpenCV's rounding c
 """
 
 import json
+import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +107,7 @@ def _open_exported(path: Path, threads: int) -> tuple[dict[str, str], Any, Any]:
 
 def _open_openvino(path: Path, threads: int) -> tuple[dict[str, str], Any, Any]:
     try:
-        import openvino
+        openvino = import_unreported("openvino")
     except ImportError as error:
         raise ImportError(f"{path} needs openvino ({error}): pip install openvino") from error
     # By itself it computes in bfloat16 where the CPU can, and finds other boxes than the network.
@@ -129,6 +131,20 @@ def _open_openvino(path: Path, threads: int) -> tuple[dict[str, str], Any, Any]:
         return {output.get_any_name(): outputs[output].copy() for output in compiled.outputs}
 
     return about, dtype, run
+
+
+def import_unreported(name: str) -> Any:
+    """Import openvino or nncf without the package by which they report their use to their makers, unasked."""
+    reporter = "openvino_telemetry"
+    modules: dict[str, Any] = sys.modules
+    before = modules.get(reporter)
+    modules[reporter] = None  # as if it were not installed
+    try:
+        return import_module(name)
+    finally:
+        del modules[reporter]
+        if before is not None:
+            modules[reporter] = before
 
 
 def resize(image: NDArray[np.uint8], rule: dict[str, Any]) -> NDArray[np.uint8]:

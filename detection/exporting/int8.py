@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from detection.exporting.writers import OPENVINO_LAYERS, import_nncf, quiet
+from detection.exporting.writers import OPENVINO_LAYERS, quiet
+from detection.reader import import_unreported
 from detection.system.progress import Tracker
 
 # What has an eight-bit kernel, or passes eight-bit numbers on.
@@ -102,9 +103,7 @@ def quantise_openvino(path: Path, int8_path: Path, images: Iterable[Tensor], cou
     Returns:
         How many layers were quantised.
     """
-    import openvino
-
-    nncf = import_nncf()
+    openvino, nncf = import_unreported("openvino"), import_unreported("nncf")
     model = openvino.Core().read_model(path)
     dtype = model.input("images").get_element_type().to_dtype()
     inside = layers_and_between(model)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import torch
 from detection.exporting.build import Program, decisions, ssd_size
 from detection.exporting.programs import translation_to_onnx
 from detection.models.ssd import SSD
+from detection.reader import import_unreported
 from detection.tasks.base import DetectionTask
 
 
@@ -120,28 +120,14 @@ def require_openvino(int8: bool) -> None:
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
-        import openvino  # noqa: F401
 
+        import_unreported("openvino")
         if int8:
-            import_nncf()
+            import_unreported("nncf")
     except ImportError as error:
         raise ImportError(
             f"format=openvino needs openvino, nncf and onnx ({error}): pip install -e '.[openvino]'"
         ) from error
-
-
-def import_nncf() -> Any:
-    """Import NNCF without the package by which it reports its use to its makers, unasked."""
-    modules: dict[str, Any] = sys.modules
-    reporting = modules.get("openvino_telemetry")
-    modules["openvino_telemetry"] = None  # as if it were not installed
-    try:
-        import nncf
-    finally:
-        modules["openvino_telemetry"] = reporting
-        if reporting is None:
-            del modules["openvino_telemetry"]
-    return nncf
 
 
 def write_onnx(program: Program, path: Path, metadata: Mapping[str, str]) -> None:
@@ -193,8 +179,7 @@ def write_openvino(program: Program, path: Path, metadata: Mapping[str, str]) ->
     Raises:
         ValueError: see `write_onnx`.
     """
-    import openvino
-
+    openvino = import_unreported("openvino")
     with TemporaryDirectory() as folder:
         write_onnx(program, Path(folder) / "model.onnx", metadata)
         # Not openvino.convert_model, which gives the same, and reports each use to its makers.
@@ -213,16 +198,15 @@ def write_half(path: Path, half_path: Path) -> None:
         path: a ``.xml``.
         half_path: the ``.xml`` to write.
     """
-    import openvino
-    from openvino import opset13
-
+    openvino = import_unreported("openvino")
+    opset = openvino.opset13
     model = openvino.Core().read_model(path)
     for layer in model.get_ordered_ops():
         if layer.get_type_name() not in OPENVINO_LAYERS:
             continue
         weights = layer.input_value(1).get_node()
         if weights.get_type_name() == "Constant":
-            short = opset13.convert(opset13.constant(weights.data.astype("float16")), "f32")
+            short = opset.convert(opset.constant(weights.data.astype("float16")), "f32")
             layer.input(1).replace_source_output(short.output(0))
     openvino.save_model(model, half_path, compress_to_fp16=False)
 
