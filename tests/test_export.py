@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,31 +20,31 @@ from detection.checkpoints.loading import load_detector
 from detection.data.shapes import write_shapes
 from detection.export import export
 from detection.exporting import runners, writers
+from detection.exporting.build import decisions
+from detection.exporting.comparison import Thresholds, compare
+from detection.reader import Reader
 from detection.settings import Export
+from detection.types import Detections
 from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
 CLASSES = ["circle", "square", "star"]
 WriteCheckpoint = Callable[[Path, str, list[str]], Path]
 
-# As in docs/how-to/export.md, without OpenCV: numpy and onnxruntime are all that a user of the file needs.
+# As in docs/how-to/export.md, where neither torch nor this package can be imported.
 READER = """\
-import json
+import sys
+sys.modules |= dict.fromkeys(["torch", "detection", "albumentations", "PIL"])
+
 import numpy as np
-import onnxruntime
+from detection_reader import Reader
 
-session = onnxruntime.InferenceSession("best.onnx")
-facts = session.get_modelmeta().custom_metadata_map
-names, (height, width) = json.loads(facts["class_names"]), json.loads(facts["input_size"])
-
-image = np.load("photo.npy")  # uint8 (H, W, 3) RGB, from any reader of images
-rows, columns = np.arange(height) * image.shape[0] // height, np.arange(width) * image.shape[1] // width
-resized = image[rows][:, columns]  # the nearest pixel; any better resizing will do
-wanted = ["boxes", "scores", "labels", "num_detections"]
-boxes, scores, labels, counts = session.run(wanted, {"images": resized.transpose(2, 0, 1)[None]})
-scale = np.tile([image.shape[1] / width, image.shape[0] / height], 2)
-for box, score, label in list(zip(boxes[0] * scale, scores[0], labels[0]))[: counts[0]]:
-    print(names[label], f"{score:.3f}", box.round(1))
+detector = Reader(sys.argv[1])
+images = np.load("images.npz")
+found = {}
+for name in images.files:
+    found |= zip([f"{name} boxes", f"{name} scores", f"{name} labels"], detector(images[name]))
+np.savez("found.npz", classes=detector.class_names, **found)
 """
 
 
@@ -92,8 +92,9 @@ def test_ssd_to_onnx_and_int8_from_the_command_line(
     assert "Shapes/val_00000, mirrored" in done.stdout
     assert "plain colour" in done.stdout
     assert "layers in eight bits, ranges from 4 training images" in done.stdout
-    assert "val, 6 images" in done.stdout
-    assert "times as fast" in done.stdout
+    assert "On val, 6 images; times on one core:" in done.stdout
+    for name in ("PyTorch", "best.onnx", "best_int8.onnx"):
+        assert f"\n{name}   " in done.stdout
     assert not list(tmp_path.glob("*unverified*"))
 
     model = onnx.load(out)
@@ -118,7 +119,7 @@ def test_ssd_to_onnx_and_int8_from_the_command_line(
     assert all(item.min() >= -64 and item.max() <= 64 for item in kernels), "else sums run over without VNNI"
     assert facts_of(tmp_path / "best_int8.onnx")["class_names"] == facts["class_names"]
     assert (tmp_path / "best_int8.onnx").stat().st_size < 0.4 * out.stat().st_size
-    _run_the_readme(out, tmp_path)
+    _reads_without_torch(out, eight_classes)
     _opens_as_a_detector(out, eight_classes)
     refused = onnx.load(out)
     harmful = {"size": 128, "eval_transform": {"_target_": "os.system"}, "collate": "padded"}
@@ -144,21 +145,58 @@ def _opens_as_a_detector(out: Path, checkpoint: Path) -> None:
         assert found.classes == expected.classes
 
 
-def _run_the_readme(out: Path, folder: Path) -> None:
-    """The image has the network's size, so that no resizing differs."""
-    image = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
-    np.save(folder / "photo.npy", image)
-    done = subprocess.run(
-        [sys.executable, "-c", READER], check=False, cwd=folder, text=True, capture_output=True, timeout=60
-    )
+SIZES = ((1, 1), (2, 90), (301, 128), (90, 200), (700, 500))
+
+
+def _reads_without_torch(out: Path, checkpoint: Path, sizes: Sequence[tuple[int, int]] = SIZES) -> None:
+    """The program beside the file finds what the checkpoint finds, in images of many sizes."""
+    draw = np.random.default_rng(0)
+    images = {str(size): draw.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes}
+    np.savez(out.parent / "images.npz", **images)  # type: ignore[arg-type]
+    words = [sys.executable, "-c", READER, out.name]
+    done = subprocess.run(words, check=False, cwd=out.parent, text=True, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    names = json.loads(facts_of(out)["class_names"])
-    session = onnxruntime.InferenceSession(str(out))
-    count = session.run(["num_detections"], {"images": image.transpose(2, 0, 1)[None]})[0]
-    assert len(lines) == int(count[0]) > 0
-    assert lines[0].split()[0] in names
-    assert float(lines[0].split()[1]) > 0.01
+    found, detector = np.load(out.parent / "found.npz"), detection.load(checkpoint)
+    decide = decisions(detector.task)
+    thresholds = Thresholds(decide["score_threshold"], decide["nms_threshold"], decide["max_detections"])
+    assert found["classes"].tolist() == detector.class_names
+    for name, image in images.items():
+        (ours,) = detector([image])
+        boxes, scores, labels = (
+            torch.from_numpy(found[f"{name} {what}"]) for what in ("boxes", "scores", "labels")
+        )
+        theirs = Detections(boxes=boxes, scores=scores, labels=labels)
+        np.testing.assert_allclose(scores, ours["scores"], atol=1e-3)
+        # In an image of one colour whole neighbourhoods score the same, and rounding chooses among them.
+        assert image.size == 3 or compare(ours, theirs, thresholds).tolerable, name
+
+
+def test_ssd_to_openvino_of_three_kinds(eight_classes: Path, shapes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "best.xml"
+    words = [f"data.root={shapes}", "data.num_train=8", "data.num_val=6", "data.num_test=2"]
+    words += ["data.image_size=96", "data=shapes", "format=openvino", "int8=true", "half=true"]
+    done = command(f"ckpt={eight_classes}", f"output={out}", "calibration_images=4", "num_images=1", *words)
+    assert done.returncode == 0, done.stderr
+    assert "finds the same as the checkpoint: boxes within 0.000" in done.stdout
+    assert "layers in eight bits, ranges from 4 training images" in done.stdout
+    assert "On val, 6 images; times on one core:" in done.stdout
+    for name in ("PyTorch", "best.xml", "best_half.xml", "best_int8.xml"):
+        assert f"\n{name}   " in done.stdout
+    assert not list(tmp_path.glob("*unverified*"))
+    sizes = {name: (tmp_path / f"{name}.bin").stat().st_size for name in ("best", "best_half", "best_int8")}
+    assert sizes["best_half"] < 0.6 * sizes["best"]
+    assert sizes["best_int8"] < 0.4 * sizes["best"]
+    for path in tmp_path.glob("best*.xml"):
+        about = Reader(path).about
+        assert json.loads(about["class_names"])[3] == "heart"
+        assert json.loads(about["resize"]) == {"size": [128, 128], "bilinear": False}
+    _reads_without_torch(out, eight_classes)
+    _opens_as_a_detector(out, eight_classes)
+    images = np.zeros((3, 3, 128, 128), np.uint8)
+    assert Reader(tmp_path / "best_int8.xml").run(images)["boxes"].shape == (3, 100, 4), "any batch"
+    out.with_suffix(".bin").unlink()
+    with pytest.raises(ValueError, match=r"best\.xml is damaged, .* without best\.bin beside it"):
+        detection.load(out)
 
 
 def test_faster_rcnn_to_onnx(write_checkpoint: WriteCheckpoint, tmp_path: Path) -> None:
@@ -172,6 +210,7 @@ def test_faster_rcnn_to_onnx(write_checkpoint: WriteCheckpoint, tmp_path: Path) 
     assert all(side.dim_param for i, side in enumerate(_input_sides(model)) if i != 1)
     assert json.loads(facts_of(settings.path)["input_size"]) == [128, 128]
     _opens_as_a_detector(settings.path, checkpoint)
+    _reads_without_torch(settings.path, checkpoint, [(301, 128)])
 
     # Another size and batch than any seen before, against the detector as it is used.
     detector = load_detector(checkpoint)
@@ -252,6 +291,23 @@ def test_the_file_lies_beside_the_checkpoint_unless_told_otherwise(tmp_path: Pat
     assert Export("best.ckpt", output="there/model.onnx").path == Path("there/model.onnx")
 
 
+def test_another_version_of_the_reader_is_not_replaced_unasked(ssd: Path, tmp_path: Path) -> None:
+    (tmp_path / "detection_reader.py").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"detection_reader\.py is another version of it: overwrite"):
+        export(Export(str(ssd), output=str(tmp_path / "model.onnx")), None)
+    assert (tmp_path / "detection_reader.py").read_text() == "mine"
+
+
+def test_an_openvino_file_is_named_as_one(ssd: Path) -> None:
+    with pytest.raises(ValueError, match=r"output=a\.onnx: an OpenVINO file ends in \.xml"):
+        export(Export(str(ssd), "openvino", "a.onnx"), None)
+
+
+def test_half_needs_data(ssd: Path) -> None:
+    with pytest.raises(ValueError, match=r"half=true needs images to measure on: give the data"):
+        export(Export(str(ssd), "openvino", half=True), None)
+
+
 def test_int8_needs_data(ssd: Path) -> None:
     with pytest.raises(ValueError, match=r"int8=true needs images to calibrate on: give the data"):
         export(Export(str(ssd), int8=True), None)
@@ -263,11 +319,20 @@ def test_missing_packages_are_named_with_the_way_to_get_them(monkeypatch: pytest
         writers.require_onnx()
 
 
+def test_missing_openvino_is_named_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(ImportError, match=r"openvino.*pip install -e '\.\[openvino\]'"):
+        writers.require_openvino(int8=False)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["format=tflite", "fromat=onnx"], "fromat: no such key; did you mean format"),
-        (["ckpt=a.ckpt", "format=tflite", "num_images=x"], "format=tflite: give one of onnx, torch_export"),
+        (
+            ["ckpt=a.ckpt", "format=tflite", "num_images=x"],
+            "format=tflite: give one of onnx, openvino, torch_export",
+        ),
     ],
 )
 def test_mistakes_end_in_a_sentence(tmp_path: Path, words: list[str], message: str) -> None:

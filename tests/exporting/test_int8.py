@@ -1,8 +1,9 @@
 """Which nodes are quantised: the network's own, not those of post-processing."""
 
+import numpy as np
 from onnx import TensorProto, helper
 
-from detection.exporting.int8 import network_nodes
+from detection.exporting.int8 import layers_and_between, network_nodes
 
 
 def test_nodes_behind_the_last_layer_and_on_the_way_of_proposals_stay_in_float() -> None:
@@ -19,3 +20,17 @@ def test_nodes_behind_the_last_layer_and_on_the_way_of_proposals_stay_in_float()
     inputs = [helper.make_tensor_value_info("images", TensorProto.FLOAT, None)]
     graph = helper.make_graph(nodes, "detector", inputs, [])
     assert network_nodes(graph) == {"normalise", "conv", "relu", "rpn", "pool", "dense"}
+
+
+def test_the_same_holds_for_openvino() -> None:
+    from openvino import Model, opset13
+
+    images = opset13.parameter([1, 3, 8, 8], np.float32, name="images")
+    shifted = opset13.subtract(images, opset13.constant(np.float32(1)), name="normalise")
+    kernel = opset13.constant(np.ones((2, 3, 1, 1), np.float32))
+    sides = [1, 1], [0, 0], [0, 0], [1, 1]
+    features = opset13.convolution(shifted, kernel, *sides, name="conv")
+    boxes = opset13.softmax(features, axis=1, name="last")
+    names = layers_and_between(Model([boxes], [images], "detector"))
+    assert {"conv", "normalise", "images"} <= names
+    assert "last" not in names
