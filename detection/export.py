@@ -62,8 +62,8 @@ def export(settings: Export, data: dict[str, Any] | None) -> None:
     _write(settings, detector, scenes)
     if datamodule is not None:
         if settings.half:
-            write_half(settings.path, settings.half_path)
-            print(f"{settings.half_path}: weights in 16 bits.")
+            write_half(settings.path, settings.variant("half"))
+            print(f"{settings.variant('half')}: weights in 16 bits.")
         if settings.int8:
             _write_int8(settings, datamodule)
         _measure(settings, detector, datamodule)
@@ -78,12 +78,23 @@ def _refuse_mistakes(settings: Export, data: dict[str, Any] | None) -> None:
                 f"{key}=true needs images to {purpose} on: give the data, such as data=voc_custom "
                 "data.root=my/set."
             )
-    for path in settings.paths:
+    for path in _files(settings):
         if path.exists() and not settings.overwrite:
             raise FileExistsError(f"{path} exists: overwrite=true replaces it, output=... names another.")
-    reader = settings.reader_path
+    reader = _reader_path(settings)
     if reader is not None and reader.exists() and not settings.overwrite and reader.read_bytes() != _READER:
         raise FileExistsError(f"{reader} is another version of it: overwrite=true replaces it.")
+
+
+def _files(settings: Export) -> list[Path]:
+    """All that is to be written, without the reader."""
+    variants = {settings.variant("half"): settings.half, settings.variant("int8"): settings.int8}
+    return [settings.path, *(path for path, wanted in variants.items() if wanted)]
+
+
+def _reader_path(settings: Export) -> Path | None:
+    """Where the program goes that runs the file without this package; torch runs its own."""
+    return None if settings.format == "torch_export" else settings.path.with_name("detection_reader.py")
 
 
 def _open_data(settings: Export, data: dict[str, Any], detector: "Detector") -> "DetectionDataModule":
@@ -161,9 +172,10 @@ def _write(settings: Export, detector: "Detector", scenes: "list[Scene]") -> Non
 
 
 def _write_reader(settings: Export) -> None:
-    if settings.reader_path is not None:
-        settings.reader_path.write_bytes(_READER)
-        print(f"{settings.reader_path} runs it without this package: see docs/how-to/export.md.")
+    reader = _reader_path(settings)
+    if reader is not None:
+        reader.write_bytes(_READER)
+        print(f"{reader} runs it without this package: see docs/how-to/export.md.")
 
 
 def _write_int8(settings: Export, datamodule: "DetectionDataModule") -> None:
@@ -174,15 +186,17 @@ def _write_int8(settings: Export, datamodule: "DetectionDataModule") -> None:
     rows = spread(settings.calibration_images, len(train))
     images = (train[row].image for row in rows)
     quantise = quantise_onnx if settings.format == "onnx" else quantise_openvino
-    layers = quantise(settings.path, settings.int8_path, images, len(rows))
-    print(f"{settings.int8_path}: {layers} layers in eight bits, ranges from {len(rows)} training images.")
+    layers = quantise(settings.path, settings.variant("int8"), images, len(rows))
+    print(
+        f"{settings.variant('int8')}: {layers} layers in eight bits, ranges from {len(rows)} training images."
+    )
 
 
 def _measure(settings: Export, detector: "Detector", datamodule: "DetectionDataModule") -> None:
     from detection.exporting.measurement import measure, table
 
     evaluated = datamodule.datasets[settings.split]
-    rows = measure(detector.task, detector.collate, settings.paths, evaluated)
+    rows = measure(detector.task, detector.collate, _files(settings), evaluated)
     print(f"On {settings.split}, {len(evaluated)} images; times on one core:")
     print(*table(rows), sep="\n")
 

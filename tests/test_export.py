@@ -286,7 +286,7 @@ def test_the_file_lies_beside_the_checkpoint_unless_told_otherwise(tmp_path: Pat
     (tmp_path / "best.ckpt").touch()
     settings = Export(str(tmp_path / "best.ckpt"))
     assert settings.path == tmp_path / "best.onnx"
-    assert settings.int8_path == tmp_path / "best_int8.onnx"
+    assert settings.variant("int8") == tmp_path / "best_int8.onnx"
     assert Export("torchvision/some_detector", "torch_export").path == Path("some_detector.pt2")
     assert Export("best.ckpt", output="there/model.onnx").path == Path("there/model.onnx")
 
