@@ -19,7 +19,7 @@ from detection.exporting.runners import detections_of, open_exported
 from detection.exporting.writers import write_onnx
 from detection.models.ssd import SSD
 from detection.models.zoo import get_model
-from detection.prediction.detector import Detector
+from detection.prediction.trained import TrainedDetector
 from detection.tasks.schedules import Cosine
 from detection.tasks.ssd import SSDTask
 
@@ -61,7 +61,7 @@ def onnx() -> Iterator[Result]:
     for layout, channels_last in (("", False), (" in channels_last", True)):
         made = task(channels_last)
         favour_background(made.network, image)
-        detector = Detector(made, ssd_eval_transform(_SIZE), "padded")
+        detector = TrainedDetector(made, ssd_eval_transform(_SIZE), "padded")
         with tempfile.TemporaryDirectory(prefix="onnx-") as folder:
             path = Path(folder) / "ssd.onnx"
             write_onnx(build_program(made, IN_ONNX, "uint8"), path, {})

@@ -18,7 +18,7 @@ from detection.settings import Export
 if TYPE_CHECKING:
     from detection.data.datamodule import DetectionDataModule
     from detection.exporting.verification import Scene
-    from detection.prediction.detector import Detector
+    from detection.prediction.trained import TrainedDetector
 
 # What users of an exported file run it by; it is copied beside the file.
 _READER = Path(__file__).with_name("reader.py").read_bytes()
@@ -97,7 +97,7 @@ def _reader_path(settings: Export) -> Path | None:
     return None if settings.format == "torch_export" else settings.path.with_name("detection_reader.py")
 
 
-def _open_data(settings: Export, data: dict[str, Any], detector: "Detector") -> "DetectionDataModule":
+def _open_data(settings: Export, data: dict[str, Any], detector: "TrainedDetector") -> "DetectionDataModule":
     datamodule: DetectionDataModule = instantiate(with_inputs_of(detector.task, data))
     datamodule.prepare_data()
     kept = keep_split(datamodule, kept_split(detector.task.hparams, settings.ckpt))
@@ -109,7 +109,7 @@ def _open_data(settings: Export, data: dict[str, Any], detector: "Detector") -> 
 
 
 def _scenes(
-    settings: Export, datamodule: "DetectionDataModule | None", detector: "Detector"
+    settings: Export, datamodule: "DetectionDataModule | None", detector: "TrainedDetector"
 ) -> "list[Scene]":
     from detection.exporting.verification import (
         generated_scenes,
@@ -130,7 +130,7 @@ def _scenes(
     return [*found, plain_scene(prepare)]
 
 
-def _write(settings: Export, detector: "Detector", scenes: "list[Scene]") -> None:
+def _write(settings: Export, detector: "TrainedDetector", scenes: "list[Scene]") -> None:
     """Write and check the file; it gets its name only if it is right."""
     from detection.exporting.build import build_program
     from detection.exporting.programs import IN_ONNX, IN_TORCH
@@ -192,7 +192,7 @@ def _write_int8(settings: Export, datamodule: "DetectionDataModule") -> None:
     )
 
 
-def _measure(settings: Export, detector: "Detector", datamodule: "DetectionDataModule") -> None:
+def _measure(settings: Export, detector: "TrainedDetector", datamodule: "DetectionDataModule") -> None:
     from detection.exporting.measurement import measure, table
 
     evaluated = datamodule.datasets[settings.split]

@@ -63,9 +63,11 @@ def _job(settings: Predict) -> "Job":
     from detection.checkpoints.loading import load
     from detection.prediction.jobs import Job
     from detection.prediction.selection import Selection, find_labels
+    from detection.prediction.trained import TrainedDetector
 
     detector = load(settings.ckpt, settings.device)
-    if told := notes(detector.task.hparams, settings.ckpt):
+    # Of an exported file its export has said it.
+    if isinstance(detector, TrainedDetector) and (told := notes(detector.task.hparams, settings.ckpt)):
         print(told)
     select = Selection(settings.threshold, find_labels(settings.classes, detector.class_names))
     return Job(settings, detector, select, detector.class_names)

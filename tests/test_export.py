@@ -156,7 +156,7 @@ def _reads_without_torch(out: Path, checkpoint: Path, sizes: Sequence[tuple[int,
     words = [sys.executable, "-c", READER, out.name]
     done = subprocess.run(words, check=False, cwd=out.parent, text=True, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    found, detector = np.load(out.parent / "found.npz"), detection.load(checkpoint)
+    found, detector = np.load(out.parent / "found.npz"), load_detector(checkpoint)
     decide = decisions(detector.task)
     thresholds = Thresholds(decide["score_threshold"], decide["nms_threshold"], decide["max_detections"])
     assert found["classes"].tolist() == detector.class_names

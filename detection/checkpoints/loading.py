@@ -22,6 +22,7 @@ from detection.checkpoints.tensors import (
 from detection.models.described_anchors import with_anchors_of_format_1
 from detection.models.synonyms import in_words_of
 from detection.registry import build, load_plugins, without_weights
+from detection.settings import SUFFIXES
 from detection.system.archive import is_archive, verify
 from detection.system.file_reading import MAX_CHECKPOINT, open_file
 from detection.validation.near_paths import beside, refuse_url
@@ -29,6 +30,7 @@ from detection.validation.near_paths import beside, refuse_url
 if TYPE_CHECKING:
     from detection.data.datamodule import DetectionDataModule
     from detection.prediction.detector import Detector
+    from detection.prediction.trained import TrainedDetector
     from detection.tasks.base import DetectionTask
 
 
@@ -86,7 +88,7 @@ def load_task(path: str | Path) -> "DetectionTask":
     return task.eval()
 
 
-def load_detector(path: str | Path, device: str = "cpu") -> "Detector":
+def load_detector(path: str | Path, device: str = "cpu") -> "TrainedDetector":
     """Make a detector of a checkpoint: images in, boxes out.
 
     Args:
@@ -97,13 +99,13 @@ def load_detector(path: str | Path, device: str = "cpu") -> "Detector":
         FileNotFoundError: there is no such file.
         ValueError: it is no checkpoint of this project.
     """
-    from detection.prediction.detector import Detector
+    from detection.prediction.trained import TrainedDetector
 
     task = load_task(path)
     data = task.hparams["data"]
     with buildable(path):
         transform = build(data["eval_transform"])(data["size"])
-    return Detector(task.to(device), transform, data["collate"])
+    return TrainedDetector(task.to(device), transform, data["collate"])
 
 
 def load(source: str | Path, device: str = "auto", plugins: Sequence[str] = ()) -> "Detector":
@@ -217,6 +219,11 @@ def _load(path: Path) -> dict[str, Any]:
 
     if path.is_dir():
         raise ValueError(f"{path} is a folder: give a checkpoint, such as checkpoints/best.ckpt of a run's.")
+    if path.suffix in SUFFIXES.values():
+        raise ValueError(
+            f"{path} is an exported file: give the checkpoint that it was made of, such as ckpt=best.ckpt. "
+            "predict takes .onnx and .xml, too; what they lose in mAP is in the table of export with data=..."
+        )
     try:
         with open_file(path, MAX_CHECKPOINT) as file:
             if not is_archive(file):

@@ -1,5 +1,8 @@
 """What an export costs and brings: size, mAP and time of the network and of its files, in the same run."""
 
+import copy
+import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,18 +14,31 @@ import torch
 
 from detection.data.dataset import DetectionDataset
 from detection.exporting.runners import detections_of, open_exported, open_torch
-from detection.exporting.writers import files_of
-from detection.metrics.voc_map import VOCMeanAP
+from detection.exporting.writers import files_of, quiet
+from detection.metrics.coco_ap import coco_ap_of_tables, import_engine
+from detection.metrics.tables import make_tables
+from detection.metrics.voc_ap import voc_ap
 from detection.ops.boxes import scale_boxes
 from detection.system.progress import Tracker
 from detection.tasks.base import DetectionTask
-from detection.types import Detections, Sample
+from detection.types import Detections, Sample, Target
 
-_TIMED_RUNS = 60
+# Runtimes choose kernels and torch.compile its shapes at the first inputs; these runs are not timed.
 _WARM_UP = 5
 
 Detect = Callable[[Sample], Detections]
 """From an input, and the size of its original image in the target, to detections in original pixels."""
+
+
+class MeanAPs(NamedTuple):
+    """Shares of 1."""
+
+    voc_07: float
+    """VOC, 11 points."""
+    voc_area: float
+    """VOC, area."""
+    coco: float | None
+    """COCO, mean over IoU 0.50 to 0.95; None without its engine."""
 
 
 class Measured(NamedTuple):
@@ -30,11 +46,18 @@ class Measured(NamedTuple):
 
     name: str
     megabytes: float
-    mean_ap: float
+    mean_aps: MeanAPs
     median: float
     """Milliseconds for one image on one thread, suppression included."""
     slow: float
     """The same, 95th percentile."""
+
+
+class Unmeasured(NamedTuple):
+    """What cannot be had here."""
+
+    name: str
+    reason: str
 
 
 def measure(
@@ -42,8 +65,10 @@ def measure(
     collate: Callable[[Sequence[Sample]], Any],
     paths: Sequence[Path],
     dataset: DetectionDataset,
-) -> list[Measured]:
+) -> list[Measured | Unmeasured]:
     """Measure a network, and the files that were made of it, on the same images.
+
+    They take turns on each image, so that other load hits all alike.
 
     Args:
         task: the network, on the CPU.
@@ -52,29 +77,50 @@ def measure(
         dataset: with the detector's transform; all its images are used.
 
     Returns:
-        PyTorch's own first, then those of the files.
+        PyTorch's own first, compiled by torch.compile next, then the files.
     """
+    weights = sum(parameter.numel() * parameter.element_size() for parameter in task.network.parameters())
     detectors: dict[str, Detect] = {"PyTorch": _network(task, collate)}
-    megabytes = [sum(p.numel() * p.element_size() for p in task.network.parameters()) / 1e6]
-    for path in paths:
-        detectors[path.name] = _file(path)
-        megabytes.append(sum(file.stat().st_size for file in files_of(path)) / 1e6)
-    times = _times(detectors, dataset)
-    means = _mean_aps(detectors, dataset, task.hparams["model"].get("interpolation", "07"))
-    return [
-        Measured(name, size, mean, *taken)
-        for name, size, mean, taken in zip(detectors, megabytes, means, times, strict=True)
+    megabytes = {"PyTorch": weights / 1e6, "torch.compile": weights / 1e6}
+    with _one_thread():
+        compiled = _compiled(task, collate, dataset)
+        if isinstance(compiled, Unmeasured):
+            unmeasured = [compiled]
+        else:
+            detectors["torch.compile"], unmeasured = compiled, []
+        for path in paths:
+            detectors[path.name] = _file(path)
+            megabytes[path.name] = sum(file.stat().st_size for file in files_of(path)) / 1e6
+        found, milliseconds = _run(detectors, dataset)
+    targets = [dataset.annotation(row) for row in range(len(dataset))]
+    rows = [
+        Measured(
+            name,
+            megabytes[name],
+            _mean_aps(found[name], targets, len(dataset.classes)),
+            float(np.median(milliseconds[name])),
+            float(np.percentile(milliseconds[name], 95)),
+        )
+        for name in detectors
     ]
+    return [rows[0], *unmeasured, *rows[1:]]
 
 
-def table(rows: Sequence[Measured]) -> Iterator[str]:
+def table(rows: Sequence[Measured | Unmeasured]) -> Iterator[str]:
     """The measurements in lines; how many times as fast is meant against the first row."""
-    yield f"{'':28} {'MB':>8} {'mAP':>7} {'ms/image':>9} {'95 %':>7}   times as fast"
+    yield (
+        f"{'':28} {'MB':>7} {'mAP 07':>7} {'area':>7} {'COCO':>7} {'ms/image':>9} {'95 %':>7}   times as fast"
+    )
+    base = next(row.median for row in rows if isinstance(row, Measured))
     for row in rows:
         name = row.name if len(row.name) <= 28 else f"...{row.name[-25:]}"
+        if isinstance(row, Unmeasured):
+            yield f"{name:28} {'-':>7} {row.reason}"
+            continue
+        means = " ".join(f"{'-' if mean is None else f'{100 * mean:.2f}':>7}" for mean in row.mean_aps)
         yield (
-            f"{name:28} {row.megabytes:8.1f} {100 * row.mean_ap:7.2f} {row.median:9.1f} {row.slow:7.1f}   "
-            f"{rows[0].median / row.median:.2f}"
+            f"{name:28} {row.megabytes:7.1f} {means} {row.median:9.1f} {row.slow:7.1f}   "
+            f"{base / row.median:.2f}"
         )
 
 
@@ -83,6 +129,26 @@ def _network(task: DetectionTask, collate: Callable[[Sequence[Sample]], Any]) ->
         with torch.inference_mode():
             return task.predict_step(collate([sample]))[0]
 
+    return detect
+
+
+def _compiled(
+    task: DetectionTask, collate: Callable[[Sequence[Sample]], Any], dataset: DetectionDataset
+) -> Detect | Unmeasured:
+    """The network by torch.compile, compiled, or why it cannot be had."""
+    compiler = os.environ.get("CXX", "c++")  # torch's own rule
+    if shutil.which(compiler) is None:
+        return Unmeasured("torch.compile", f"there is no C++ compiler ({compiler})")
+    print("Compiling the network by torch.compile, to compare: a minute or so.", flush=True)
+    task = copy.deepcopy(task)
+    task.compile_network()
+    detect = _network(task, collate)
+    try:
+        with quiet():
+            detect(dataset[0])
+    except Exception as error:  # of a compiler, of many kinds; the export itself is done
+        reason = str(error).strip().partition("\n")[0]
+        return Unmeasured("torch.compile", f"it fails: {reason or type(error).__name__}")
     return detect
 
 
@@ -99,29 +165,36 @@ def _file(path: Path) -> Detect:
     return detect
 
 
-def _mean_aps(detectors: Mapping[str, Detect], dataset: DetectionDataset, interpolation: Any) -> list[float]:
-    metrics = [VOCMeanAP(len(dataset.classes), interpolation) for _ in detectors]
+def _run(
+    detectors: Mapping[str, Detect], dataset: DetectionDataset
+) -> tuple[dict[str, list[Detections]], dict[str, list[float]]]:
+    """What each finds in all images, and the milliseconds of each image."""
+    found: dict[str, list[Detections]] = {name: [] for name in detectors}
+    milliseconds: dict[str, list[float]] = {name: [] for name in detectors}
+    for row in range(_WARM_UP):
+        for detect in detectors.values():
+            detect(dataset[row % len(dataset)])
     with Tracker("images", len(dataset)) as tracker:
         for row in range(len(dataset)):
-            sample, target = dataset[row], dataset.annotation(row)
-            for detect, metric in zip(detectors.values(), metrics, strict=True):
-                metric.update([detect(sample)], [target])
-            tracker.advance(1)
-    return [float(metric.compute()["map"]) for metric in metrics]
-
-
-def _times(detectors: Mapping[str, Detect], dataset: DetectionDataset) -> list[tuple[float, float]]:
-    """Milliseconds per image, median and 95th percentile; they take turns, so other load hits all alike."""
-    samples = [dataset[row % len(dataset)] for row in range(min(_TIMED_RUNS, len(dataset)))]
-    milliseconds = np.zeros((_TIMED_RUNS, len(detectors)))
-    with _one_thread():
-        for turn in range(_TIMED_RUNS):
-            for column, detect in enumerate(detectors.values()):
+            sample = dataset[row]
+            for name, detect in detectors.items():
                 started = time.perf_counter()
-                detect(samples[turn % len(samples)])
-                milliseconds[turn, column] = 1000 * (time.perf_counter() - started)
-    warm = milliseconds[_WARM_UP:]
-    return list(zip(np.median(warm, axis=0).tolist(), np.percentile(warm, 95, axis=0).tolist(), strict=True))
+                found[name].append(detect(sample))
+                milliseconds[name].append(1000 * (time.perf_counter() - started))
+            tracker.advance(1)
+    return found, milliseconds
+
+
+def _mean_aps(found: Sequence[Detections], targets: Sequence[Target], num_classes: int) -> MeanAPs:
+    tables = make_tables(found, targets)
+    voc = voc_ap(*tables, num_classes)
+    try:
+        import_engine()
+    except ImportError:
+        coco = None
+    else:
+        coco = float(coco_ap_of_tables(*tables, num_classes)["map"])
+    return MeanAPs(float(voc.map_07), float(voc.map_area), coco)
 
 
 @contextmanager

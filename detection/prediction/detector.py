@@ -1,10 +1,11 @@
 """Detection as a function of images."""
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -12,14 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from detection.data.collate import CollateList, CollatePadded
 from detection.data.image_files import ImageError, decode_image
 from detection.data.image_sources import ImageFiles, find_source
 from detection.data.transforms import DetectionTransform
 from detection.prediction.capture import Capture
 from detection.prediction.prediction import Prediction
 from detection.prediction.selection import Selection, find_labels
-from detection.tasks.base import DetectionTask
 from detection.types import Detections, Sample, Target
 
 Pixels = NDArray[np.uint8] | Tensor | Image.Image
@@ -31,28 +30,22 @@ _NO_LABELS = np.zeros(0, np.int64)
 _NO_DIFFICULT = np.zeros(0, np.bool_)
 
 
-class Detector:
-    """A trained detector and the way images become its input.
+class Detector(ABC):
+    """A trained detector and the way images become its input, as `detection.load` opens it.
 
     Args:
-        task: a trained task; it is switched to evaluation.
         transform: the evaluation transform that belongs to it.
-        collate: ``padded`` or ``list``, as in training.
     """
 
-    def __init__(
-        self, task: DetectionTask, transform: DetectionTransform, collate: Literal["padded", "list"]
-    ) -> None:
-        self.task = task.eval()
+    def __init__(self, transform: DetectionTransform) -> None:
         self.transform = transform
-        self.collate = CollatePadded() if collate == "padded" else CollateList()
 
     @property
+    @abstractmethod
     def class_names(self) -> list[str]:
         """Names of the classes, in label order."""
-        return self.task.class_names
 
-    @torch.inference_mode()
+    @abstractmethod
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """Detect in a batch of images.
 
@@ -62,9 +55,6 @@ class Detector:
         Returns:
             Detections of each image, in its own pixels, on the CPU.
         """
-        batch = self.collate([self.prepare(image) for image in images])
-        batch = self.task.transfer_batch_to_device(batch, self.task.device, 0)
-        return [_on_cpu(found) for found in self.task.predict_step(batch)]
 
     @overload
     def predict(
@@ -224,7 +214,3 @@ def _pixels(image: Pixels | str | Path) -> NDArray[np.uint8]:
             "several images a list of them."
         )
     return np.ascontiguousarray(pixels)
-
-
-def _on_cpu(found: Detections) -> Detections:
-    return Detections(boxes=found["boxes"].cpu(), scores=found["scores"].cpu(), labels=found["labels"].cpu())

@@ -38,7 +38,7 @@ class ExportedDetector(Detector):
                 "detection.export of this version."
             )
         # The reader's own resizing, unless the checkpoint names a transform of the user's.
-        self.transform = make_transform(json.loads(about["data"]))
+        super().__init__(make_transform(json.loads(about["data"])))
 
     @property
     def class_names(self) -> list[str]:
@@ -46,14 +46,7 @@ class ExportedDetector(Detector):
         return self.reader.class_names
 
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
-        """Detect in images, one after another.
-
-        Args:
-            images: each ``(H, W, 3)`` RGB, of any size.
-
-        Returns:
-            Detections of each image, in its own pixels.
-        """
+        """Detect in images, one after another; see `Detector`."""
         return [self._detect(image) for image in images]
 
     def _detect(self, image: NDArray[np.uint8]) -> Detections:

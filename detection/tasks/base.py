@@ -98,6 +98,10 @@ class DetectionTask(pl.LightningModule, ABC):
         """Keep plain values (dicts, lists, strings, numbers) that describe this task in its checkpoints."""
         self.save_hyperparameters({"format": DESCRIPTION_FORMAT, **config}, logger=False)
 
+    def compile_network(self) -> None:
+        """Have ``torch.compile`` compile the network at its first step; the weights keep their names."""
+        self.network.compile()
+
     def describe_size(self) -> str:
         """How large the network is: ``1,161,524 parameters, all trained``."""
         sizes = [(p.numel(), p.requires_grad) for p in self.network.parameters()]

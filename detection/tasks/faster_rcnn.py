@@ -101,9 +101,7 @@ class FasterRCNNTask(DetectionTask):
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.network.to(memory_format=self.memory_format)
         if compile:
-            # What follows the first stage has another shape at each step.
-            for part in filter(None, (self.network.backbone, self.network.neck, self.network.rpn)):
-                part.compile()
+            self.compile_network()
         self.assign_anchors = partial(
             assign_rpn_targets, num_samples=rpn_samples, ignore_cross_boundary=ignore_cross_boundary
         )
@@ -117,6 +115,11 @@ class FasterRCNNTask(DetectionTask):
             nms_threshold=nms_threshold,
             max_detections=max_detections,
         )
+
+    def compile_network(self) -> None:
+        """Compile the first stage; what follows has another shape at each step."""
+        for part in filter(None, (self.network.backbone, self.network.neck, self.network.rpn)):
+            part.compile()
 
     def training_step(self, batch: ListBatch, batch_idx: int) -> Tensor:
         """Propose regions, sample some of them, classify those, and compare both stages with the truth."""

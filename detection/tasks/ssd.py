@@ -76,7 +76,7 @@ class SSDTask(DetectionTask):
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.network.to(memory_format=self.memory_format)
         if compile:
-            self.network.compile()
+            self.compile_network()
         self.iou_threshold = iou_threshold
         self.neg_pos_ratio = neg_pos_ratio
         self.select = partial(
