@@ -23,13 +23,13 @@ from detection.prediction.detector import Detector
 from detection.prediction.exported import ExportedDetector
 from detection.prediction.trained import TrainedDetector
 from detection.reader import Reader
-from detection.settings import Export, Predict
+from detection.settings import Export, Predict, Product
 from detection.types import Detections
 
 KINDS = {".onnx": "onnx", ".xml": "openvino"}
 # Of one colour whole neighbourhoods score the same, and rounding chooses among them: the best scores agree.
 PLAIN = ("plain.png", "dot.png")
-SAVED = ("images", "json", "voc", "coco")
+SAVED: tuple[Product, ...] = ("images", "json", "voc", "coco")
 
 
 class Exported(NamedTuple):
