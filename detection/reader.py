@@ -6,6 +6,7 @@ resizes by the same functions, and therefore finds the same: OpenCV's rounding c
 """
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -89,7 +90,7 @@ class Reader:
 
 def _open_exported(path: Path, threads: int) -> tuple[dict[str, str], Any, Any]:
     try:
-        import onnxruntime
+        onnxruntime = import_unreported("onnxruntime")
     except ImportError as error:
         raise ImportError(f"{path} needs onnxruntime ({error}): pip install onnxruntime") from error
     options = onnxruntime.SessionOptions()
@@ -134,8 +135,9 @@ def _open_openvino(path: Path, threads: int) -> tuple[dict[str, str], Any, Any]:
 
 
 def import_unreported(name: str) -> Any:
-    """Import openvino or nncf without the package by which they report their use to their makers, unasked."""
-    reporter = "openvino_telemetry"
+    """Import onnxruntime, openvino or nncf, which by themselves report their use to their makers."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime's own switch
+    reporter = "openvino_telemetry"  # of the others, which know a file in the user's home only
     modules: dict[str, Any] = sys.modules
     before = modules.get(reporter)
     modules[reporter] = None  # as if it were not installed

@@ -1,5 +1,6 @@
 """What users of an exported file run it by, where it is not given what it wants."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -92,3 +93,12 @@ def test_openvino_is_imported_without_its_reporter(tmp_path: Path, monkeypatch: 
     monkeypatch.delitem(sys.modules, "openvino_telemetry", raising=False)
     assert import_unreported("asks").reports is False
     assert "openvino_telemetry" not in sys.modules
+
+
+def test_onnxruntime_is_told_not_to_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    import_unreported("onnxruntime")
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
+    import_unreported("onnxruntime")
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "0", "what the user says stays"

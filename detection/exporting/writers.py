@@ -100,8 +100,9 @@ def require_onnx() -> None:
     """
     try:
         import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
+
+        import_unreported("onnxruntime")
     except ImportError as error:
         raise ImportError(
             f"format=onnx needs onnx, onnxscript and onnxruntime ({error}): pip install -e '.[export]'"
