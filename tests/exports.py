@@ -72,7 +72,7 @@ def command(
     python = warm_python() if environment is None else (sys.executable,)
     environment = dict(environment or {**os.environ, "PYTHONPATH": str(ROOT)})
     # No torch.compile, which would take a minute for its row of the table.
-    environment |= {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "CXX": "none"}
+    environment = {"CXX": "none", **environment, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     words = [*python, "-m", "detection.export", *arguments]
     return subprocess.run(
         words, check=False, cwd=cwd, env=environment, text=True, capture_output=True, timeout=500
@@ -80,7 +80,7 @@ def command(
 
 
 def nothing_was_reported(folder: Path) -> bool:
-    """Whether nothing of what ran in the environment that is `watched` asked for a host, or gave itself an id."""
+    """Whether nothing that ran in the environment of `watched` asked for a host, or gave itself an id."""
     # Both runtimes keep an id in the home before they report; ONNX Runtime does so in C++, unseen by Python.
     kept = [path.name for path in (folder / "home").rglob("*") if path.name in ("Microsoft", "intel")]
     return not (folder / "asked.txt").exists() and not kept

@@ -1,6 +1,8 @@
 """``python -m detection.export`` as its user meets it: a checkpoint in, a checked file out."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -157,6 +159,25 @@ def test_ssd_to_openvino_of_three_kinds(eight_classes: Path, shapes: Path, tmp_p
     out.with_suffix(".bin").unlink()
     with pytest.raises(ValueError, match=r"best\.xml is damaged, .* without best\.bin beside it"):
         detection.load(out)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("c++"), reason="torch.compile needs a C++ compiler on a CPU")
+def test_the_compiled_network_has_its_row(eight_classes: Path, tmp_path: Path) -> None:
+    words = ["data.num_train=4", "data.num_val=3", "data.num_test=2", "data.image_size=96", "data=shapes"]
+    words += [f"data.root={tmp_path / 'shapes'}"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "CXX": "c++"}
+    done = command(f"ckpt={eight_classes}", f"output={tmp_path / 'a.onnx'}", *words, environment=environment)
+    assert done.returncode == 0, done.stderr
+    assert "Compiling the network by torch.compile" in done.stdout
+    eager, compiled = (
+        next(line for line in done.stdout.splitlines() if line.startswith(name)).split()
+        for name in ("PyTorch  ", "torch.compile  ")
+    )
+    assert compiled[1] == eager[1]
+    assert [float(mean) for mean in compiled[2:5]] == pytest.approx(
+        [float(mean) for mean in eager[2:5]], abs=0.1, nan_ok=True
+    )
 
 
 def weights_of_depthwise(path: Path) -> set[str]:
