@@ -196,6 +196,7 @@ def _measure(settings: Export, detector: "TrainedDetector", datamodule: "Detecti
     from detection.exporting.measurement import measure, table
 
     evaluated = datamodule.datasets[settings.split]
+    print(f"Measuring on {settings.split}, {len(evaluated)} images.", flush=True)
     rows = measure(detector.task, detector.collate, _files(settings), evaluated)
     print(f"On {settings.split}, {len(evaluated)} images; times on one core:")
     print(*table(rows), sep="\n")
