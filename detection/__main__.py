@@ -13,6 +13,7 @@ VERBS = {
     "predict": "find objects in images and videos",
     "evaluate": "test a checkpoint and write a report",
     "export": "write a trained detector as ONNX or torch.export, and check the file",
+    "serve": "answer requests over HTTP with what a detector finds",
     "check": "say everything that is wrong with a data set",
     "convert": "write a data set in another annotation format",
     "benchmark": "time a model on your data and your machine",

@@ -38,11 +38,12 @@ FLOOR_2 = {
     "loggers": BELOW | {"tasks", "callbacks"},
     "inspection": BELOW,
     "exporting": BELOW | {"tasks"},
+    "serving": BELOW | {"prediction", "checkpoints"},
     "report": BELOW,
     "benchmarking": BELOW,
     "sweeps": BELOW,
 }
-VERBS = {"train", "evaluate", "predict", "export", "convert", "check", "benchmark"}
+VERBS = {"train", "evaluate", "predict", "export", "convert", "check", "benchmark", "serve"}
 FLOOR_3 = {
     "cli": BELOW | FLOOR_2.keys(),
     **{verb: BELOW | FLOOR_2.keys() | {"cli"} for verb in VERBS},
@@ -57,6 +58,9 @@ LIBRARIES = {
     | {"train", "benchmark"},
     "albumentations": {"data"},
     "wandb": {"loggers"},
+    "litserve": {"serving"},
+    "fastapi": {"serving"},
+    "starlette": {"serving"},
     "pydantic": {"validation"},
     "annotated_types": {"validation", "bounds"},
 }

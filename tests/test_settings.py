@@ -14,7 +14,7 @@ from detection.settings import Settings, key_of
 CONF = Path(__file__).parent.parent / "conf"
 COMMANDS = [
     *(settings.Train, settings.Check, settings.Benchmark, settings.Evaluate),
-    *(settings.Predict, settings.Export, settings.Convert),
+    *(settings.Predict, settings.Export, settings.Convert, settings.Serve),
 ]
 
 
@@ -70,6 +70,7 @@ def test_a_key_that_python_keeps_for_itself() -> None:
         (settings.Check, {"output": "copy"}, "output=copy is for the corrected copy: add fix=true"),
         (settings.Check, {"fix": True, "output": "/"}, "output=/ exists already"),
         (settings.Predict, {"device": "gpu"}, "device=gpu: choose auto, cpu, cuda"),
+        (settings.Serve, {"device": "gpu"}, "device=gpu: choose auto, cpu, cuda"),
         (settings.Export, {"int8": True, "format": "torch_export"}, "does not go with format=torch_export"),
     ],
 )

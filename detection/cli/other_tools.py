@@ -81,6 +81,13 @@ _READ_AS = {
         "data": "dataset",
     },
     "export": _CHECKPOINT | {"output": "out o outputfile file outputdir", "int8": "quantize"},
+    "serve": _CHECKPOINT
+    | {
+        "threshold": "conf confthres scorethr score confidence scorethreshold confidencethreshold",
+        "batch_size": "batch bs b maxbatchsize",
+        "wait": "batchtimeout batchwait",
+        "workers": "workersperdevice numworkers j",
+    },
     "convert": {
         "root": "input source src data dataroot",
         "out": "output outputdir dst savedir o",
@@ -151,6 +158,13 @@ _TOLD = {
         "it runs on the CPU; leave this out": "device",
         "the kind of file is format=onnx, openvino or torch_export": "include",
     },
+    "serve": {
+        _NMS: "iou nms iouthres nmsthreshold iouthreshold",
+        _AS_TRAINED: "imgsz imgsize size inputsize",
+        "images come with the requests; leave this out": "source data dataroot",
+        _DESCRIBED: "model backbone arch experiment",
+        "device=... says where to run, cpu, cuda or cuda:1": "trainer accelerator gpu gpus",
+    },
     "convert": {
         "from=... and to=... name the formats, root=... and out=... the folders": "dataset inputformat"
     },
@@ -193,7 +207,7 @@ def value_read_as(verb: str, key: str, value: str) -> str | None:
         key: a key of ours.
         value: as it was typed.
     """
-    if verb == "predict" and key == "device":
+    if verb in ("predict", "serve") and key == "device":
         return f"cuda:{value}" if value.isdecimal() else {"gpu": "cuda"}.get(value)
     return _find(_VALUES.get(key, {}), value)
 

@@ -9,7 +9,6 @@ have in their files, for training cuts other parts out of them every time.
 import atexit
 import errno
 import hashlib
-import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from detection.data.dataset import DetectionDataset
 from detection.data.image_files import decode_image
 from detection.system.files import cache_folder
+from detection.system.processes import available_memory
 
 Cache = Literal["none", "ram", "disk"]
 """Where decoded images are kept."""
@@ -196,16 +196,7 @@ def _remove_if_unused(place: Path, lock: int, owner: int) -> None:
 
 def _free_bytes(place: Path, kind: Literal["ram", "disk"]) -> float:
     free = shutil.disk_usage(place).free
-    return min(free, _available_memory()) if kind == "ram" else free
-
-
-def _available_memory() -> float:
-    """Bytes that programs can still have, where Linux tells; what the disk's cache holds counts as free."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return math.inf
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    return min(free, available_memory()) if kind == "ram" else free
 
 
 def _gigabytes(count: float) -> str:

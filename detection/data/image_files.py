@@ -60,14 +60,14 @@ class ImageError(ValueError):
         self.reason, self.kind = reason, kind
 
 
-def read_header(path: Path | str) -> Header:
-    """Reads what an image file says of itself.
+def read_header(path: Path | str | bytes) -> Header:
+    """Reads what an image file, or the content of one, says of itself.
 
     Raises:
         ImageError: the file cannot be opened, is not an image, or is too large to be decoded.
     """
     try:
-        with open_file(path, MAX_IMAGE) as file:
+        with _opened(path) as file:
             plain = header_of_plain_jpeg(file.peek())
             if plain is not None and plain.size[0] * plain.size[1] <= MAX_PIXELS:
                 return plain
@@ -81,14 +81,18 @@ def read_header(path: Path | str) -> Header:
         raise _not_opened(path, error) from error
 
 
-def decode_image(path: Path, upright: bool) -> NDArray[np.uint8]:
+def _opened(path: Path | str | bytes) -> io.BufferedReader:
+    return io.BufferedReader(io.BytesIO(path)) if isinstance(path, bytes) else open_file(path, MAX_IMAGE)
+
+
+def decode_image(path: Path | bytes, upright: bool) -> NDArray[np.uint8]:
     """Decodes an image file, of whatever kind and depth, to RGB.
 
     Grey, palette, CMYK and 16-bit images are converted, the last by the bits they hold; transparent pixels
     lie on white; of several frames (GIF, TIFF) the first is read.
 
     Args:
-        path: the image.
+        path: the image, or the content of its file.
         upright: turn the image as its EXIF orientation asks.
 
     Returns:
@@ -97,12 +101,9 @@ def decode_image(path: Path, upright: bool) -> NDArray[np.uint8]:
     Raises:
         ImageError: the file cannot be read, or ends before its pixels do.
     """
-    if path.suffix.lower() in UNREADABLE_SUFFIXES:
+    if isinstance(path, Path) and path.suffix.lower() in UNREADABLE_SUFFIXES:
         raise _error(path, "is in HEIC's format, which is not supported: convert it to JPEG")
-    try:
-        content = read_file_bytes(path, MAX_IMAGE)
-    except OSError as error:
-        raise _error(path, f"cannot be read ({error.strerror or error}): {_REMEDY}") from error
+    content = path if isinstance(path, bytes) else _content(path)
     if not content:
         raise _error(path, f"is an empty file: {_REMEDY}")
     return (
@@ -124,10 +125,7 @@ def decode_small(path: Path, size: tuple[int, int], side: int) -> NDArray[np.uin
     Raises:
         ImageError: the file cannot be read or decoded.
     """
-    try:
-        content = read_file_bytes(path, MAX_IMAGE)
-    except OSError as error:
-        raise _error(path, f"cannot be read ({error.strerror or error}): {_REMEDY}") from error
+    content = _content(path)
     if content.startswith(_JPEG):
         reduced = next(
             (flag for factor, flag in _REDUCED if min(size) >= 2 * factor * side), cv2.IMREAD_GRAYSCALE
@@ -163,7 +161,14 @@ def refuse_another_size(path: Path, image: NDArray[np.uint8], size: tuple[int, i
         raise _error(path, reason, "image-of-another-size")
 
 
-def _decode_jpeg(path: Path, content: bytes, upright: bool) -> NDArray[np.uint8]:
+def _content(path: Path) -> bytes:
+    try:
+        return read_file_bytes(path, MAX_IMAGE)
+    except OSError as error:
+        raise _error(path, f"cannot be read ({error.strerror or error}): {_REMEDY}") from error
+
+
+def _decode_jpeg(path: Path | bytes, content: bytes, upright: bool) -> NDArray[np.uint8]:
     flags = cv2.IMREAD_COLOR_RGB if upright else cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
@@ -189,7 +194,7 @@ def _is_whole(content: bytes) -> bool:
     return True
 
 
-def _decode(path: Path, content: bytes, upright: bool) -> NDArray[np.uint8]:
+def _decode(path: Path | bytes, content: bytes, upright: bool) -> NDArray[np.uint8]:
     try:
         image = Image.open(io.BytesIO(content))
     except Exception as error:
@@ -205,7 +210,8 @@ def _decode(path: Path, content: bytes, upright: bool) -> NDArray[np.uint8]:
         except MemoryError as error:
             raise _error(path, "is too large to be decoded: shrink it or leave it out") from error
         except Exception as error:
-            raise _error(path, f"cannot be decoded ({_why(error)}): {_REMEDY}", "truncated-image") from error
+            why = str(error).split(" '")[0].strip() or type(error).__name__
+            raise _error(path, f"cannot be decoded ({why}): {_REMEDY}", "truncated-image") from error
         return np.array(_as_rgb(path, shown))
 
 
@@ -215,7 +221,7 @@ def _orientation(image: Image.Image) -> int:
     return int(image.getexif().get(_EXIF_ORIENTATION, UPRIGHT))
 
 
-def _as_rgb(path: Path, image: Image.Image) -> Image.Image:
+def _as_rgb(path: Path | bytes, image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise _error(path, "has floating-point numbers for pixels: convert it to 8 bits")
     if image.mode.startswith("I"):  # "I;16" or, in older Pillow, "I"
@@ -249,7 +255,7 @@ def _to_8_bits(values: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
     return (values >> (bits - 8)).astype(np.uint8)
 
 
-def _refuse_too_many_pixels(path: Path | str, image: Image.Image) -> None:
+def _refuse_too_many_pixels(path: Path | str | bytes, image: Image.Image) -> None:
     if image.height * image.width > MAX_PIXELS:
         raise _error(
             path,
@@ -258,7 +264,7 @@ def _refuse_too_many_pixels(path: Path | str, image: Image.Image) -> None:
         )
 
 
-def _not_opened(path: Path | str, error: Exception) -> ImageError:
+def _not_opened(path: Path | str | bytes, error: Exception) -> ImageError:
     if isinstance(error, UnfitFileError):
         return _error(path, f"cannot be read ({error}): {_REMEDY}")
     if isinstance(error, OSError) and error.errno is not None:
@@ -267,9 +273,6 @@ def _not_opened(path: Path | str, error: Exception) -> ImageError:
     return _error(path, f"is not an image that can be read: {_REMEDY}")
 
 
-def _why(error: Exception) -> str:
-    return str(error).split(" '")[0].strip() or type(error).__name__
-
-
-def _error(path: Path | str, reason: str, kind: str = "unreadable-image") -> ImageError:
-    return ImageError(f"{path} {reason}", reason, kind)
+def _error(path: Path | str | bytes, reason: str, kind: str = "unreadable-image") -> ImageError:
+    name = "The file" if isinstance(path, bytes) else path
+    return ImageError(f"{name} {reason}", reason, kind)

@@ -35,7 +35,7 @@ def quantise_onnx(path: Path, int8_path: Path, images: Iterable[Tensor], count: 
 
     quantization = import_unreported("onnxruntime.quantization")
 
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             self.images = iter(images)
 

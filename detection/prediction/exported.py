@@ -18,7 +18,8 @@ from detection.types import Detections
 class ExportedDetector(Detector):
     """An ONNX or OpenVINO file that ``detection.export`` wrote, run on the CPU.
 
-    Images become its input as they became the network's, by the description in the file.
+    Images become its input as they became the network's, by the description in the file. It computes in as
+    many threads as torch: ``torch.set_num_threads`` and OMP_NUM_THREADS hold for both.
 
     Args:
         path: the file.
@@ -30,7 +31,7 @@ class ExportedDetector(Detector):
     """
 
     def __init__(self, path: Path, make_transform: Callable[[Any], DetectionTransform]) -> None:
-        self.reader = Reader(path)
+        self.reader = Reader(path, threads=torch.get_num_threads())
         about = self.reader.about
         if "data" not in about or "class_names" not in about:
             raise ValueError(

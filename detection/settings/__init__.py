@@ -7,7 +7,7 @@ constructors that they name document their keys.
 
 from detection.settings.base import ScaleRule, Settings, key_of
 from detection.settings.convert import Convert
-from detection.settings.detector import SUFFIXES, Evaluate, Export, ExportFormat, Predict, Product
+from detection.settings.detector import SUFFIXES, Evaluate, Export, ExportFormat, Predict, Product, Serve
 from detection.settings.training import Benchmark, Check, Train
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Predict",
     "Product",
     "ScaleRule",
+    "Serve",
     "Settings",
     "Train",
     "key_of",

@@ -1,11 +1,11 @@
-"""Of the commands that use a detector: evaluate, predict and export."""
+"""Of the commands that use a detector: evaluate, predict, export and serve."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from detection.bounds import Few, Natural, Positive, Share
+from detection.bounds import Few, Natural, Port, Positive, Seconds, Share
 from detection.settings.base import Settings, check_device
 
 Product = Literal["images", "video", "json", "voc", "coco"]
@@ -133,3 +133,45 @@ class Export(Settings):
     def variant(self, kind: Literal["half", "int8"]) -> Path:
         """The file of 16 or 8 bits, beside the other."""
         return self.path.with_name(f"{self.path.stem}_{kind}{self.path.suffix}")
+
+
+@dataclass(frozen=True)
+class Serve(Settings):
+    """Of ``serve``.
+
+    Args:
+        ckpt: a checkpoint, a run's folder, last or best of the newest run, an exported .onnx, or a
+            published detector
+        host: 127.0.0.1, for programs on this machine; 0.0.0.0, or :: for IPv6, for all that reach it
+        port: where it listens
+        threshold: lowest score to keep, from 0 to 1, of requests that do not say
+        classes: keep these classes only, of requests that do not say, such as [dog,cat]
+        batch_size: the most images that the network takes at once
+        wait: seconds for which the first image of a batch waits for others
+        workers: processes with a network each, which share the cores; by default as many as there are
+            cores and memory for, and one on a GPU
+        timeout: seconds for a request to arrive, and again for its answer
+        max_requests: at one time; the next one is refused
+        max_megabytes: of a request
+        max_megapixels: of an image, once decoded
+        device: auto (a GPU where there is one), cpu, cuda, or one GPU such as cuda:1
+        plugins: packages of yours whose registered classes the checkpoint names: plugins=[my_package]
+    """
+
+    ckpt: str
+    host: Literal["127.0.0.1", "0.0.0.0", "::"] = "127.0.0.1"
+    port: Port = 8000
+    threshold: Share = 0.5
+    classes: Sequence[str] | None = None
+    batch_size: Positive = 8
+    wait: Seconds = 0.005
+    workers: Positive | None = None
+    timeout: Positive = 30
+    max_requests: Positive = 64
+    max_megabytes: Positive = 20
+    max_megapixels: Positive = 50
+    device: str = "auto"
+    plugins: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        check_device(self.device)

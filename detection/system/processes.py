@@ -5,6 +5,7 @@ folder after its own clock.
 """
 
 import ctypes
+import math
 import os
 import re
 import shlex
@@ -20,12 +21,40 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _QUOTED = re.compile(
     r"(?<=[=\[,])'(?!\w+\()(?=[^']*(?:[^\x00-\x7f]|[&;#!()]))([^'\"\\,\[\]{}$=~\s](?:[^'\"\\,\[\]{}$=~]*[^'\"\\,\[\]{}$=~\s])?)'(?=[,\]]|$)"
 )
+_CONTAINER = Path("/sys/fs/cgroup")  # of version 2, where a container sees its own limits
 STARTED = "RUN_STARTED"  # conf/hydra/default.yaml names a run's folder after it
 
 
 def num_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many cores this process may use, of those that its container may."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, period, *_ = [*_of_container("cpu.max").split(), "", ""]
+    return min(cores, math.ceil(int(quota) / int(period))) if quota.isdecimal() else cores
+
+
+def available_memory() -> float:
+    """Bytes that programs can still have, of those that their container may, where Linux tells.
+
+    What the disk's cache holds counts as free.
+    """
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return math.inf
+    available = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    most, used = _of_container("memory.max"), _of_container("memory.current")
+    if not most.strip().isdecimal():
+        return available
+    cached = re.search(r"^inactive_file (\d+)", _of_container("memory.stat"), re.M)
+    return min(available, max(0, int(most) - int(used) + int(cached[1] if cached else 0)))
+
+
+def _of_container(name: str) -> str:
+    """What a file of the control group says; empty where there is none, outside of containers."""
+    try:
+        return (_CONTAINER / name).read_text(encoding="ascii")
+    except OSError:
+        return ""
 
 
 def is_child() -> bool:
@@ -68,7 +97,13 @@ def agree_on_start() -> None:
 
 def end_with_the_first() -> None:
     """Let the processes that Lightning started end when the first one is killed, not wait for it."""
-    if is_child() and sys.platform == "linux":
+    if is_child():
+        end_with_parent()
+
+
+def end_with_parent() -> None:
+    """Let this process end when the one that started it is killed, where the system can (Linux)."""
+    if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

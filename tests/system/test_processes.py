@@ -1,12 +1,14 @@
-"""Processes that torchrun or srun started."""
+"""Processes that torchrun or srun started, and what a process may use."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from detection.system.processes import agree_on_start, started_elsewhere
+from detection.system import processes
+from detection.system.processes import agree_on_start, available_memory, num_cores, started_elsewhere
 
 
 def test_the_processes_of_torchrun_take_the_start_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,3 +58,30 @@ def test_the_trainer_uses_the_processes_that_were_started(
     errors = started_elsewhere(trainer)
     assert len(errors) == (0 if right else 1)
     assert right or "trainer.devices" in errors[0]
+
+
+@pytest.fixture
+def container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(processes, "_CONTAINER", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("quota", "cores"), [("max", 16), ("50000", 1), ("150000", 2), ("6400000", 16)])
+def test_cores_are_those_that_the_container_may_use(
+    container: Path, monkeypatch: pytest.MonkeyPatch, quota: str, cores: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    assert num_cores() == 16, "without a container"
+    (container / "cpu.max").write_text(f"{quota} 100000\n")
+    assert num_cores() == cores
+
+
+def test_memory_is_that_which_the_container_has_left(container: Path) -> None:
+    of_machine = available_memory()
+    assert 3000 < of_machine <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    (container / "memory.max").write_text("3000\n")
+    (container / "memory.current").write_text("2500\n")
+    (container / "memory.stat").write_text("anon 2000\ninactive_file 400\n")
+    assert available_memory() == 900
+    (container / "memory.max").write_text("max\n")
+    assert available_memory() == pytest.approx(of_machine, rel=0.5)

@@ -1,0 +1,1 @@
+"""A detector that answers requests over HTTP."""
