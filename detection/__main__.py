@@ -16,6 +16,7 @@ VERBS = {
     "serve": "answer requests over HTTP with what a detector finds",
     "check": "say everything that is wrong with a data set",
     "convert": "write a data set in another annotation format",
+    "share": "write a detector as a folder to share, and upload it",
     "benchmark": "time a model on your data and your machine",
 }
 

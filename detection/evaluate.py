@@ -4,7 +4,6 @@ import copy
 import shlex
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +11,9 @@ import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from detection.bounds import height_and_width
 from detection.checkpoints.kept_split import keep_split, kept_split, told_of_evaluation
 from detection.checkpoints.loading import load_task, open_split, with_inputs_of
-from detection.checkpoints.notes import evaluation_precision, notes
+from detection.checkpoints.notes import about, evaluation_precision, notes
 from detection.checkpoints.runs import checkpoint_of_run
 from detection.cli.compose import (
     CONF,
@@ -105,8 +103,7 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
     kept = keep_split(datamodule, kept_split(task.hparams, ckpt))
     open_split(datamodule, config["split"], task.class_names, ckpt)
     check_shared_memory(datamodule, devices=1)
-    about = told_of_evaluation(datamodule, kept, ckpt)
-    for told in (*about, *nothing_to_find(datamodule.datasets)):
+    for told in (*told_of_evaluation(datamodule, kept, ckpt), *nothing_to_find(datamodule.datasets)):
         print(told, flush=True)
     seen, metrics = _test(config, task, datamodule)
     problems = datamodule.problems()
@@ -123,7 +120,7 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
         dataset=datamodule.datasets[config["split"]],
         detections=seen.detections,
         targets=seen.targets,
-        about=_about(task, precision),
+        about={**about(task), "precision": str(precision)},
         history=_history(ckpt),
     )
     write_report(folder, subject, analysis, config["num_images"])
@@ -149,26 +146,6 @@ def _test(
         raise ValueError("A report is made on one device: set trainer.devices=1.")
     trainer.test(task, dataloaders=datamodule.eval_dataloader(config["split"]), verbose=False)
     return seen, {name: float(value) for name, value in trainer.callback_metrics.items()}
-
-
-def _about(task: "DetectionTask", precision: str) -> dict[str, str]:
-    """What the page says of the model and of how it was run."""
-    import torch
-    import torchvision
-
-    height, width = height_and_width(task.hparams["data"]["size"])
-    parameters = sum(parameter.numel() for parameter in task.network.parameters())
-    backbone = task.hparams["model"].get("backbone", {}).get("_target_", "").rpartition(".")[2]
-    model = [type(task.network).__name__, *filter(None, [backbone]), f"{parameters / 1e6:.1f} M parameters"]
-    return {
-        "model": ", ".join(model),
-        "input size": f"{width} x {height} pixels"
-        if task.collate == "padded"
-        else f"short side {height}, long side at most {width} pixels",
-        "precision": str(precision),
-        "versions": f"lightning-detection {version('lightning-detection')}, torch {torch.__version__}, "
-        f"torchvision {torchvision.__version__}",
-    }
 
 
 def _history(ckpt: str) -> Path | None:

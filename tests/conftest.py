@@ -4,10 +4,14 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests import warm_python
+
+if TYPE_CHECKING:
+    from tests.hub import Hub
 
 CONF = Path(__file__).parent.parent / "conf"
 # Minutes each: whoever starts them last ends last, alone.
@@ -65,3 +69,12 @@ def write_checkpoint() -> Callable[[Path, str, list[str]], Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def hub() -> Iterator["Hub"]:
+    """A hub of Hugging Face's kind on this machine, without any repository."""
+    from tests.hub import running
+
+    with running() as hub:
+        yield hub

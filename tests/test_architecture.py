@@ -40,10 +40,11 @@ FLOOR_2 = {
     "exporting": BELOW | {"tasks"},
     "serving": BELOW | {"prediction", "checkpoints"},
     "report": BELOW,
+    "sharing": BELOW | {"checkpoints"},
     "benchmarking": BELOW,
     "sweeps": BELOW,
 }
-VERBS = {"train", "evaluate", "predict", "export", "convert", "check", "benchmark", "serve"}
+VERBS = {"train", "evaluate", "predict", "export", "convert", "check", "benchmark", "serve", "share"}
 FLOOR_3 = {
     "cli": BELOW | FLOOR_2.keys(),
     **{verb: BELOW | FLOOR_2.keys() | {"cli"} for verb in VERBS},

@@ -178,29 +178,45 @@ def test_pictures_keep_their_places_and_show_boxes(
 def test_annotations_for_datasets_hold_the_same_boxes(
     whole_run: tuple[Path, Path, tuple[int, str, str]],
 ) -> None:
-    _, output, _ = whole_run
+    _, output, (_, printed, _) = whole_run
     rows = {row["file"]: row for row in read_json(output)["images"]}
-    coco = json.loads((output / "coco.json").read_text(encoding="utf-8"))
-    assert {image["file_name"] for image in coco["images"]} == set(rows)
+    assert f"data=auto 'data.root={output / 'coco'}'" in printed
+    coco = json.loads((output / "coco/annotations/instances_train2017.json").read_text(encoding="utf-8"))
+    assert len(coco["images"]) == len(rows)
     assert len(coco["annotations"]) == sum(len(row["detections"]) for row in rows.values())
-    objects = parse(output / "voc/Annotations/sub folder/a.xml").findall("object")
-    expected = rows["sub folder/a.png"]["detections"]
-    assert [item.findtext("name") for item in objects] == [found["class"] for found in expected]
-    for item, found in zip(objects, expected, strict=True):
+    turned = parse(output / "voc/Annotations/turned.xml")
+    # VOC's boxes belong to the pixels as stored: the turned copy is 90 wide there.
+    assert (turned.findtext("size/width"), turned.findtext("size/height")) == ("90", "120")
+    for item, found in zip(turned.findall("object"), rows["turned.png"]["detections"], strict=True):
+        assert item.findtext("name") == found["class"]
+        assert float(item.findtext("score", "")) == pytest.approx(found["score"], abs=1e-4)
         corners = [float(item.findtext(f"bndbox/{key}", "")) for key in ("xmin", "ymin", "xmax", "ymax")]
         x1, y1, x2, y2 = found["box"]
-        assert corners == pytest.approx([x1 + 1, y1 + 1, x2, y2], abs=0.51)  # rounded to whole pixels
-    # VOC's boxes belong to the pixels as stored: the turned copy is 90 wide there.
-    turned = parse(output / "voc/Annotations/turned.xml")
-    assert (turned.findtext("size/width"), turned.findtext("size/height")) == ("90", "120")
-    x1, _, _, y2 = rows["turned.png"]["detections"][0]["box"]
-    first = turned.find("object/bndbox")
-    assert first is not None
-    assert float(first.findtext("xmin", "")) == pytest.approx(
-        rows["turned.png"]["detections"][0]["box"][1] + 1, abs=0.51
-    )
-    assert float(first.findtext("ymax", "")) == pytest.approx(120 - x1, abs=0.51)
-    assert y2 <= 90
+        stored = (y1 + 1, 120 - x2 + 1, y2, 120 - x1)
+        assert corners == pytest.approx(stored, abs=0.51)  # rounded to whole pixels
+
+
+def test_the_most_uncertain_images_are_listed_and_shown(ssd: Path, tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos")
+    options = {"threshold": 0.9, "save": ("json",), "uncertain": 3}
+    predict(settings(ssd, tmp_path / "photos", tmp_path / "out", **options))
+    rows = (tmp_path / "out/uncertain.csv").read_text(encoding="utf-8").splitlines()
+    assert rows[0] == "file,expected_mistakes"
+    values = [float(row.rpartition(",")[2]) for row in rows[1:]]
+    assert len(values) == 3
+    assert values == sorted(values, reverse=True)
+    assert values[0] > 0, "what is below the threshold counts"
+    page = (tmp_path / "out/uncertain.html").read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg;base64") == 3
+    assert all(row.rpartition(",")[0] in page for row in rows[1:])
+
+
+def test_a_set_is_not_written_over(ssd: Path, tmp_path: Path) -> None:
+    noise(90, 120, 1).save(tmp_path / "a.png")
+    (tmp_path / "out/yolo").mkdir(parents=True)
+    options = {"save": ("yolo",), "overwrite": True}
+    with pytest.raises(FileExistsError, match="yolo is a set already, which is not overwritten"):
+        predict(settings(ssd, tmp_path / "a.png", tmp_path / "out", **options))
 
 
 @pytest.mark.parametrize(("kind", "threshold"), [("ssd", 0.3), ("faster_rcnn", 0.1)])
@@ -260,9 +276,11 @@ def test_images_are_never_written_over(ssd: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is one of the images to read"):
         predict(settings(ssd, tmp_path / "set/images", tmp_path / "set", overwrite=True))
     assert (tmp_path / "set/images/a.png").read_bytes() == before
-    noise(90, 120, 1).save(tmp_path / "set/images/a.jpg")
-    with pytest.raises(ValueError, match=r"a\.jpg and a\.png would both be written to .*a\.xml"):
-        predict(settings(ssd, tmp_path / "set/images", tmp_path / "out", save=("voc",)))
+    for name in ("x/a.b/c.png", "x/a_b/c.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        noise(90, 120, 1).save(tmp_path / name)
+    with pytest.raises(ValueError, match=r"2 images would be named x_a_b_c_png: rename images"):
+        predict(settings(ssd, tmp_path / "x", tmp_path / "out", save=("voc",)))
     with pytest.raises(ValueError, match="writes nothing of images: name some of images, json, voc, coco"):
         predict(settings(ssd, tmp_path / "set/images", tmp_path / "out", save=("video",)))
 

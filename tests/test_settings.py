@@ -14,7 +14,7 @@ from detection.settings import Settings, key_of
 CONF = Path(__file__).parent.parent / "conf"
 COMMANDS = [
     *(settings.Train, settings.Check, settings.Benchmark, settings.Evaluate),
-    *(settings.Predict, settings.Export, settings.Convert, settings.Serve),
+    *(settings.Predict, settings.Export, settings.Convert, settings.Serve, settings.Share),
 ]
 
 

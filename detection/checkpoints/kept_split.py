@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from detection.checkpoints.loading import read_checkpoint
 from detection.checkpoints.runs import find_weights
+from detection.checkpoints.shared import is_address, is_shared
 from detection.system.files import write_text
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ def split_to_keep(config: Mapping[str, Any], origin: "Origin | None") -> Kept | 
         return None
     path = Path(find_weights(config["init_from"], config["name"])).expanduser()
     # Published weights have no split, and what is missing is told later.
-    return kept_split(read_checkpoint(path)["hyper_parameters"], path) if path.is_file() else None
+    if not (path.is_file() or is_shared(path) or is_address(path)):
+        return None
+    return kept_split(read_checkpoint(path)["hyper_parameters"], path)
 
 
 def keep_split(datamodule: "DetectionDataModule", kept: Kept | None) -> Kept | None:

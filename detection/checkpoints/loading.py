@@ -12,6 +12,7 @@ from detection.checkpoints.description import (
     check_inputs,
 )
 from detection.checkpoints.runs import checkpoint_of_run
+from detection.checkpoints.shared import is_address, is_shared, read_address, read_shared
 from detection.checkpoints.tensors import (
     buildable,
     compare_weights,
@@ -41,14 +42,20 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     see ``check_description``.
 
     Args:
-        path: the checkpoint, or the name of a published detector; see ``read_published``.
+        path: the checkpoint; a folder that ``detection share`` wrote, or its address on the Hugging Face hub,
+            ``hf://user/name@revision``; or the name of a published detector, see ``read_published``.
 
     Raises:
         FileNotFoundError: there is no such file.
+        ImportError: a shared detector needs a package that is missing.
         ValueError: it is no checkpoint of this project, or damaged, or of a newer version, or it holds more
             than tensors and a description.
     """
     path = Path(path).expanduser()
+    if is_address(path):
+        return _checked(read_address(path), path)
+    if is_shared(path):
+        return _checked(read_shared(path), path)
     if not path.exists():
         if str(path).startswith(("torchvision/", "tensorflow/")):
             from detection.checkpoints.published import read_published
@@ -112,9 +119,10 @@ def load(source: str | Path, device: str = "auto", plugins: Sequence[str] = ()) 
     """Open a trained detector.
 
     Args:
-        source: a checkpoint; a run's folder, for its best one; an ONNX or OpenVINO file (``.onnx``, ``.xml``)
-            that ``detection.export`` wrote, which runs on the CPU; or the name of published weights, such as
-            ``tensorflow/ssd_mobilenet_v2_coco``.
+        source: a checkpoint; a run's folder, for its best one; a folder that ``detection share`` wrote, or
+            its address on the Hugging Face hub, ``hf://user/name`` or ``hf://user/name@revision``; an ONNX
+            or OpenVINO file (``.onnx``, ``.xml``) that ``detection.export`` wrote, which runs on the CPU; or
+            the name of published weights, such as ``tensorflow/ssd_mobilenet_v2_coco``.
         device: ``cpu``, ``cuda``, one GPU such as ``cuda:1``, or ``auto``: a GPU where there is one.
         plugins: packages of yours that register classes which the checkpoint names.
 
@@ -128,7 +136,7 @@ def load(source: str | Path, device: str = "auto", plugins: Sequence[str] = ()) 
         raise ValueError(f"device={device}: no GPU can be used here; set device=cpu, or device=auto.")
     load_plugins(plugins)
     path = Path(source).expanduser()
-    if path.is_dir():
+    if path.is_dir() and not is_shared(path):
         found = checkpoint_of_run(str(path))
         if found is None:
             raise FileNotFoundError(

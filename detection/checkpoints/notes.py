@@ -1,7 +1,13 @@
 """What is to be known of a checkpoint before what it finds is believed, its precision among it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from detection.bounds import height_and_width
+
+if TYPE_CHECKING:
+    from detection.tasks.base import DetectionTask
 
 
 def notes(described: Mapping[str, Any], ckpt: object, resumes: bool = False) -> str:
@@ -46,6 +52,29 @@ def _other_weights(described: Mapping[str, Any], ckpt: object) -> str:
         f"Note: {ckpt} holds weights in {' and '.join(kinds)}, which are read into float32: what was rounded "
         "off before stays lost."
     )
+
+
+def about(task: "DetectionTask") -> dict[str, str]:
+    """What a page says of a detector: its model, its input size, and the versions that run it.
+
+    Args:
+        task: of a checkpoint.
+    """
+    import torch
+    import torchvision
+
+    height, width = height_and_width(task.hparams["data"]["size"])
+    parameters = sum(parameter.numel() for parameter in task.network.parameters())
+    backbone = task.hparams["model"].get("backbone", {}).get("_target_", "").rpartition(".")[2]
+    model = [type(task.network).__name__, *filter(None, [backbone]), f"{parameters / 1e6:.1f} M parameters"]
+    return {
+        "model": ", ".join(model),
+        "input size": f"{width} x {height} pixels"
+        if task.collate == "padded"
+        else f"short side {height}, long side at most {width} pixels",
+        "versions": f"lightning-detection {version('lightning-detection')}, torch {torch.__version__}, "
+        f"torchvision {torchvision.__version__}",
+    }
 
 
 _FULL = {"None": "32-true", "32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed", "64": "64-true"}

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from detection.checkpoints.shared import is_address, is_shared
 from detection.registry import RENAMED
 from detection.system.processes import as_typed, command_again
 from detection.validation.near_paths import beside
@@ -33,7 +34,7 @@ def run_folder(ckpt: str | None, name: str, now: str) -> str:
         newest = _newest(ckpt, name)
         return str(newest.parent.parent) if newest else _new_folder(name, now)
     path = Path(ckpt).expanduser()
-    if path.is_dir():
+    if path.is_dir() and not is_shared(path):
         return str(path)
     return str(path.parent.parent) if path.parent.name == "checkpoints" else _new_folder(name, now)
 
@@ -64,10 +65,16 @@ def find_checkpoint(ckpt: str | None, folder: str) -> Path | None:
 
     Raises:
         FileNotFoundError: there is no such checkpoint.
+        ValueError: it is a shared detector.
     """
     if ckpt is None:
         return None
     path = Path(ckpt).expanduser()
+    if is_address(ckpt) or is_shared(path):
+        raise ValueError(
+            f"ckpt={ckpt}: what is shared are weights, without the state of a training, so no run is resumed "
+            f"from them: init_from={ckpt} starts a new one."
+        )
     if ckpt in ("last", "best"):
         path = Path(folder) / "checkpoints" / f"{ckpt}.ckpt"
     elif path.is_dir():
@@ -89,8 +96,8 @@ def find_weights(source: str, name: str) -> str:
     """The checkpoint that ``init_from`` names: of a run its best one, or its last where it has no best.
 
     Args:
-        source: a checkpoint, a run's folder, ``best`` or ``last`` (of the newest run of this name), or the
-            name of published weights.
+        source: a checkpoint, a run's folder, ``best`` or ``last`` (of the newest run of this name), a shared
+            detector, or the name of published weights.
         name: of the new run.
 
     Raises:
@@ -103,7 +110,8 @@ def find_weights(source: str, name: str) -> str:
                 f"init_from={source}: no run in runs/{name} has a {source}.ckpt; give a checkpoint's path."
             )
         return str(newest or source)
-    if not Path(source).expanduser().is_dir():
+    folder = Path(source).expanduser()
+    if not folder.is_dir() or is_shared(folder):
         return source
     if (path := checkpoint_of_run(source)) is not None:
         return str(path)

@@ -33,7 +33,8 @@ def correct_paths(cfg: DictConfig, verb: str) -> None:
         cfg: the configuration, which is changed.
         verb: the command: train, predict and so on.
     """
-    for key in (*_READ, *(["ckpt"] if verb in ("predict", "evaluate", "export", "serve") else [])):
+    takes_run = ("predict", "evaluate", "export", "serve", "share")
+    for key in (*_READ, *(["ckpt"] if verb in takes_run else [])):
         value = OmegaConf.select(cfg, key, throw_on_missing=False)
         if not isinstance(value, str) or (key == "data.root" and _is_written(cfg.data)):
             continue

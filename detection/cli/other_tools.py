@@ -88,6 +88,12 @@ _READ_AS = {
         "wait": "batchtimeout batchwait",
         "workers": "workersperdevice numworkers j",
     },
+    "share": _CHECKPOINT
+    | {
+        "output": "out o dir folder outputdir",
+        "repo": "repoid repository hub hubid pushto",
+        "license": "licence",
+    },
     "convert": {
         "root": "input source src data dataroot",
         "out": "output outputdir dst savedir o",
@@ -132,7 +138,7 @@ _TOLD = {
         _NMS: "iou nms iouthres nmsthreshold iouthreshold",
         _AS_TRAINED: "imgsz imgsize size inputsize",
         "pictures are written, to output=...": "show view viewimg",
-        "boxes are written by save=[json], or voc, or coco": "savetxt savejson",
+        "boxes are written by save=[json], or as a set by save=[yolo], voc or coco": "savetxt savejson",
         "it predicts in float32; leave this out": "half fp16",
         "source=... names the images": "data dataroot",
         _DESCRIBED: "model backbone arch experiment",
@@ -164,6 +170,10 @@ _TOLD = {
         "images come with the requests; leave this out": "source data dataroot",
         _DESCRIBED: "model backbone arch experiment",
         "device=... says where to run, cpu, cuda or cuda:1": "trainer accelerator gpu gpus",
+    },
+    "share": {
+        "repo=user/name uploads it; leave this out": "push upload pushtohub",
+        "a new repository is private until you open it on its page; leave this out": "private public",
     },
     "convert": {
         "from=... and to=... name the formats, root=... and out=... the folders": "dataset inputformat"

@@ -29,11 +29,14 @@ _KEY = r"[~+]{0,2}[A-Za-z][\w./@-]*"
 _DASHES = re.compile(r"[-\u2013\u2014]{1,2}([A-Za-z][\w./@-]*)(=.*)?", re.S)
 _QUOTES = "\u201c\u201d\u201e\u00ab\u00bb\u2018\u2019"  # what word processors and web pages make of quotes
 # The keys that a word without one may belong to.
-_TAKEN = {"predict": ("ckpt", "source"), "evaluate": ("ckpt",), "export": ("ckpt",), "serve": ("ckpt",)}
+_TAKEN = {
+    "predict": ("ckpt", "source"), "evaluate": ("ckpt",), "export": ("ckpt",), "serve": ("ckpt",),
+    "share": ("ckpt",),
+}  # fmt: skip
 _EXAMPLES = {
     "train": "data.root=my/set", "check": "data.root=my/set", "benchmark": "data.root=my/set",
     "predict": "ckpt=best.ckpt source=photo.jpg", "evaluate": "ckpt=best.ckpt", "export": "ckpt=best.ckpt",
-    "serve": "ckpt=best.ckpt",
+    "serve": "ckpt=best.ckpt", "share": "ckpt=best.ckpt output=my_detector",
     "convert": "from=voc to=coco root=my/voc out=my/coco",
 }  # fmt: skip
 _CHECKPOINTS = {".ckpt", ".pt", ".pth"}

@@ -41,7 +41,7 @@ def write_fixed_copy(selection: Selection, output: Path) -> None:
         folder = Path(temporary) / output.name
         for part in ("Annotations", "JPEGImages", "ImageSets/Main"):
             (folder / part).mkdir(parents=True)
-        stems = unique_stems(group[0].record for group in selection.images)
+        stems = unique_stems(group[0].record.path for group in selection.images)
         # A list takes no spaces at the end of a name, and its backslashes are those of folders.
         names = dict(zip(stems, file_names(list(stems.values())), strict=True))
         for group in selection.images:

@@ -1,6 +1,7 @@
 """One prediction from its settings to its files: reading runs ahead, pictures are written behind."""
 
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 
 from detection.data.image_files import ImageError, decode_image
 from detection.data.image_sources import ImageFile, ImageFiles
+from detection.prediction.annotation_sets import write_set
 from detection.prediction.capture import Capture
-from detection.prediction.output import picture_path, video_path
+from detection.prediction.output import SETS, picture_path, video_path
 from detection.prediction.selection import Selection
+from detection.prediction.uncertainty import expected_mistakes, write_uncertain
 from detection.prediction.video import predict_video, prefetched
 from detection.prediction.writing import (
     Result,
@@ -24,11 +27,10 @@ from detection.prediction.writing import (
     image_row,
     print_report,
     save_picture,
-    write_coco,
     write_json,
-    write_voc_annotations,
 )
 from detection.settings import Predict
+from detection.system.processes import command
 from detection.system.progress import Tracker
 from detection.types import Detections
 
@@ -48,6 +50,7 @@ class Findings(NamedTuple):
 
 def predict_images(
     detect: Callable[[Images], list[Detections]],
+    select: Selection,
     files: Sequence[ImageFile],
     batch_size: int,
     pictures: Path | None,
@@ -57,6 +60,7 @@ def predict_images(
 
     Args:
         detect: from a batch of ``(H, W, 3)`` RGB images to their detections.
+        select: which of them to keep.
         files: what to read.
         batch_size: images in one call of ``detect``.
         pictures: the output folder, where pictures with boxes are written; None writes none.
@@ -79,7 +83,9 @@ def predict_images(
                             skipped.append(Skipped(file.name, content))
                             continue
                         height, width = content.shape[:2]
-                        result = Result(file, (height, width), next(found))
+                        everything = next(found)
+                        mistakes = expected_mistakes(everything, select.labels)
+                        result = Result(file, (height, width), select(everything), mistakes)
                         results.append(result)
                         if pictures is not None:
                             path = picture_path(pictures, file.name)
@@ -161,7 +167,9 @@ def predict_in_images(job: Job, source: ImageFiles) -> None:
         KeyboardInterrupt: Ctrl-C ended it; what was found until then is written.
     """
     pictures = job.output if job.saves("images") else None
-    findings = predict_images(job.detect, source.files, job.settings.batch_size, pictures, job.class_names)
+    findings = predict_images(
+        job.detector, job.select, source.files, job.settings.batch_size, pictures, job.class_names
+    )
     if findings.skipped and not findings.results and not findings.interrupted:
         reasons = "\n".join(f"  {name}: {reason}" for name, reason in findings.skipped[:10])
         raise ValueError(f"None of {len(source.files)} images could be read:\n{reasons}")
@@ -225,10 +233,12 @@ def _write_image_results(job: Job, findings: Findings) -> None:
         rows = [image_row(result, names) for result in results]
         skipped = [{"file": name, "reason": reason} for name, reason in findings.skipped]
         write_json(job.output / "detections.json", {**job.header(), "images": rows, "skipped": skipped})
-    if job.saves("voc"):
-        write_voc_annotations(job.output, results, names)
-    if job.saves("coco"):
-        write_coco(job.output / "coco.json", results, names)
+    for kind in (kind for kind in SETS if job.saves(kind) and results):
+        root = write_set(kind, job.output, results, names, job.settings.link)
+        words = [*command("check"), "data=auto", f"data.root={root}"]
+        print(f"What was found as a set: {shlex.join(words)}")
+    if job.settings.uncertain:
+        write_uncertain(job.output, results, job.settings.uncertain, job.detector, job.select.labels, names)
 
 
 def _pace(count: int, unit: str, seconds: float) -> str:

@@ -3,10 +3,13 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from detection.data.image_sources import ImageFile, ImageFiles, Source, VideoFile, Webcam
 from detection.settings import Predict
 
+SETS: tuple[Literal["voc", "coco", "yolo"], ...] = ("voc", "coco", "yolo")
+"""Of what can be saved, the data sets, each in a folder of its name."""
 _DRAWN_AS_THEY_ARE = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
 
 
@@ -14,11 +17,6 @@ def picture_path(output: Path, name: str) -> Path:
     """Where an image is drawn: ``images/<name>``, as PNG where its own kind cannot hold the drawing (GIF)."""
     suffix = PurePosixPath(name).suffix.lower()
     return output / "images" / (name if suffix in _DRAWN_AS_THEY_ARE else f"{name}.png")
-
-
-def annotation_path(output: Path, name: str) -> Path:
-    """Where the VOC annotation of an image goes: ``voc/Annotations/<name without its ending>.xml``."""
-    return output / "voc" / "Annotations" / PurePosixPath(name).with_suffix(".xml")
 
 
 def video_path(output: Path, source: VideoFile | Webcam) -> Path:
@@ -35,12 +33,14 @@ def check_output(settings: Predict, source: Source) -> None:
         ValueError: nothing of the source would be written, or the source itself would be written over.
     """
     is_images = isinstance(source, ImageFiles)
-    possible = ("images", "json", "voc", "coco") if is_images else ("video", "json")
+    possible = ("images", "json", *SETS) if is_images else ("video", "json")
     if not set(possible) & set(settings.save):
         kind = "images" if is_images else "a video"
         raise ValueError(
             f"save={list(settings.save)} writes nothing of {kind}: name some of {', '.join(possible)}."
         )
+    if settings.uncertain and not is_images:
+        raise ValueError(f"uncertain={settings.uncertain} chooses among images: leave it out for a video.")
     folder = settings.output_folder
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"output={folder} is a file: name a folder.")
@@ -49,6 +49,9 @@ def check_output(settings: Predict, source: Source) -> None:
             f"output={folder} holds something already: name another folder, or set overwrite=true, which "
             "replaces files of the same name."
         )
+    for kept in (folder / kind for kind in SETS if kind in settings.save):
+        if kept.exists():  # whatever overwrite says: somebody may have corrected it
+            raise FileExistsError(f"{kept} is a set already, which is not overwritten: name another output.")
     if isinstance(source, ImageFiles):
         _check_targets(source.files, settings)
     elif isinstance(source, VideoFile) and video_path(folder, source).resolve() == source.path.resolve():
@@ -57,17 +60,21 @@ def check_output(settings: Predict, source: Source) -> None:
 
 def _check_targets(files: Sequence[ImageFile], settings: Predict) -> None:
     """Make sure that no two images share a file of the output, and that none is written over."""
+    if set(SETS) & set(settings.save):
+        from detection.data.writers.sets import unique_stems
+
+        unique_stems(file.path for file in files)
+    if "images" not in settings.save:
+        return
     sources = {os.path.realpath(file.path) for file in files}  # of a circle of links, too
-    kinds = {"images": picture_path, "voc": annotation_path}
-    for target_path in (path for kind, path in kinds.items() if kind in settings.save):
-        owners: dict[Path, str] = {}
-        for file in files:
-            target = target_path(settings.output_folder, file.name)
-            if target in owners:
-                raise ValueError(
-                    f"{owners[target]} and {file.name} would both be written to {target}: rename one, "
-                    "or give them one after the other."
-                )
-            if os.path.realpath(target) in sources:
-                raise ValueError(f"{target} is one of the images to read: choose another folder for output.")
-            owners[target] = file.name
+    owners: dict[Path, str] = {}
+    for file in files:
+        target = picture_path(settings.output_folder, file.name)
+        if target in owners:
+            raise ValueError(
+                f"{owners[target]} and {file.name} would both be written to {target}: rename one, "
+                "or give them one after the other."
+            )
+        if os.path.realpath(target) in sources:
+            raise ValueError(f"{target} is one of the images to read: choose another folder for output.")
+        owners[target] = file.name

@@ -12,13 +12,8 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from detection.data.image_files import read_header
 from detection.data.image_sources import ImageFile
-from detection.data.orientation import boxes_as_stored, size_as_stored
-from detection.data.writers.coco_writer import COCOWriter
-from detection.data.writers.voc_writer import write_voc
 from detection.drawing.painter import draw_detections
-from detection.prediction.output import annotation_path
 from detection.types import Detections
 
 
@@ -29,6 +24,8 @@ class Result(NamedTuple):
     size: tuple[int, int]
     """``(height, width)`` of the upright image."""
     detections: Detections
+    expected_mistakes: float
+    """See ``uncertainty.expected_mistakes``."""
 
 
 class Skipped(NamedTuple):
@@ -78,28 +75,6 @@ def image_row(result: Result, names: Sequence[str]) -> dict[str, Any]:
     height, width = result.size
     found = described(result.detections, names)
     return {"file": result.file.name, "width": width, "height": height, "detections": found}
-
-
-def write_voc_annotations(output: Path, results: Sequence[Result], names: Sequence[str]) -> None:
-    """Write a VOC annotation per image, in the pixels as stored: VOC knows no EXIF orientation."""
-    for result in results:
-        orientation = read_header(result.file.path).orientation
-        _, scores, labels = _plain(result.detections)
-        stored = boxes_as_stored(result.detections["boxes"], orientation, result.size).tolist()
-        path = annotation_path(output, result.file.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        size = size_as_stored(result.size, orientation)
-        write_voc(path, Path(result.file.name).name, size, stored, labels, names, scores)
-
-
-def write_coco(path: Path, results: Sequence[Result], names: Sequence[str]) -> None:
-    """Write one COCO file, boxes in the upright images, scores with the annotations."""
-    coco = COCOWriter(names)
-    for result in results:
-        boxes, scores, labels = _plain(result.detections)
-        coco.add(result.file.name, result.size, boxes, labels, scores)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    coco.write(path)
 
 
 def _plain(detections: Detections) -> tuple[list[list[float]], list[float], list[int]]:

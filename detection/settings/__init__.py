@@ -8,6 +8,7 @@ constructors that they name document their keys.
 from detection.settings.base import ScaleRule, Settings, key_of
 from detection.settings.convert import Convert
 from detection.settings.detector import SUFFIXES, Evaluate, Export, ExportFormat, Predict, Product, Serve
+from detection.settings.share import Share
 from detection.settings.training import Benchmark, Check, Train
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "ScaleRule",
     "Serve",
     "Settings",
+    "Share",
     "Train",
     "key_of",
 ]

@@ -8,7 +8,7 @@ from typing import Literal
 from detection.bounds import Few, Natural, Port, Positive, Seconds, Share
 from detection.settings.base import Settings, check_device
 
-Product = Literal["images", "video", "json", "voc", "coco"]
+Product = Literal["images", "video", "json", "voc", "coco", "yolo"]
 ExportFormat = Literal["onnx", "openvino", "torch_export"]
 SUFFIXES: dict[ExportFormat, str] = {"onnx": ".onnx", "openvino": ".xml", "torch_export": ".pt2"}
 
@@ -18,8 +18,9 @@ class Evaluate(Settings):
     """Of ``evaluate``.
 
     Args:
-        ckpt: a checkpoint that a training wrote; its classes and its input size are used; of two of the
-            same classes, ckpt=[a.ckpt,b.ckpt], a page compares both
+        ckpt: a checkpoint that a training wrote, or a shared detector (a folder, or hf://user/name); its
+            classes and its input size are used; of two of the same classes, ckpt=[a.ckpt,b.ckpt], a page
+            compares both
         split: test, val; or train, without augmentation
         threshold: score threshold of the confusion matrix, the image pictures and the counts of errors;
             by default the one with the best F1
@@ -46,8 +47,8 @@ class Predict(Settings):
     """Of ``predict``.
 
     Args:
-        ckpt: a checkpoint that a training wrote, a run's folder, last or best of the newest run, an
-            exported .onnx or .xml, or a published detector
+        ckpt: a checkpoint that a training wrote, a run's folder, last or best of the newest run, a shared
+            detector (a folder, or hf://user/name), an exported .onnx or .xml, or a published detector
         source: an image; a folder, with its subfolders; a quoted pattern; a video; a webcam's number
         output: the folder to write, runs/predict/<date> by default; one that holds something is refused
         overwrite: true writes into such a folder all the same; files of the same name are replaced
@@ -55,7 +56,11 @@ class Predict(Settings):
         classes: keep these classes only, such as [dog,cat]
         save: what to write: images, pictures with boxes; video, an MP4 with boxes, of a video or a
             webcam; json, detections.json: class, score and box (xyxy pixels) by image or by frame; voc,
-            an XML file for each image, in the pixels as stored; coco, coco.json
+            coco or yolo, a data set of the images with what was found as their annotations, scores
+            beside, to correct and to train on
+        link: true links to the images of such a set instead of copying them
+        uncertain: list so many images that are most worth labelling next, in uncertain.csv, and show
+            them in uncertain.html: those in which the detector expects the most mistakes of its own
         batch_size: images at a time
         device: auto (a GPU where there is one), cpu, cuda, or one GPU such as cuda:1
         plugins: packages of yours whose registered classes the checkpoint names: plugins=[my_package]
@@ -68,6 +73,8 @@ class Predict(Settings):
     threshold: Share = 0.5
     classes: Sequence[str] | None = None
     save: Few[Product] = ("images", "video", "json")
+    link: bool = False
+    uncertain: Natural = 0
     batch_size: Positive = 8
     device: str = "auto"
     plugins: Sequence[str] = ()
@@ -86,7 +93,8 @@ class Export(Settings):
     """Of ``export``.
 
     Args:
-        ckpt: a checkpoint that a training wrote, or a published detector
+        ckpt: a checkpoint that a training wrote, a shared detector (a folder, or hf://user/name), or a
+            published one
         format: onnx; openvino, a .xml with a .bin; torch_export, a .pt2 for torch.export.load
         output: the file to write, by default beside the checkpoint
         overwrite: true replaces an existing file
@@ -127,7 +135,9 @@ class Export(Settings):
         if self.output is not None:
             return Path(self.output).expanduser()
         ckpt = Path(self.ckpt).expanduser()
-        published = Path(self.ckpt.partition(":")[0]).name  # <publisher>/<name>:<its file>
+        # hf://<user>/<name>@<revision>, or <publisher>/<name>:<its file>
+        end = "@" if self.ckpt.startswith("hf://") else ":"
+        published = Path(self.ckpt.removeprefix("hf://").partition(end)[0]).name
         return (ckpt if ckpt.is_file() else Path(published)).with_suffix(SUFFIXES[self.format])
 
     def variant(self, kind: Literal["half", "int8"]) -> Path:

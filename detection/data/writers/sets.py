@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,8 @@ from detection.data.writers.yolo_writer import write_data_yaml, write_yolo_label
 
 Sets = dict[str, list[ImageRecord]]
 """The images of each split, by the split's name."""
+Scores = Mapping[Path, Sequence[float]]
+"""Those of the objects of each image, in their order, by the image's path; of sets of detections."""
 
 
 class COCOLayout(NamedTuple):
@@ -32,7 +34,9 @@ class COCOLayout(NamedTuple):
 COCO_LAYOUT = COCOLayout("{split}2017", "annotations/instances_{split}2017.json")
 
 
-def write_voc_set(folder: Path, sets: Sets, names: list[str], link: bool) -> None:
+def write_voc_set(
+    folder: Path, sets: Sets, names: list[str], link: bool, scores: Scores | None = None
+) -> None:
     """Writes ``Annotations``, ``JPEGImages`` and ``ImageSets/Main``.
 
     Args:
@@ -40,24 +44,27 @@ def write_voc_set(folder: Path, sets: Sets, names: list[str], link: bool) -> Non
         sets: the images of each split, their objects named as in ``names``.
         names: class names, in the order of the labels.
         link: link to the images instead of copying them.
+        scores: written as ``<score>`` of each object, where given.
     """
     for part in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (folder / part).mkdir(parents=True)
     # All splits share one folder, and an image may be in several of them.
     everything = {record.path: record for records in sets.values() for record in records}
-    stems = unique_stems(everything.values())
+    stems = unique_stems(everything)
     for record in track(everything.values(), "Writing VOC"):
         image_name = stems[record.path] + record.path.suffix
         _place_image(record.path, folder / "JPEGImages" / image_name, link)
         boxes, labels, difficult = columns_of(record, names)
         annotation = folder / "Annotations" / f"{stems[record.path]}.xml"
-        write_voc(annotation, image_name, record.size, boxes, labels, names, difficult=difficult)
+        write_voc(annotation, image_name, record.size, boxes, labels, names, _of(record, scores), difficult)
     for name, records in sets.items():
         text = "".join(f"{stems[record.path]}\n" for record in records)
         (folder / "ImageSets" / "Main" / f"{name}.txt").write_text(text, encoding="utf-8")
 
 
-def write_coco_set(folder: Path, sets: Sets, names: list[str], link: bool) -> None:
+def write_coco_set(
+    folder: Path, sets: Sets, names: list[str], link: bool, scores: Scores | None = None
+) -> None:
     """Writes a folder of images and a JSON file for each split, where COCO 2017 has them.
 
     Args:
@@ -65,39 +72,51 @@ def write_coco_set(folder: Path, sets: Sets, names: list[str], link: bool) -> No
         sets: the images of each split, their objects named as in ``names``.
         names: class names, in the order of the labels.
         link: link to the images instead of copying them.
+        scores: written as ``score`` of each annotation, where given.
     """
     for name, records in sets.items():
         images, annotations = (folder / part for part in COCO_LAYOUT.of(name))
         images.mkdir(parents=True)
         annotations.parent.mkdir(exist_ok=True)
-        stems, writer = unique_stems(records), COCOWriter(names)
+        stems, writer = unique_stems(record.path for record in records), COCOWriter(names)
         for record in track(records, f"Writing COCO: {name}"):
             image_name = stems[record.path] + record.path.suffix
             _place_image(record.path, images / image_name, link)
             boxes, labels, difficult = columns_of(record, names)
-            writer.add(image_name, record.size, boxes, labels, crowd=difficult)
+            writer.add(image_name, record.size, boxes, labels, _of(record, scores), difficult)
         writer.write(annotations)
 
 
-def write_yolo_set(folder: Path, sets: Sets, names: list[str], link: bool) -> None:
-    """Writes ``images/<split>``, ``labels/<split>`` and ``data.yaml``.
+def write_yolo_set(
+    folder: Path, sets: Sets, names: list[str], link: bool, scores: Scores | None = None
+) -> None:
+    """Writes ``images/<split>``, ``labels/<split>`` and ``data.yaml``; with scores ``scores/<split>``.
 
     Args:
         folder: a folder that does not exist.
         sets: the images of each split, their objects named as in ``names``.
         names: class names, in the order of the labels.
         link: link to the images instead of copying them.
+        scores: where given, a text file for each one with labels has that of each line: a column more would
+            be taken for a label of another kind.
     """
     for name, records in sets.items():
-        for part in ("images", "labels"):
+        for part in ("images", "labels", *(["scores"] if scores is not None else [])):
             (folder / part / name).mkdir(parents=True)
-        stems = unique_stems(records)
+        stems = unique_stems(record.path for record in records)
         for record in track(records, f"Writing YOLO: {name}"):
             stem = stems[record.path]
             _place_image(record.path, folder / "images" / name / (stem + record.path.suffix), link)
             boxes, labels, _ = columns_of(record, names)
             write_yolo_labels(folder / "labels" / name / f"{stem}.txt", record.size, boxes, labels)
+            if scores is not None:
+                lines = "".join(f"{score:.6f}\n" for score in scores[record.path])
+                (folder / "scores" / name / f"{stem}.txt").write_text(lines, encoding="utf-8")
     write_data_yaml(folder / "data.yaml", names, {name: f"images/{name}" for name in sets})
+
+
+def _of(record: ImageRecord, scores: Scores | None) -> Sequence[float] | None:
+    return None if scores is None else scores[record.path]
 
 
 def columns_of(record: ImageRecord, names: list[str]) -> tuple[list[Sequence[float]], list[int], list[bool]]:
@@ -107,16 +126,18 @@ def columns_of(record: ImageRecord, names: list[str]) -> tuple[list[Sequence[flo
     return boxes, labels, [item.difficult for item in record.objects]
 
 
-def unique_stems(records: Iterable[ImageRecord]) -> dict[Path, str]:
-    """Names each image without its folder, and with it where two images share a name."""
-    records = list(records)
-    counts = Counter(record.path.stem.casefold() for record in records)
+def unique_stems(paths: Iterable[Path]) -> dict[Path, str]:
+    """Names each image without its folder, and with it where two images share a name.
+
+    Raises:
+        ValueError: two would have one name all the same.
+    """
+    paths = list(paths)
+    counts = Counter(path.stem.casefold() for path in paths)
     stems: dict[Path, str] = {}
-    for record in records:
-        stem = record.path.stem
-        if counts[stem.casefold()] > 1:
-            stem = "_".join(record.path.parts[-3:]).replace(".", "_")
-        stems[record.path] = stem
+    for path in paths:
+        is_one = counts[path.stem.casefold()] == 1
+        stems[path] = path.stem if is_one else "_".join(path.parts[-3:]).replace(".", "_")
     stem, count = Counter(stems.values()).most_common(1)[0]
     if count > 1:
         raise ValueError(f"{count} images would be named {stem}: rename images so that their names differ")
