@@ -5,7 +5,7 @@ command line and those of a checkpoint's description alike. What memory and time
 """
 
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from annotated_types import Interval, Len
 
@@ -32,6 +32,15 @@ Port = Annotated[int, Interval(ge=1024, le=65535)]
 Pair = Annotated[Sequence[_Value], Len(2, 2)]
 Few = Annotated[Sequence[_Value], Len(1, 100)]
 FewOrNone = Annotated[Sequence[_Value], Len(0, 10)]
+TileSide = Annotated[int, Interval(ge=32, le=100_000)]
+"""Of a tile, in pixels of the image."""
+Grid = Annotated[Sequence[Annotated[int, Interval(ge=1, le=100)]], Len(2, 2)]
+"""Rows and columns of tiles."""
+Tiles = Literal["auto"] | TileSide | Grid
+"""Of which size tiles are: as the network's input, so that no pixel is lost; the side in pixels; or how many
+rows and columns."""
+Overlap = Annotated[float, Interval(ge=0, le=0.9)]
+"""Of a tile and the next: a share of its side."""
 Colour = Annotated[Sequence[Annotated[float, Interval(ge=0, le=255)]], Len(3, 3)]
 
 Side = Annotated[int, Interval(ge=1, le=MAX_SIDE)]

@@ -25,6 +25,7 @@ from detection.cli.entry import run_with_hints
 from detection.cli.faults import faults_in_a_sentence, quieten_lightning
 from detection.cli.run_lines import data_name
 from detection.settings import Evaluate
+from detection.validation.values import typed
 
 if TYPE_CHECKING:
     from detection.callbacks.collect import CollectDetections
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from detection.metrics.analysis import Analysis
     from detection.report.report import Subject
     from detection.tasks.base import DetectionTask
+    from detection.tasks.whole_images import WholeImages
 
 # What the checkpoint decides.
 _INPUTS = ("size", "transform", "train_transform", "eval_transform", "collate", "overfit_images")
@@ -105,7 +107,8 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
     check_shared_memory(datamodule, devices=1)
     for told in (*told_of_evaluation(datamodule, kept, ckpt), *nothing_to_find(datamodule.datasets)):
         print(told, flush=True)
-    seen, metrics = _test(config, task, datamodule)
+    tested = _in_views(config, task, datamodule)
+    seen, metrics = _test(config, tested, datamodule)
     problems = datamodule.problems()
     write_list(problems, folder / "left_out.txt")
 
@@ -120,7 +123,7 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
         dataset=datamodule.datasets[config["split"]],
         detections=seen.detections,
         targets=seen.targets,
-        about={**about(task), "precision": str(precision)},
+        about={**about(task), "precision": str(precision), **_about_views(config)},
         history=_history(ckpt),
     )
     write_report(folder, subject, analysis, config["num_images"])
@@ -129,8 +132,38 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
     return subject, analysis
 
 
-def _test(
+def _in_views(
     config: dict[str, Any], task: "DetectionTask", datamodule: "DetectionDataModule"
+) -> "DetectionTask | WholeImages":
+    """The task; where tiles or mirror images are asked for, what looks at them, given whole images."""
+    from detection.prediction.trained import TrainedDetector
+    from detection.prediction.views import in_views
+    from detection.tasks.whole_images import WholeImages
+
+    if not _about_views(config):
+        return task
+    detector = TrainedDetector(task, datamodule.eval_transform(datamodule.size), datamodule.collate)
+    views_at_once = datamodule.eval_batch_size or datamodule.images_at_once
+    tiles, overlap, flip = (config[key] for key in ("tiles", "overlap", "flip"))
+    detect = in_views(detector, detector.input_size, tiles, overlap, flip, views_at_once)
+    datamodule.datasets[config["split"]].transform = None
+    datamodule.collate = "list"
+    if tiles is not None:  # one image fills the batch
+        datamodule.eval_batch_size = 1
+    return WholeImages(task, detect)
+
+
+def _about_views(config: dict[str, Any]) -> dict[str, str]:
+    """What the page says of tiles and mirror images; empty where none are looked at."""
+    said = (
+        [f"tiles={typed(config['tiles'])} overlap={config['overlap']}"] if config["tiles"] is not None else []
+    )
+    said += ["flip=true"] if config["flip"] else []
+    return {"views of an image": f"the whole; {', '.join(said)}; without losses"} if said else {}
+
+
+def _test(
+    config: dict[str, Any], task: "DetectionTask | WholeImages", datamodule: "DetectionDataModule"
 ) -> tuple["CollectDetections", dict[str, float]]:
     """Run the detector over the split, once."""
     from detection.callbacks.collect import CollectDetections

@@ -64,13 +64,17 @@ def _job(settings: Predict) -> "Job":
     from detection.prediction.jobs import Job
     from detection.prediction.selection import Selection, find_labels
     from detection.prediction.trained import TrainedDetector
+    from detection.prediction.views import in_views
 
     detector = load(settings.ckpt, settings.device)
     # Of an exported file its export has said it.
     if isinstance(detector, TrainedDetector) and (told := notes(detector.task.hparams, settings.ckpt)):
         print(told)
     select = Selection(settings.threshold, find_labels(settings.classes, detector.class_names))
-    return Job(settings, detector, select, detector.class_names)
+    detect = in_views(
+        detector, detector.input_size, settings.tiles, settings.overlap, settings.flip, settings.batch_size
+    )
+    return Job(settings, detect, select, detector.class_names)
 
 
 if __name__ == "__main__":

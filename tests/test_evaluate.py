@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from detection.checkpoints.loading import load_detector, open_split
+from detection.data.image_files import decode_image
 from detection.data.shapes import SHAPE_CLASSES, write_shapes
 from detection.data.voc import VOCDetection
 from detection.evaluate import evaluate
 from detection.metrics.tables import make_tables
 from detection.metrics.voc_ap import voc_ap
+from detection.ops.merging import merge_views
+from detection.ops.views import View, tile_windows
 from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
@@ -224,3 +228,30 @@ def test_classes_in_a_fixed_other_order_are_refused() -> None:
     source: Any = _Source(["dog", "cat"], fixed=True)
     with pytest.raises(ValueError, match="in another order: dog, cat"):
         open_split(source, "val", ["cat", "dog"], "a.ckpt")
+
+
+@pytest.mark.filterwarnings("ignore:The 'test_dataloader' does not have many workers")
+@pytest.mark.parametrize("name", ["ssd", "faster_rcnn"])
+def test_tiles_and_mirror_images_count_as_merged_by_hand(place: Path, tmp_path: Path, name: str) -> None:
+    checkpoint, root = place / f"{name}.ckpt", place / "shapes"
+    words = ["tiles=64", "overlap=0.3", "flip=true", "num_images=0"]
+    analysis = evaluate(configured(tmp_path, f"ckpt={checkpoint}", *shapes(place), *words))
+    detector = load_detector(checkpoint)
+    dataset = VOCDetection(root, [("Shapes", "test")], SHAPE_CLASSES)
+    windows = [(0, 0, 96, 96), *tile_windows((96, 96), (64, 64), 0.3)]
+    assert len(windows) == 5
+    found = []
+    for path in dataset.paths:
+        pixels = decode_image(Path(path), upright=False)
+        views = []
+        for left, top, right, bottom in windows:
+            part = pixels[top:bottom, left:right]
+            views.append((View((left, top, right, bottom)), detector([part])[0]))
+            mirrored = np.ascontiguousarray(part[:, ::-1])
+            views.append((View((left, top, right, bottom), mirrored=True), detector([mirrored])[0]))
+        found.append(merge_views(views, (96, 96)))
+    dets, gts = make_tables(found, [dataset.annotation(index) for index in range(len(dataset))])
+    assert analysis.num_detections.sum() == pytest.approx(len(dets.labels), rel=0.01)
+    assert analysis.voc.map_07 == pytest.approx(voc_ap(dets, gts, len(SHAPE_CLASSES)).map_07, abs=1e-3)
+    assert json.loads((tmp_path / "metrics.json").read_text())["losses"] == {}
+    assert "tiles=64 overlap=0.3, flip=true" in (tmp_path / "report.html").read_text()

@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
+import detection
 from detection.predict import predict
 from detection.settings import Predict
 from tests.warm_python import warm_python
@@ -112,6 +113,19 @@ def test_the_end_says_what_was_found_skipped_and_written(
     total = sum(len(row["detections"]) for row in read_json(output)["images"])
     assert f"{total} detections" in printed
     assert any(name in printed for name in CLASSES)
+
+
+def test_tiles_on_the_command_line_are_those_of_python(ssd: Path, tmp_path: Path) -> None:
+    noise(150, 230).save(tmp_path / "a.png")
+    words = ["tiles=[2,3]", "overlap=0.3", "flip=true", "threshold=0.1", "save=[json]", "device=cpu"]
+    code, _, errors = run(f"ckpt={ssd}", f"source={tmp_path / 'a.png'}", f"output={tmp_path / 'out'}", *words)
+    assert code == 0, errors
+    found = detection.load(ssd, device="cpu").predict(
+        tmp_path / "a.png", threshold=0.1, tiles=[2, 3], overlap=0.3, flip=True
+    )
+    rows = read_json(tmp_path / "out")["images"][0]["detections"]
+    assert len(rows) == len(found) > 20
+    assert np.array([row["box"] for row in rows]) == pytest.approx(found.boxes, abs=0.01)
 
 
 def test_json_has_every_image(whole_run: tuple[Path, Path, tuple[int, str, str]]) -> None:

@@ -6,6 +6,7 @@ import pytorch_lightning as pl
 import torch
 
 from detection.tasks.base import DetectionTask
+from detection.tasks.whole_images import WholeImages
 from detection.types import Detections, Target
 
 
@@ -23,7 +24,7 @@ class CollectDetections(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *args: Any
     ) -> None:
         """Keep one batch."""
-        assert isinstance(pl_module, DetectionTask)
+        assert isinstance(pl_module, DetectionTask | WholeImages)
         for found in outputs["detections"]:
             self.detections.append(
                 Detections(

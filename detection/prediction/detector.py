@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from detection.bounds import Tiles
 from detection.data.image_files import ImageError, decode_image
 from detection.data.image_sources import ImageFiles, find_source
 from detection.data.transforms import DetectionTransform
 from detection.prediction.capture import Capture
 from detection.prediction.prediction import Prediction
 from detection.prediction.selection import Selection, find_labels
+from detection.prediction.views import Detect, Images, in_views
 from detection.types import Detections, Sample, Target
 
 Pixels = NDArray[np.uint8] | Tensor | Image.Image
@@ -45,6 +47,12 @@ class Detector(ABC):
     def class_names(self) -> list[str]:
         """Names of the classes, in label order."""
 
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """``(height, width)`` of what the network is given of a square image."""
+        height, width = self.prepare(np.zeros((64, 64, 3), np.uint8)).image.shape[-2:]
+        return height, width
+
     @abstractmethod
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """Detect in a batch of images.
@@ -63,6 +71,9 @@ class Detector(ABC):
         threshold: float = 0.5,
         classes: str | Sequence[str] | None = None,
         batch_size: int = 8,
+        tiles: Tiles | None = None,
+        overlap: float = 0.2,
+        flip: bool = False,
     ) -> Prediction: ...
 
     @overload
@@ -72,6 +83,9 @@ class Detector(ABC):
         threshold: float = 0.5,
         classes: str | Sequence[str] | None = None,
         batch_size: int = 8,
+        tiles: Tiles | None = None,
+        overlap: float = 0.2,
+        flip: bool = False,
     ) -> list[Prediction]: ...
 
     @overload
@@ -81,6 +95,9 @@ class Detector(ABC):
         threshold: float = 0.5,
         classes: str | Sequence[str] | None = None,
         batch_size: int = 8,
+        tiles: Tiles | None = None,
+        overlap: float = 0.2,
+        flip: bool = False,
     ) -> Any: ...  # what lies there decides
 
     def predict(
@@ -89,6 +106,9 @@ class Detector(ABC):
         threshold: float = 0.5,
         classes: str | Sequence[str] | None = None,
         batch_size: int = 8,
+        tiles: Tiles | None = None,
+        overlap: float = 0.2,
+        flip: bool = False,
     ) -> Prediction | Predictions:
         """Detect in whatever holds images.
 
@@ -98,7 +118,11 @@ class Detector(ABC):
                 number of a webcam.
             threshold: the lowest score to keep, from 0 to 1.
             classes: the names of those to keep; None keeps all.
-            batch_size: how many images the network takes at once.
+            batch_size: how many images, or tiles of an image, the network takes at once.
+            tiles: to look at parts of each image beside the whole, for small objects: ``"auto"``, as large as
+                the network's input; their side in pixels; or ``[rows, columns]``.
+            overlap: share of a tile's side that it has in common with the next at least.
+            flip: whether to look at the mirror image, too.
 
         Returns:
             Of one image its ``Prediction``; of several a list, a folder's sorted by name; of a video or a
@@ -107,7 +131,8 @@ class Detector(ABC):
         Raises:
             FileNotFoundError: there is no such file or folder.
             ValueError: an image cannot be read (of a folder or a pattern: none of them, else a warning names
-                those that are left out), pixels have another shape or type, or a class is not known.
+                those that are left out), pixels have another shape or type, a class is not known, or tiles
+                cannot be so.
             TypeError: the source is something else.
         """
         if not 0 <= threshold <= 1:
@@ -116,8 +141,14 @@ class Detector(ABC):
             raise ValueError(f"batch_size={batch_size}: at least one image at a time.")
         classes = [classes] if isinstance(classes, str) else classes
         select = Selection(threshold, find_labels(classes, self.class_names))
+        detect = in_views(self, self.input_size, tiles, overlap, flip, batch_size)
+        images_at_once = batch_size if tiles is None else 1
+
+        def find(images: Images) -> list[Detections]:
+            return [select(found) for found in detect(images)]
+
         if isinstance(source, np.ndarray | Tensor | Image.Image):
-            return self._predict_all([source], [""], select, 1)[0]
+            return self._predict_all([source], [""], find, 1)[0]
         if isinstance(source, bytes | dict) or not isinstance(source, str | Path | int | Sequence):
             raise TypeError(
                 f"source is a {type(source).__name__}: give a path, an array, a tensor, Pillow's image, or a "
@@ -128,20 +159,20 @@ class Detector(ABC):
                 item.name if isinstance(item, Path) else item if isinstance(item, str) else ""
                 for item in source
             ]
-            return self._predict_all(source, names, select, batch_size)
+            return self._predict_all(source, names, find, images_at_once)
         found = find_source(str(source) if isinstance(source, Path) else source)
         if not isinstance(found, ImageFiles):
-            return self._predict_frames(Capture(found), select, batch_size)
+            return self._predict_frames(Capture(found), find, images_at_once)
         paths, names = [file.path for file in found.files], [file.name for file in found.files]
         if Path(str(source)).expanduser().is_file():
-            return self._predict_all(paths, names, select, 1)[0]
-        return self._predict_all(paths, names, select, batch_size, skip=True)
+            return self._predict_all(paths, names, find, 1)[0]
+        return self._predict_all(paths, names, find, images_at_once, skip=True)
 
     def _predict_all(
         self,
         images: Sequence[Pixels | str | Path],
         names: Sequence[str],
-        select: Selection,
+        find: Detect,
         batch_size: int,
         skip: bool = False,
     ) -> list[Prediction]:
@@ -160,7 +191,7 @@ class Detector(ABC):
                         raise
                     refused.append(str(error))
             if some:
-                predictions += self._predict_batch(some, some_names, select)
+                predictions += self._predict_batch(some, some_names, find)
         if refused and not predictions:
             raise ValueError(f"None of {len(images)} images can be read. The first: {refused[0]}")
         if refused:
@@ -168,17 +199,15 @@ class Detector(ABC):
             warnings.warn(told, stacklevel=3)
         return predictions
 
-    def _predict_frames(self, capture: Capture, select: Selection, batch_size: int) -> Iterator[Prediction]:
+    def _predict_frames(self, capture: Capture, find: Detect, batch_size: int) -> Iterator[Prediction]:
         with closing(capture):
             for frames in capture.batches(1 if capture.live else batch_size):
-                yield from self._predict_batch(frames, [""] * len(frames), select)
+                yield from self._predict_batch(frames, [""] * len(frames), find)
 
-    def _predict_batch(
-        self, images: Sequence[NDArray[np.uint8]], names: Sequence[str], select: Selection
-    ) -> list[Prediction]:
+    def _predict_batch(self, images: Images, names: Sequence[str], find: Detect) -> list[Prediction]:
         return [
-            Prediction(image, select(found), self.class_names, name)
-            for image, found, name in zip(images, self(images), names, strict=True)
+            Prediction(image, found, self.class_names, name)
+            for image, found, name in zip(images, find(images), names, strict=True)
         ]
 
     def prepare(self, image: NDArray[np.uint8]) -> Sample:

@@ -141,6 +141,11 @@ class Job:
         """Say whether a product is to be written."""
         return product in self.settings.save
 
+    @property
+    def images_at_once(self) -> int:
+        """Images that are read together: one, if there are tiles, which fill the batch."""
+        return 1 if self.settings.tiles is not None else self.settings.batch_size
+
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """Detect in a batch of images, and keep what was asked for."""
         return [self.select(found) for found in self.detector(images)]
@@ -168,7 +173,7 @@ def predict_in_images(job: Job, source: ImageFiles) -> None:
     """
     pictures = job.output if job.saves("images") else None
     findings = predict_images(
-        job.detector, job.select, source.files, job.settings.batch_size, pictures, job.class_names
+        job.detector, job.select, source.files, job.images_at_once, pictures, job.class_names
     )
     if findings.skipped and not findings.results and not findings.interrupted:
         reasons = "\n".join(f"  {name}: {reason}" for name, reason in findings.skipped[:10])
@@ -201,7 +206,7 @@ def predict_in_video(job: Job, capture: Capture) -> None:
     if capture.live:
         print("Ctrl-C ends the recording.", flush=True)
     video = video_path(job.output, capture.source) if job.saves("video") else None
-    findings = predict_video(job.detect, capture, job.settings.batch_size, video, job.class_names)
+    findings = predict_video(job.detect, capture, job.images_at_once, video, job.class_names)
     count = len(findings.frames)
     if not count and not findings.interrupted:
         raise ValueError(f"source={job.settings.source} has no frame that can be read.")

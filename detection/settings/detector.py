@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from detection.bounds import Few, Natural, Port, Positive, Seconds, Share
+from detection.bounds import Few, Natural, Overlap, Port, Positive, Seconds, Share, Tiles
 from detection.settings.base import Settings, check_device
 
 Product = Literal["images", "video", "json", "voc", "coco", "yolo"]
@@ -26,6 +26,10 @@ class Evaluate(Settings):
             by default the one with the best F1
         num_images: so many of the worst and of the best images are shown, and of those with the most errors
             of each kind
+        tiles: look at parts of each image beside the whole, for small objects: auto, as large as the
+            network's input; the side in pixels, tiles=512; rows and columns, tiles=[2,3]
+        overlap: share of a tile's side that it has in common with the next at least
+        flip: true looks at the mirror image, too
         plugins: packages of yours whose registered classes the checkpoint names: plugins=[my_package]
         name: groups reports in runs/<name>/<date>
         seed: of what is drawn
@@ -36,6 +40,9 @@ class Evaluate(Settings):
     split: Literal["test", "val", "train"] = "test"
     threshold: Share | None = None
     num_images: Natural = 6
+    tiles: Tiles | None = None
+    overlap: Overlap = 0.2
+    flip: bool = False
     plugins: Sequence[str] = ()
     name: str = "evaluate"
     seed: int = 0
@@ -61,7 +68,11 @@ class Predict(Settings):
         link: true links to the images of such a set instead of copying them
         uncertain: list so many images that are most worth labelling next, in uncertain.csv, and show
             them in uncertain.html: those in which the detector expects the most mistakes of its own
-        batch_size: images at a time
+        tiles: look at parts of each image beside the whole, for small objects: auto, as large as the
+            network's input; the side in pixels, tiles=512; rows and columns, tiles=[2,3]
+        overlap: share of a tile's side that it has in common with the next at least
+        flip: true looks at the mirror image, too
+        batch_size: images at a time; with tiles, so many of them of one image
         device: auto (a GPU where there is one), cpu, cuda, or one GPU such as cuda:1
         plugins: packages of yours whose registered classes the checkpoint names: plugins=[my_package]
     """
@@ -75,6 +86,9 @@ class Predict(Settings):
     save: Few[Product] = ("images", "video", "json")
     link: bool = False
     uncertain: Natural = 0
+    tiles: Tiles | None = None
+    overlap: Overlap = 0.2
+    flip: bool = False
     batch_size: Positive = 8
     device: str = "auto"
     plugins: Sequence[str] = ()
