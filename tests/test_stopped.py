@@ -1,6 +1,7 @@
 """Runs that are told to end, or whose data stays away: they end in time, say so, and leave nothing behind."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.started import children, wait_for
 from tests.warm_python import warm_python
@@ -85,31 +87,32 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)]
+    ("number", "code"),
+    [
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGUSR1, 138, marks=pytest.mark.slow),
+    ],
 )
-def test_a_run_stopped_in_its_first_epoch_keeps_the_weights_to_start_from(
+def test_a_run_stopped_in_its_first_epoch_is_kept_at_its_step(
     start: Start, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    process = start(*ONE, "data.num_train=400", python=warm_python())
+    python = (sys.executable,) if number == signal.SIGUSR1 else warm_python()  # which hands on the others
+    process = start(*ONE, "data.num_train=400", python=python)
     wait_for(process, "epoch 1/500  step 2/100")
-    process.send_signal(number)
+    os.killpg(process.pid, number)  # what loads for the step is told, too
     _, errors = process.communicate(timeout=MINUTE)
     assert process.returncode == code
     assert "Traceback" not in errors
-    assert "No epoch is complete, so there is nothing to resume from." in errors
-    kept = tmp_path / "run/checkpoints/stopped.ckpt"
-    command = shlex.split(errors.partition("to start from them:\n")[2].splitlines()[0])
+    kept = tmp_path / "run/checkpoints/last.ckpt"
+    step = torch.load(kept, weights_only=True)["global_step"]
+    assert step >= 2
+    assert f"Stopped by {number.name if number != signal.SIGINT else 'Ctrl-C'}." in errors
+    assert f"Kept: {kept}, up to step {step}, in epoch 1. To resume:" in errors
+    command = shlex.split(errors.partition("To resume:\n")[2].splitlines()[0])
     assert command[:2] == ["python", "train.py"]
-    assert command[-1] == f"init_from={kept}"
-    if number == signal.SIGINT:  # once is enough
-        quick = ("data.num_train=4", "trainer.max_epochs=1", f"hydra.run.dir={tmp_path / 'next'}")
-        printed, errors = start(*command[2:], *quick, python=warm_python()).communicate(timeout=MINUTE)
-        assert f"Starting from {kept}" in printed, errors
-        assert (tmp_path / "next/metrics.json").exists()
-        refused = start(*ONE, f"ckpt={kept}", python=warm_python())
-        assert (
-            f"{kept} holds weights, but not the state of a training" in refused.communicate(timeout=MINUTE)[1]
-        )
+    process = start(*command[2:], python=warm_python())
+    wait_for(process, f"epoch 1/500  step {step + 1}/100")
 
 
 @pytest.mark.parametrize(
@@ -133,7 +136,7 @@ def test_sigterm_to_a_group_of_two_ends_it_and_says_what_is_kept(
     assert time.monotonic() - started < MINUTE
     assert process.returncode == code
     assert errors.count("Stopped by SIGTERM.") == 1
-    assert "last.ckpt, up to the end of epoch 1. To resume:\n  python train.py" in errors
+    assert re.search(r"last.ckpt, up to step \d+, .*epoch \d. To resume:\n  python train.py", errors)
     assert_gone(others)
 
 

@@ -3,15 +3,14 @@
 import math
 import sys
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ProgressBar, RichProgressBar
-from torch import Tensor
 
 from detection.callbacks.best_checkpoint import BestCheckpoint
+from detection.callbacks.mean_losses import MeanLosses
 from detection.system.console import plain_console, tell
 
 
@@ -23,33 +22,6 @@ def progress_bar(seconds: float = 10.0) -> ProgressBar:
     """
     can_redraw = sys.stdout.isatty() and not plain_console().is_dumb_terminal
     return LiveProgress() if can_redraw else PlainProgress(seconds)
-
-
-class _MeanLosses:
-    """The means of the training losses over an epoch so far; those of a single step are mostly chance."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, Tensor] = {}
-
-    def add(self, metrics: Mapping[str, Tensor]) -> None:
-        """Take up a step. Nothing waits for the device."""
-        for name, value in metrics.items():
-            if name.startswith("train/loss"):
-                finite = value.isfinite()  # else callbacks.bad_loss has passed over the step
-                self._sums[name] = self._sums.get(name, 0) + value.where(finite, 0)
-                self._counts[name] = self._counts.get(name, 0) + finite.long()
-
-    def so_far(self) -> dict[str, float]:
-        """The means, by the names of the losses."""
-        return {name: float(total / self._counts[name]) for name, total in self._sums.items()}
-
-    def describe(self, with_parts: bool) -> str:
-        """``loss 3.214 (cls 2.341, box 0.873)``, or the sum alone."""
-        means = {name.removeprefix("train/loss"): f"{mean:.3f}" for name, mean in self.so_far().items()}
-        total = means.pop("", "")
-        parts = ", ".join(f"{name.removeprefix('_')} {mean}" for name, mean in means.items())
-        return f"loss {total}" + (f" ({parts})" if parts and with_parts else "")
 
 
 class PlainProgress(ProgressBar):
@@ -69,7 +41,20 @@ class PlainProgress(ProgressBar):
         self._steps_before = 0
         self._validated = False  # since the last line of an epoch
         self._enabled = True
-        self.losses = _MeanLosses()
+        self.losses = MeanLosses()
+
+    @property
+    def state_key(self) -> str:
+        """One for both, since a run may be resumed in a terminal that it did not begin in."""
+        return "progress"
+
+    def state_dict(self) -> dict[str, Any]:
+        """The losses of the epoch so far."""
+        return self.losses.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Resume the epoch."""
+        self.losses.load_state_dict(state_dict)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Start the clock."""
@@ -91,7 +76,7 @@ class PlainProgress(ProgressBar):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Each epoch has its own means."""
-        self.losses = _MeanLosses()
+        self.losses = MeanLosses()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -175,6 +160,19 @@ class LiveProgress(RichProgressBar):
     def __init__(self) -> None:
         super().__init__()
         self._lines = PlainProgress(math.inf)
+
+    @property
+    def state_key(self) -> str:
+        """That of the lines."""
+        return self._lines.state_key
+
+    def state_dict(self) -> dict[str, Any]:
+        """That of the lines."""
+        return self._lines.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """That of the lines."""
+        self._lines.load_state_dict(state_dict)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Be ready."""

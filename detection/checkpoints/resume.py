@@ -9,7 +9,7 @@ import yaml
 from detection.checkpoints.best_of_run import refuse_another_best
 from detection.checkpoints.loading import read_checkpoint
 from detection.checkpoints.notes import full_name, notes
-from detection.checkpoints.runs import changed_keys, check_same_network, find_checkpoint
+from detection.checkpoints.runs import changed_keys, check_same_network, find_checkpoint, of_requeued_job
 from detection.checkpoints.tensors import compare_weights
 from detection.data.step_size import step_of_the_first_release
 from detection.models.described_anchors import anchor_arguments, anchors_in_numbers, with_anchor_arguments
@@ -30,6 +30,7 @@ _TYPED = ("run_dir", "ckpt", "logger.wandb.overrides", "logger.wandb.sweep_dir")
 _NOT_COMPARED = (
     *(*_TYPED, "optimizer", "scheduler", "model.optimizer", "model.scheduler"),
     *("callbacks.going_on", "callbacks.how_to_resume", "init_from", "init_reuse"),
+    *("callbacks.last", "callbacks.seed_epochs", "callbacks.seed_steps"),
 )
 
 
@@ -42,7 +43,7 @@ class Origin(NamedTuple):
 
 
 def read_origin(config: Mapping[str, Any]) -> Origin | None:
-    """Read the checkpoint that ``ckpt`` names.
+    """Read the checkpoint that ``ckpt`` names; that of its own folder in a job that Slurm has queued again.
 
     Args:
         config: the whole configuration, with ``ckpt`` and ``run_dir``.
@@ -54,7 +55,7 @@ def read_origin(config: Mapping[str, Any]) -> Origin | None:
         FileNotFoundError: there is no such checkpoint.
         ValueError: it cannot be read, or the run is to look for settings.
     """
-    path = find_checkpoint(config["ckpt"], config["run_dir"])
+    path = find_checkpoint(config["ckpt"], config["run_dir"]) or of_requeued_job(config["run_dir"])
     if path is None:
         return None
     if config["find"]:

@@ -1,14 +1,17 @@
 """Where runs are kept, and how a stopped one is resumed."""
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from detection.checkpoints.shared import is_address, is_shared
 from detection.registry import RENAMED
-from detection.system.processes import as_typed, command_again
+from detection.system.processes import as_typed, command_again, is_queued_again, slurm_job
 from detection.validation.near_paths import beside
 
 # What decides the shape of the weights; everything else may change when a run is resumed.
@@ -21,6 +24,8 @@ def run_folder(ckpt: str | None, name: str, now: str) -> str:
 
     Making it is claiming it: of two runs that start in the same second, the second one takes another name.
     Where torchrun or srun starts the processes of a run, they have agreed on a folder, and none claims it.
+    In a batch job of Slurm's it has the number of the job in place of the date; when that is queued again,
+    each of its commands finds its own.
 
     Args:
         ckpt: None, ``last`` or ``best`` (of the newest run of this name), the path of a checkpoint, or of a
@@ -49,6 +54,10 @@ def _newest(which: str, name: str) -> Path | None:
 def _new_folder(name: str, now: str) -> str:
     if "RUN_STARTED" in os.environ:
         return str(Path("runs") / name / now)
+    if os.environ.get("ENVIRONMENT") == "BATCH" and (job := slurm_job()):  # of sbatch, not of a shell
+        now = f"slurm_{job}"
+        if is_queued_again() and (before := _of_these_words(name, now)):
+            return before
     folder, number = Path("runs") / name / now, 1
     while True:
         try:
@@ -58,6 +67,21 @@ def _new_folder(name: str, now: str) -> str:
             folder = folder.with_name(f"{now}_{number}")
         else:
             return str(folder)
+
+
+def _of_these_words(name: str, job: str) -> str | None:
+    """The folder in which a job has run this command line before it was queued again."""
+    words = {word for word in sys.argv[1:] if not word.lstrip("+~").startswith(("hydra", "-"))}
+    for folder in sorted(Path("runs", name).glob(f"{job}*")):
+        if folder.name != job and not folder.name.startswith(f"{job}_"):
+            continue  # of a job with a longer number
+        try:
+            before = yaml.safe_load((folder / ".hydra/overrides.yaml").read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError):
+            continue
+        if isinstance(before, list) and {str(word) for word in before} == words:
+            return str(folder)
+    return None
 
 
 def find_checkpoint(ckpt: str | None, folder: str) -> Path | None:
@@ -86,10 +110,23 @@ def find_checkpoint(ckpt: str | None, folder: str) -> Path | None:
         )
     if not path.is_file():
         raise FileNotFoundError(
-            f"ckpt={ckpt}: there is no {path}{beside(path)}. A run writes it after its first epoch; give the "
-            "path of a checkpoint or of a run's folder, or leave ckpt out to start anew."
+            f"ckpt={ckpt}: there is no {path}{beside(path)}. A run writes it after an epoch, or where it is "
+            "stopped; give the path of a checkpoint or of a run's folder, or leave ckpt out to start anew."
         )
     return path
+
+
+def of_requeued_job(folder: str) -> Path | None:
+    """What a job resumes from that Slurm has queued again: its command line is the one of its first start.
+
+    Args:
+        folder: of the run.
+
+    Returns:
+        The last checkpoint in the folder; None where there is none, or this is no such job.
+    """
+    path = Path(folder) / "checkpoints" / "last.ckpt"
+    return path if is_queued_again() and path.is_file() else None
 
 
 def find_weights(source: str, name: str) -> str:

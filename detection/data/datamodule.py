@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import cv2
@@ -22,10 +22,12 @@ from detection.data.formats.findings import Finding
 from detection.data.formats.records import SPLITS, Reading, SplitName
 from detection.data.formats.usable import OnError, settle_repeats
 from detection.data.nothing import never_learned, nothing_to_find, refuse_nothing_to_learn
+from detection.data.position import Position, ResumableLoader
 from detection.data.skipping import CollateUsable, LeftOut, Replaced, UsableLoader
 from detection.data.splitting import SetApart
 from detection.data.step_size import divide_step, step_line
 from detection.data.transforms import DetectionTransform
+from detection.system.endings import outlive_the_step
 from detection.types import AnchorTargets
 
 MakeTransform = Callable[[Size], DetectionTransform]
@@ -85,7 +87,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         self.assign: Callable[..., AnchorTargets] | None = None  # targets in the workers; the task's
         self.set_apart: SetApart | None = None  # where the set does not say; known once a split is read
         self.split_lines: list[str] = []  # what is to be told of that
-        self._first_epoch = 0
+        self._begin = Position()
 
     @property
     @abstractmethod
@@ -204,14 +206,14 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         dataset = sampling.SeededDataset(Replaced(images) if self.on_error == "skip" else images)
         self.divide_among(self._place()[1], self._parts())
         sampler = sampling.TrainSampler(len(images), self.seed)
-        sampler.set_epoch(self._first_epoch)
+        sampler.set_epoch(self._begin.epoch)
         padded = self.collate == "padded"
         groups = None if padded else [sampling.aspect_group(size) for size in images.sizes]
         step = (self.images_per_step, *self._place(), self._parts())
         collate = CollatePadded(assign) if padded else CollateList(assign)
-        return self._loader(
-            dataset, batch_sampler=sampling.GroupedBatchSampler(sampler, groups, *step), collate_fn=collate
-        )
+        batches = sampling.GroupedBatchSampler(sampler, groups, *step)
+        batches.begin(self._begin.epoch, self._begin.steps_done(batches.num_steps))
+        return self._loader(dataset, batch_sampler=batches, collate_fn=collate)
 
     @property
     def images_at_once(self) -> int:
@@ -257,23 +259,20 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         return known
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps: the epoch that a resumed run begins with."""
+        """What a checkpoint keeps: where a resumed run begins."""
         assert self.trainer is not None
-        epochs: Any = self.trainer.fit_loop.epoch_progress.current
-        # Checkpoints are written after the last batch of an epoch, before or after its validation.
-        ended = self.trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-        return {"epoch": epochs.started if ended else epochs.processed}
+        return asdict(Position.of(self.trainer, len(self.datasets["train"]) // self.images_per_step))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Begin with the epoch that a checkpoint tells.
+        """Begin where a checkpoint tells; a step now may have more images or fewer.
 
         The trainer itself sets the epoch of the sampler, but only after a resumed run has fetched its first
         batches.
         """
-        self._first_epoch = state_dict["epoch"]
+        self._begin = Position(**state_dict)
 
     def _loader(self, dataset: Dataset[Any], **options: Any) -> DataLoader[Any]:
-        loader = UsableLoader if isinstance(dataset, LeftOut) else DataLoader
+        loader = UsableLoader if isinstance(dataset, LeftOut) else ResumableLoader
         return loader(
             dataset,
             num_workers=self.num_workers,
@@ -294,6 +293,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
 
 
 def _one_thread(worker: int) -> None:
+    outlive_the_step()
     # Workers times OpenCV's and torch's own threads would oversubscribe the machine.
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

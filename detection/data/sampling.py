@@ -163,14 +163,31 @@ class GroupedBatchSampler(Sampler[list[Key]]):
         if each < 1:
             raise ValueError(f"{len(sampler)} training images do not give each of {world_size} devices one.")
         self.parts = min(parts, each)
+        self._begin = (0, 0)
+
+    def begin(self, epoch: int, step: int) -> None:
+        """Leave out the steps of an epoch that are done, without loading them.
+
+        Args:
+            epoch: where a resumed run begins; later epochs are whole.
+            step: how many steps of it are done.
+        """
+        self._begin = epoch, step
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of an epoch."""
+        return len(self.sampler) // self.images_per_step
 
     def __len__(self) -> int:
-        return len(self.sampler) // self.images_per_step * self.parts
+        return self.num_steps * self.parts
 
     def __iter__(self) -> Iterator[list[Key]]:
+        epoch, done = self._begin
         left_out = self.sampler.left_out(len(self.sampler) % self.images_per_step)
         keys = [key for key in self.sampler if key[0] not in left_out]
-        for step in self._steps(keys) if self.groups is None else self._grouped(keys, self.groups):
+        steps = self._steps(keys) if self.groups is None else self._grouped(keys, self.groups)
+        for step in steps[done if self.sampler.epoch == epoch else 0 :]:
             share = _cut(step, self.world_size)[self.rank]
             yield from _cut(share, self.parts)
 

@@ -3,6 +3,7 @@
 import csv
 import os
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ class CSVHistory(CSVLogger):
     """Writes ``metrics.csv`` and keeps what an earlier part of the run wrote there.
 
     Lightning's own logger deletes the file when a run resumes. Here the rows of steps that are repeated,
-    those after the checkpoint, give way to the new ones.
+    those after the checkpoint, give way to the new ones. Of the step where it resumes, the training may have
+    been logged before, and the validation be repeated alone: then the former stays.
 
     Args:
         folder: where ``metrics.csv`` is.
@@ -54,7 +56,8 @@ class _Writer(ExperimentWriter):
 
     def log_metrics(self, metrics_dict: Mapping[str, Any], step: int | None = None) -> None:
         if self.resumes and step is not None:
-            self._write([row for row in read_history(self.path) if int(row["step"]) < step])
+            rows = read_history(self.path)  # from the first that is repeated on, all are
+            self._write([*takewhile(lambda row: not _is_repeated(row, metrics_dict, step), rows)])
             self.resumes = False
         super().log_metrics(dict(metrics_dict), step)
 
@@ -74,3 +77,10 @@ class _Writer(ExperimentWriter):
             writer = csv.DictWriter(file, self.metrics_keys, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(rows)
+
+
+def _is_repeated(row: Mapping[str, Any], metrics: Mapping[str, Any], step: int) -> bool:
+    """Whether a row that was written before the run resumed is of what is logged now, at a step, or later."""
+    if int(row["step"]) != step:
+        return int(row["step"]) > step
+    return any(row.get(name) for name in metrics if name not in ("epoch", "step"))

@@ -1,9 +1,10 @@
 """How a command ends when it is told to: by Ctrl-C, or by SIGTERM (Slurm, Kubernetes, Docker, kill).
 
 Either becomes an exception in the main thread, so that what is open is closed on the way out: tables of
-figures, W&B, a video. But a main thread that waits inside of a library, for the gradients of another process
-say, does not hear of a signal before the library returns, which may be never. A thread of its own hears of it
-at once, and ends the process when the main thread has not done so in time.
+figures, W&B, a video. A training first completes its step, and keeps it. But a main thread that waits inside
+of a library, for the gradients of another process say, does not hear of a signal before the library returns,
+which may be never. A thread of its own hears of it at once, and ends the process when the main thread has not
+done so in time.
 """
 
 import atexit
@@ -31,6 +32,10 @@ class _State:
     tell: Callable[[], str] = str
     """What the first process of a run says when it ends early: what is kept and how to resume."""
     told_by: signal.Signals | None = None
+    waits: bool = False
+    """Whether a signal waits for the end of a step."""
+    hears: bool = False
+    """Whether this process, or the one that it loads for, hears signals."""
     has_said: bool = False
     saying: threading.RLock = field(default_factory=threading.RLock)
 
@@ -39,7 +44,7 @@ _state = _State()
 
 
 class ToldToEnd(SystemExit):
-    """SIGTERM has come: the process ends with exit status 143."""
+    """A signal has come: the process ends with exit status 128 and its number, 143 after SIGTERM."""
 
     def __str__(self) -> str:
         return stopped_by()
@@ -49,6 +54,7 @@ def hear_signals() -> None:
     """Let Ctrl-C and SIGTERM end this process as described above, and Ctrl-C twice at once."""
     if threading.current_thread() is not threading.main_thread():
         return
+    _state.hears = True
     if is_child():
         # Ctrl-C reaches all processes of a terminal, and the first one ends the others.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -64,6 +70,46 @@ def hear_signals() -> None:
     os.register_at_fork(after_in_child=_forget_in_child)
 
 
+def hear_also(number: int) -> None:
+    """Let another signal end a run as SIGTERM does: the one by which Slurm says that it will end a job.
+
+    Only the first process heeds it. There is time until the end comes, so nothing ends the process by force.
+
+    Args:
+        number: of the signal.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(number, _on_signal if is_first() else signal.SIG_IGN)
+
+
+def wait_for_steps(wait: bool) -> None:
+    """Let a signal wait until this process asks for it by :func:`told`, between two steps; or no longer.
+
+    The other processes of a run go on until the first one is done, lest it wait for them in vain.
+
+    Args:
+        wait: whether to.
+    """
+    _state.waits = wait
+
+
+def told() -> signal.Signals | None:
+    """The signal that has come and ends this process, the first one of a run; None where none has."""
+    return _state.told_by if is_first() else None
+
+
+def outlive_the_step() -> None:
+    """Let a process that loads images go on for a while when it is told to end, as all of a group are.
+
+    The step that is being made may still need what it loads. Announcements are for the first process alone.
+    """
+    if _state.hears and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _end_later)
+        for name in ("SIGUSR1", "SIGUSR2"):
+            if (number := getattr(signal, name, None)) is not None:
+                signal.signal(number, signal.SIG_IGN)
+
+
 def say_at_the_end(tell: Callable[[], str]) -> None:
     """Decide what is said when this process is told to end.
 
@@ -76,7 +122,7 @@ def say_at_the_end(tell: Callable[[], str]) -> None:
 def say() -> None:
     """Say it, once."""
     with _state.saying, suppress(Exception):  # nobody may be there to read it
-        if _state.has_said or is_child():
+        if _state.has_said or not is_first():
             return
         text = "\n".join(["", *filter(None, [stopped_by(), _state.tell()]), ""])
         _state.has_said = True  # not before: another signal may come while the text is made
@@ -95,13 +141,15 @@ def raise_if_told() -> None:
     """Pass on what a signal began, where another error came in between: that of a process that it ended, say.
 
     Raises:
-        ToldToEnd: SIGTERM came.
+        ToldToEnd: SIGTERM came, or what :func:`hear_also` names.
         KeyboardInterrupt: Ctrl-C came.
     """
-    if _state.told_by == signal.SIGTERM:
-        raise ToldToEnd(128 + signal.SIGTERM)
+    if _state.told_by is None:
+        return
+    let_others_die()
     if _state.told_by == signal.SIGINT:
         raise KeyboardInterrupt
+    raise ToldToEnd(128 + _state.told_by)
 
 
 def let_others_die() -> None:
@@ -155,11 +203,11 @@ def _say_and_flush() -> None:
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
     if number == signal.SIGTERM and os.name == "posix" and not is_first():
-        return  # the thread ends the others at once, for there is nothing of theirs to close
+        return  # the thread ends the others, for there is nothing of theirs to close
     if _state.told_by is None:
         _state.told_by = signal.Signals(number)
-        let_others_die()
-        raise_if_told()
+        if not _state.waits:
+            raise_if_told()
     elif number == signal.SIGINT:
         _end(128 + number)
 
@@ -168,13 +216,14 @@ def _watch(reader: socket.socket, writer: socket.socket, parent: int) -> None:
     """Wait for SIGTERM, and see to it that the process ends."""
     while signal.SIGTERM not in reader.recv(64):
         pass
+    if is_child() and os.getppid() == parent:
+        os.kill(parent, signal.SIGTERM)  # all processes of a run end together
+    if is_first() or _state.waits:
+        time.sleep(GRACE_SECONDS)
     if is_child():
-        if os.getppid() == parent:
-            os.kill(parent, signal.SIGTERM)  # all processes of a run end together
         os._exit(0)  # Lightning would kill the first process for any other status
     if not is_first():
         os._exit(128 + signal.SIGTERM)
-    time.sleep(GRACE_SECONDS)
     _state.told_by = signal.SIGTERM
     _end(128 + signal.SIGTERM)
 
@@ -193,3 +242,8 @@ def _forget_in_child() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sys.excepthook = _tell_all_but_silence
+
+
+def _end_later(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.alarm(GRACE_SECONDS)  # which ends the process

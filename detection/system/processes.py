@@ -89,10 +89,27 @@ def agree_on_start() -> None:
         # The first process sets it, and the others, those of a restart too, get what it set.
         os.environ[STARTED] = store.compare_set("run_started", "", now).decode()
         return
+    job, step = slurm_job(), os.environ.get("SLURM_STEP_ID")
+    if job and step:  # the same when the job is queued again
+        os.environ[STARTED] = f"slurm_{job}.{step}"
+        return
     raise SystemExit(
         "Several processes were started for one run: name its folder, such as "
         "hydra.run.dir=runs/$SLURM_JOB_ID."
     )
+
+
+def slurm_job() -> str:
+    """The number of Slurm's job that this is part of, with that of the task in an array; empty without."""
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    if array is not None:
+        return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    return os.environ.get("SLURM_JOB_ID", "")
+
+
+def is_queued_again() -> bool:
+    """Whether this is part of a job that Slurm has queued again after it had begun."""
+    return os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
 
 
 def end_with_the_first() -> None:

@@ -17,6 +17,8 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from detection.data.position import same_share
+
 Make = Callable[[list[nn.Parameter]], Optimizer]
 
 
@@ -90,6 +92,9 @@ def _own_files(state: Mapping[str, Any], callback: ModelCheckpoint) -> dict[str,
     if ranked:
         new |= {"best_k_models": kept, "best_model_path": ranked[0], "kth_best_model_path": ranked[-1]}
         new |= {"best_model_score": kept[ranked[0]], "kth_value": kept[ranked[-1]]}
+        epoch, metrics = state.get("best_epoch"), state.get("best_metrics")
+        if isinstance(epoch, int) and isinstance(metrics, dict):  # of a BestCheckpoint
+            new |= {"best_epoch": epoch, "best_metrics": metrics}
     elif callback.monitor is None:
         new["best_model_path"] = own(state.get("best_model_path"))
     return new
@@ -212,7 +217,7 @@ def restore_schedule(scheduler: LambdaLR, state: TrainingState, trainer: pl.Trai
         A line for the user: where the run resumes, if anything is left of it.
     """
     batches = int(trainer.num_training_batches)
-    _rescale_epoch(state, batches)
+    _rescale_epoch(state, batches, trainer.accumulate_grad_batches)
     if trainer.max_steps == total:  # this is what ends the run
         position = state.global_step
     else:
@@ -255,13 +260,16 @@ def _batch(loops: dict[str, Any]) -> dict[str, int]:
     return current
 
 
-def _rescale_epoch(state: TrainingState, batches: int) -> None:
-    """Keep the share of the current epoch that is done, where an epoch has another number of batches now."""
+def _rescale_epoch(state: TrainingState, batches: int, parts: int) -> None:
+    """Keep the share of the current epoch that is done, where an epoch has another number of batches now.
+
+    Whole steps, as the datamodule does (``load_state_dict``), which has the images.
+    """
     current = _batch(state.loops)
     if _epoch_ended(state.loops):
         ready = batches
-    elif state.batches_per_epoch:
-        ready = current["ready"] * batches // state.batches_per_epoch
+    elif state.batches_per_epoch not in (None, batches):
+        ready = same_share(current["ready"], state.batches_per_epoch, batches) // parts * parts
     else:
         return
     moved = ready - current["ready"]

@@ -14,7 +14,8 @@ import torch
 from detection.callbacks import progress
 from detection.callbacks.best_checkpoint import BestCheckpoint
 from detection.callbacks.learning_rate import LogLearningRate
-from detection.callbacks.progress import LiveProgress, PlainProgress, _MeanLosses, progress_bar
+from detection.callbacks.mean_losses import MeanLosses
+from detection.callbacks.progress import LiveProgress, PlainProgress, progress_bar
 
 Run = Callable[..., pl.Trainer]
 
@@ -127,7 +128,7 @@ def test_the_live_bar_leaves_the_same_lines(run: Run, capsys: pytest.CaptureFixt
 
 
 def test_steps_that_were_passed_over_do_not_count() -> None:
-    losses = _MeanLosses()
+    losses = MeanLosses()
     for value in (1.0, math.nan, 3.0, math.inf):
         losses.add({"train/loss": torch.tensor(value), "val/loss": torch.tensor(9.0)})
     assert losses.describe(with_parts=True) == "loss 2.000"

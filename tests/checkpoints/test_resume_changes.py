@@ -180,6 +180,20 @@ def test_odd_counts_of_epochs_are_refused(tmp_path: Path, mistake: dict[str, Any
         told(path)
 
 
+def test_a_job_that_is_queued_again_resumes_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {"ckpt": None, "find": None, "run_dir": str(tmp_path)}
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert read_origin(config) is None, "it had not come to a step"
+    path = written(tmp_path)
+    origin = read_origin(config)
+    assert origin is not None
+    assert origin.path == path
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "0")
+    assert read_origin(config) is None
+
+
 def test_the_best_of_another_run_is_refused(tmp_path: Path) -> None:
     def scored(figure: float) -> dict[str, Any]:
         return {"watching": {"best_k_models": {"/once/checkpoints/best.ckpt": torch.tensor(figure)}}}

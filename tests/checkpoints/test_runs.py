@@ -51,6 +51,30 @@ def test_processes_that_agreed_on_a_folder_share_it(monkeypatch: pytest.MonkeyPa
         assert run_folder(None, "ssd", "now") == "runs/ssd/now"
 
 
+def test_a_job_of_slurms_finds_the_folder_of_each_command_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = [["optimizer.lr=0.1", "hydra.verbose=true"], ["optimizer.lr=0.2"], ["optimizer.lr=0.1"]]
+
+    def start(command: list[str]) -> str:
+        runs._new_folder.cache_clear()  # as a new process
+        monkeypatch.setattr("sys.argv", ["train.py", *command])
+        folder = run_folder(None, "ssd", "now")
+        (Path(folder) / ".hydra").mkdir(exist_ok=True)
+        (Path(folder) / ".hydra/overrides.yaml").write_text(f"- {command[0]}\n")
+        return folder
+
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    assert start(commands[0]) == "runs/ssd/now", "a shell in a job is none of its runs"
+    monkeypatch.setenv("ENVIRONMENT", "BATCH")
+    folders = [start(command) for command in commands]
+    assert folders == ["runs/ssd/slurm_1", "runs/ssd/slurm_1_2", "runs/ssd/slurm_1_3"]
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert [start(command) for command in commands[:2]] == folders[:2]
+    assert start(["optimizer.lr=0.3"]) == "runs/ssd/slurm_1_4", "it had not begun"
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
+    assert start(commands[0]) == "runs/ssd/slurm_7_2"
+
+
 def test_last_and_best_are_those_of_the_newest_run_of_the_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

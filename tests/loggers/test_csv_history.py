@@ -38,6 +38,15 @@ def test_repeated_steps_replace_those_after_the_checkpoint(tmp_path: Path) -> No
     ]
 
 
+def test_of_the_step_where_it_resumes_what_is_not_repeated_stays(tmp_path: Path) -> None:
+    write(tmp_path, (0, {"loss": 3.0}), (1, {"loss": 2.0}), (1, {"map": 0.7, "epoch": 0}), (2, {"loss": 9.0}))
+    write(tmp_path, (1, {"map": 0.5, "epoch": 0}), (2, {"loss": 1.0}))
+    rows = [(row["step"], row["loss"], row["map"]) for row in read(tmp_path)]
+    assert rows == [("0", "3.0", ""), ("1", "2.0", ""), ("1", "", "0.5"), ("2", "1.0", "")]
+    write(tmp_path, (1, {"loss": 2.0}))
+    assert [(row["step"], row["loss"]) for row in read(tmp_path)] == [("0", "3.0"), ("1", "2.0")]
+
+
 def test_new_figures_get_a_column(tmp_path: Path) -> None:
     write(tmp_path, (0, {"loss": 3.0}))
     write(tmp_path, (1, {"map": 0.5}))

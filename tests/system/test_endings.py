@@ -100,6 +100,83 @@ def test_another_process_of_a_run_hands_the_signal_on() -> None:
     assert "Stopped by SIGTERM." in errors
 
 
+STEPS = """
+    endings.wait_for_steps(True)
+    for step in range(1000):
+        print(f"step {step} begins", flush=True)
+        time.sleep(0.3)
+        print("and ends", flush=True)
+        if endings.told():
+            endings.raise_if_told()
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 138)]
+)
+def test_a_signal_waits_for_the_end_of_a_step(number: signal.Signals, code: int) -> None:
+    begins = f"endings.GRACE_SECONDS = 8; endings.hear_also({int(signal.SIGUSR1)})\n    "
+    process = start(begins + STEPS.strip())
+    assert process.stdout is not None
+    assert process.stdout.readline() == "step 0 begins\n"
+    process.send_signal(number)
+    printed, errors = process.communicate(timeout=20)
+    assert printed == "and ends\n"
+    assert process.returncode == code
+    assert "Kept: everything." in errors
+
+
+def test_a_step_that_takes_too_long_is_given_up_and_a_second_ctrl_c_is_heard_at_once() -> None:
+    for number, times, code in ((signal.SIGTERM, 1, 143), (signal.SIGINT, 2, 130)):
+        process = start("endings.wait_for_steps(True); print('waits', flush=True); time.sleep(60)")
+        assert process.stdout is not None
+        process.stdout.readline()
+        for _ in range(times):
+            process.send_signal(number)
+            time.sleep(0.1)
+        process.communicate(timeout=20)
+        assert process.returncode == code
+
+
+def test_the_other_processes_go_on_for_a_while_and_heed_no_announcement() -> None:
+    """The first one may wait for them in the middle of its step."""
+    wait = f"endings.hear_also({int(signal.SIGUSR1)}); endings.wait_for_steps(True)"
+    wait += "; print('waits', flush=True); time.sleep(60)"
+    process = start(wait, RANK="1", TORCHELASTIC_RUN_ID="x")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGUSR1)
+    time.sleep(0.1)
+    started = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=20)
+    assert time.monotonic() - started > 0.8  # a second of grace
+    assert process.returncode == 143
+    assert errors == ""
+
+
+LOADS = """
+    import signal
+    child = os.fork()
+    if child == 0:
+        endings.outlive_the_step()
+        print("loads", flush=True)
+        for _ in range(40): time.sleep(0.05)
+        print("loaded", flush=True)
+        time.sleep(60)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+def test_what_loads_outlives_the_step_but_not_much_longer() -> None:
+    process = start("import os; endings.GRACE_SECONDS = 3\n    " + LOADS.strip())
+    assert process.stdout is not None
+    assert process.stdout.readline() == "loads\n"
+    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(child), signal.SIGTERM)
+    assert process.communicate(timeout=20)[0] == f"loaded\n{-signal.SIGALRM}\n"
+
+
 def test_it_is_said_once_by_whoever_comes_first() -> None:
     """The main thread may take longer over it than it is given."""
     slow = "endings.say_at_the_end(lambda: time.sleep(2) or 'Kept: everything.'); time.sleep(60)"

@@ -38,6 +38,25 @@ def test_the_processes_of_srun_need_a_folder(monkeypatch: pytest.MonkeyPatch) ->
     assert "RUN_STARTED" not in os.environ
 
 
+ARRAY = {"SLURM_JOB_ID": "18", "SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "5", "SLURM_STEP_ID": "1"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "folder"),
+    [({"SLURM_JOB_ID": "17", "SLURM_STEP_ID": "0"}, "slurm_17.0"), (ARRAY, "slurm_12_5.1")],
+)
+def test_the_processes_of_a_job_of_slurms_agree_on_its_number(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], folder: str
+) -> None:
+    monkeypatch.setenv("RUN_STARTED", "")
+    monkeypatch.delenv("RUN_STARTED")
+    for name, value in {"SLURM_STEP_NUM_TASKS": "2", **environment}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.argv", ["train.py"])
+    agree_on_start()
+    assert os.environ["RUN_STARTED"] == folder
+
+
 @pytest.mark.parametrize(
     ("environment", "trainer", "right"),
     [

@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor
 
-from detection.callbacks.reproducible import SeedEpochs
+from detection.callbacks.reproducible import SeedSteps
 from detection.cli.compose import checked_config, model_config
 from detection.data.datamodule import DetectionDataModule
 from detection.models.faster_rcnn import FasterRCNN
@@ -64,7 +64,7 @@ def losses_of_a_run(experiment: str, root: Path, *overrides: str) -> list[float]
     task, data = make(experiment, root, "data.num_train=8", *overrides)
     keep = KeepLosses()
     trainer = pl.Trainer(
-        accelerator="cpu", max_epochs=2, limit_val_batches=0, callbacks=[keep, SeedEpochs(3)], logger=False,
+        accelerator="cpu", max_epochs=2, limit_val_batches=0, callbacks=[keep, SeedSteps(3)], logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
     trainer.fit(task, datamodule=data)

@@ -1,0 +1,56 @@
+"""How far a training has come in its data, so that it is resumed there without loading what is done."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place between two optimizer steps."""
+
+    epoch: int = 0
+    step: int = 0
+    """Steps of this epoch that are done."""
+    num_steps: int = 1
+    """Of an epoch."""
+
+    @staticmethod
+    def of(trainer: Any, num_steps: int) -> "Position":
+        """Where a trainer is, when its loops are between two steps.
+
+        Args:
+            trainer: Lightning's.
+            num_steps: of an epoch.
+        """
+        epochs, batches = trainer.fit_loop.epoch_progress.current, trainer.fit_loop.epoch_loop.batch_progress
+        if epochs.processed == epochs.started:
+            return Position(epochs.processed, 0, num_steps)
+        done = math.ceil(batches.current.processed / trainer.accumulate_grad_batches)
+        return Position(epochs.processed, done, num_steps)
+
+    def steps_done(self, num_steps: int) -> int:
+        """How many steps of the epoch are done where it has another number of them."""
+        return same_share(self.step, self.num_steps, num_steps)
+
+
+def same_share(done: int, before: int, now: int) -> int:
+    """How many of ``now`` are done where ``done`` of ``before`` were, rounded down."""
+    return done * now // before
+
+
+class ResumableLoader(DataLoader[Any]):
+    """Tells the trainer that it can begin in the middle of an epoch.
+
+    The trainer would hand it a state, but too late where a schedule asks for the number of batches. So there
+    is none: the datamodule keeps the position, and the batch sampler begins there.
+    """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing to do."""

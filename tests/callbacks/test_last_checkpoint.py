@@ -1,0 +1,230 @@
+"""A run that ends at any step, in whatever way, is resumed there: all that it leaves is as if it had not."""
+
+import csv
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from detection.cli.compose import checked_config, inference_config, make_trainer, model_config
+from detection.cli.faults import quieten_lightning
+from detection.data.dataset import DetectionDataset
+from detection.system import endings
+from detection.system.endings import ToldToEnd
+from tests.conftest import CONF
+
+SMALL = (
+    "trainer=cpu", "data.num_train=16", "data.num_val=3", "data.num_test=2", "data.batch_size=4",
+    "data.num_workers=0", "trainer.max_epochs=2", "trainer.log_every_n_steps=1", "scheduler.warmup_steps=0",
+    "optimizer.lr=0.01", "data.image_size=64", "callbacks.progress.seconds=0",
+    "callbacks.predictions.num_images=0", "callbacks=[default,ema]", "~callbacks.summary",
+)  # fmt: skip
+SSD, FASTER_RCNN = "quickstart", "quickstart_faster_rcnn"
+
+
+class At(pl.Callback):
+    """Does something the so-and-so-manieth time that a hook is called."""
+
+    def __init__(self, hook: str, time: int, do: Callable[[pl.Trainer], None]) -> None:
+        self.time, self.do = time, do
+        setattr(self, hook, self._count)
+
+    def _count(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+        self.time -= not trainer.sanity_checking
+        if self.time == 0:
+            self.do(trainer)
+
+
+def tell(trainer: pl.Trainer) -> None:
+    """As if SIGTERM had come."""
+    endings._state.told_by = signal.SIGTERM
+
+
+def stop(trainer: pl.Trainer) -> None:
+    """As a limit of time does."""
+    trainer.should_stop = True
+
+
+class KilledError(Exception):
+    """Nothing is written after it."""
+
+
+def kill(trainer: pl.Trainer) -> None:
+    raise KilledError
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    quieten_lightning()
+    monkeypatch.setattr(endings, "_state", endings._State())
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shapes")
+
+
+Run = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def whole(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that nothing interrupts."""
+    return runner(root, tmp_path_factory.mktemp("whole"))("whole")
+
+
+@pytest.fixture
+def run(root: Path, tmp_path: Path) -> Run:
+    """Trains as the command does, into a folder; returns it."""
+    return runner(root, tmp_path)
+
+
+def runner(root: Path, tmp_path: Path) -> Run:
+    def start(
+        name: str, *overrides: str, experiment: str = SSD, resumes: bool = False, end: At | None = None
+    ) -> Path:
+        folder = tmp_path / name
+        size = "data.size=64" if experiment == SSD else "data.size=[64,96]"
+        given = [
+            f"experiment={experiment}",
+            *SMALL,
+            size,
+            f"data.root={root}",
+            f"run_dir={folder}",
+            *overrides,
+        ]
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = checked_config(compose("train", overrides=[*given, "name=test"]))
+        pl.seed_everything(config["seed"], workers=True, verbose=False)
+        trainer, data = make_trainer(config), instantiate(config["data"])
+        data.prepare_data()
+        data.setup()
+        data.divide_among(1, trainer.accumulate_grad_batches)
+        model = model_config(config, data.class_names, data.images_per_step)
+        task = instantiate(model)
+        parts = {"accumulate_grad_batches": trainer.accumulate_grad_batches}
+        task.describe(model=model, data=inference_config(config["data"]), training=parts)
+        if end is not None:
+            trainer.callbacks.insert(0, end)  # type: ignore[attr-defined]
+        ckpt = folder / "checkpoints/last.ckpt" if resumes else None
+        endings._state.told_by = None
+        trainer.fit(task, datamodule=data, ckpt_path=ckpt, weights_only=True)
+        return folder
+
+    return start
+
+
+def last(folder: Path) -> dict[str, Any]:
+    checkpoint: dict[str, Any] = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+    return checkpoint
+
+
+def assert_same(value: Any, expected: Any, name: str) -> None:
+    if isinstance(expected, torch.Tensor):
+        assert value.equal(expected), name
+    elif isinstance(expected, dict):
+        assert value.keys() == expected.keys(), name
+        for key in expected:
+            assert_same(value[key], expected[key], f"{name}.{key}")
+    elif isinstance(expected, list):
+        for i, (one, other) in enumerate(zip(value, expected, strict=True)):
+            assert_same(one, other, f"{name}[{i}]")
+    elif not isinstance(expected, str) or "/" not in expected:  # paths
+        assert value == expected or (value != value and expected != expected), name
+
+
+def assert_same_runs(folder: Path, whole: Path) -> None:
+    """Weights, averages, moments, schedule, best, mean losses and every row of ``metrics.csv``."""
+    found, expected = last(folder), last(whole)
+    for one in (found, expected):
+        for state in one["callbacks"].values():
+            for name in ("best_k_models", "current_score"):  # paths, and what nobody reads
+                state.pop(name, None)
+        one.pop("loops")
+    assert_same(found, expected, "")
+    assert history(folder) == history(whole)
+
+
+def history(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    ("hook", "time", "steps"),
+    [
+        ("on_before_zero_grad", 1, 1),
+        pytest.param("on_train_batch_end", 3, 3, marks=pytest.mark.slow),
+        ("on_train_batch_end", 4, 4),
+        ("on_validation_batch_start", 1, 4),
+        pytest.param("on_validation_end", 1, 4, marks=pytest.mark.slow),
+        pytest.param("on_train_epoch_end", 1, 4, marks=pytest.mark.slow),
+        pytest.param("on_train_batch_start", 7, 6, marks=pytest.mark.slow),
+        pytest.param("on_validation_batch_start", 2, 8, marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_that_is_told_to_end_is_resumed_at_its_step(
+    run: Run, tmp_path: Path, whole: Path, hook: str, time: int, steps: int
+) -> None:
+    with pytest.raises(ToldToEnd):
+        run("told", end=At(hook, time, tell))
+    assert last(tmp_path / "told")["global_step"] == steps
+    assert_same_runs(run("told", resumes=True), whole)
+
+
+PARTS = ("trainer.accumulate_grad_batches=2", "+trainer.val_check_interval=0.5")
+
+
+@pytest.mark.parametrize(
+    ("experiment", "overrides", "hook", "time", "steps"),
+    [
+        (SSD, ("trainer.check_val_every_n_epoch=2",), "on_train_batch_end", 4, 3),
+        (SSD, PARTS, "on_train_batch_end", 3, 1),  # the first part of the second step
+        pytest.param(SSD, PARTS, "on_validation_batch_start", 1, 1, marks=pytest.mark.slow),
+        pytest.param(SSD, PARTS, "on_train_batch_start", 6, 2, marks=pytest.mark.slow),
+        pytest.param(FASTER_RCNN, PARTS, "on_train_batch_end", 11, 5, marks=pytest.mark.slow),
+        pytest.param(FASTER_RCNN, (), "on_validation_batch_start", 1, 3, marks=pytest.mark.slow),
+    ],
+)
+def test_a_killed_run_is_resumed_at_its_last_kept_step(
+    run: Run, tmp_path: Path, experiment: str, overrides: tuple[str, ...], hook: str, time: int, steps: int
+) -> None:
+    given = (*overrides, "callbacks.last.every_n_steps=1")
+    whole = run("whole", *given, experiment=experiment)
+    with pytest.raises(KilledError):
+        run("killed", *given, experiment=experiment, end=At(hook, time, kill))
+    assert last(tmp_path / "killed")["global_step"] == steps
+    assert_same_runs(run("killed", *given, experiment=experiment, resumes=True), whole)
+
+
+def test_a_limit_of_time_leaves_its_step(run: Run, tmp_path: Path, whole: Path) -> None:
+    """It ends the run as ever, with a validation, which the resumed run does not count."""
+    folder = run("limited", end=At("on_train_batch_end", 2, stop))
+    assert last(folder)["global_step"] == 2
+    assert_same(last(run("limited", resumes=True))["state_dict"], last(whole)["state_dict"], "")
+    validated = [row["step"] for row in history(folder) if row["val/map"]]
+    assert validated == ["1", "3", "7"]
+
+
+@pytest.mark.filterwarnings("error:You're resuming from a checkpoint that ended before the epoch ended")
+def test_only_what_is_left_of_an_epoch_is_loaded(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[int] = []
+    take = DetectionDataset.__getitem__
+
+    def count(dataset: DetectionDataset, index: int) -> Any:
+        loaded.append(index)
+        return take(dataset, index)
+
+    with pytest.raises(ToldToEnd):
+        run("told", end=At("on_train_batch_end", 3, tell))
+    monkeypatch.setattr(DetectionDataset, "__getitem__", count)
+    run("told", "trainer.max_epochs=1", "+trainer.limit_val_batches=0", resumes=True)
+    assert len(loaded) == 4

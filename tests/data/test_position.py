@@ -1,0 +1,54 @@
+"""A resumed training begins in its data where it ended."""
+
+from types import SimpleNamespace as Having
+from typing import Any
+
+import pytest
+from lightning_fabric.utilities.types import _Stateful
+
+from detection.data.position import Position, ResumableLoader, same_share
+from detection.data.sampling import GroupedBatchSampler, TrainSampler
+
+
+def a_trainer(started: int, processed: int, batches: int, parts: int = 1) -> Any:
+    epochs = Having(current=Having(started=started, processed=processed))
+    loop = Having(batch_progress=Having(current=Having(processed=batches)))
+    return Having(fit_loop=Having(epoch_progress=epochs, epoch_loop=loop), accumulate_grad_batches=parts)
+
+
+def test_it_counts_steps_of_the_epoch_that_is_begun() -> None:
+    assert Position.of(a_trainer(3, 2, 6, parts=2), 10) == Position(2, 3, 10)
+    assert Position.of(a_trainer(3, 2, 0), 10) == Position(2, 0, 10)
+    assert Position.of(a_trainer(3, 3, 20, parts=2), 10) == Position(3, 0, 10)
+
+
+def test_it_keeps_the_share() -> None:
+    assert [Position(0, 3, 10).steps_done(now) for now in (10, 20, 5, 1)] == [3, 6, 1, 0]
+    assert same_share(10, 10, 7) == 7
+
+
+def test_the_trainer_takes_a_loader_for_resumable() -> None:
+    loader = ResumableLoader([1, 2])  # type: ignore[arg-type]
+    assert isinstance(loader, _Stateful)
+    loader.load_state_dict(loader.state_dict())
+
+
+@pytest.mark.parametrize("groups", [None, [0, 1, 0, 1, 1, 0, 0, 1, 0, 1, 1]])
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_steps_that_are_done_are_left_out_in_their_epoch_alone(
+    groups: list[int] | None, parts: int, rank: int
+) -> None:
+    def batches(epoch: int, *begin: int) -> list[Any]:
+        sampler = TrainSampler(11, seed=3)
+        sampler.set_epoch(epoch)
+        made = GroupedBatchSampler(sampler, groups, 4, rank=rank, world_size=2, parts=parts)
+        if begin:
+            made.begin(*begin)
+            assert len(made) == 2 * parts, "the trainer counts whole epochs"
+        return list(made)
+
+    assert batches(5, 5, 0) == batches(5)
+    assert batches(5, 5, 1) == batches(5)[parts:]
+    assert batches(5, 5, 2) == []
+    assert batches(6, 5, 1) == batches(6)
