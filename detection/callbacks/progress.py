@@ -107,7 +107,9 @@ class PlainProgress(ProgressBar):
             self._line(f"epoch {_epoch(trainer)}  " + "  ".join(_validation(trainer)), kept=True)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Print the line of the epoch."""
+        """Print the line of the epoch, and log its mean losses as ``train/mean_loss`` and so on."""
+        means = self.losses.so_far()
+        pl_module.log_dict({name.replace("/", "/mean_", 1): mean for name, mean in means.items()})
         rates = [float(rate) for name, rate in trainer.callback_metrics.items() if name.startswith("lr-")]
         rate = [f"lr {rate:.3g}" for rate in rates[:1]]
         metrics = _validation(trainer) if self._validated else []

@@ -47,7 +47,7 @@ def history_of(rows: Sequence[Mapping[str, str]]) -> History:
         rows: by column: ``step``, ``epoch`` where known, and what was logged, empty where it was not.
     """
     names = sorted(rows[0]) if rows else []
-    wanted = ("train/loss", "val/loss", "val/map_", "val/coco_map", "lr")
+    wanted = ("train/loss", "train/mean_loss", "val/loss", "val/map_", "val/coco_map", "lr")
     series = {name: _points(rows, name) for name in names if name.startswith(wanted)}
     last: dict[int, int] = {}
     for row in rows:
@@ -86,23 +86,28 @@ def draw_training_curves(figure: Figure, theme: Theme, history: History) -> None
 
 
 def _draw_losses(ax: Axes, theme: Theme, history: History) -> None:
-    losses = {n.rpartition("/")[2]: points for n, points in history.series.items() if n.startswith("train/")}
+    losses = {
+        name.rpartition("/")[2]: points for name, points in history.series.items() if "train/loss" in name
+    }
+    # Those of the terminal; of a single epoch, means over its steps say more.
+    of_epochs = {what: history.series.get(f"train/mean_{what}", np.zeros((0, 2))) for what in losses}
+    drawn_by_epoch = bool(of_epochs) and min(map(len, of_epochs.values())) > 1
     count = max(max(map(len, losses.values()), default=0) // _MEANS, 1)
     validations = []
     for what, points in losses.items():
         number = min(count, len(points)) or 1
         means = running_mean(history.by_epoch(points), number) if len(points) else points
+        means = history.by_epoch(of_epochs[what]) if drawn_by_epoch else means
         [line] = ax.plot(*means.T, "-" if len(means) > 1 else "_", label=what.replace("_", " "))
-        if number > 1:
+        if number > 1 or drawn_by_epoch:
             ax.plot(*history.by_epoch(points).T, color=line.get_color(), alpha=0.2, linewidth=0.8, zorder=1)
         validation = history.series.get(f"val/{what}", points[:0])
         style = "o" if len(validation) <= _MANY else "--"
         ax.plot(*history.by_epoch(validation).T, style, color=line.get_color(), markersize=4)
         validations.append(validation)
     dots = "dots" if max(map(len, validations), default=0) <= _MANY else "dashes"
-    parts = [f"mean of {count} logged steps"] * (count > 1) + [f"{dots}: validation"] * any(
-        map(len, validations)
-    )
+    of_what = "mean of each epoch" if drawn_by_epoch else f"mean of {count} logged steps"
+    parts = [of_what] * (count > 1 or drawn_by_epoch) + [f"{dots}: validation"] * any(map(len, validations))
     ax.set_title(f"losses ({'; '.join(parts)})" if parts else "training losses")
     values = np.concatenate([np.zeros(0), *(points[:, 1] for points in (*losses.values(), *validations))])
     values = values[np.isfinite(values) & (values > 0)]

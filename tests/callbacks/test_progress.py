@@ -1,5 +1,6 @@
 """What a log file shows of a run."""
 
+import csv
 import math
 import re
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import CSVLogger
 
 from detection.callbacks import progress
 from detection.callbacks.best_checkpoint import BestCheckpoint
@@ -125,6 +127,21 @@ def test_the_live_bar_leaves_the_same_lines(run: Run, capsys: pytest.CaptureFixt
     assert bar.get_metrics(bar.trainer, bar.trainer.lightning_module)["loss"] == pytest.approx(
         0.179, abs=1e-3
     )
+
+
+def test_the_means_of_an_epoch_are_logged_as_they_are_printed(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger = CSVLogger(str(tmp_path), name="", version="")
+    run(PlainProgress(), enable_progress_bar=True, test=False, logger=logger)
+    printed = re.findall(r"epoch \d/2  loss ([\d.]+) \(cls ([\d.]+)", capsys.readouterr().out)
+    with (tmp_path / "metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["train/mean_loss"]]
+    logged = [
+        tuple(f"{float(row[f'train/mean_{name}']):.3f}" for name in ("loss", "loss_cls")) for row in rows
+    ]
+    assert logged == printed
+    assert [row["epoch"] for row in rows] == ["0", "1"]
 
 
 def test_steps_that_were_passed_over_do_not_count() -> None:

@@ -68,6 +68,20 @@ def test_titles_say_what_is_drawn(tmp_path: Path) -> None:
     assert [line[:, 1].tolist() for line in lines(mean_ap)] == [[0.5] * 3, [0.25] * 3]
 
 
+def test_losses_are_the_means_that_the_terminal_shows(tmp_path: Path) -> None:
+    rows = ["step,epoch,train/loss,train/mean_loss,val/loss"]
+    for epoch, mean in enumerate((4.0, 3.0, 2.5)):
+        rows += [f"{3 * epoch + i},{epoch},{mean + i - 1},," for i in range(3)]
+        rows.append(f"{3 * epoch + 2},{epoch},,{mean},7")
+    losses, _, _ = panels(rows, tmp_path)
+    mean, raw, _ = lines(losses)
+    assert losses.get_title() == "losses (mean of each epoch; dots: validation)"
+    assert mean.tolist() == [[1, 4.0], [2, 3.0], [3, 2.5]]
+    assert len(raw) == 9
+    losses, _, _ = panels(rows[:5], tmp_path)  # of one epoch the steps say more
+    assert len(lines(losses)[0]) == 3
+
+
 def test_losses_are_running_means_with_dots_of_the_validation(tmp_path: Path) -> None:
     rows = ["step,train/loss_box,val/loss_box"]
     rows += [f"{10 * i},{i * i + 1}," for i in range(90)]  # a thirtieth of the run is three steps
