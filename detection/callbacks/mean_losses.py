@@ -1,9 +1,13 @@
-"""The training losses of an epoch so far."""
+"""The training losses of an epoch so far, and whether they grow from epoch to epoch."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
+
+_GROWTH = 3  # times the least mean loss of an epoch: no noise does that
+_HUGE = 100  # untrained networks begin at a tenth of this
 
 
 class MeanLosses:
@@ -40,3 +44,31 @@ class MeanLosses:
         total = means.pop("", "")
         parts = ", ".join(f"{name.removeprefix('_')} {mean}" for name, mean in means.items())
         return f"loss {total}" + (f" ({parts})" if parts and with_parts else "")
+
+
+class LossGrowth:
+    """Notices once that a training diverges, while its loss is still a number."""
+
+    def __init__(self) -> None:
+        self._least = math.inf
+        self._told = False
+
+    def look(self, mean: float, rate: float) -> str:
+        """Look at an epoch.
+
+        Args:
+            mean: its mean loss.
+            rate: the learning rate of its last step.
+
+        Returns:
+            A line for the user, or nothing.
+        """
+        grows = mean > min(_GROWTH * self._least, _HUGE) and not self._told
+        self._least = min(self._least, mean)
+        self._told = self._told or grows
+        if not grows:
+            return ""
+        return (
+            f"The loss grows to {mean:.3g}: the learning rate is likely too high. Lower it, such as "
+            f"optimizer.lr={rate / 10:.1g}, or find one by find=lr."
+        )

@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.callbacks import ProgressBar, RichProgressBar
 
 from detection.callbacks.best_checkpoint import BestCheckpoint
-from detection.callbacks.mean_losses import MeanLosses
+from detection.callbacks.mean_losses import LossGrowth, MeanLosses
 from detection.system.console import plain_console, tell
 
 
@@ -41,6 +41,7 @@ class PlainProgress(ProgressBar):
         self._steps_before = 0
         self._validated = False  # since the last line of an epoch
         self._enabled = True
+        self._growth = LossGrowth()
         self.losses = MeanLosses()
 
     @property
@@ -122,6 +123,8 @@ class PlainProgress(ProgressBar):
             if len(line) <= room:
                 break
         self._line(line, kept=True)
+        if told := self._growth.look(means.get("train/loss", math.nan), rates[0] if rates else math.nan):
+            self._line(told, kept=True)
 
     def on_test_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,

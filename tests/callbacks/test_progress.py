@@ -16,7 +16,7 @@ from pytorch_lightning.loggers import CSVLogger
 from detection.callbacks import progress
 from detection.callbacks.best_checkpoint import BestCheckpoint
 from detection.callbacks.learning_rate import LogLearningRate
-from detection.callbacks.mean_losses import MeanLosses
+from detection.callbacks.mean_losses import LossGrowth, MeanLosses
 from detection.callbacks.progress import LiveProgress, PlainProgress, progress_bar
 
 Run = Callable[..., pl.Trainer]
@@ -142,6 +142,17 @@ def test_the_means_of_an_epoch_are_logged_as_they_are_printed(
     ]
     assert logged == printed
     assert [row["epoch"] for row in rows] == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("means", "told"),
+    [([14, 6, 4, 11], []), ([14, 6, 4, 13, 40], ["13"]), ([437], ["437"]), ([2, math.nan, 7], ["7"])],
+)
+def test_a_loss_that_grows_is_told_once(means: list[float], told: list[str]) -> None:
+    growth = LossGrowth()
+    lines = [line for mean in means if (line := growth.look(mean, 0.01))]
+    assert [line.split()[4].rstrip(":") for line in lines] == told
+    assert all("optimizer.lr=0.001," in line for line in lines)
 
 
 def test_steps_that_were_passed_over_do_not_count() -> None:

@@ -70,9 +70,9 @@ def test_titles_say_what_is_drawn(tmp_path: Path) -> None:
 
 def test_losses_are_the_means_that_the_terminal_shows(tmp_path: Path) -> None:
     rows = ["step,epoch,train/loss,train/mean_loss,val/loss"]
-    for epoch, mean in enumerate((4.0, 3.0, 2.5)):
-        rows += [f"{3 * epoch + i},{epoch},{mean + i - 1},," for i in range(3)]
-        rows.append(f"{3 * epoch + 2},{epoch},,{mean},7")
+    for epoch, of_epoch in enumerate((4.0, 3.0, 2.5)):
+        rows += [f"{3 * epoch + i},{epoch},{of_epoch + i - 1},," for i in range(3)]
+        rows.append(f"{3 * epoch + 2},{epoch},,{of_epoch},7")
     losses, _, _ = panels(rows, tmp_path)
     mean, raw, _ = lines(losses)
     assert losses.get_title() == "losses (mean of each epoch; dots: validation)"
