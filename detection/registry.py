@@ -59,8 +59,16 @@ MOVED: dict[str, str] = {
 
 RENAMED = {
     f"detection.callbacks.{name}": f"detection.loggers.{name}"
-    for name in ("csv_history.CSVHistory", "wandb.WandbRun", "wandb_detections.WandbDetections")
-} | {"detection.callbacks.going_on.HowToGoOn": "detection.callbacks.how_to_resume.HowToResume"}
+    for name in ("csv_history.CSVHistory", "wandb.WandbRun")
+} | {
+    "detection.callbacks.going_on.HowToGoOn": "detection.callbacks.how_to_resume.HowToResume",
+    **{
+        f"detection.{part}.wandb_detections.WandbDetections": (
+            "detection.loggers.tracked_detections.TrackedDetections"
+        )
+        for part in ("callbacks", "loggers")
+    },
+}
 """What configurations alone name, and what it is called now."""
 
 _SPECIAL = ("_target_", "_partial_")

@@ -79,7 +79,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         import pytorch_lightning as pl
 
         from detection.callbacks.summary import best_checkpoint, final_metrics
-        from detection.loggers.wandb import closing_wandb
+        from detection.loggers.tracker import closing_trackers
 
         quieten_lightning()
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -90,7 +90,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
             scale = lr_scale(config, datamodule.images_per_step)
             return find(cfg.find, trainer, task, datamodule, cfg.run_dir, scale)
 
-    with closing_wandb(trainer.loggers):
+    with closing_trackers(trainer.loggers, cfg.run_dir):
         with errors_in_a_sentence():
             save_config(config, cfg.run_dir, trainer)
             write_split(datamodule, cfg.run_dir, trainer.is_global_zero)

@@ -62,6 +62,7 @@ def test_groups_of_several_files_may_be_empty() -> None:
     assert [*cfg.logger] == ["csv"], "metrics.csv is always written"
     assert [*resolved("logger=wandb").logger] == ["csv", "wandb"]
     assert [*resolved("logger=tensorboard").logger] == ["csv", "tensorboard"]
+    assert {"wandb", "mlflow"} <= {*resolved("logger=[wandb,mlflow]").callbacks}
     assert resolved("logger=csv").logger == resolved("logger=[]").logger
 
 

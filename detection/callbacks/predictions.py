@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
-from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
 from detection.drawing.photos import plot_predictions
@@ -97,8 +96,6 @@ class FirstImages(pl.Callback, ABC):
 class PredictionImages(FirstImages):
     """Draws the first images of an evaluation into ``predictions.png``: what was found and what was missed.
 
-    TensorBoard, where it is a logger, gets the picture too.
-
     Args:
         folder: where to write.
         num_images: how many images.
@@ -118,12 +115,6 @@ class PredictionImages(FirstImages):
         outcomes = [outcomes_of_image(item.detections, item.target, self.threshold) for item in seen]
         images, ids = [item.image for item in seen], [item.target["image_id"] for item in seen]
         plot_predictions(images, outcomes, ids, task.class_names, self.path, self.threshold)
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                picture = np.asarray(cv2.imread(str(self.path)))[..., ::-1]
-                logger.experiment.add_image(
-                    f"{stage}/predictions", picture, trainer.global_step, dataformats="HWC"
-                )
 
 
 def _restored(image: Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:

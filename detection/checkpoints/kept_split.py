@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from detection.checkpoints.loading import read_checkpoint
 from detection.checkpoints.runs import find_weights
 from detection.checkpoints.shared import is_address, is_shared
+from detection.checkpoints.wandb_artifacts import is_artifact
 from detection.system.files import write_text
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def split_to_keep(config: Mapping[str, Any], origin: "Origin | None") -> Kept | 
         return None
     path = Path(find_weights(config["init_from"], config["name"])).expanduser()
     # Published weights have no split, and what is missing is told later.
-    if not (path.is_file() or is_shared(path) or is_address(path)):
+    if not (path.is_file() or is_shared(path) or is_address(path) or is_artifact(path)):
         return None
     return kept_split(read_checkpoint(path)["hyper_parameters"], path)
 

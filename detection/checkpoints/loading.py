@@ -20,6 +20,7 @@ from detection.checkpoints.tensors import (
     of_another_network,
     refuse_odd_tensors,
 )
+from detection.checkpoints.wandb_artifacts import fetch_artifact, is_artifact
 from detection.models.described_anchors import with_anchors_of_format_1
 from detection.models.synonyms import in_words_of
 from detection.registry import build, load_plugins, without_weights
@@ -43,7 +44,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
     Args:
         path: the checkpoint; a folder that ``detection share`` wrote, or its address on the Hugging Face hub,
-            ``hf://user/name@revision``; or the name of a published detector, see ``read_published``.
+            ``hf://user/name@revision``; ``wandb://entity/project/name:alias`` of one that Weights & Biases
+            keeps; or the name of a published detector, see ``read_published``.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -56,6 +58,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         return _checked(read_address(path), path)
     if is_shared(path):
         return _checked(read_shared(path), path)
+    if is_artifact(path):
+        return _checked(_load(fetch_artifact(path)), path)
     if not path.exists():
         if str(path).startswith(("torchvision/", "tensorflow/")):
             from detection.checkpoints.published import read_published
@@ -120,7 +124,8 @@ def load(source: str | Path, device: str = "auto", plugins: Sequence[str] = ()) 
 
     Args:
         source: a checkpoint; a run's folder, for its best one; a folder that ``detection share`` wrote, or
-            its address on the Hugging Face hub, ``hf://user/name`` or ``hf://user/name@revision``; an ONNX
+            its address on the Hugging Face hub, ``hf://user/name`` or ``hf://user/name@revision``;
+            ``wandb://entity/project/name:alias`` of a checkpoint that Weights & Biases keeps; an ONNX
             or OpenVINO file (``.onnx``, ``.xml``) that ``detection.export`` wrote, which runs on the CPU; or
             the name of published weights, such as ``tensorflow/ssd_mobilenet_v2_coco``.
         device: ``cpu``, ``cuda``, one GPU such as ``cuda:1``, or ``auto``: a GPU where there is one.

@@ -26,7 +26,11 @@ _WORDS = {
     "val_images": "validation images",
 }
 # A resumed run has these anyway, or they are told by what the checkpoint itself says.
-_TYPED = ("run_dir", "ckpt", "logger.wandb.overrides", "logger.wandb.sweep_dir")
+_TYPED = (
+    "run_dir",
+    "ckpt",
+    *(f"logger.{it}.{key}" for it in ("wandb", "mlflow") for key in ("overrides", "sweep_dir")),
+)
 _NOT_COMPARED = (
     *(*_TYPED, "optimizer", "scheduler", "model.optimizer", "model.scheduler"),
     *("callbacks.going_on", "callbacks.how_to_resume", "init_from", "init_reuse"),

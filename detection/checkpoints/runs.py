@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from detection.checkpoints.shared import is_address, is_shared
+from detection.checkpoints.wandb_artifacts import fetch_artifact, is_artifact
 from detection.registry import RENAMED
 from detection.system.processes import as_typed, command_again, is_queued_again, slurm_job
 from detection.validation.near_paths import beside
@@ -89,10 +90,12 @@ def find_checkpoint(ckpt: str | None, folder: str) -> Path | None:
 
     Raises:
         FileNotFoundError: there is no such checkpoint.
-        ValueError: it is a shared detector.
+        ValueError: it is a shared detector, or cannot be fetched.
     """
     if ckpt is None:
         return None
+    if is_artifact(ckpt):
+        return fetch_artifact(ckpt)
     path = Path(ckpt).expanduser()
     if is_address(ckpt) or is_shared(path):
         raise ValueError(

@@ -3,36 +3,30 @@
 import os
 import secrets
 import shlex
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from lightning_fabric.loggers.logger import rank_zero_experiment
-from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from detection.callbacks.predictions import Seen
+from detection.checkpoints.wandb_artifacts import ARTIFACT_FILE
+from detection.loggers.names import run_name, sweep_group
+from detection.loggers.tracker import Tracker
+from detection.loggers.wandb_boxes import image_boxes
 from detection.system.files import write_text
 
 INIT_SECONDS = 30  # to reach the server, before the run is recorded offline
 FINISH_SECONDS = 120  # to upload what is left when the run ends; the rest can be uploaded later
-MAX_NAME = 128  # characters; the server refuses longer ones
-
-# Overrides that say where things lie or who watches, not what is trained.
-_NOT_IN_NAMES = (
-    "callbacks",
-    "ckpt",
-    "data.root",
-    "data.num_workers",
-    "experiment",
-    "logger",
-    "name",
-    "trainer",
-)
-_TRAINER_IN_NAMES = ("trainer.max_epochs", "trainer.precision")
+CHECKPOINTS = ("last", "best")
+"""Aliases of what ``log_model`` keeps, in the order in which they are sent."""
 
 
-class WandbRun(WandbLogger):
+class WandbRun(Tracker, WandbLogger):
     """Records a run in Weights & Biases: online when logged in, else offline.
 
     A folder has one run: a second start in it continues the first, whose id is kept in ``wandb/run_id``.
@@ -52,7 +46,11 @@ class WandbRun(WandbLogger):
         default_name: what the name begins with.
         overrides: the ``KEY=VALUE`` of the command line.
         sweep_dir: the folder of a sweep; the run belongs to the sweep when its folder lies inside.
+        log_model: keep the best and the last checkpoint of a complete run as versions of the artifact
+            ``model-<id of the run>``, under the aliases ``best`` and ``last``.
     """
+
+    tracker_name = "wandb"
 
     def __init__(
         self,
@@ -68,6 +66,7 @@ class WandbRun(WandbLogger):
         default_name: str = "run",
         overrides: Sequence[str] = (),
         sweep_dir: str | None = None,
+        log_model: bool = False,
     ) -> None:
         super().__init__(
             name=name or run_name(default_name, overrides, run_dir),
@@ -82,6 +81,7 @@ class WandbRun(WandbLogger):
         del self._wandb_init["anonymous"]  # Lightning passes it along; wandb warns of it
         self._mode = mode
         self._folder = Path(run_dir)
+        self._keeps_checkpoints = log_model  # Lightning's own log_model refuses to work offline
 
     @property
     @rank_zero_experiment
@@ -103,6 +103,58 @@ class WandbRun(WandbLogger):
         """Record the configuration; when wandb fails, say so once and go on without it."""
         with self._going_on_without():
             super().log_hyperparams(params)
+
+    @rank_zero_only
+    def log_detections(
+        self, stage: str, seen: Sequence[Seen], class_names: Sequence[str], threshold: float, step: int
+    ) -> None:
+        """Send images, and boxes to switch on and off."""
+        self.log_image(
+            f"{stage}/predictions",
+            [item.image for item in seen],
+            step=step,
+            caption=[item.target["image_id"] for item in seen],
+            boxes=[image_boxes(item.detections, item.target, class_names, threshold) for item in seen],
+        )
+
+    @rank_zero_only
+    def log_aps(self, stage: str, aps: Mapping[str, float | None], step: int) -> None:
+        """Send a table."""
+        rows: list[list[Any]] = [list(row) for row in aps.items()]
+        self.log_table(f"{stage}/ap_by_class", ["class", "AP"], rows, step=step)
+
+    @rank_zero_only
+    def log_report(self, files: Sequence[Path]) -> None:
+        """Send the files as files of the run, the curves as a picture too, and checkpoints where asked to."""
+        import wandb
+
+        with self._going_on_without():
+            run: Any = self._experiment
+            if run.disabled:
+                return
+            for path in files:
+                # Of a file that lies elsewhere wandb makes a link, with a warning.
+                shutil.copy(path, run.dir)
+                run.save(str(Path(run.dir, path.name)), base_path=run.dir, policy="now", glob=False)
+            for path in files:
+                if path.name == "curves.png":
+                    run.log({"report/curves": wandb.Image(str(path))})
+            if self._keeps_checkpoints:
+                self._log_checkpoints()
+
+    def _log_checkpoints(self) -> None:
+        import wandb
+
+        run: Any = self._experiment
+        for alias in CHECKPOINTS:
+            path = self._folder / "checkpoints" / f"{alias}.ckpt"
+            if path.is_file():
+                artifact = wandb.Artifact(f"model-{run.id}", type="model", metadata={"file": path.name})
+                artifact.add_file(str(path), name=ARTIFACT_FILE)
+                run.log_artifact(artifact, aliases=[alias])
+        if not run.offline:
+            address = f"wandb://{run.entity}/{run.project}/model-{run.id}:best"
+            print(f"Weights & Biases keeps the checkpoints: ckpt={address}", flush=True)
 
     def close(self, exit_code: int) -> None:
         """End the run.
@@ -174,54 +226,6 @@ class WandbRun(WandbLogger):
         with suppress(Exception):
             wandb.teardown()  # lets the next run of this process start afresh
         self._experiment = wandb.init(mode="disabled")
-
-
-@contextmanager
-def closing_wandb(loggers: Sequence[Logger]) -> Iterator[None]:
-    """End the runs of Weights & Biases after the block, so that the next job of a sweep gets its own.
-
-    A run that is left by an exception is marked as failed.
-
-    Args:
-        loggers: any loggers.
-    """
-    exit_code = 1
-    try:
-        yield
-        exit_code = 0
-    finally:
-        for logger in loggers:
-            if isinstance(logger, WandbRun):
-                logger.close(exit_code)
-
-
-def run_name(default_name: str, overrides: Sequence[str], run_dir: str) -> str:
-    """Name a run after what the command line changed, or after its folder when that is nothing.
-
-    Args:
-        default_name: what the name begins with.
-        overrides: the ``KEY=VALUE`` of the command line.
-        run_dir: the run's folder.
-    """
-    changed = [word for word in overrides if _in_names(word.lstrip("+~").partition("=")[0])]
-    return " ".join([default_name, *(changed or [Path(run_dir).name])])[:MAX_NAME]
-
-
-def _in_names(key: str) -> bool:
-    is_left_out = any(key == part or key.startswith(f"{part}.") for part in _NOT_IN_NAMES)
-    return key in _TRAINER_IN_NAMES or not is_left_out
-
-
-def sweep_group(run_dir: str, sweep_dir: str | None) -> str | None:
-    """The name of the sweep's folder when the run's folder lies inside, else None.
-
-    Args:
-        run_dir: the run's folder.
-        sweep_dir: the folder that a sweep has, or would have.
-    """
-    if sweep_dir and Path(sweep_dir).resolve() in Path(run_dir).resolve().parents:
-        return Path(sweep_dir).name
-    return None
 
 
 def stored_run_id(run_dir: Path) -> str:

@@ -149,9 +149,9 @@ class Export(Settings):
         if self.output is not None:
             return Path(self.output).expanduser()
         ckpt = Path(self.ckpt).expanduser()
-        # hf://<user>/<name>@<revision>, or <publisher>/<name>:<its file>
+        # hf://<user>/<name>@<revision>, wandb://<...>/<name>:<alias>, or <publisher>/<name>:<its file>
         end = "@" if self.ckpt.startswith("hf://") else ":"
-        published = Path(self.ckpt.removeprefix("hf://").partition(end)[0]).name
+        published = Path(self.ckpt.rpartition("://")[2].partition(end)[0]).name
         return (ckpt if ckpt.is_file() else Path(published)).with_suffix(SUFFIXES[self.format])
 
     def variant(self, kind: Literal["half", "int8"]) -> Path:

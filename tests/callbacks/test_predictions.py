@@ -7,8 +7,6 @@ from typing import Any
 import cv2
 import pytest
 import pytorch_lightning as pl
-from omegaconf import OmegaConf
-from pytorch_lightning.loggers import TensorBoardLogger
 
 from detection.callbacks import predictions
 from detection.callbacks.predictions import PredictionImages
@@ -60,18 +58,3 @@ def test_draws_every_few_epochs(
 def test_the_test_always_draws(run: Run, tmp_path: Path, calls: list[tuple[Any, ...]]) -> None:
     run(PredictionImages(str(tmp_path), every_n_epochs=99), epochs=1)
     assert len(calls) == 1
-
-
-def test_tensorboard_gets_the_picture_too(run: Run, tmp_path: Path) -> None:
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    logger = TensorBoardLogger(tmp_path, name="tensorboard", version="")
-    logger.log_hyperparams({"data": {"root": "/x", "size": [300, 300]}, "seed": 1, "ckpt": None})
-    run(PredictionImages(str(tmp_path), num_images=2, every_n_epochs=1), epochs=1, logger=logger)
-    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
-    assert {"train/loss", "val/map", "val/ap/cat", "test/map"} <= set(events.Tags()["scalars"])
-    assert events.Tags()["images"] == ["val/predictions", "test/predictions"]
-    (sent,) = events.Images("test/predictions")
-    drawn = cv2.imread(str(tmp_path / "predictions.png"))
-    assert drawn is not None
-    assert (sent.height, sent.width) == drawn.shape[:2]
-    assert OmegaConf.load(tmp_path / "tensorboard/hparams.yaml").data.size == [300, 300]

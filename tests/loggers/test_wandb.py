@@ -1,4 +1,4 @@
-"""Weights & Biases: what a run is called, where it belongs, and whether it goes online."""
+"""Weights & Biases: where a run belongs, and whether it goes online."""
 
 import os
 import signal
@@ -13,7 +13,8 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from detection.loggers import wandb as ours
-from detection.loggers.wandb import WandbRun, closing_wandb, run_name, stored_run_id, sweep_group
+from detection.loggers.tracker import closing_trackers
+from detection.loggers.wandb import WandbRun, stored_run_id
 
 KEY = "0123456789" * 4
 
@@ -39,29 +40,11 @@ def folders(run_dir: Path) -> list[str]:
     return sorted(path.name for path in (run_dir / "wandb").glob("*run-*"))
 
 
-@pytest.mark.parametrize(
-    ("overrides", "name"),
-    [
-        ([], "ssd 2026-11-21_09-00-00"),
-        (["experiment=quickstart", "data.root=/x", "trainer=cpu", "logger=wandb"], "ssd 2026-11-21_09-00-00"),
-        (["optimizer.lr=0.1", "logger.wandb.project=x", "seed=3"], "ssd optimizer.lr=0.1 seed=3"),
-        (["trainer.devices=2", "trainer.max_epochs=9", "+data.x=1"], "ssd trainer.max_epochs=9 +data.x=1"),
-        (["data.rooted=1", "names=2"], "ssd data.rooted=1 names=2"),
-        (["ckpt=last", f"model.x={'a' * 200}"], f"ssd model.x={'a' * 116}"),
-    ],
-)
-def test_a_run_is_named_after_what_was_changed(overrides: list[str], name: str) -> None:
-    assert run_name("ssd", overrides, "/runs/ssd/2026-11-21_09-00-00") == name
-
-
-def test_jobs_of_a_sweep_are_one_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_group_of_ones_own(tmp_path: Path) -> None:
     sweep = tmp_path / "runs/sweep_9"
-    assert [sweep_group(str(sweep / job), "runs/sweep_9") for job in ("0", "1", "a/b")] == ["sweep_9"] * 3
-    assert sweep_group(str(tmp_path / "runs/ssd/today"), "runs/sweep_9") is None
-    assert sweep_group(str(tmp_path / "runs/sweep_91/0"), "runs/sweep_9") is None
-    assert sweep_group(str(sweep / "0"), None) is None
-    logger = WandbRun(str(sweep / "0"), project="p", group="mine", sweep_dir="runs/sweep_9")
+    logger = WandbRun(str(sweep / "0"), project="p", sweep_dir=str(sweep))
+    assert logger._wandb_init["group"] == "sweep_9"
+    logger = WandbRun(str(sweep / "0"), project="p", group="mine", sweep_dir=str(sweep))
     assert logger._wandb_init["group"] == "mine"
 
 
@@ -77,7 +60,7 @@ def test_without_an_account_one_line_says_how_to_upload(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run_dir = tmp_path / "a run"
-    with closing_wandb([start(run_dir), CSVLogger(tmp_path)]):
+    with closing_trackers([start(run_dir), CSVLogger(tmp_path)], str(run_dir)):
         pass
     (folder,) = folders(run_dir)
     assert folder.startswith("offline-run-")
@@ -108,7 +91,10 @@ def test_disabled_writes_and_says_nothing(
 ) -> None:
     if where == "environment":
         monkeypatch.setenv("WANDB_MODE", "disabled")
-    start(tmp_path, mode="disabled" if where == "configuration" else None).close(0)
+    (tmp_path / "metrics.json").write_text("{}")
+    logger = start(tmp_path, mode="disabled" if where == "configuration" else None, log_model=True)
+    with closing_trackers([logger], str(tmp_path)):
+        pass
     assert not (tmp_path / "wandb").exists()
     assert capfd.readouterr() == ("", "")
 

@@ -14,7 +14,8 @@ import wandb
 from wandb.proto import wandb_internal_pb2
 
 from detection.data.shapes import SHAPE_CLASSES
-from detection.loggers.wandb import WandbRun, closing_wandb
+from detection.loggers.tracker import closing_trackers
+from detection.loggers.wandb import WandbRun
 from tests.warm_python import warm_python
 
 Record: Any = vars(wandb_internal_pb2)["Record"]  # made by protobuf at run time
@@ -46,6 +47,7 @@ class OfflineRun:
         self.config: dict[str, Any] = {}
         self.history: list[dict[str, Any]] = []
         self.exit_codes: list[int] = []
+        self.artifacts: list[Any] = []
         self.step_metrics: dict[str, str] = {}
         for data in _records(path.read_bytes()):
             record = Record()
@@ -60,6 +62,8 @@ class OfflineRun:
                 self.history.append(_items(record.history.item))
             elif kind == "metric":
                 self.step_metrics[record.metric.name or record.metric.glob_name] = record.metric.step_metric
+            elif kind == "artifact":
+                self.artifacts.append(record.artifact)
             elif kind == "exit":
                 self.exit_codes.append(record.exit.exit_code)
 
@@ -224,7 +228,7 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_second_start_in_a_folder_continues_its_run(tmp_path: Path) -> None:
     for step in (1, 2):
         logger = WandbRun(str(tmp_path), project="detection")
-        with closing_wandb([logger]):
+        with closing_trackers([logger], str(tmp_path)):
             logger.log_metrics({"train/loss": 1 / step}, step=step)
     wandb.teardown()  # waits until all is written
     first, second = offline_runs(tmp_path)
@@ -237,7 +241,7 @@ def test_a_second_start_in_a_folder_continues_its_run(tmp_path: Path) -> None:
 def test_a_run_that_fails_is_marked_as_failed(tmp_path: Path, error: type[BaseException]) -> None:
     logger = WandbRun(str(tmp_path), project="detection")
     logger.log_metrics({"train/loss": 1.0}, step=1)
-    with pytest.raises(error), closing_wandb([logger]):
+    with pytest.raises(error), closing_trackers([logger], str(tmp_path)):
         raise error
     assert wandb.run is None
     wandb.teardown()  # waits until all is written

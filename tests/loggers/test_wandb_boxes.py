@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
 import wandb
 
-from detection.loggers.wandb import WandbRun, closing_wandb
-from detection.loggers.wandb_detections import WandbDetections, image_boxes
+from detection.loggers.tracked_detections import TrackedDetections
+from detection.loggers.tracker import closing_trackers
+from detection.loggers.wandb import WandbRun
+from detection.loggers.wandb_boxes import image_boxes
 from detection.types import Detections, Target
+from tests.loggers.test_wandb_run import offline_runs
 
 Run = Callable[..., pl.Trainer]
 
@@ -85,11 +89,20 @@ def test_nothing_there_and_nothing_found() -> None:
     wandb.Image(torch.zeros(3, 100, 200), boxes=boxes)
 
 
-def test_a_run_leaves_images_boxes_and_a_table(run: Run, tmp_path: Path) -> None:
+def test_a_run_leaves_images_boxes_and_a_table(
+    run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     logger = WandbRun(str(tmp_path), project="detection")
-    with closing_wandb([logger]):
-        run(WandbDetections(num_images=3, every_n_epochs=2), epochs=2, logger=logger)
+    (tmp_path / "metrics.json").write_text("{}")
+    assert cv2.imwrite(str(tmp_path / "curves.png"), np.zeros((4, 6, 3), np.uint8))
+    with closing_trackers([logger], str(tmp_path)):
+        images = TrackedDetections("wandb", num_images=3, every_n_epochs=2, threshold=0.1)
+        run(images, epochs=2, logger=logger)
     (files,) = tmp_path.glob("wandb/offline-run-*/files/media")
+    assert (files.parent / "metrics.json").read_text() == "{}"
+    assert (files.parent / "curves.png").is_file()
+    assert [*files.glob("images/report/curves_*.png")]
+    assert "WARNING" not in capfd.readouterr().err
     for stage in ("val", "test"):
         (path,) = files.glob(f"images/{stage}/*.png")  # the three are alike, and wandb names files by content
         image = cv2.imread(str(path))
@@ -105,6 +118,29 @@ def test_a_run_leaves_images_boxes_and_a_table(run: Run, tmp_path: Path) -> None
     }
 
 
+def test_checkpoints_are_kept_where_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "checkpoints").mkdir()
+    for name in ("best", "last"):
+        (tmp_path / f"checkpoints/{name}.ckpt").write_text(name)
+    logger = WandbRun(str(tmp_path), project="detection", log_model=True)
+    with closing_trackers([logger], str(tmp_path)):
+        logger.log_metrics({"train/loss": 1.0}, step=1)
+    wandb.teardown()  # waits until all is written
+    (run,) = offline_runs(tmp_path)
+    (identity,) = {artifact.name for artifact in run.artifacts}
+    assert identity == f"model-{run.run.run_id}"
+    kept = [
+        (
+            {*artifact.aliases} - {"latest"},
+            [(entry.path, Path(entry.local_path).read_text()) for entry in artifact.manifest.contents],
+        )
+        for artifact in run.artifacts
+    ]
+    assert kept == [({"last"}, [("model.ckpt", "last")]), ({"best"}, [("model.ckpt", "best")])]
+
+
 def test_other_loggers_get_nothing(run: Run, tmp_path: Path) -> None:
-    run(WandbDetections(num_images=3, every_n_epochs=1), epochs=1)
+    run(TrackedDetections(num_images=3, every_n_epochs=1), epochs=1)
     assert not (tmp_path / "wandb").exists()

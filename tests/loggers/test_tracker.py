@@ -1,0 +1,57 @@
+"""What trackers of pictures alone show of an image, and the tracker that the documentation adds."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from detection.callbacks.predictions import Seen
+from detection.drawing.colours import OUTCOME_COLOURS, in_bytes
+from detection.loggers.tracked_detections import TrackedDetections
+from detection.loggers.tracker import closing_trackers, drawn
+from detection.types import Detections, Target
+
+
+def test_found_and_missed_objects_and_wrong_boxes_are_drawn() -> None:
+    image = np.full((200, 400, 3), 60, np.uint8)
+    target = Target(
+        boxes=torch.tensor([[20.0, 20, 100, 100], [300, 20, 380, 100]]),
+        labels=torch.tensor([0, 1]),
+        difficult=torch.tensor([False, False]),
+        image_id="x",
+        size=(200, 400),
+    )
+    detections = Detections(
+        boxes=torch.tensor([[20.0, 20, 100, 100], [150, 80, 250, 180], [0, 0, 50, 50]]),
+        scores=torch.tensor([0.9, 0.8, 0.1]),
+        labels=torch.tensor([0, 0, 0]),
+    )
+    picture = drawn(Seen(image, detections, target), ["cat", "dog"], threshold=0.5)
+    colours = {tuple(colour) for colour in picture.reshape(-1, 3).tolist()}
+    assert {
+        in_bytes(OUTCOME_COLOURS[kind]) for kind in ("true_positive", "missed", "false_positive")
+    } <= colours
+    assert tuple(picture[25, 10]) == (60, 60, 60)  # the third is below the threshold
+    assert (image == 60).all()
+
+
+def test_the_documented_tracker_works(run: Callable[..., pl.Trainer], tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/loggers.md").read_text()
+    (code,) = re.findall(r"```python\n(.+?)```", page, flags=re.DOTALL)
+    names: dict[str, Any] = {"__name__": "my_package"}
+    exec(code, names)
+    folder = tmp_path / "tracked"
+    logger = names["FolderRun"](str(folder))
+    (tmp_path / "curves.png").write_text("curves")
+    with closing_trackers([logger], str(tmp_path)):
+        run(TrackedDetections("folder", num_images=1, every_n_epochs=1), epochs=1, logger=logger)
+    assert {path.name for path in folder.iterdir()} == {
+        *("val_3_0.png", "test_3_0.png", "test_ap_by_class.json", "metrics.csv", "curves.png", "ended"),
+    }
+    assert json.loads((folder / "test_ap_by_class.json").read_text()) == {"cat": 1, "dog": 1, "owl": None}
+    assert (folder / "ended").read_text() == "complete"
