@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from detection.bounds import Tiles
 from detection.checkpoints.runs import run_folder
 from detection.cli.quoting import as_value
 from detection.settings import Export, ExportFormat
@@ -47,8 +48,7 @@ class Evaluation:
     @property
     def report(self) -> Path:
         """The page to look at."""
-        compared = self.folder / "comparison.html"
-        return compared if compared.exists() else self.folder / "report.html"
+        return max((self.folder / f"{name}.html" for name in ("report", "comparison")), key=Path.exists)
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,9 @@ def evaluate(
     split: Literal["test", "val", "train"] | None = None,
     threshold: float | None = None,
     num_images: int | None = None,
+    tiles: Tiles | None = None,
+    overlap: float | None = None,
+    flip: bool = False,
     trainer: str | None = None,
     run_dir: str | Path | None = None,
     plugins: Sequence[str] = (),
@@ -141,6 +144,9 @@ def evaluate(
         split: what to test on; by default ``test``.
         threshold: of the score, for metrics that need one; by default that of the best F1.
         num_images: so many of the worst and of the best images are shown.
+        tiles: see ``Detector.predict``, and there ``overlap`` and ``flip``.
+        overlap: by default 0.2.
+        flip: whether to look at mirror images, too.
         trainer: see ``train``.
         run_dir: the folder to write; by default ``runs/evaluate/<date>``.
         plugins: see ``train``.
@@ -245,9 +251,8 @@ def check(
 
 def _folder(run_dir: str | Path | None, name: str, ckpt: str | Path | None = None) -> Path:
     """The folder that a command writes: the one that is named, that of the resumed run, or a new one."""
-    now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    chosen = run_dir or run_folder(None if ckpt is None else str(ckpt), name, now)
-    return Path(chosen).expanduser().resolve()
+    resumed, now = None if ckpt is None else str(ckpt), f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    return Path(run_dir or run_folder(resumed, name, now)).expanduser().resolve()
 
 
 def _run(
@@ -256,10 +261,10 @@ def _run(
     """Run a command to its end. Names of arguments are names of keys, but for ``_KEYS``."""
     if isinstance(overrides := asked["overrides"], str):
         raise TypeError(f"overrides={overrides!r}: give a list, such as [{overrides!r}].")
-    keys = {_KEYS.get(name, name): value for name, value in asked.items() if name not in _NO_KEYS}
-    given = {key: value for key, value in keys.items() if value is not None and value != ()}
-    # A bare word or path is typed bare, so that a path's ~ is the home folder.
-    words = [f"{key}={value if isinstance(value, str) else as_value(value)}" for key, value in given.items()]
+    given = {name: value for name, value in asked.items() if name not in _NO_KEYS and value not in (None, ())}
+    # Bare words and paths are typed bare, so that a path's ~ is the home folder.
+    values = {name: value if isinstance(value, str) else as_value(value) for name, value in given.items()}
+    words = [f"{_KEYS.get(name, name)}={value}" for name, value in values.items()]
     # In the folder of the caller, wherever the package lies.
     paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from detection.data.datamodule import DetectionDataModule
     from detection.tasks.base import DetectionTask
 
-# Of how data is loaded, what an evaluation needs as well: to take the same images, on the same machine.
-_OF_EVALUATION = {"other_classes", "on_error", "num_workers", "eval_batch_size"}
+# Of how data is loaded, what an evaluation needs as well: to take the same images.
+_OF_EVALUATION = {"other_classes", "on_error"}
 _INDENT = len("Model:  ")
 
 
