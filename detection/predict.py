@@ -54,9 +54,12 @@ def predict(settings: Predict) -> None:
         from detection.prediction.capture import Capture
 
         capture = Capture(source)
+        from detection.prediction.tracking import Identities
+
+        identities = Identities(settings.threshold) if settings.track else None
         from detection.prediction.jobs import predict_in_video
 
-        predict_in_video(_job(settings), capture)
+        predict_in_video(_job(settings), capture, identities)
 
 
 def _job(settings: Predict) -> "Job":

@@ -41,6 +41,8 @@ class Detections(TypedDict):
     """float32 ``(M,)``, descending."""
     labels: Tensor
     """int64 ``(M,)``, ``0..C-1``."""
+    tracks: NotRequired[Tensor]
+    """int64 ``(M,)``: of a video's frame whose objects are followed, which object each is, from 1 on."""
 
 
 OutcomeKind = Literal["true_positive", "false_positive", "missed", "found", "ignored"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import parse
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from PIL import Image
 import detection
 from detection.predict import predict
 from detection.settings import Predict
+from tests.prediction.videos import make_video
 from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
@@ -281,6 +283,26 @@ def test_an_output_that_holds_something_is_refused(ssd: Path, tmp_path: Path) ->
     assert (tmp_path / "out/detections.json").stat().st_mtime_ns > before
     with pytest.raises(FileExistsError, match="is a file: name a folder"):
         predict(settings(ssd, tmp_path / "a.png", tmp_path / "a.png"))
+
+
+def test_objects_are_followed_through_a_video(
+    ssd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    still = np.asarray(noise(64, 96, 1), dtype=np.uint8)
+    film = make_video(tmp_path / "film.mp4", [number / 25 for number in range(6)], picture=still)
+    output = tmp_path / "out"
+    predict(settings(ssd, film, output, track=True))
+    rows = read_json(output)["frames"]
+    tracks = [sorted(found["track"] for found in row["detections"]) for row in rows]
+    assert tracks[0] == list(range(1, len(tracks[0]) + 1))
+    assert all(row == tracks[0] for row in tracks)
+    assert "6 frames in" in (said := capsys.readouterr().out)
+    assert f"{len(tracks[0])} objects followed" in said
+    with av.open(str(output / "film.mp4")) as file:
+        assert [stream.codec_context.name for stream in file.streams] == ["h264"]
+    noise(90, 120, 1).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="track=true follows objects through a video"):
+        predict(settings(ssd, tmp_path / "a.png", tmp_path / "other", track=True))
 
 
 def test_images_are_never_written_over(ssd: Path, tmp_path: Path) -> None:

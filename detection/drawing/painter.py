@@ -34,7 +34,7 @@ class Mark(NamedTuple):
 def draw_detections(
     image: NDArray[np.uint8], detections: Detections, class_names: Sequence[str]
 ) -> NDArray[np.uint8]:
-    """Paint boxes with class and score, each class in its colour; the best are painted over the others.
+    """Paint boxes with class, track and score, a class in its colour; the best are painted over the others.
 
     Args:
         image: ``(H, W, 3)`` RGB; left as it is.
@@ -45,9 +45,12 @@ def draw_detections(
         ``(H, W, 3)`` RGB, of the same size.
     """
     columns = (detections["boxes"].tolist(), detections["scores"].tolist(), detections["labels"].tolist())
+    names = [class_names[label] for label in columns[2]]
+    if "tracks" in detections:
+        names = [f"{name} #{track}" for name, track in zip(names, detections["tracks"].tolist(), strict=True)]
     marks = [
-        Mark(box, f"{class_names[label]} {score:.2f}", class_colour(label))
-        for box, score, label in zip(*columns, strict=True)
+        Mark(box, f"{name} {score:.2f}", class_colour(label))
+        for box, score, label, name in zip(*columns, names, strict=True)
     ]
     return draw_marks(image, marks[::-1])
 

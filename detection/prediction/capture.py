@@ -1,7 +1,10 @@
 """Frames of a video file or a webcam."""
 
 import itertools
+import math
+import time
 from collections.abc import Generator, Iterator
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -10,6 +13,15 @@ from numpy.typing import NDArray
 from detection.data.image_sources import VideoFile, Webcam
 
 _FALLBACK_FPS = 25.0  # where the rate is missing, or impossible
+
+
+class Frame(NamedTuple):
+    """A picture of a video."""
+
+    seconds: float
+    """Since the first one: by the time stamps of a file, by the clock for a webcam."""
+    image: NDArray[np.uint8]
+    """``(H, W, 3)`` RGB, upright."""
 
 
 class Capture:
@@ -36,13 +48,13 @@ class Capture:
             )
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = fps if 1 <= fps <= 1000 else _FALLBACK_FPS
-        """Frames per second."""
+        """Frames per second, on average."""
         count = 0 if self.live else int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.count = count if count > 0 else None
         """How many frames its header announces; None where it does not say."""
 
-    def batches(self, size: int) -> Generator[list[NDArray[np.uint8]]]:
-        """Yield the frames, up to ``size`` at a time, each ``(H, W, 3)`` RGB."""
+    def batches(self, size: int) -> Generator[list[Frame]]:
+        """Yield the frames, up to ``size`` at a time."""
         frames = self._frames()
         while batch := list(itertools.islice(frames, size)):
             yield batch
@@ -51,9 +63,20 @@ class Capture:
         """Give the file or the camera back."""
         self._capture.release()
 
-    def _frames(self) -> Iterator[NDArray[np.uint8]]:
+    def _frames(self) -> Iterator[Frame]:
+        seconds, started = -1.0, 0.0
         while True:
             there, frame = self._capture.read()
             if not there:
                 return
-            yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+            if seconds < 0:
+                seconds, started = 0.0, time.monotonic()
+            else:
+                now = (
+                    time.monotonic() - started
+                    if self.live
+                    else self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                )
+                # Damaged files, and some that never had them, are without time stamps.
+                seconds = now if seconds < now < math.inf else seconds + 1 / self.fps
+            yield Frame(seconds, np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), dtype=np.uint8))

@@ -202,7 +202,7 @@ class Detector(ABC):
     def _predict_frames(self, capture: Capture, find: Detect, batch_size: int) -> Iterator[Prediction]:
         with closing(capture):
             for frames in capture.batches(1 if capture.live else batch_size):
-                yield from self._predict_batch(frames, [""] * len(frames), find)
+                yield from self._predict_batch([frame.image for frame in frames], [""] * len(frames), find)
 
     def _predict_batch(self, images: Images, names: Sequence[str], find: Detect) -> list[Prediction]:
         return [

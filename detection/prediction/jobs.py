@@ -2,10 +2,11 @@
 
 import os
 import shlex
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,14 +17,15 @@ from detection.data.image_files import ImageError, decode_image
 from detection.data.image_sources import ImageFile, ImageFiles
 from detection.prediction.annotation_sets import write_set
 from detection.prediction.capture import Capture
+from detection.prediction.frames import FrameRecord
 from detection.prediction.output import SETS, picture_path, video_path
 from detection.prediction.selection import Selection
+from detection.prediction.tracking import Identities
 from detection.prediction.uncertainty import expected_mistakes, write_uncertain
 from detection.prediction.video import predict_video, prefetched
 from detection.prediction.writing import (
     Result,
     Skipped,
-    described,
     image_row,
     print_report,
     save_picture,
@@ -182,8 +184,11 @@ def predict_in_images(job: Job, source: ImageFiles) -> None:
     count = len(findings.results)
     print_report(
         _pace(count, "image", findings.seconds),
-        (result.detections for result in findings.results),
-        job.class_names,
+        Counter(
+            job.class_names[label]
+            for result in findings.results
+            for label in result.detections["labels"].tolist()
+        ),
         findings.skipped,
         job.output,
     )
@@ -192,12 +197,13 @@ def predict_in_images(job: Job, source: ImageFiles) -> None:
         raise KeyboardInterrupt
 
 
-def predict_in_video(job: Job, capture: Capture) -> None:
+def predict_in_video(job: Job, capture: Capture, identities: Identities | None = None) -> None:
     """Detect in a video or a webcam, write what was asked for, and report.
 
     Args:
         job: what to do.
         capture: the opened video or webcam; it is closed.
+        identities: follows objects from frame to frame; None for detections alone.
 
     Raises:
         ValueError: it has no frame.
@@ -206,25 +212,18 @@ def predict_in_video(job: Job, capture: Capture) -> None:
     if capture.live:
         print("Ctrl-C ends the recording.", flush=True)
     video = video_path(job.output, capture.source) if job.saves("video") else None
-    findings = predict_video(job.detect, capture, job.images_at_once, video, job.class_names)
-    count = len(findings.frames)
+    if identities:
+        job = replace(job, select=identities.wants(job.select))
+    path = job.output / "detections.json" if job.saves("json") else None
+    with closing(FrameRecord(path, {**job.header(), "fps": capture.fps}, job.class_names)) as record:
+        findings = predict_video(
+            job.detect, capture, job.images_at_once, video, job.class_names, record.add, identities
+        )
+    count = record.count
     if not count and not findings.interrupted:
         raise ValueError(f"source={job.settings.source} has no frame that can be read.")
-    if job.saves("json"):
-        rows = [
-            {"frame": i, "seconds": round(seconds, 4), "detections": described(found, job.class_names)}
-            for i, (seconds, found) in enumerate(findings.frames)
-        ]
-        height, width = findings.size
-        about = {**job.header(), "fps": capture.fps, "width": width, "height": height}
-        write_json(job.output / "detections.json", {**about, "frames": rows})
-    print_report(
-        _pace(count, "frame", findings.seconds),
-        (frame.detections for frame in findings.frames),
-        job.class_names,
-        [],
-        job.output,
-    )
+    followed = f", {identities.count} objects followed" if identities else ""
+    print_report(_pace(count, "frame", findings.seconds) + followed, record.by_class, [], job.output)
     if findings.interrupted and not capture.live:
         print(f"Stopped after {count} frames.")
         raise KeyboardInterrupt

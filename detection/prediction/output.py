@@ -41,6 +41,8 @@ def check_output(settings: Predict, source: Source) -> None:
         )
     if settings.uncertain and not is_images:
         raise ValueError(f"uncertain={settings.uncertain} chooses among images: leave it out for a video.")
+    if settings.track and is_images:
+        raise ValueError("track=true follows objects through a video: leave it out for images.")
     folder = settings.output_folder
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"output={folder} is a file: name a folder.")

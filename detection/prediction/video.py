@@ -1,9 +1,9 @@
-"""Detection in the frames of a video or a webcam, and the video and the window that show it."""
+"""Detection in the frames of a video or a webcam, and the window that shows it."""
 
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -12,54 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.drawing.painter import draw_detections
-from detection.prediction.capture import Capture
+from detection.prediction.capture import Capture, Frame
+from detection.prediction.frames import FrameResult
+from detection.prediction.tracking import Identities
+from detection.prediction.video_files import open_writer
 from detection.system.progress import Tracker
 from detection.types import Detections
-
-
-class VideoWriter:
-    """Writes frames as MP4 (MPEG-4 part 2), which every system's players know.
-
-    The codec needs an even width and height: of an odd one the last column or row is left out.
-
-    Args:
-        path: the file; it is opened with the first frame, and playable once closed.
-        fps: frames per second.
-    """
-
-    def __init__(self, path: Path, fps: float) -> None:
-        self.path, self.fps = path, fps
-        self.written = 0
-        self._file: cv2.VideoWriter | None = None
-
-    def write(self, frame: NDArray[np.uint8]) -> None:
-        """Add a frame, ``(H, W, 3)`` RGB, of the size of the first.
-
-        Raises:
-            ValueError: the file cannot be written.
-        """
-        if self._file is None:
-            height, width = frame.shape[0] // 2 * 2, frame.shape[1] // 2 * 2
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            codec = cv2.VideoWriter.fourcc(*"mp4v")
-            self._file = cv2.VideoWriter(str(self.path), codec, self.fps, (width, height))
-            self._even = (height, width)
-            if not self._file.isOpened():
-                raise ValueError(f"{self.path} cannot be written: is the disk full, or the folder read-only?")
-        height, width = self._even
-        self._file.write(cv2.cvtColor(frame[:height, :width], cv2.COLOR_RGB2BGR))
-        self.written += 1
-
-    def write_until(self, seconds: float, frame: NDArray[np.uint8]) -> None:
-        """Repeat a frame until the video is ``seconds`` long, so that it plays at the speed it was filmed."""
-        while self.written < max(1, round(seconds * self.fps)):
-            self.write(frame)
-
-    def close(self) -> None:
-        """Finish the file."""
-        if self._file is not None:
-            self._file.release()
-
 
 _TITLE = "detection (q ends)"
 
@@ -103,20 +61,9 @@ def prefetched(items: Iterator[Item]) -> Generator[Item]:
 Frames = Sequence[NDArray[np.uint8]]
 
 
-class FrameResult(NamedTuple):
-    """What was found in one frame."""
-
-    seconds: float
-    """Since the beginning: by the rate of a file, by the clock for a webcam."""
-    detections: Detections
-
-
 class VideoFindings(NamedTuple):
-    """What was found in a video."""
+    """How the detection in a video ended."""
 
-    frames: list[FrameResult]
-    size: tuple[int, int]
-    """``(height, width)``."""
     seconds: float
     """The time it took."""
     interrupted: bool
@@ -129,44 +76,63 @@ def predict_video(
     batch_size: int,
     video: Path | None,
     class_names: Sequence[str],
+    keep: Callable[[FrameResult], None],
+    identities: Identities | None = None,
 ) -> VideoFindings:
     """Detect in every frame until the end, or until Ctrl-C; the written file is whole either way.
 
-    A webcam's frames are taken one by one, as the detector is ready for them, shown in a window where there
-    is a screen, and repeated in the written file so that it plays at the speed it was filmed.
+    Memory does not grow with the length: frames of a file are read a batch ahead of the detector, drawn and
+    written a batch behind it. A webcam's are taken one by one, and shown where there is a screen.
 
     Args:
         detect: from a batch of ``(H, W, 3)`` RGB images to their detections.
         capture: what to read; it is closed.
         batch_size: frames of a file in one call of ``detect``.
-        video: the MP4 to write with boxes, at the rate of the source; None writes none.
+        video: the MP4 to write with boxes, each frame at its time in the source; None writes none.
         class_names: names by label.
+        keep: takes what was found in each frame.
+        identities: follows objects from frame to frame; None for detections alone.
     """
-    frames: list[FrameResult] = []
-    size, interrupted = (0, 0), False
     batches = capture.batches(1) if capture.live else prefetched(capture.batches(batch_size))
-    writer = VideoWriter(video, capture.fps) if video else None
+    writer = open_writer(video, capture) if video else None
     window = capture.live and has_window()
-    with Tracker("frames", capture.count) as progress:
+
+    def finish(frame: Frame, found: Detections) -> NDArray[np.uint8] | None:
+        found = identities(found, frame.seconds) if identities else found
+        drawn = draw_detections(frame.image, found, class_names) if writer or window else frame.image
+        if writer:
+            writer.write(drawn, frame.seconds)
+        keep(FrameResult(frame.seconds, (drawn.shape[0], drawn.shape[1]), found))
+        return drawn if window else None
+
+    whole = interrupted = False
+    finishing: list[Future[NDArray[np.uint8] | None]] = []
+    # In a thread of its own, where Ctrl-C never parts a frame that is written from what is kept of it.
+    with Tracker("frames", capture.count) as progress, ThreadPoolExecutor(max_workers=1) as behind:
         try:
             for batch in batches:
-                for frame, found in zip(batch, detect(batch), strict=True):
-                    seconds = progress.seconds if capture.live else len(frames) / capture.fps
-                    frames.append(FrameResult(seconds, found))
-                    size = frame.shape[0], frame.shape[1]
-                    drawn = draw_detections(frame, found, class_names) if writer or window else frame
-                    if writer and capture.live:
-                        writer.write_until(seconds, drawn)
-                    elif writer:
-                        writer.write(drawn)
-                    if window and not show(drawn):
+                results = detect([frame.image for frame in batch])
+                _wait(finishing)
+                for frame, found in zip(batch, results, strict=True):
+                    finishing.append(behind.submit(finish, frame, found))
+                    if window and (drawn := finishing[-1].result()) is not None and not show(drawn):
                         raise KeyboardInterrupt
                 progress.advance(len(batch))
+            _wait(finishing)
+            whole = True
         except KeyboardInterrupt:
             interrupted = True
         finally:
             batches.close()  # ends the thread that reads before its file is closed
+            behind.shutdown()
             capture.close()
             if writer:
-                writer.close()
-    return VideoFindings(frames, size, progress.seconds, interrupted)
+                writer.close(whole)
+    _wait(finishing)
+    return VideoFindings(progress.seconds, interrupted)
+
+
+def _wait(finishing: list[Future[NDArray[np.uint8] | None]]) -> None:
+    for future in finishing:
+        future.result()
+    finishing.clear()

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,8 +51,7 @@ def save_picture(path: Path, image: NDArray[np.uint8], detections: Detections, n
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file with one image or frame per line, for people who look into it."""
-    head = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items()
-            if not _is_table(value)]  # fmt: skip
+    head = _lines({key: value for key, value in content.items() if not _is_table(value)})
     tables = [
         f"{json.dumps(key)}: [\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in value) + "\n]"
         for key, value in content.items()
@@ -62,12 +61,42 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text("{\n" + ",\n".join([*head, *tables]) + "\n}\n", encoding="utf-8")
 
 
+class JSONRows:
+    """A JSON file of the same form with one table, whose rows are written one by one.
+
+    Args:
+        path: file to write.
+        head: what stands before the table.
+        table: its key.
+    """
+
+    def __init__(self, path: Path, head: dict[str, Any], table: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("w", encoding="utf-8")
+        self._file.write("{\n" + ",\n".join([*_lines(head), f"{json.dumps(table)}: ["]))
+        self._before = "\n"
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Write the next row."""
+        self._file.write(self._before + json.dumps(row, ensure_ascii=False))
+        self._before = ",\n"
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._file.write("\n]\n}\n")
+        self._file.close()
+
+
 def described(detections: Detections, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Detections as plain values: ``class``, ``score`` and ``box`` (xyxy pixels) of each."""
-    return [
+    """Detections as plain values: ``class``, ``score``, ``box`` (xyxy pixels) and, if followed, ``track``."""
+    rows: list[dict[str, Any]] = [
         {"class": names[label], "score": round(score, 4), "box": [round(value, 2) for value in box]}
         for box, score, label in zip(*_plain(detections), strict=True)
     ]
+    if "tracks" in detections:
+        for row, track in zip(rows, detections["tracks"].tolist(), strict=True):
+            row["track"] = track
+    return rows
 
 
 def image_row(result: Result, names: Sequence[str]) -> dict[str, Any]:
@@ -81,6 +110,10 @@ def _plain(detections: Detections) -> tuple[list[list[float]], list[float], list
     return detections["boxes"].tolist(), detections["scores"].tolist(), detections["labels"].tolist()
 
 
+def _lines(head: dict[str, Any]) -> list[str]:
+    return [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
+
+
 def _is_table(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(row, dict) for row in value)
 
@@ -90,8 +123,7 @@ _MAX_SKIPPED = 10  # named on the terminal; all of them are in detections.json
 
 def print_report(
     what: str,
-    detections: Iterable[Detections],
-    class_names: Sequence[str],
+    counts: Counter[str],
     skipped: Sequence[Skipped],
     output: Path,
 ) -> None:
@@ -99,14 +131,12 @@ def print_report(
 
     Args:
         what: what was looked at and how long it took.
-        detections: of each image or frame.
-        class_names: names by label.
+        counts: detections of each class.
         skipped: images that could not be read.
         output: the folder that was written.
     """
     # Not cut or wrapped where the output is a file: lines there can be any length.
     console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
-    counts = Counter(class_names[label] for found in detections for label in found["labels"].tolist())
     if counts:
         table = Table("class", show_edge=False)
         table.add_column("detections", justify="right")

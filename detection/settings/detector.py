@@ -68,6 +68,8 @@ class Predict(Settings):
         link: true links to the images of such a set instead of copying them
         uncertain: list so many images that are most worth labelling next, in uncertain.csv, and show
             them in uncertain.html: those in which the detector expects the most mistakes of its own
+        track: true follows objects through a video, with a number for each in the picture and in
+            detections.json; from threshold on a detection begins a track, fainter ones may continue it
         tiles: look at parts of each image beside the whole, for small objects: auto, as large as the
             network's input; the side in pixels, tiles=512; rows and columns, tiles=[2,3]
         overlap: share of a tile's side that it has in common with the next at least
@@ -89,6 +91,7 @@ class Predict(Settings):
     tiles: Tiles | None = None
     overlap: Overlap = 0.2
     flip: bool = False
+    track: bool = False
     batch_size: Positive = 8
     device: str = "auto"
     plugins: Sequence[str] = ()

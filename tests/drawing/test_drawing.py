@@ -93,6 +93,13 @@ def test_letters_stand_out_from_every_colour() -> None:
         assert np.ptp(label_area) > 95, f"colour {label}"
 
 
+def test_the_number_of_a_followed_object_stands_in_its_label() -> None:
+    image = np.full((300, 400, 3), 90, np.uint8)
+    found = detections(([50.0, 60, 350, 250], 0.9, 0))
+    named = draw_detections(image, detections(([50.0, 60, 350, 250], 0.9, 0)), ["cat #12"])
+    assert (draw_detections(image, {**found, "tracks": torch.tensor([12])}, NAMES) == named).all()
+
+
 def test_classes_are_told_apart() -> None:
     colours = np.array([class_colour(label) for label in range(20)])
     distances = np.abs(colours[:, None] - colours[None]).sum(axis=2) + np.eye(20)

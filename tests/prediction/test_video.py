@@ -2,7 +2,8 @@
 
 import itertools
 import time
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from detection.data.image_sources import VideoFile, Webcam
 from detection.prediction.capture import Capture
-from detection.prediction.video import predict_video
+from detection.prediction.frames import FrameRecord, FrameResult
+from detection.prediction.video import VideoFindings, predict_video
 from detection.types import Detections
+from tests.prediction.videos import grey, make_video, shown
 
 Frame = np.ndarray[Any, np.dtype[np.uint8]]
 FPS = 12.5
-
-
-def grey(frame: int, size: tuple[int, int]) -> Frame:
-    """A frame that tells its number by its brightness."""
-    return np.full((*size, 3), 20 + 10 * frame, np.uint8)
 
 
 def write_video(path: Path, count: int, size: tuple[int, int] = (48, 64)) -> Path:
@@ -63,6 +60,13 @@ class Brightness:
         ]
 
 
+def predicted(
+    detect: Brightness, source: VideoFile, batch_size: int, video: Path | None
+) -> tuple[VideoFindings, list[FrameResult]]:
+    frames: list[FrameResult] = []
+    return predict_video(detect, Capture(source), batch_size, video, ["cat"], frames.append), frames
+
+
 def brightness(findings: Sequence[Any]) -> list[float]:
     return [255 * float(row.detections["scores"][0]) for row in findings]
 
@@ -70,11 +74,11 @@ def brightness(findings: Sequence[Any]) -> list[float]:
 def test_every_frame_is_detected_in_and_written_in_order(tmp_path: Path) -> None:
     source = VideoFile(write_video(tmp_path / "a.mp4", 10))
     detect = Brightness()
-    findings = predict_video(detect, Capture(source), 4, tmp_path / "out/b.mp4", ["cat"])
+    findings, found = predicted(detect, source, 4, tmp_path / "out/b.mp4")
     assert detect.batches == [4, 4, 2]
-    assert brightness(findings.frames) == pytest.approx([20 + 10 * i for i in range(10)], abs=4.9)
-    assert [row.seconds for row in findings.frames] == pytest.approx([i / FPS for i in range(10)])
-    assert findings.size == (48, 64)
+    assert brightness(found) == pytest.approx([20 + 10 * i for i in range(10)], abs=4.9)
+    assert [row.seconds for row in found] == pytest.approx([i / FPS for i in range(10)])
+    assert {row.size for row in found} == {(48, 64)}
     assert not findings.interrupted
     frames, fps = frames_of(tmp_path / "out/b.mp4")
     assert len(frames) == 10
@@ -89,28 +93,15 @@ def test_every_frame_is_detected_in_and_written_in_order(tmp_path: Path) -> None
 
 def test_nothing_is_written_unless_asked_for(tmp_path: Path) -> None:
     source = VideoFile(write_video(tmp_path / "a.mp4", 3))
-    predict_video(Brightness(), Capture(source), 2, None, ["cat"])
+    predicted(Brightness(), source, 2, None)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
-
-
-def test_an_odd_size_loses_a_pixel_not_the_video(tmp_path: Path) -> None:
-    frames = [Image.fromarray(grey(frame, (49, 65))) for frame in range(3)]
-    frames[0].save(
-        tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=80
-    )  # MP4 cannot be odd
-    source = VideoFile(tmp_path / "a.gif")
-    findings = predict_video(Brightness(), Capture(source), 2, tmp_path / "b.mp4", ["cat"])
-    assert findings.size == (49, 65)
-    written, _ = frames_of(tmp_path / "b.mp4")
-    assert len(written) == 3
-    assert written[0].shape == (48, 64, 3)
 
 
 def test_ctrl_c_leaves_a_video_that_plays(tmp_path: Path) -> None:
     source = VideoFile(write_video(tmp_path / "a.mp4", 20))
-    findings = predict_video(Brightness(interrupt_at=3), Capture(source), 4, tmp_path / "b.mp4", ["cat"])
+    findings, found = predicted(Brightness(interrupt_at=3), source, 4, tmp_path / "b.mp4")
     assert findings.interrupted
-    assert len(findings.frames) == 12
+    assert len(found) == 12
     assert len(frames_of(tmp_path / "b.mp4")[0]) == 12
 
 
@@ -120,7 +111,7 @@ def test_an_error_in_the_detector_is_not_hidden(tmp_path: Path) -> None:
 
     source = VideoFile(write_video(tmp_path / "a.mp4", 20))
     with pytest.raises(RuntimeError, match="out of memory"):
-        predict_video(broken, Capture(source), 4, None, ["cat"])
+        predict_video(broken, Capture(source), 4, None, ["cat"], lambda _: None)
 
 
 def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
@@ -161,14 +152,86 @@ def test_a_webcam_is_recorded_at_the_speed_of_the_world(
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     capture = Capture(Webcam(0))
     detect = Brightness(interrupt_at=8)
-    findings = predict_video(detect, capture, 4, tmp_path / "webcam.mp4", ["cat"])
+    found: list[FrameResult] = []
+    findings = predict_video(detect, capture, 4, tmp_path / "webcam.mp4", ["cat"], found.append)
     monkeypatch.undo()
     assert detect.batches == [1] * 8, "a live picture does not wait for a batch"
     assert findings.interrupted
     assert Camera.released
-    seconds = [row.seconds for row in findings.frames]
+    seconds = [row.seconds for row in found]
     assert seconds == sorted(seconds)
     assert seconds[-1] >= 0.7
-    frames, fps = frames_of(tmp_path / "webcam.mp4")
-    assert fps == 20
-    assert len(frames) == pytest.approx(seconds[-1] * fps, abs=1)
+    assert [at for at, _ in shown(tmp_path / "webcam.mp4")] == pytest.approx(seconds, abs=1e-3)
+
+
+def test_frames_of_a_file_have_its_times(tmp_path: Path) -> None:
+    times = [0, 0.04, 0.08, 0.2, 0.24, 0.5, 0.9]
+    source = VideoFile(make_video(tmp_path / "a.mp4", times))
+    _, found = predicted(Brightness(), source, 3, None)
+    assert [row.seconds for row in found] == pytest.approx(times, abs=1e-3)
+
+
+def test_a_file_without_time_stamps_has_those_of_its_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopped(Camera):
+        def read(self) -> tuple[bool, Frame]:
+            return (number := next(self.frame)) < 5, grey(number, (48, 64))
+
+    monkeypatch.setattr(cv2, "VideoCapture", Stopped)
+    _, found = predicted(Brightness(), VideoFile(tmp_path / "a.mp4"), 3, None)
+    assert [row.seconds for row in found] == pytest.approx([0, 0.05, 0.1, 0.15, 0.2])
+
+
+def test_frames_are_read_while_the_detector_works(tmp_path: Path) -> None:
+    source = VideoFile(make_video(tmp_path / "a.mp4", [number / 25 for number in range(9)]))
+    capture = Capture(source)
+    read: list[int] = []
+    frames = capture._frames
+    ahead: list[bool] = []
+
+    def counted() -> Iterator[Any]:
+        for frame in frames():
+            read.append(len(read))
+            yield frame
+
+    def slow(images: Sequence[Frame]) -> list[Detections]:
+        seen = 3 * (len(ahead) + 1)
+        deadline = time.monotonic() + 10
+        while len(read) < min(seen + 3, 9) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        ahead.append(len(read) == min(seen + 3, 9))  # the next batch, and no more
+        return Brightness()(images)
+
+    capture._frames = counted  # type: ignore[method-assign]
+    predict_video(slow, capture, 3, None, ["cat"], lambda _: None)
+    assert ahead == [True, True, True]
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
+    capture = Capture(VideoFile(make_video(tmp_path / "a.mp4", [number / 25 for number in range(40)])))
+    images: list[weakref.ref[Frame]] = []
+    found: list[weakref.ref[torch.Tensor]] = []
+    most = [0, 0]
+    frames, brightness = capture._frames, Brightness()
+
+    def remembered() -> Iterator[Any]:
+        for frame in frames():
+            images.append(weakref.ref(frame.image))
+            yield frame
+
+    def detect(batch: Sequence[Frame]) -> list[Detections]:
+        results = brightness(batch)
+        found.extend(weakref.ref(result["boxes"]) for result in results)
+        most[0] = max(most[0], sum(image() is not None for image in images))
+        most[1] = max(most[1], sum(boxes() is not None for boxes in found))
+        return results
+
+    capture._frames = remembered  # type: ignore[method-assign]
+    record = FrameRecord(tmp_path / "detections.json", {}, ["cat"])
+    predict_video(detect, capture, 4, tmp_path / "b.mp4", ["cat"], record.add)
+    record.close()
+    assert record.count == 40
+    assert most[0] <= 3 * 4, "the batch at work, and the next one"
+    assert most[1] <= 2 * 4
