@@ -148,9 +148,10 @@ def take_weights(
         fresh = [name for name in new_names if name not in kept]
         lines.append(f"  kept: {_kept(kept)}, background and all other layers")
         if fresh:
-            lines.append(
-                f"  re-initialised: {_count(len(fresh))}: {', '.join(_hint(f, old_names) for f in fresh)}"
-            )
+            lines += [
+                f"  re-initialised: {_count(len(fresh))}: {', '.join(_hint(f, old_names) for f in fresh)}",
+                "    one that looks like a known class starts better from it: 'init_reuse={NEW: KNOWN}'",
+            ]
         return "\n".join(lines + anchors_note)
     return "\n".join(lines + _take_backbone(task, model, origin, source))
 

@@ -90,10 +90,12 @@ def copy_class_rows(
 def copy_class_predictor(
     old: nn.Conv2d | nn.Linear, new: nn.Conv2d | nn.Linear, kept: Mapping[int, int], groups: int
 ) -> None:
-    """Copies background and the kept classes; new ones begin as unlikely as the known ones are on average.
+    """Copies background and the kept classes; a new one begins as the mean of the known ones.
 
-    Else they would be everywhere at first: where the background's row is zero, as in what TensorFlow trained,
-    every anchor would show a new class with a probability of a half.
+    Else it would be everywhere at first: where the background's row is zero, as in what TensorFlow trained,
+    every anchor would show a new class with a probability of a half. The mean of the biases alone leaves it
+    likely in the deeper heads, where weights hold the known classes down. To the mean weights come those that
+    the new predictor began with, by which several new classes differ.
 
     Args:
         old: predicts background and the known classes, ``groups`` times.
@@ -105,5 +107,7 @@ def copy_class_predictor(
     assert new.bias is not None
     old_biases = old.bias.unflatten(0, (groups, -1))
     new.bias.unflatten(0, (groups, -1))[:, 1:] = old_biases[:, 1:].mean(dim=1, keepdim=True)
+    old_weights = old.weight.unflatten(0, (groups, -1))
+    new.weight.unflatten(0, (groups, -1))[:, 1:] += old_weights[:, 1:].mean(dim=1, keepdim=True)
     rows = {0: 0} | {new_label + 1: old_label + 1 for new_label, old_label in kept.items()}
     copy_class_rows(old, new, rows, groups, old_biases.shape[1])

@@ -62,7 +62,8 @@ def test_shared_classes_are_kept_and_others_are_new(checkpoint: Path, experiment
     task, report = new_task(NEW, experiment, f"init_from={checkpoint}")
     assert report.splitlines()[0].startswith(f"Starting from {checkpoint}: build_")
     assert "kept: 2 classes: Star  (from star), circle, background" in report
-    assert report.endswith("re-initialised: 1 class: kite")
+    assert "re-initialised: 1 class: kite\n" in report
+    assert report.endswith("starts better from it: 'init_reuse={NEW: KNOWN}'")
     old, new = load_task(checkpoint).network.state_dict(), task.network.state_dict()
     predictors = [
         key for key in new if new[key].shape != old[key].shape or "class" in key or "box_pred" in key
