@@ -255,7 +255,7 @@ class DetectionTask(pl.LightningModule, ABC):
         if stage == "test" and self._coco:
             self._coco.to(self.device).update(detections, targets)
         for name, value in losses.items():
-            self._losses[name].to(self.device).update(value, float(weight))
+            self._losses[name].to(self.device).update(value, 1.0 * weight)  # a nan fits no integer
         return {"detections": detections}
 
     def _log_evaluation(self, stage: str) -> None:

@@ -61,8 +61,8 @@ def test_new_classes_begin_as_unlikely_as_the_known_ones(kept: dict[int, int]) -
     for group in range(2):
         rows = old.weight[3 * group : 3 * group + 3]
         for label in set(range(3)) - kept.keys():
-            expected = rows[1:].mean(dim=0) + began[4 * group + 1 + label]
-            torch.testing.assert_close(new.weight[4 * group + 1 + label], expected)
+            begins = rows[1:].mean(dim=0) + began[4 * group + 1 + label]
+            torch.testing.assert_close(new.weight[4 * group + 1 + label], begins)
     for group, (mean, known) in enumerate(((-1.5, (5, -1, -2)), (-4, (6, -3, -5)))):
         expected = [known[kept[label] + 1] if label in kept else mean for label in range(3)]
         assert new.bias[4 * group : 4 * group + 4].tolist() == [known[0], *expected]
