@@ -175,7 +175,7 @@ def _write_reader(settings: Export) -> None:
     reader = _reader_path(settings)
     if reader is not None:
         reader.write_bytes(_READER)
-        print(f"{reader} runs it without this package: see docs/how-to/export.md.")
+        print(f'{reader} runs it without this package: Reader("{settings.path.name}")(image).')
 
 
 def _write_int8(settings: Export, datamodule: "DetectionDataModule") -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from detection.checkpoints.shared import DESCRIPTION, WEIGHTS, write_shared
 from detection.sharing.run import Run
+from detection.system.processes import as_typed
 
 _PICTURE = "predictions.png"
 _INTERPOLATIONS = {"07": "at 11 recall levels (VOC 2007)", "area": "as an area (VOC 2010 on)"}
@@ -82,12 +82,13 @@ def _card(folder: str, subject: Subject, files: Sequence[_File]) -> str:
     return environment.get_template("card.md.jinja").render(
         front=_front(subject),
         name=subject.repository.partition("/")[2] if subject.repository else folder,
-        address=f"hf://{subject.repository}" if subject.repository else folder,
+        address=_address(folder, subject),
         facts=subject.facts,
         class_names=model["class_names"],
         picture=_PICTURE if run.picture else "",
         data=run.data,
         images=_images(described.get("training", {})),
+        predict=as_typed(["detection", "predict", f"ckpt={_address(folder, subject)}", "source=photo.jpg"]),
         command=_command(run.overrides),
         rows=list(_rows(run.metrics, model["class_names"])),
         interpolation=_INTERPOLATIONS.get(model.get("interpolation", "07"), ""),
@@ -95,6 +96,10 @@ def _card(folder: str, subject: Subject, files: Sequence[_File]) -> str:
         license=subject.license,
         files=files,
     )
+
+
+def _address(folder: str, subject: Subject) -> str:
+    return f"hf://{subject.repository}" if subject.repository else folder
 
 
 def _front(subject: Subject) -> str:
@@ -115,7 +120,7 @@ def _command(overrides: Sequence[str]) -> str:
     """What was typed; paths of the user's home are his own business."""
     if not overrides:
         return ""
-    return shlex.join(["detection", "train", *overrides]).replace(str(Path.home()), "~")
+    return as_typed(["detection", "train", *overrides]).replace(str(Path.home()), "~")
 
 
 def _rows(metrics: Mapping[str, float], class_names: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -43,6 +43,14 @@ def test_the_card_tells_what_is_known(tmp_path: Path, monkeypatch: pytest.Monkey
     assert torch.equal(state["network.a"], torch.arange(4.0))
 
 
+def test_commands_of_the_card_can_be_pasted(tmp_path: Path) -> None:
+    run = RUN._replace(overrides=["data.root='Meine Fotos (1)/ü'", "data.batch_size=4"])
+    write_folder(tmp_path / "Mein Detektor", subject(run=run, repository=None))
+    card = (tmp_path / "Mein Detektor/README.md").read_text()
+    assert "$ detection predict 'ckpt=Mein Detektor' source=photo.jpg" in card
+    assert "$ detection train 'data.root=Meine Fotos (1)/ü' data.batch_size=4" in card
+
+
 def test_the_card_says_what_is_not_known(tmp_path: Path) -> None:
     nothing = Run([], "", {}, "", None)
     described = subject().checkpoint["hyper_parameters"]
