@@ -127,6 +127,7 @@ def test_ssd_to_onnx_and_int8_from_the_command_line(
         detection.load(tmp_path / "bad.onnx")
 
 
+@pytest.mark.slow
 def test_ssd_to_openvino_of_three_kinds(eight_classes: Path, shapes: Path, tmp_path: Path) -> None:
     out = tmp_path / "best.xml"
     words = [f"data.root={shapes}", "data.num_train=8", "data.num_val=6", "data.num_test=2"]
@@ -187,6 +188,7 @@ def test_the_watch_sees_what_openvino_reports_by_itself(tmp_path: Path) -> None:
     assert not nothing_was_reported(tmp_path)
 
 
+@pytest.mark.slow
 def test_onnx_runtime_is_run_without_reporting(ssd: Path, tmp_path: Path) -> None:
     watch = watched(tmp_path)
     out = tmp_path / "best.onnx"

@@ -103,7 +103,13 @@ def _opens_text(call: ast.Call) -> bool:
     named = {word.arg for word in call.keywords}
     if name in ("write_text", "read_text"):
         return isinstance(call.func, ast.Attribute) and "encoding" not in named
-    is_file = name == "open" and getattr(owner, "id", "") not in ("os", "Image", "tarfile", "webbrowser")
+    is_file = name == "open" and getattr(owner, "id", "") not in (
+        "os",
+        "Image",
+        "tarfile",
+        "webbrowser",
+        "av",
+    )
     binary = any("b" in str(mode) for mode in modes)
     return is_file and not binary and "encoding" not in named
 
