@@ -25,7 +25,7 @@ import detection
 import detection.serve as command
 from detection.serve import serve
 from detection.settings import Serve
-from tests.started import children, wait_for
+from tests.started import assert_gone, children, wait_for
 from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
@@ -323,7 +323,7 @@ def test_a_process_that_cannot_be_replaced_ends_the_service(ckpt: Path, which: s
         errors = process.communicate(timeout=60)[1]
     assert process.returncode == 1
     assert errors.endswith("for lack of memory: lower workers, or batch_size.\n")
-    assert not any(Path(f"/proc/{child}").exists() for child in together)
+    assert_gone(together)
 
 
 @pytest.mark.slow
@@ -339,7 +339,7 @@ def test_a_network_that_does_not_become_ready_is_told(ckpt: Path) -> None:
         errors = process.communicate(timeout=60)[1]
     assert process.returncode == 1
     assert errors.startswith("A process of the service ended.")
-    assert not Path(f"/proc/{networks[1]}").exists()
+    assert_gone(networks[1:])
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.started import children, wait_for
+from tests.started import assert_gone, children, wait_for
 from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
@@ -70,20 +70,6 @@ def below(pid: int) -> list[int]:
     """The processes that a process has started, and theirs."""
     started = children(pid)
     return started + [grandchild for child in started for grandchild in below(child)]
-
-
-def assert_gone(processes: list[int]) -> None:
-    deadline = time.monotonic() + 10
-    while alive := [pid for pid in processes if is_running(pid)]:
-        assert time.monotonic() < deadline, f"{alive} linger"
-        time.sleep(0.1)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @pytest.mark.parametrize(
