@@ -45,14 +45,19 @@ def best_checkpoint(trainer: pl.Trainer) -> str | None:
 
 def tested_on(trainer: pl.Trainer) -> str:
     """What was tested: ``test, 500 images``; nothing where the loader alone was given."""
+    datamodule = _datamodule(trainer)
+    return datamodule.describe_split("test") if datamodule else ""
+
+
+def _datamodule(trainer: pl.Trainer) -> DetectionDataModule | None:
     datamodule: object = getattr(trainer, "datamodule", None)
-    return datamodule.describe_split("test") if isinstance(datamodule, DetectionDataModule) else ""
+    return datamodule if isinstance(datamodule, DetectionDataModule) else None
 
 
 def _few_objects(trainer: pl.Trainer) -> str:
     """What to think of the APs of classes with few objects; nothing where there is none."""
-    datamodule: object = getattr(trainer, "datamodule", None)
-    if not isinstance(datamodule, DetectionDataModule) or "test" not in datamodule.datasets:
+    datamodule = _datamodule(trainer)
+    if datamodule is None or "test" not in datamodule.datasets:
         return ""
     counts = datamodule.datasets["test"].objects_by_class()
     few = sorted((count, name) for name, count in counts.items() if 0 < count < _FEW)

@@ -26,6 +26,7 @@ from detection.models.synonyms import in_words_of
 from detection.registry import build, load_plugins, without_weights
 from detection.settings import SUFFIXES
 from detection.system.archive import is_archive, verify
+from detection.system.errors import first_line
 from detection.system.file_reading import MAX_CHECKPOINT, open_file
 from detection.validation.near_paths import beside, refuse_url
 
@@ -248,8 +249,7 @@ def _load(path: Path) -> dict[str, Any]:
             f"{path} cannot be read as a checkpoint: it holds more than tensors and plain values, code say."
         ) from error
     except Exception as error:  # a damaged file fails in many ways
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{path} cannot be read as a checkpoint: {reason}") from error
+        raise ValueError(f"{path} cannot be read as a checkpoint: {first_line(error)}") from error
     return checkpoint if isinstance(checkpoint, dict) else {}
 
 

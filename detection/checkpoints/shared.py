@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detection.registry import without_weights
+from detection.system.errors import first_line
 from detection.system.file_reading import MAX_CHECKPOINT, read_file_bytes, read_text
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _why_not_fetched(error: Exception, repository: str, revision: str | None) ->
         )
     if isinstance(error, errors.EntryNotFoundError):
         return f"{address} holds no detector of this project: {DESCRIPTION} and {WEIGHTS} are not in it."
-    return f"{address} cannot be fetched ({_first_line(error)}): try again."
+    return f"{address} cannot be fetched ({first_line(error)}): try again."
 
 
 def read_shared(folder: Path) -> dict[str, Any]:
@@ -138,7 +139,7 @@ def read_shared(folder: Path) -> dict[str, Any]:
     try:
         state = safetensors.load(content)
     except Exception as error:  # the header is somebody's, and fails in as many ways
-        raise ValueError(f"{path} cannot be read as safetensors: {_first_line(error)}") from error
+        raise ValueError(f"{path} cannot be read as safetensors: {first_line(error)}") from error
     return {"hyper_parameters": described, "state_dict": state}
 
 
@@ -146,7 +147,7 @@ def _read_description(path: Path) -> tuple[dict[str, Any], str]:
     try:
         content = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} cannot be read as JSON: {_first_line(error)}") from error
+        raise ValueError(f"{path} cannot be read as JSON: {first_line(error)}") from error
     described = content.get("description") if isinstance(content, dict) else None
     weights = content.get("weights") if isinstance(content, dict) else None
     digest = weights.get("sha256") if isinstance(weights, dict) else None
@@ -190,7 +191,3 @@ def _safetensors(folder: Path) -> "ModuleType":
     except ImportError as error:
         raise ImportError(f"{folder} needs safetensors ({error}): pip install -e '.[share]'") from error
     return safetensors.torch
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__

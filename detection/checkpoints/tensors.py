@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detection.registry import build, without_weights
+from detection.system.errors import first_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -129,5 +130,4 @@ def buildable(path: str | Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # odd arguments fail in as many ways as there are constructors
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{path} describes what cannot be built: {reason}") from error
+        raise ValueError(f"{path} describes what cannot be built: {first_line(error)}") from error

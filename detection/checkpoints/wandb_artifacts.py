@@ -4,6 +4,7 @@ import hashlib
 import re
 from pathlib import Path
 
+from detection.system.errors import first_line
 from detection.system.files import cache_folder
 
 ARTIFACT_FILE = "model.ckpt"
@@ -53,8 +54,7 @@ def fetch_artifact(source: str | Path) -> Path:
         folder = cache_folder() / "wandb" / key
         return Path(artifact.get_entry(ARTIFACT_FILE).download(str(folder), skip_cache=True))
     except Exception as error:  # the network fails in many ways
-        reason = f"{error}".strip().partition("\n")[0] or type(error).__name__
         raise ValueError(
-            f"{name} cannot be fetched ({reason}): type wandb login, or download its {ARTIFACT_FILE} where "
-            "Weights & Biases is online, and give the file."
+            f"{name} cannot be fetched ({first_line(error)}): type wandb login, or download its "
+            f"{ARTIFACT_FILE} where Weights & Biases is online, and give the file."
         ) from error

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from detection.system.endings import end_in_time, let_others_die, raise_if_told
+from detection.system.errors import first_line
 from detection.system.files import write_text
 
 # Their messages are written for people; the loader's workers pass them on with a traceback before.
@@ -103,9 +104,8 @@ def describe(error: Exception) -> str | None:
         return "A process that loads images was told to end, by SIGTERM, and the run with it"
     died = "exited unexpectedly" in message or "killed by signal" in message
     if ("DataLoader worker" in message and died) or _asked_a_dead_loader(error):
-        first_line = message.partition("\n")[0].strip() or type(error).__name__
         return (
-            f"A process that loads images has died ({first_line}). Mostly the memory was full: lower "
+            f"A process that loads images has died ({first_line(error)}). Mostly the memory was full: lower "
             "data.num_workers or data.batch_size; data.num_workers=0 loads without such processes"
         )
     if "Connection closed by peer" in message or "Connection reset by peer" in message:

@@ -10,6 +10,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
+from detection.system.processes import in_quotes
+
 _PATHS = {
     "ckpt",
     "init_from",
@@ -57,7 +59,7 @@ def as_value(value: Any) -> str:
     text = str(value)
     override = None if not isinstance(value, str) else _read(text)
     is_plain = not isinstance(value, str) or (override is not None and override.value() == text)
-    return text if is_plain else _in_quotes(text)
+    return text if is_plain else in_quotes(text)
 
 
 def _quoted(word: str, sweep: bool) -> str:
@@ -67,7 +69,7 @@ def _quoted(word: str, sweep: bool) -> str:
         return word
     if key in _PATHS:
         value = _expanded(value) if value.startswith("~") else value
-        return f"{key}={value}" if _is_path(value, sweep) else f"{key}={_in_quotes(value)}"
+        return f"{key}={value}" if _is_path(value, sweep) else f"{key}={in_quotes(value)}"
     return word if _read(value) else f"{key}={_quoted_parts(value)}"
 
 
@@ -81,19 +83,13 @@ def _expanded(path: str) -> str:
 def _quoted_parts(value: str) -> str:
     """Quote each word of a list, or of several runs, that needs it."""
     if value.startswith("{") and value.endswith("}"):
-        return _in_quotes(value)  # Hydra quotes no key of a pair; in quotes it is read as pairs later
+        return in_quotes(value)  # Hydra quotes no key of a pair; in quotes it is read as pairs later
     is_list = value.startswith("[") and value.endswith("]")
     parts = [part.strip() for part in _COMMA.split(value[1:-1] if is_list else value)]
     if re.fullmatch(r"\w+\(.*\)", value) or any(part.startswith(("[", "{")) for part in parts):
         return value  # a function of Hydra's, lists in lists, one that does not end: explained if refused
-    quoted = ",".join(part if _read(part) else _in_quotes(part) for part in parts)
+    quoted = ",".join(part if _read(part) else in_quotes(part) for part in parts)
     return f"[{quoted}]" if is_list else quoted
-
-
-def _in_quotes(value: str) -> str:
-    # Backslashes count double before a quote and at the end, and are plain elsewhere.
-    escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + match[2].replace("'", r"\'"), value)
-    return f"'{escaped}'"
 
 
 def _is_path(value: str, sweep: bool) -> bool:

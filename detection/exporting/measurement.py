@@ -19,6 +19,7 @@ from detection.metrics.coco_ap import coco_ap_of_tables, import_engine
 from detection.metrics.tables import make_tables
 from detection.metrics.voc_ap import voc_ap
 from detection.ops.boxes import scale_boxes
+from detection.system.errors import first_line
 from detection.system.progress import Tracker
 from detection.tasks.base import DetectionTask
 from detection.types import Detections, Sample, Target
@@ -147,8 +148,7 @@ def _compiled(
         with quiet():
             detect(dataset[0])
     except Exception as error:  # of a compiler, of many kinds; the export itself is done
-        reason = str(error).strip().partition("\n")[0]
-        return Unmeasured("torch.compile", f"it fails: {reason or type(error).__name__}")
+        return Unmeasured("torch.compile", f"it fails: {first_line(error)}")
     return detect
 
 

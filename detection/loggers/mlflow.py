@@ -16,6 +16,7 @@ from detection.callbacks.predictions import Seen
 from detection.loggers.names import run_name as make_name
 from detection.loggers.names import sweep_group
 from detection.loggers.tracker import Tracker, drawn
+from detection.system.errors import first_line
 from detection.system.files import write_text
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ class MLflowRun(Tracker, MLFlowLogger):
             return getattr(client, method)(run_id, *values, **options)
         except Exception as error:  # whatever happens to MLflow, the training matters more
             self._is_lost = True
-            print(f"MLflow does not record any more ({_first_line(error)}); the run goes on.", flush=True)
+            print(f"MLflow does not record any more ({first_line(error)}); the run goes on.", flush=True)
             return None
 
     def _key(self, name: str) -> str:
@@ -213,7 +214,7 @@ def _starting(tracking_uri: str) -> Iterator[None]:
         yield
     except Exception as error:
         raise ValueError(
-            f"logger.mlflow.tracking_uri={tracking_uri}: MLflow cannot record there ({_first_line(error)}); "
+            f"logger.mlflow.tracking_uri={tracking_uri}: MLflow cannot record there ({first_line(error)}); "
             "give a server that answers, or a file: logger.mlflow.tracking_uri=sqlite:///runs/mlflow.db"
         ) from error
 
@@ -232,7 +233,3 @@ def _by_path(params: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 def _allowed(key: str) -> str:
     """The name of a metric or a parameter in characters that MLflow takes."""
     return re.sub(r"[^\w\-./ ]", "_", key)
-
-
-def _first_line(error: Exception) -> str:
-    return f"{error}".partition("\n")[0] or type(error).__name__

@@ -18,6 +18,7 @@ from detection.checkpoints.wandb_artifacts import ARTIFACT_FILE
 from detection.loggers.names import run_name, sweep_group
 from detection.loggers.tracker import Tracker
 from detection.loggers.wandb_boxes import image_boxes
+from detection.system.errors import first_line
 from detection.system.files import write_text
 
 INIT_SECONDS = 30  # to reach the server, before the run is recorded offline
@@ -182,7 +183,7 @@ class WandbRun(Tracker, WandbLogger):
             except wandb.errors.UsageError as error:
                 raise ValueError(f"logger.wandb: {error}") from error
             except Exception as error:
-                reason = f"no connection: {_first_line(error)}"
+                reason = f"no connection: {first_line(error)}"
                 with suppress(Exception):
                     wandb.teardown()  # the id is in use until then
                 continue
@@ -204,7 +205,7 @@ class WandbRun(Tracker, WandbLogger):
             # Looks for an account without asking for one: wandb.init would.
             is_logged_in = wandb.login(prompt=False, verify=False)
         except wandb.errors.AuthenticationError as error:
-            return "offline", _first_line(error)
+            return "offline", first_line(error)
         return ("online", "") if is_logged_in else ("offline", "not logged in: wandb login")
 
     @contextmanager
@@ -213,7 +214,7 @@ class WandbRun(Tracker, WandbLogger):
         try:
             yield
         except Exception as error:  # whatever happens to wandb, the training matters more
-            self._give_up(_first_line(error))
+            self._give_up(first_line(error))
 
     def _give_up(self, reason: str) -> None:
         import wandb
@@ -243,7 +244,3 @@ def stored_run_id(run_dir: Path) -> str:
 
 def _sync(run: Any) -> str:
     return f"wandb sync {shlex.quote(str(Path(run.dir).parent))}"
-
-
-def _first_line(error: Exception) -> str:
-    return f"{error}".partition("\n")[0] or type(error).__name__

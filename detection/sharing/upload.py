@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from detection.system.errors import first_line
+
 
 def check_packages() -> None:
     """See to it that an upload is possible, before anything is written.
@@ -45,6 +47,7 @@ def upload(folder: Path, repository: str) -> str:
                 f"repo={repository}: the hub does not let you write there: type hf auth login, with a token "
                 f"that may write. {otherwise}."
             ) from error
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(f"repo={repository}: nothing was uploaded ({reason}). {otherwise}.") from error
+        raise ValueError(
+            f"repo={repository}: nothing was uploaded ({first_line(error)}). {otherwise}."
+        ) from error
     return str(done.oid)

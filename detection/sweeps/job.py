@@ -21,7 +21,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from detection.system.endings import stopped_by
-from detection.system.processes import is_first, training
+from detection.system.processes import in_quotes, is_first, training
 
 # What a job leaves in its folder for the sweep's table.
 METRICS, ERROR, PRUNED = "metrics.json", "error.txt", "pruned.txt"
@@ -75,8 +75,8 @@ def job_command(hydra: HydraConf) -> list[str]:
         *hydra.overrides.hydra,
         *hydra.overrides.task,
         "hydra.mode=RUN",
-        f"hydra.run.dir={_quoted(hydra.runtime.output_dir)}",
-        f"hydra.sweep.dir={_quoted(hydra.sweep.dir)}",
+        f"hydra.run.dir={in_quotes(hydra.runtime.output_dir)}",
+        f"hydra.sweep.dir={in_quotes(hydra.sweep.dir)}",
         f"hydra.job.num={hydra.job.num}",
         "hydra.output_subdir=null",  # the sweep has written .hydra
     ]
@@ -100,11 +100,6 @@ def error_noted(folder: str) -> Iterator[None]:
         with suppress(OSError), path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{stopped_by() or message}\n")
         raise
-
-
-def _quoted(path: str) -> str:
-    escaped = path.replace("'", r"\'")
-    return f"'{escaped}'"
 
 
 def _ending(code: int) -> str:

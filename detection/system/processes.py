@@ -182,6 +182,17 @@ def as_typed(words: Sequence[str]) -> str:
     return shlex.join(_QUOTED.sub(r"\1", word) for word in words)
 
 
+def in_quotes(value: str) -> str:
+    """A value in quotes of Hydra's, which reads it back as it is.
+
+    Args:
+        value: of any letters.
+    """
+    # Backslashes count double before a quote and at the end, and are plain elsewhere.
+    escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + match[2].replace("'", r"\'"), value)
+    return f"'{escaped}'"
+
+
 def command_again(program: str) -> list[str]:
     """The words that started this process.
 

@@ -18,6 +18,7 @@ from detection.data.dataset import DetectionDataset
 from detection.system import endings
 from detection.system.endings import ToldToEnd
 from tests.conftest import CONF
+from tests.same import assert_same
 
 SMALL = (
     "trainer=cpu", "data.num_train=16", "data.num_val=3", "data.num_test=2", "data.batch_size=4",
@@ -125,20 +126,6 @@ def last(folder: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def assert_same(value: Any, expected: Any, name: str) -> None:
-    if isinstance(expected, torch.Tensor):
-        assert value.equal(expected), name
-    elif isinstance(expected, dict):
-        assert value.keys() == expected.keys(), name
-        for key in expected:
-            assert_same(value[key], expected[key], f"{name}.{key}")
-    elif isinstance(expected, list):
-        for i, (one, other) in enumerate(zip(value, expected, strict=True)):
-            assert_same(one, other, f"{name}[{i}]")
-    elif not isinstance(expected, str) or "/" not in expected:  # paths
-        assert value == expected or (value != value and expected != expected), name
-
-
 def assert_same_runs(folder: Path, whole: Path) -> None:
     """Weights, averages, moments, schedule, best, mean losses and every row of ``metrics.csv``."""
     found, expected = last(folder), last(whole)
@@ -147,7 +134,7 @@ def assert_same_runs(folder: Path, whole: Path) -> None:
             for name in ("best_k_models", "current_score"):  # paths, and what nobody reads
                 state.pop(name, None)
         one.pop("loops")
-    assert_same(found, expected, "")
+    assert_same(found, expected, "", moved=True)
     assert history(folder) == history(whole)
 
 

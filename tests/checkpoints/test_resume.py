@@ -16,6 +16,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from tests.same import assert_same
 from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parents[2]
@@ -82,20 +83,6 @@ def stop_at(process: "subprocess.Popen[str]", line: str, how: signal.Signals) ->
 def last_checkpoint(folder: Path) -> dict[str, Any]:
     checkpoint: dict[str, Any] = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
     return checkpoint
-
-
-def assert_same(value: Any, expected: Any, name: str) -> None:
-    if isinstance(expected, torch.Tensor):
-        assert value.equal(expected), name
-    elif isinstance(expected, dict):
-        assert value.keys() == expected.keys(), name
-        for key in expected:
-            assert_same(value[key], expected[key], f"{name}.{key}")
-    elif isinstance(expected, list):
-        for i, (one, other) in enumerate(zip(value, expected, strict=True)):
-            assert_same(one, other, f"{name}[{i}]")
-    else:
-        assert value == expected, name
 
 
 def history(folder: Path) -> list[dict[str, str]]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from detection.models.backbones.weights import State, load_submodule, read_file
+from detection.system.errors import first_line
 from detection.system.file_reading import MAX_CHECKPOINT, read_file_bytes
 from detection.validation.suggestions import nearest
 
@@ -75,7 +76,7 @@ def _levels(name: str) -> dict[int, Level]:
             for place, info in enumerate(about.info)
         ]
     except Exception as error:  # a model without maps fails in many ways
-        raise _no_maps(name, _first_line(error)) from error
+        raise _no_maps(name, first_line(error)[:200]) from error
     levels = {level.stride: level for level in found}
     if not set(NEEDED) <= set(levels):
         raise _no_maps(name, f"its maps have strides {list(levels)}")
@@ -102,7 +103,9 @@ def create(name: str, pretrained: bool, levels: Sequence[Level]) -> nn.Module:
     try:
         return _create(name, out_indices=places, pretrained=True)
     except Exception as error:  # whatever the hub, its library and the network raise
-        raise ValueError(f"Cannot get timm's weights of {name} ({_first_line(error)}): {remedy}.") from error
+        raise ValueError(
+            f"Cannot get timm's weights of {name} ({first_line(error)[:200]}): {remedy}."
+        ) from error
 
 
 def _create(name: str, **options: Any) -> nn.Module:
@@ -201,7 +204,7 @@ def try_out(name: str, net: nn.Module, levels: Sequence[Level]) -> None:
     try:
         maps = feature_maps(net.eval(), torch.zeros(1, 3, *size))
     except Exception as error:
-        raise _no_maps(name, _first_line(error)) from error
+        raise _no_maps(name, first_line(error)[:200]) from error
     found = [tuple(x.shape[1:]) for x in maps]
     said = [(level.channels, size[0] // level.stride, size[1] // level.stride) for level in levels]
     if found != said:
@@ -217,7 +220,3 @@ def _no_maps(name: str, reason: str) -> ValueError:
         f"timm's {name} does not give maps of strides 8, 16 and 32 for inputs of any size ({reason}): choose "
         "another model.backbone.name, such as efficientnet_lite0, resnet50 or convnext_tiny."
     )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:200] or type(error).__name__
