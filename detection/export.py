@@ -14,6 +14,7 @@ from detection.cli.compose import CONF, checked_config, errors_in_a_sentence
 from detection.cli.entry import run_with_hints
 from detection.cli.faults import quieten_lightning
 from detection.settings import Export
+from detection.system.wording import counted
 
 if TYPE_CHECKING:
     from detection.data.datamodule import DetectionDataModule
@@ -196,9 +197,9 @@ def _measure(settings: Export, detector: "TrainedDetector", datamodule: "Detecti
     from detection.exporting.measurement import measure, table
 
     evaluated = datamodule.datasets[settings.split]
-    print(f"Measuring on {settings.split}, {len(evaluated)} images.", flush=True)
+    print(f"Measuring on {settings.split}, {counted(len(evaluated), 'image')}.", flush=True)
     rows = measure(detector.task, detector.collate, _files(settings), evaluated)
-    print(f"On {settings.split}, {len(evaluated)} images; times on one core:")
+    print(f"On {settings.split}, {counted(len(evaluated), 'image')}; times on one core:")
     print(*table(rows), sep="\n")
 
 

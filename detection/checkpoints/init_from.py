@@ -10,6 +10,7 @@ from detection.checkpoints.notes import notes
 from detection.checkpoints.runs import find_weights, words_of_model
 from detection.models.described_anchors import anchor_arguments, anchors_in_numbers
 from detection.registry import build, without_weights
+from detection.system.wording import counted
 from detection.validation.suggestions import nearest
 
 if TYPE_CHECKING:
@@ -139,7 +140,9 @@ def take_weights(
         kept = {}
     anew = {name for name, weight in origin.network.named_parameters() if weight not in before}
     old, new = origin.network.state_dict(), task.network.state_dict()
-    lines = [f"Starting from {source}: {_describe(origin.hparams['model'])}, {len(old_names)} classes"]
+    lines = [
+        f"Starting from {source}: {_describe(origin.hparams['model'])}, {counted(len(old_names), 'class')}"
+    ]
     if told := notes(origin.hparams, source, resumes=True):
         lines += [f"  {note}" for note in told.splitlines()]
     if _shapes(old) == _shapes(new):
@@ -148,8 +151,9 @@ def take_weights(
         fresh = [name for name in new_names if name not in kept]
         lines.append(f"  kept: {_kept(kept)}, background and all other layers")
         if fresh:
+            hints = ", ".join(_hint(name, old_names) for name in fresh)
             lines += [
-                f"  re-initialised: {_count(len(fresh))}: {', '.join(_hint(f, old_names) for f in fresh)}",
+                f"  re-initialised: {counted(len(fresh), 'class')}: {hints}",
                 "    one that looks like a known class starts better from it: 'init_reuse={NEW: KNOWN}'",
             ]
         return "\n".join(lines + anchors_note)
@@ -173,7 +177,7 @@ def _take_backbone(
     task.network.load_state_dict(_backbone(old) | images, strict=False)
     task.started_from = _of_task(_backbone(old))
     skipped = len(new.keys() - _backbone(new).keys() - images.keys())
-    classes = _count(len(task.class_names))
+    classes = counted(len(task.class_names), "class")
     return [
         "  kept: the backbone",
         f"  re-initialised: all {classes} and {skipped} tensors behind the backbone, since",
@@ -229,13 +233,9 @@ def _call(node: Mapping[str, Any]) -> str:
     return f"{node['_target_'].rpartition('.')[-1]}({arguments})"
 
 
-def _count(number: int) -> str:
-    return f"{number} class" if number == 1 else f"{number} classes"
-
-
 def _kept(kept: Mapping[str, str]) -> str:
     names = [new if new == old else f"{new} (from {old})" for new, old in kept.items()]
-    return f"{_count(len(kept))}: {', '.join(names)}" if kept else "no class"
+    return f"{counted(len(kept), 'class')}: {', '.join(names)}" if kept else "no class"
 
 
 def _hint(name: str, old_names: list[str]) -> str:

@@ -16,6 +16,7 @@ from detection.cli.compose import describe_lr
 from detection.data.formats.records import SPLITS
 from detection.system.console import plain_console
 from detection.system.processes import as_typed, command, num_cores
+from detection.system.wording import counted
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -105,8 +106,9 @@ def _data(data: dict[str, Any], datamodule: "DetectionDataModule") -> str:
             continue
         used, objects = len(dataset.used_classes()), dataset.num_objects(difficult=True)
         classes = "" if used == len(dataset.classes) else f" of {used} classes"
-        left_out = f", {len(dataset.problems)} images left out" if dataset.problems else ""
-        splits.append(f"{split} {len(dataset):,} images ({objects:,} objects{classes}{left_out})")
+        left_out = f", {counted(len(dataset.problems), 'image')} left out" if dataset.problems else ""
+        images = counted(len(dataset), "image")
+        splits.append(f"{split} {images} ({counted(objects, 'object')}{classes}{left_out})")
     number = len(datamodule.class_names)
     classes = f"{number} classes" if number != 1 else f"one class, {datamodule.class_names[0]}"
     root = f" in {data['root']}" if data.get("root") else ""

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from detection.data.formats.findings import Finding
 from detection.data.formats.records import ImageRecord, ObjectRecord, Reading
+from detection.system.wording import counted
 from detection.validation.suggestions import nearest
 
 OtherClasses = Literal["error", "skip"]
@@ -161,4 +162,4 @@ def say_left_out(left_out: Counter[str]) -> str:
     """Says in one line how many objects of which classes were left out."""
     shown = ", ".join(f"{name} {count}" for name, count in left_out.most_common(10))
     more = f" and {len(left_out) - 10} more classes" if len(left_out) > 10 else ""
-    return f"{left_out.total()} objects of other classes are left out: {shown}{more}"
+    return f"{counted(left_out.total(), 'object')} of other classes left out: {shown}{more}"

@@ -36,6 +36,7 @@ from detection.data.writers.sets import (
     write_voc_set,
     write_yolo_set,
 )
+from detection.system.wording import counted
 
 Format = Literal["voc", "coco", "yolo"]
 _TURNED = range(2, 9)  # of EXIF's orientations; some cameras write 0 for upright
@@ -97,11 +98,13 @@ def convert(
     sets, names, notes = _select(sets, names, classes, other_classes)
     sets, num_turned = _turn_boxes(sets, upright=to != "voc")
     _write(to, target, sets, names, link)
-    counts = ", ".join(f"{name} {len(records)} images" for name, records in sets.items())
+    counts = ", ".join(f"{name} {counted(len(records), 'image')}" for name, records in sets.items())
     if num_turned:
         now = "pixels as stored, as VOC's are" if to == "voc" else "image as shown, as COCO's and YOLO's are"
-        notes.append(f"{num_turned} images are stored turned (EXIF): their boxes are now of the {now}")
-    return [f"{target}: {counts}; {len(names)} classes", *notes, *_losses(source, to, sets)]
+        notes.append(
+            f"stored turned (EXIF): {counted(num_turned, 'image')}, with boxes that are now of the {now}"
+        )
+    return [f"{target}: {counts}; {counted(len(names), 'class')}", *notes, *_losses(source, to, sets)]
 
 
 def _write(to: Format, target: Path, sets: Sets, names: list[str], link: bool) -> None:

@@ -28,6 +28,7 @@ from detection.data.splitting import SetApart
 from detection.data.step_size import divide_step, step_line
 from detection.data.transforms import DetectionTransform
 from detection.system.endings import outlive_the_step
+from detection.system.wording import counted
 from detection.types import AnchorTargets
 
 MakeTransform = Callable[[Size], DetectionTransform]
@@ -147,7 +148,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
 
     def describe_split(self, split: str) -> str:
         """What a split really is and how many images it has: ``test = val, 80 images; no test list``."""
-        count = f"{len(self.datasets[split])} images"
+        count = counted(len(self.datasets[split]), "image")
         if self.overfit_images is not None and split != "train":
             return f"{split} = train, {count}; data.overfit_images={self.overfit_images}"
         if split == "test" and self.test_is_val:
@@ -178,8 +179,8 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         for split in SPLITS:
             if len(self.datasets[split]) < devices:
                 raise ValueError(
-                    f"{split} has {len(self.datasets[split])} images for {devices} devices: each needs one "
-                    "or more, so lower trainer.devices or enlarge the split."
+                    f"{split} has {counted(len(self.datasets[split]), 'image')} for {devices} devices: each "
+                    "needs one or more, so lower trainer.devices or enlarge the split."
                 )
         step = divide_step(self.batch_size, self.batch_size_per_device, devices, parts)
         self._divided = devices, parts

@@ -14,6 +14,7 @@ from detection.data.formats.listing import Listing
 from detection.data.formats.records import ImageRecord, Reading, SplitName
 from detection.data.likeness import DIFFERING, group_alike, look_at
 from detection.data.splitting import SetApart, divide, keep_known, name_in
+from detection.system.wording import counted
 
 _VAL_FRACTION = 0.2  # where nothing was given
 _MOST = 0.95  # of the images, for val and test together
@@ -112,8 +113,8 @@ class OwnDataModule(DetectionDataModule, ABC):
         if self.overfit_images is not None:
             return super().describe_split(split)
         if split == "test" and self.test_is_val and self.listing.has("test"):
-            count = len(self.datasets["test"])
-            return f"test = val, {count} images; {self.naming_a_test} would take those for the test"
+            images = counted(len(self.datasets["test"]), "image")
+            return f"test = val, {images}; {self.naming_a_test} would take those for the test"
         return super().describe_split(split) + (" set apart" if split in self.fractions else "")
 
     def keep_split(self, kept: SetApart, whose: str) -> bool:
@@ -190,11 +191,10 @@ class OwnDataModule(DetectionDataModule, ABC):
         line = f"is split as in {whose}: {counts}"
         if new:
             places = ", ".join(f"{len(new & {*names})} for {split}" for split, names in images.items())
-            line += (
-                f". {len(new)} images are new since, with those that they look like or for train: {places}"
-            )
+            images_since = counted(len(new), "image")
+            line += f". New since: {images_since}, with those that they look like or for train: {places}"
         if gone:
-            line += f". {len(gone)} images of that split are no longer there"
+            line += f". No longer there: {counted(len(gone), 'image')} of that split"
         return replace(kept, images=images), line
 
     def _part(self, pool: Reading, split: SplitName) -> Reading:

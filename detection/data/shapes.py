@@ -12,6 +12,7 @@ from rich.progress import track
 
 from detection.data.formats.voc import to_voc_corners
 from detection.data.shape_drawing import SHAPE_CLASSES, Drawing, draw_image
+from detection.system.wording import counted
 
 __all__ = ["SHAPE_CLASSES", "write_shapes"]
 
@@ -82,7 +83,7 @@ def _write_folder(folder: Path, manifest: _Manifest) -> None:
     counts = {"train": manifest.num_train, "val": manifest.num_val, "test": manifest.num_test}
     for split_number, (split, count) in enumerate(counts.items()):
         ids = [f"{split}_{number:05d}" for number in range(count)]
-        for number, image_id in enumerate(track(ids, f"Drawing {count} images: {split}")):
+        for number, image_id in enumerate(track(ids, f"Drawing {counted(count, 'image')}: {split}")):
             rng = np.random.default_rng((manifest.seed, split_number, number))
             drawing = draw_image(rng, manifest.size)
             _write_image(folder / "JPEGImages" / f"{image_id}.jpg", drawing.image)

@@ -17,6 +17,7 @@ from detection.data.formats.voc_folder import read_voc
 from detection.data.own_sets import OwnDataModule
 from detection.data.shapes import SHAPE_CLASSES, write_shapes
 from detection.data.voc import VOC_CLASSES
+from detection.system.wording import counted
 
 
 @dataclass(kw_only=True, eq=False)
@@ -237,9 +238,8 @@ class AutoDataModule(OwnDataModule):
         reading = super().read(split)
         if split == "train":
             names = reading.classes or {item.name for record in reading.records for item in record.objects}
-            reading.notes.insert(
-                0, f"{self.layout.words}; {len(names)} classes, {len(reading.records)} images"
-            )
+            images = counted(len(reading.records), "image")
+            reading.notes.insert(0, f"{self.layout.words}; {counted(len(names), 'class')}, {images}")
         return reading
 
 

@@ -10,6 +10,7 @@ from detection.data.classes import misspelt_classes, unknown_class, wrong_names
 from detection.data.formats.findings import Finding
 from detection.data.formats.records import ImageRecord, ObjectRecord
 from detection.inspection.duplicates import TRAIN
+from detection.system.wording import counted
 
 MIN_LENGTH = 4  # shorter names are often one letter apart: car, cat
 RARE = 5  # a misspelling is at least so many times rarer than the name that was meant
@@ -63,13 +64,13 @@ def resolve_class_names(
     for name, meant in meaning.items():
         if meant is not None and meant != name and name.casefold() in known:
             findings.append(
-                _similar(first[name], f"{counts[name]} objects", f"is {meant!r} spelled differently")
+                _similar(first[name], counted(counts[name], "object"), f"is {meant!r} spelled differently")
             )
     others = [use for use in uses if use.name.casefold() not in known]
     if skip_others:
         left_out = {use.name: meaning[use.name] for use in others}
         findings += [
-            _similar(first[name], f"{counts[name]} objects", f"is left out, but is nearly {meant!r}")
+            _similar(first[name], counted(counts[name], "object"), f"is left out, but is nearly {meant!r}")
             for name, meant in left_out.items()
             if meant is not None
         ]
@@ -127,7 +128,7 @@ def _possible_misspellings(
     for pair in combinations(classes, 2):
         rare, common = sorted(pair, key=lambda name: counts[name])
         if counts[rare] * RARE <= counts[common] and _one_letter_apart(_squash(rare), _squash(common)):
-            who = f"{counts[rare]} objects against {counts[common]}"
+            who = f"{counted(counts[rare], 'object')} against {counts[common]}"
             findings.append(_similar(first[rare], who, f"is one letter off {common!r}"))
     return findings
 

@@ -16,6 +16,7 @@ from detection.data.image_files import ImageError
 from detection.inspection.class_names import resolve_class_names
 from detection.inspection.duplicates import TRAIN, find_repeats
 from detection.inspection.images import ImageFacts, InspectedImage, inspect_image, read_facts
+from detection.system.wording import counted
 
 
 class Inspection(NamedTuple):
@@ -90,7 +91,7 @@ def _read_images(
     # Threads suffice: decoding and hashing release the interpreter's lock.
     with ThreadPoolExecutor(workers) as pool:
         facts = pool.map(read_facts, unique.values())
-        results = track(facts, f"Reading {len(unique)} images", total=len(unique))
+        results = track(facts, f"Reading {counted(len(unique), 'image')}", total=len(unique))
         return dict(zip(unique, results, strict=True))
 
 

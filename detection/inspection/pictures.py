@@ -12,6 +12,7 @@ from detection.drawing.colours import VERMILION, WHITE
 from detection.drawing.page import Photo
 from detection.drawing.painter import Mark
 from detection.drawing.photos import View, draw_photo
+from detection.system.wording import counted
 
 IN_QUESTION, OTHER = VERMILION, WHITE
 LONGEST_NOTE = 300
@@ -43,7 +44,7 @@ def show(record: ImageRecord, note: str, numbers: Collection[int] = (), written:
     asked += [(box, "") for box in written]
     marks += [Mark(box, text, IN_QUESTION, width=1.5) for box, text in asked[:_MAX_BOXES]]
     jpeg = draw_photo(image, marks, _WIDTH, _view(image, written))
-    return Photo(jpeg, name, short(note), f"{name} with {len(marks)} boxes")
+    return Photo(jpeg, name, short(note), f"{name} with {counted(len(marks), 'box')}")
 
 
 def show_findings(record: ImageRecord, findings: Sequence[Finding]) -> Photo:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from detection.data.formats.judging import by
 from detection.inspection.images import InspectedImage
+from detection.system.wording import counted
 
 SHOWN = 3  # images of each rule
 
@@ -63,7 +64,7 @@ def find_unusual(images: Sequence[InspectedImage]) -> tuple[list[Unusual], list[
 
 def _most_objects(image: InspectedImage) -> _Measured:
     count = len(image.record.objects)
-    return _Measured(count, Example(image, (), f"{count} objects"))
+    return _Measured(count, Example(image, (), counted(count, "object")))
 
 
 def _elongated(image: InspectedImage) -> _Measured:

@@ -34,6 +34,7 @@ from detection.prediction.writing import (
 from detection.settings import Predict
 from detection.system.processes import command
 from detection.system.progress import Tracker
+from detection.system.wording import counted
 from detection.types import Detections
 
 Images = Sequence[NDArray[np.uint8]]
@@ -222,7 +223,7 @@ def predict_in_video(job: Job, capture: Capture, identities: Identities | None =
     count = record.count
     if not count and not findings.interrupted:
         raise ValueError(f"source={job.settings.source} has no frame that can be read.")
-    followed = f", {identities.count} objects followed" if identities else ""
+    followed = f", {counted(identities.count, 'object')} followed" if identities else ""
     print_report(_pace(count, "frame", findings.seconds) + followed, record.by_class, [], job.output)
     if findings.interrupted and not capture.live:
         print(f"Stopped after {count} frames.")

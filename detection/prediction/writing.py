@@ -14,6 +14,7 @@ from rich.table import Table
 
 from detection.data.image_sources import ImageFile
 from detection.drawing.painter import draw_detections
+from detection.system.wording import counted
 from detection.types import Detections
 
 
@@ -143,7 +144,7 @@ def print_report(
         for name, count in counts.most_common():
             table.add_row(name, str(count))
         console.print(table)
-    console.print(f"{what}: {counts.total()} detections. Written to {output}")
+    console.print(f"{what}: {counted(counts.total(), 'detection')}. Written to {output}")
     if skipped:
         console.print(f"{len(skipped)} could not be read and were skipped:")
         for name, reason in skipped[:_MAX_SKIPPED]:

@@ -24,6 +24,7 @@ from detection.serving.requests import PATH, Defaults, Limits
 from detection.serving.service import DetectionAPI, refusal
 from detection.settings import Serve
 from detection.system.processes import end_with_parent
+from detection.system.wording import counted
 
 DRAIN_SECONDS = 5
 """For what is being answered when the service is told to end: the process is gone after eight."""
@@ -125,7 +126,10 @@ def _watch(server: _Server, settings: Serve, num_classes: int) -> None:
             break
         time.sleep(0.05)
     address = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
-    print(f"{settings.ckpt} ({num_classes} classes) answers at {address}{PATH}. Ctrl-C ends it.", flush=True)
+    print(
+        f"{settings.ckpt} ({counted(num_classes, 'class')}) answers at {address}{PATH}. Ctrl-C ends it.",
+        flush=True,
+    )
     networks = server.inference_workers
     wait([process.sentinel for process in multiprocessing.active_children() if process not in networks])
     server.end()

@@ -3,6 +3,8 @@
 import math
 from typing import TYPE_CHECKING, Any
 
+from detection.system.wording import counted
+
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
@@ -38,4 +40,4 @@ def choose_length(config: dict[str, Any], trainer: "pl.Trainer", num_images: int
     if limits.get("max_epochs") is not None or by_steps or config["find"]:
         return ""
     epochs = limits["max_epochs"] = trainer.fit_loop.max_epochs = epochs_for(num_images)
-    return f"{epochs} epochs by the number of images (trainer.max_epochs=... sets another)"
+    return f"{counted(epochs, 'epoch')} by the number of images (trainer.max_epochs=... sets another)"

@@ -52,9 +52,7 @@ def test_a_split_goes_with_the_run_and_its_checkpoints(tmp_path: Path) -> None:
     image(tmp_path / "set/JPEGImages/new.jpg", 99)
     xml(tmp_path / "set/Annotations/new.xml", 0)
     said = run(tmp_path, *training, "trainer.max_epochs=2", f"ckpt={folder}")
-    assert (
-        "1 images are new since, with those that they look like or for train: 1 for train, 0 for val" in said
-    )
+    assert "New since: 1 image, with those that they look like or for train: 1 for train, 0 for val" in said
     resumed = json.loads((folder / "split.json").read_text())["images"]
     assert resumed["val"] == split["images"]["val"]
     assert resumed["train"] == sorted([*split["images"]["train"], "JPEGImages/new.jpg"])

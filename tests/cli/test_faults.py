@@ -207,7 +207,7 @@ def test_more_processes_than_images_to_evaluate_are_refused(start: Start, own: O
     root, overrides = own
     (root / "ImageSets/Main/val.txt").write_text("val_00001\n")
     errors = fails(start(*overrides, *TWO, python=warm_python()))
-    assert "val has 1 images for 2 devices: each needs one or more, so lower trainer.devices" in errors
+    assert "val has 1 image for 2 devices: each needs one or more, so lower trainer.devices" in errors
 
 
 @pytest.mark.slow

@@ -139,7 +139,7 @@ def test_subset_of_the_classes(tmp_path: Path, document: Document) -> None:
     dataset = read(tmp_path, document, classes=["dog", "Cat"], other_classes="skip")
     assert dataset.classes == ("dog", "Cat")
     assert dataset[0].target["labels"].tolist() == [1]
-    assert dataset.notes == ["1 objects of other classes are left out: zebra 1"]
+    assert dataset.notes == ["1 object of other classes left out: zebra 1"]
     assert len(dataset) == 3
 
 

@@ -83,7 +83,7 @@ def test_other_classes_are_refused_or_left_out(records: list[ImageRecord]) -> No
     dataset = dataset_of(records, ["cat"], other_classes="skip")
     assert [len(dataset.annotation(index)["labels"]) for index in range(3)] == [1, 0, 1]
     assert dataset.left_out == {"dog": 2, "bird": 1}
-    assert dataset.notes == ["3 objects of other classes are left out: dog 2, bird 1"]
+    assert dataset.notes == ["3 objects of other classes left out: dog 2, bird 1"]
     dataset.check_training_classes()
 
 
@@ -100,7 +100,7 @@ def test_a_misspelt_class_is_not_a_class_without_objects(records: list[ImageReco
 
 def test_long_lists_of_left_out_classes_are_cut() -> None:
     text = say_left_out(Counter({f"class{number}": 100 - number for number in range(13)}))
-    assert text.startswith("1222 objects of other classes are left out: class0 100, class1 99")
+    assert text.startswith("1,222 objects of other classes left out: class0 100, class1 99")
     assert text.endswith("class9 91 and 3 more classes")
 
 
@@ -183,6 +183,6 @@ def test_a_voc_set_of_some_classes(
         data.setup()
     assert data.class_names == ["bird", "cat"]
     assert data.datasets["train"].annotation(2)["labels"].tolist() == [0, 1]
-    assert "train: 2 objects of other classes are left out: dog 2" in caplog.text
+    assert "train: 2 objects of other classes left out: dog 2" in caplog.text
     with pytest.raises(ValueError, match=r"no object has the class 'birdd', did you mean 'bird'\?"):
         module(["birdd", "cat"], other_classes="skip").setup()

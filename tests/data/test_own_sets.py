@@ -166,8 +166,8 @@ def test_the_split_of_a_checkpoint_is_kept(tmp_path: Path) -> None:
     assert grown.set_apart is not None
     assert grown.set_apart.images["train"] == sorted([*before["train"][1:], "new.jpg"])
     assert grown.set_apart.images["val"] == sorted([*before["val"], "copy.jpg"])
-    assert "2 images are new since" in grown.split_lines[0]
-    assert "1 for train, 1 for val, 0 for test. 1 images of that split are no longer" in grown.split_lines[0]
+    assert "New since: 2 images" in grown.split_lines[0]
+    assert "1 for train, 1 for val, 0 for test. No longer there: 1 image of" in grown.split_lines[0]
     with pytest.raises(ValueError, match=r"data\.val_fraction=0\.3: a\.ckpt has set images apart already"):
         module_of("auto", tmp_path, val_fraction=0.3).keep_split(split, "a.ckpt")
 
@@ -196,10 +196,7 @@ def test_images_without_an_annotation_are_said_where_there_are_no_lists(tmp_path
     image(tmp_path / "bare.jpg", 99)
     data = module_of("auto", tmp_path)
     data.setup()
-    assert (
-        "holds 1 images without an XML, which are not used, bare.jpg for one"
-        in data.datasets["train"].notes[1]
-    )
+    assert "holds 1 image without an XML, not used, bare.jpg for one" in data.datasets["train"].notes[1]
     findings = inspect_dataset(module_of("voc", tmp_path), str(tmp_path), workers=1).findings
     assert [item.kind for item in findings] == ["set-apart", "unannotated-images"]
 

@@ -48,7 +48,7 @@ def test_a_rare_name_one_letter_off_is_reported_but_not_merged(misspelt: str) ->
     (finding,) = names.findings
     assert finding.kind == "similar-class-names"
     assert finding.object == 6
-    assert f"'{misspelt}' (1 objects against 5" in finding.message
+    assert f"'{misspelt}' (1 object against 5" in finding.message
 
 
 @pytest.mark.parametrize(

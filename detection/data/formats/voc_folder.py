@@ -13,6 +13,7 @@ from detection.data.formats.records import AnnotationError, ImageRecord, Reading
 from detection.data.formats.voc import as_written, find_xmls, omits_empty, read_annotation, read_ids, xml_of
 from detection.data.image_files import IMAGE_SUFFIXES, ImageError, read_header
 from detection.system.file_reading import is_inside, outside
+from detection.system.wording import counted
 
 VOC0712_TRAINVAL = ((2007, "trainval"), (2012, "trainval"))
 # What the devkits hold; an incomplete copy would silently change every published comparison.
@@ -102,7 +103,7 @@ def _say_unannotated(place: VOCPlace, reading: Reading) -> None:
     bare = [path for path in images if not os.path.exists(xml_of(place, _id_of(path, place)))]
     if bare:
         message = (
-            f"holds {len(bare)} images without an XML, which are not used, {bare[0].name} for one: an image "
+            f"holds {counted(len(bare), 'image')} without an XML, not used, {bare[0].name} for one: an image "
             "without objects needs an XML without <object>"
         )
         reading.add("unannotated-images", place.images, message)
@@ -160,7 +161,7 @@ class _Reader:
                     self.reading.add(entry.kind, lists, message, number=number)
         if num_omitted:
             message = (
-                f"lists {num_omitted} images without an XML, which are taken for images without objects: "
+                f"lists {counted(num_omitted, 'image')} without an XML, taken to be without objects: "
                 "CVAT and Datumaro, which write labelmap.txt, give such images none"
             )
             self.reading.add("unannotated-images", lists, message)

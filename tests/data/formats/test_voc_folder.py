@@ -229,6 +229,6 @@ def test_a_listed_image_without_an_xml(folder: Path) -> None:
     for _ in range(2):  # also from the index
         reading = read_voc(folder, ["train"])
         assert [len(record.objects) for record in reading.records] == [1, 0]
-        assert "lists 1 images without an XML, which are taken for images without objects" in reading.notes[0]
+        assert "lists 1 image without an XML, taken to be without objects" in reading.notes[0]
     (folder / "labelmap.txt").unlink()
     assert len(read_voc(folder, ["train"]).records) == 1
