@@ -124,7 +124,8 @@ def unknown_class(record: ImageRecord, item: ObjectRecord, classes: Sequence[str
         + f" The classes are: {', '.join(classes)}."
         + " Correct the annotation or set data.classes; data.other_classes=skip leaves such objects out"
     )
-    return Finding("unknown-class", record.source, message, record.image_id, item.number)
+    # The box travels along: what is of no class is not kept among the objects.
+    return Finding("unknown-class", record.source, message, record.image_id, item.number, item.box)
 
 
 def misspelt_classes(classes: Sequence[str], used: Iterable[str], left_out: Iterable[str]) -> Iterator[str]:

@@ -72,7 +72,9 @@ def inspect_image(
         twin = next((other for other in kept if other.box == item.box), None)
         if twin is not None:
             message = f"{record.name_of(item.number)} {_repeats(item, twin, record)}"
-            findings.append(Finding("duplicate-box", record.source, message, record.image_id, item.number))
+            findings.append(
+                Finding("duplicate-box", record.source, message, record.image_id, item.number, item.box)
+            )
         else:
             findings += _check_side(record, item, min_side)
         if twin is None or twin.name != item.name:

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from detection.data.formats.findings import KINDS, Finding
+from detection.data.shapes import SHAPE_CLASSES
 from detection.inspection.coverage import Coverage, measure_coverage
 from detection.inspection.duplicates import find_near_duplicates
 from detection.inspection.inspect import Inspection
@@ -71,6 +72,20 @@ def test_errors_come_first_each_with_a_picture_and_what_was_fine_is_said(
     assert "No box has a side below min_side." in fine
     assert "No image is trained on and evaluated on." not in fine
     assert "output=&#39;a &lt;b&gt;&#39;" in page
+
+
+def test_the_box_of_every_object_in_question_is_at_hand(folder: "VOCFolder") -> None:
+    plant(folder)
+    folder.add_object("train_00003", "unicorn", (21, 6, 50, 40))
+    inspection = folder.inspect(classes=SHAPE_CLASSES)
+    numbers = {
+        image.record.image_id: {item.number for item in image.record.objects} for image in inspection.images
+    }
+    for finding in inspection.findings:
+        if finding.object is not None and finding.kind not in ("bad-coordinate", "missing-tag"):
+            assert finding.box or finding.object in numbers[finding.image], finding
+    unknown = [finding.box for finding in inspection.findings if "unicorn" in finding.message]
+    assert unknown == [(20, 5, 50, 40)]
 
 
 def test_a_clean_set_is_said_to_be_so(folder: "VOCFolder", tmp_path: Path) -> None:
