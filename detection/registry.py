@@ -37,6 +37,7 @@ BUILT_IN: dict[str, Kind] = {
     "detection.models.backbones.VGG16AtrousBackbone": "backbone",
     "detection.tasks.schedules.Cosine": "schedule",
     "detection.tasks.schedules.MultiStep": "schedule",
+    "detection.tasks.schedules.OneCycle": "schedule",
     "detection.data.transforms.faster_rcnn_eval_transform": "transform",
     "detection.data.transforms.ssd_eval_transform": "transform",
     **{f"torch.optim.{name}": "optimizer" for name in _TORCH_OPTIMIZERS},

@@ -32,7 +32,7 @@ from detection.cli.monitors import check_averages, check_monitors
 from detection.cli.run_lines import next_commands, opening
 from detection.cli.words import tell_readings
 from detection.settings import Train
-from detection.sweeps.job import error_noted, in_sweep, run_job
+from detection.sweeps.job import error_noted, in_sweep, note_found, run_job
 from detection.system.console import tell
 from detection.tasks.run_length import choose_length
 
@@ -49,12 +49,8 @@ if TYPE_CHECKING:
 def main(cfg: DictConfig) -> float:
     """Run one job; a sweep compares the metric it returns."""
     if in_sweep():
-        if cfg.find:
-            raise SystemExit(
-                f"find={cfg.find} looks for the setting of one run: give each value a command of its own."
-            )
         tell_readings()
-        return run_job(cfg.optimized_metric)
+        return run_job(cfg.optimized_metric, bool(cfg.find))
     with error_noted(cfg.run_dir):
         metrics = train(cfg)
         if cfg.find:
@@ -71,7 +67,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     """Train, validate and test as configured.
 
     Returns:
-        The final metrics, ``test/map`` among them; the run's folder holds them as ``metrics.json``.
+        The final metrics, ``test/map`` among them; the run's folder holds them as ``metrics.json``. With
+        ``find``, the setting that was found, by its key; the folder holds it as ``found.json``.
     """
     config = checked_config(cfg, Train)
     with faults_in_a_sentence(cfg.run_dir), errors_in_a_sentence():
@@ -88,7 +85,9 @@ def train(cfg: DictConfig) -> dict[str, float]:
             from detection.tasks.tuning import find
 
             scale = lr_scale(config, datamodule.images_per_step)
-            return find(cfg.find, trainer, task, datamodule, cfg.run_dir, scale)
+            found = find(cfg.find, trainer, task, datamodule, cfg.run_dir, scale)
+            note_found(found, cfg.run_dir)
+            return found
 
     with closing_trackers(trainer.loggers, cfg.run_dir):
         with errors_in_a_sentence():

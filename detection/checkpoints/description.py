@@ -27,6 +27,8 @@ _COMPLETED_LATER = {
     "optimizer": ("params",),
     "transform": ("size",),
 }
+# Has the names of classes for keys, which may be any text.
+_BY_CLASS = "model.class_weights"
 
 _MAX_DEPTH, _MAX_VALUES, _MAX_LENGTH, _MAX_STRING = 20, 200_000, 1_000, 1_000
 _MAX_CLASSES = 100_000
@@ -118,7 +120,8 @@ def _copy(value: Any, path: str, seen: list[int], depth: int) -> Any:
         raise DescriptionError("it is nested too deeply, or has too many values")
     if type(value) is dict:
         for key in value:
-            if type(key) is not str or not key.isidentifier():
+            is_class = path == _BY_CLASS and type(key) is str and _problem(key) is None
+            if not is_class and (type(key) is not str or not key.isidentifier()):
                 raise DescriptionError(f"{path or 'it'} has a key that is no name: {_brief(key)}")
         return {key: _copy(child, join(path, key), seen, depth + 1) for key, child in value.items()}
     if type(value) is list:
@@ -228,6 +231,9 @@ def _mistakes_of_node(node: Any, path: str, kind: registry.Kind | None) -> Itera
             yield from _mistakes_of_node(value, join(path, key), _PARTS[key])
         elif entry.kind is None:
             yield from _mistakes_below(value, join(path, key))
+        elif join(path, key) == _BY_CLASS and type(value) is dict:
+            if "_target_" in value or any(map(_holds_dict, value.values())):
+                yield f"{_BY_CLASS}: expected numbers by the names of classes"
         elif key not in ("_target_", "_partial_") and _holds_dict(value):
             yield f"{path}.{key}: takes no dict"
 

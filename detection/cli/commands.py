@@ -96,7 +96,7 @@ def train(
         model: ``ssd`` or ``faster_rcnn``, and others of ``conf/model``.
         backbone: ``resnet50``, ``mobilenet_v2``, and others of ``conf/model/backbone``.
         optimizer: ``sgd`` or ``adamw``.
-        scheduler: ``multistep``, ``cosine`` or ``step``.
+        scheduler: ``multistep``, ``cosine``, ``one_cycle`` or ``step``.
         trainer: ``cpu``, ``gpu``, ``ddp``, and others of ``conf/trainer``.
         callbacks: such as ``["default", "ema"]``, of ``conf/callbacks``.
         logger: such as ``["csv", "wandb"]``, of ``conf/logger``.

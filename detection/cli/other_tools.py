@@ -116,7 +116,7 @@ _TOLD_IN_TRAINING = {
     "it belongs to python -m detection.predict; data.root=... is the set to learn from": "source",
     "half precision is trainer.precision=16-mixed, or bf16-mixed": "amp half fp16 bf16 autocast",
     "callbacks=[default,early_stopping] callbacks.early_stopping.patience=... ends early": "patience",
-    "the schedule is chosen by scheduler=cosine, multistep or step": "coslr lrsteps lrstepsize",
+    "the schedule is chosen by scheduler=cosine, multistep, one_cycle or step": "coslr lrsteps lrstepsize",
     "the classes, and so their number, are read from the data": "nc numclasses",
     "run_dir=... names the folder of the run": "project",
     "the length is counted in epochs, trainer.max_epochs=...": "maxiter maxiters iterations maxsteps",

@@ -98,6 +98,8 @@ def _wrapped(line: str) -> str:
 
 
 def _data(data: dict[str, Any], datamodule: "DetectionDataModule") -> str:
+    from detection.data.rare_classes import describe_sampling
+
     splits = []
     for split in SPLITS:
         dataset = datamodule.datasets[split]
@@ -112,7 +114,9 @@ def _data(data: dict[str, Any], datamodule: "DetectionDataModule") -> str:
     number = len(datamodule.class_names)
     classes = f"{number} classes" if number != 1 else f"one class, {datamodule.class_names[0]}"
     root = f" in {data['root']}" if data.get("root") else ""
-    return f"{HydraConfig.get().runtime.choices['data']}{root}, {classes}: {', '.join(splits)}"
+    drawn = describe_sampling(datamodule.datasets["train"], datamodule.sampling, datamodule.sampler)
+    lines = f"{HydraConfig.get().runtime.choices['data']}{root}, {classes}: {', '.join(splits)}"
+    return f"{lines}; {drawn}" if drawn else lines
 
 
 def data_name(data: Mapping[str, Any]) -> str:
@@ -154,8 +158,7 @@ def _step(
 ) -> str:
     told = [step]
     if config["trainer"].get("limit_train_batches") in (None, 1.0):
-        steps = max(1, len(datamodule.datasets["train"]) // datamodule.images_per_step)
-        told.append(f"{steps:,} an epoch")
+        told.append(f"{datamodule.steps_per_epoch:,} an epoch")
     if (trainer.max_epochs or -1) > 0:
         told.append(length or f"{trainer.max_epochs} epoch{'s' if trainer.max_epochs != 1 else ''}")
     told.append(describe_lr(config, datamodule.images_per_step))

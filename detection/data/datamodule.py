@@ -3,17 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Literal
 
-import cv2
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from detection.bounds import Natural, Positive, Seconds, Size
-from detection.data import sampling
+from detection.bounds import Natural, Positive, Seconds, Share, Size
 from detection.data.cache import Cache, open_cache
 from detection.data.classes import OtherClasses
 from detection.data.collate import CollateList, CollatePadded
@@ -23,11 +22,13 @@ from detection.data.formats.records import SPLITS, Reading, SplitName
 from detection.data.formats.usable import OnError, settle_repeats
 from detection.data.nothing import never_learned, nothing_to_find, refuse_nothing_to_learn
 from detection.data.position import Position, ResumableLoader
-from detection.data.skipping import CollateUsable, LeftOut, Replaced, UsableLoader
+from detection.data.rare_classes import Sampling, make_sampler
+from detection.data.sampling import EvalSampler, GroupedBatchSampler, Keys, SeededDataset, aspect_group
+from detection.data.skipping import CollateUsable, LeftOut, Replaced, UsableLoader, problems_of
 from detection.data.splitting import SetApart
 from detection.data.step_size import divide_step, step_line
 from detection.data.transforms import DetectionTransform
-from detection.system.endings import outlive_the_step
+from detection.data.workers import one_thread
 from detection.system.wording import counted
 from detection.types import AnchorTargets
 
@@ -58,6 +59,9 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
             does (:class:`LeftOut`). Mistakes of a whole set, such as a missing list, always stop the run.
         cache: where decoded images are kept for the next epoch: ``none``, ``ram``, ``disk`` (``open_cache``).
         cache_folder: where to, with ``disk``; None takes the user's folder for caches.
+        sampling: how often an epoch draws an image: ``uniform``, once; ``repeat_factor`` and
+            ``class_balanced``, oftener those with rare classes (``expected_draws``).
+        sampling_threshold: of ``repeat_factor``: classes in a smaller share of the images are repeated.
         seed: seed of order and augmentation.
     """
 
@@ -76,6 +80,8 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
     on_error: OnError = "raise"
     cache: Cache = "none"
     cache_folder: str | None = None
+    sampling: Sampling = "uniform"
+    sampling_threshold: Share = 0.05
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -204,17 +210,26 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
             )
         assign = self.assign if self.targets_in_workers else None
         images = self.datasets["train"]
-        dataset = sampling.SeededDataset(Replaced(images) if self.on_error == "skip" else images)
+        dataset = SeededDataset(Replaced(images) if self.on_error == "skip" else images)
         self.divide_among(self._place()[1], self._parts())
-        sampler = sampling.TrainSampler(len(images), self.seed)
-        sampler.set_epoch(self._begin.epoch)
+        self.sampler.set_epoch(self._begin.epoch)
         padded = self.collate == "padded"
-        groups = None if padded else [sampling.aspect_group(size) for size in images.sizes]
+        groups = None if padded else [aspect_group(size) for size in images.sizes]
         step = (self.images_per_step, *self._place(), self._parts())
         collate = CollatePadded(assign) if padded else CollateList(assign)
-        batches = sampling.GroupedBatchSampler(sampler, groups, *step)
+        batches = GroupedBatchSampler(self.sampler, groups, *step)
         batches.begin(self._begin.epoch, self._begin.steps_done(batches.num_steps))
         return self._loader(dataset, batch_sampler=batches, collate_fn=collate)
+
+    @cached_property
+    def sampler(self) -> Keys:
+        """What draws the images of an epoch."""
+        return make_sampler(self.datasets["train"], self.sampling, self.sampling_threshold, self.seed)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps."""
+        return len(self.sampler) // self.images_per_step
 
     @property
     def images_at_once(self) -> int:
@@ -238,7 +253,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         skip = self.on_error == "skip"
         return self._loader(
             LeftOut(dataset) if skip else dataset,
-            sampler=sampling.EvalSampler(len(dataset), *self._place()),
+            sampler=EvalSampler(len(dataset), *self._place()),
             batch_size=self.eval_batch_size or self.images_at_once,
             collate_fn=CollateUsable(collate) if skip else collate,
         )
@@ -249,20 +264,12 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         Args:
             gather: sums what this process saw, int64 ``(N,)``, over all processes; all of them must call.
         """
-        known: dict[str, list[str]] = {}
-        seen: set[int] = set()
-        for split, dataset in self.datasets.items():
-            if id(dataset) in seen:  # with overfit_images all splits are one
-                continue
-            seen.add(id(dataset))
-            unusable = gather(dataset.unusable.long()).nonzero().flatten().tolist()
-            known[split] = [*dataset.problems, *(dataset.problem(index) for index in unusable)]
-        return known
+        return problems_of(self.datasets, gather)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps: where a resumed run begins."""
         assert self.trainer is not None
-        return asdict(Position.of(self.trainer, len(self.datasets["train"]) // self.images_per_step))
+        return asdict(Position.of(self.trainer, self.steps_per_epoch))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Begin where a checkpoint tells; a step now may have more images or fewer.
@@ -280,7 +287,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
             persistent_workers=self.num_workers > 0,
             timeout=self.timeout if self.num_workers else 0,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_one_thread,
+            worker_init_fn=one_thread,
             # Without its own, it draws from torch's, where sampling draws: whenever it happens to start.
             generator=torch.Generator(),
             **options,
@@ -291,10 +298,3 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
 
     def _parts(self) -> int:
         return self.trainer.accumulate_grad_batches if self.trainer else 1
-
-
-def _one_thread(worker: int) -> None:
-    outlive_the_step()
-    # Workers times OpenCV's and torch's own threads would oversubscribe the machine.
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)

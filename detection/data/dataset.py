@@ -170,6 +170,13 @@ class DetectionDataset(Dataset[Sample]):
         counts = np.bincount(self._labels[rows][~self._difficult[rows]], minlength=len(self.classes))
         return dict(zip(self.classes, counts.tolist(), strict=True))
 
+    def classes_in_images(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Which classes each image has, difficult objects included: indices, and a label for each of them."""
+        counts = np.diff(self._ends[: len(self) + 1])
+        images = np.arange(len(self)).repeat(counts)
+        pairs = np.unique(np.stack((images, self._labels[: len(images)])), axis=1)
+        return pairs[0], pairs[1]
+
     def seed(self, seed: int) -> None:
         """Fixes the random state of the next sample's transform."""
         if self.transform is not None:

@@ -7,6 +7,7 @@ number of processes changes what a sample looks like, and a resumed run sees wha
 
 import math
 import random
+from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -51,7 +52,38 @@ class SeededDataset(Dataset[Sample]):
         return Sample(image, {**target, "seed": seed})
 
 
-class TrainSampler(Sampler[Key]):
+class Keys(Sampler[Key]):
+    """Keys of an epoch in training, over all processes; its length is the same in all epochs.
+
+    Args:
+        seed: seed of the order and of all that is drawn for a sample.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; the trainer calls this before each one."""
+        self.epoch = epoch
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Key]:
+        yield from self.whole_steps(1)
+
+    @abstractmethod
+    def whole_steps(self, images_per_step: int) -> list[Key]:
+        """The keys of the epoch, in random order, less what does not fill a step."""
+
+    def generator(self, epoch: int) -> torch.Generator:
+        """What an epoch draws with."""
+        # Seeds of neighbouring epochs must not collide with those of neighbouring runs: 1,000,003 is prime.
+        return torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+
+
+class TrainSampler(Keys):
     """Shuffled keys of all samples, over all processes, and which of them an epoch can do without.
 
     Args:
@@ -60,21 +92,20 @@ class TrainSampler(Sampler[Key]):
     """
 
     def __init__(self, length: int, seed: int) -> None:
-        self.length, self.seed = length, seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; the trainer calls this before each one."""
-        self.epoch = epoch
+        super().__init__(seed)
+        self.length = length
 
     def __len__(self) -> int:
         return self.length
 
-    def __iter__(self) -> Iterator[Key]:
-        generator = self._generator(self.epoch)
+    def whole_steps(self, images_per_step: int) -> list[Key]:
+        """The keys of the epoch less those that are :meth:`left_out`."""
+        generator = self.generator(self.epoch)
         order = torch.randperm(self.length, generator=generator)
         seeds = torch.randint(2**31, (self.length,), generator=generator)
-        yield from zip(order.tolist(), seeds.tolist(), strict=True)
+        left_out = self.left_out(self.length % images_per_step)
+        keys = zip(order.tolist(), seeds.tolist(), strict=True)
+        return [key for key in keys if key[0] not in left_out]
 
     def left_out(self, count: int) -> set[int]:
         """The ``count`` samples that this epoch does without, drawn from those left out least often.
@@ -87,14 +118,10 @@ class TrainSampler(Sampler[Key]):
         chosen = torch.zeros(0, dtype=torch.int64)
         for epoch in range(self.epoch + 1 if count else 0):
             # Other numbers than those that order the epoch: epochs below zero, which no run reaches.
-            draw = torch.rand(self.length, generator=self._generator(-1 - epoch), dtype=torch.float64)
+            draw = torch.rand(self.length, generator=self.generator(-1 - epoch), dtype=torch.float64)
             chosen = (times + draw).topk(count, largest=False).indices
             times[chosen] += 1
         return set(chosen.tolist())
-
-    def _generator(self, epoch: int) -> torch.Generator:
-        # Seeds of neighbouring epochs must not collide with those of neighbouring runs: 1,000,003 is prime.
-        return torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
 
 
 class EvalSampler(Sampler[int]):
@@ -129,10 +156,11 @@ class GroupedBatchSampler(Sampler[list[Key]]):
     groups as near to each other as may be. The steps of an epoch come in random order, the mixed ones too: a
     run that takes only some of them favours no group.
 
-    Of ``N`` images in steps of ``B``, an epoch leaves out ``r = N mod B``, whatever their groups, and others
-    in each epoch (:meth:`TrainSampler.left_out`): in the first ``E`` epochs, each is trained ``E - E r / N``
-    times, rounded down or up. A set smaller than one step makes one step of all its images; the shares of
-    processes then differ by one image at most, and there are fewer parts if there is not an image for each.
+    Of ``N`` images that are drawn once, in steps of ``B``, an epoch leaves out ``r = N mod B``, whatever
+    their groups, and others in each epoch (:meth:`TrainSampler.left_out`): in the first ``E`` epochs, each is
+    trained ``E - E r / N`` times, rounded down or up. A set smaller than one step makes one step of all its
+    images; the shares of processes then differ by one image at most, and there are fewer parts if there is
+    not an image for each.
 
     Args:
         sampler: the epoch's keys, over all processes.
@@ -148,7 +176,7 @@ class GroupedBatchSampler(Sampler[list[Key]]):
 
     def __init__(
         self,
-        sampler: TrainSampler,
+        sampler: Keys,
         groups: Sequence[int] | None,
         images_per_step: int,
         rank: int = 0,
@@ -184,8 +212,7 @@ class GroupedBatchSampler(Sampler[list[Key]]):
 
     def __iter__(self) -> Iterator[list[Key]]:
         epoch, done = self._begin
-        left_out = self.sampler.left_out(len(self.sampler) % self.images_per_step)
-        keys = [key for key in self.sampler if key[0] not in left_out]
+        keys = self.sampler.whole_steps(self.images_per_step)
         steps = self._steps(keys) if self.groups is None else self._grouped(keys, self.groups)
         for step in steps[done if self.sampler.epoch == epoch else 0 :]:
             share = _cut(step, self.world_size)[self.rank]

@@ -1,8 +1,9 @@
 """Loading goes on where an image turns out to be unusable (``data.on_error=skip``)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from detection.data.dataset import DetectionDataset
@@ -79,6 +80,26 @@ class LeftOut(_Marking, Dataset[Sample | None]):
             return self._read(index)
         except ImageError:
             return None
+
+
+def problems_of(
+    datasets: Mapping[str, DetectionDataset], gather: Callable[[Tensor], Tensor]
+) -> dict[str, list[str]]:
+    """What is wrong with the images of each split that were left out, as far as it is known.
+
+    Args:
+        datasets: by split; one that stands for several of them is looked at once.
+        gather: sums what this process saw, int64 ``(N,)``, over all processes; all of them must call.
+    """
+    known: dict[str, list[str]] = {}
+    seen: set[int] = set()
+    for split, dataset in datasets.items():
+        if id(dataset) in seen:  # with overfit_images all splits are one
+            continue
+        seen.add(id(dataset))
+        unusable = gather(dataset.unusable.long()).nonzero().flatten().tolist()
+        known[split] = [*dataset.problems, *(dataset.problem(index) for index in unusable)]
+    return known
 
 
 class CollateUsable:

@@ -30,6 +30,7 @@ def multibox_loss(
     gt_labels: Tensor,
     gt_deltas: Tensor,
     neg_pos_ratio: float = 3.0,
+    class_weights: Tensor | None = None,
 ) -> MultiboxLoss:
     """Cross entropy over positives and hard negatives, plus smooth L1 over positives.
 
@@ -42,6 +43,8 @@ def multibox_loss(
         gt_labels: int64 ``(B, A)``, 0 for background, ``k + 1`` for class ``k``.
         gt_deltas: ``(B, A, 4)``; read where ``gt_labels`` is positive.
         neg_pos_ratio: hard negatives kept per positive, in each image.
+        class_weights: float32 ``(C + 1,)``, factors on the cross entropy by ``gt_labels``; the divisor stays
+            the number of positives. None for 1.
 
     Returns:
         ``total = cls + box``, and its two parts, float32.
@@ -52,6 +55,7 @@ def multibox_loss(
     cls = F.cross_entropy(
         _pick(logits, cls_rows).float(),
         _pick(gt_labels.masked_fill(~counted, _NOT_COUNTED), cls_rows),
+        class_weights,
         ignore_index=_NOT_COUNTED,
         reduction="sum",
     )

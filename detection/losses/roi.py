@@ -25,6 +25,7 @@ def roi_loss(
     gt_deltas: Tensor,
     num_sampled: Sequence[int] | None = None,
     beta: float = 1.0,
+    class_weights: Tensor | None = None,
 ) -> RoILoss:
     """Cross entropy over the proposals, plus smooth L1 over the box of the true class of the positives.
 
@@ -40,6 +41,8 @@ def roi_loss(
         num_sampled: how many of the ``R`` proposals are of each image, in order; all of one, if None.
         beta: where the box loss turns from quadratic to linear, in encoded deltas: 1 in the paper (equation
             3); 1/9 in torchvision (``fastrcnn_loss``), which sums and divides alike.
+        class_weights: float32 ``(C + 1,)``, factors on the cross entropy by ``gt_labels``; the divisor stays
+            the number of proposals. None for 1.
 
     Returns:
         The two losses.
@@ -47,7 +50,7 @@ def roi_loss(
     positive = gt_labels > 0
     own_class = (gt_labels - 1).clamp(min=0)  # any class will do where the result is masked
     own_deltas = deltas[torch.arange(len(deltas), device=deltas.device), own_class]
-    cross_entropy = F.cross_entropy(logits.float(), gt_labels, reduction="none")
+    cross_entropy = F.cross_entropy(logits.float(), gt_labels, class_weights, reduction="none")
     box_losses = F.smooth_l1_loss(own_deltas.float(), gt_deltas.float(), reduction="none", beta=beta)
     smooth_l1 = box_losses.sum(dim=-1)
 

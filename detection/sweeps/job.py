@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -21,10 +21,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from detection.system.endings import stopped_by
+from detection.system.files import write_text
 from detection.system.processes import in_quotes, is_first, training
 
 # What a job leaves in its folder for the sweep's table.
 METRICS, ERROR, PRUNED = "metrics.json", "error.txt", "pruned.txt"
+FOUND = "found.json"  # of a job with find=..., in place of the metrics
 
 
 def in_sweep() -> bool:
@@ -32,14 +34,26 @@ def in_sweep() -> bool:
     return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
-def run_job(metric: str) -> float:
+def note_found(found: Mapping[str, float], folder: str) -> None:
+    """Leave ``found.json`` in a folder: what was looked for instead of training.
+
+    Args:
+        found: by the name of its key.
+        folder: the run's folder.
+    """
+    write_text(Path(folder) / FOUND, json.dumps(found, indent=2) + "\n")
+
+
+def run_job(metric: str, finds: bool = False) -> float:
     """Run the current job of a sweep and wait for it.
 
     Args:
         metric: what the sweep compares.
+        finds: whether the job looks for a setting instead of training.
 
     Returns:
-        That metric of the job; nan where the job failed, with the reason in ``error.txt`` of its folder.
+        That metric of the job, or the setting that it found; nan where the job failed, with the reason in
+        ``error.txt`` of its folder.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         raise SystemExit(
@@ -47,16 +61,20 @@ def run_job(metric: str) -> float:
         )
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
-    for name in (METRICS, ERROR, PRUNED):  # of an earlier sweep in the same folder
+    for name in (METRICS, FOUND, ERROR, PRUNED):  # of an earlier sweep in the same folder
         (folder / name).unlink(missing_ok=True)
     code = _wait(subprocess.Popen(job_command(hydra), cwd=hydra.runtime.cwd))
     if code != 0:
         if not (folder / ERROR).exists():
             (folder / ERROR).write_text(f"{_ending(code)}\n", encoding="utf-8")
         return math.nan
-    if not (folder / METRICS).exists():  # find=lr tests nothing
+    left = folder / (FOUND if finds else METRICS)
+    if not left.exists():
         return math.nan
-    value = json.loads((folder / METRICS).read_text(encoding="utf-8")).get(metric)
+    values = json.loads(left.read_text(encoding="utf-8"))
+    if finds:
+        [values[metric]] = values.values()
+    value = values.get(metric)
     return math.nan if value is None else float(value)
 
 

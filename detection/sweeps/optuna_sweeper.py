@@ -106,7 +106,8 @@ class StudySweeper(Sweeper):
             arguments: the overrides of the command line.
 
         Raises:
-            SystemExit: when another process works on the study, or the search space changed.
+            SystemExit: when another process works on the study, the search space changed, or trials look for
+                a setting (``find``).
         """
         # Hydra imports every sweeper at every start; what it needs waits until it works.
         from filelock import FileLock, Timeout
@@ -119,6 +120,12 @@ class StudySweeper(Sweeper):
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         given = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
         space, fixed = search_space(parser.parse_overrides(given))
+        finds = [word for word in fixed if word.lstrip("+").startswith("find=") and word != "find=null"]
+        if finds or "find" in space:
+            raise SystemExit(
+                f"{(finds or ['find=...'])[0]} finds a setting and has no metric to search by: leave Optuna "
+                "out, and give the values to look with, such as model=ssd,faster_rcnn."
+            )
         if not space:
             raise SystemExit(
                 "Nothing to search: give hydra.sweeper.params, or KEY=interval(...) and the like."

@@ -15,7 +15,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
-from detection.sweeps.job import ERROR, METRICS, PRUNED
+from detection.sweeps.job import ERROR, FOUND, METRICS, PRUNED
 from detection.system.console import plain_console
 
 
@@ -26,7 +26,7 @@ class Run:
     Attributes:
         name: its folder, within the sweep's.
         overrides: what it was given on its command line, key by key.
-        metrics: its final metrics; empty where it did not finish.
+        metrics: its final metrics, or what ``find`` found as ``found``; empty where it did not finish.
         status: finished, pruned, failed, or unfinished (still running, or broken off with its sweep).
         error: why it failed.
         tested_on: which images its test metrics are of.
@@ -67,6 +67,9 @@ def _read_run(folder: Path, sweep: Path) -> Run:
     metrics: dict[str, float | str | None] = {}
     if (folder / METRICS).exists():
         metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    if (folder / FOUND).exists():
+        [found] = json.loads((folder / FOUND).read_text(encoding="utf-8")).values()
+        metrics = {"found": found}
     noted = folder / ERROR
     error = noted.read_text(encoding="utf-8", errors="replace").strip() if noted.exists() else ""
     status = "finished" if metrics else "unfinished"
@@ -118,13 +121,17 @@ def report(folder: Path) -> list[Run]:
     if not configs:
         raise SystemExit(f"{folder}: no run of a sweep has started here.")
     config = OmegaConf.load(configs[0])
-    metric = config.optimized_metric
-    runs = collect_runs(folder, metric, config.optimized_direction == "maximize")
+    metric, maximize = config.optimized_metric, config.optimized_direction == "maximize"
+    title, digits = "runs, the best one first", ".4f"
+    if looked_for := OmegaConf.select(config, "find"):
+        metric, maximize = "found", True
+        title, digits = f"what find={looked_for} found", ".2g"
+    runs = collect_runs(folder, metric, maximize)
     write_csv(runs, metric, folder / "sweep.csv")
     swept = swept_keys(runs)
-    table = Table("run", *swept, metric, "status", title="runs, the best one first")
+    table = Table("run", *swept, metric, "status", title=title)
     for run in runs:
-        value = f"{run.metrics[metric]:.4f}" if metric in run.metrics else ""
+        value = f"{run.metrics[metric]:{digits}}" if metric in run.metrics else ""
         table.add_row(run.name, *(run.overrides.get(key, "") for key in swept), value, run.status)
     console = plain_console()
     console.print(table)

@@ -9,17 +9,19 @@ from torch import Tensor, nn
 
 from detection.bounds import Count, Factor, Share, Size
 from detection.data.collate import AssignListTargets
-from detection.losses.roi import roi_loss
+from detection.losses.roi import RoILoss, roi_loss
 from detection.losses.rpn import rpn_loss
 from detection.metrics.voc_map import Interpolation
 from detection.models.faster_rcnn import BOX_STDS, FasterRCNN, FasterRCNNOutput
+from detection.models.roi_head import RoIOutput
 from detection.models.rpn import RPNOutput
 from detection.ops.boxes import scale_boxes
 from detection.ops.padding import padded_size
 from detection.ops.rpn_anchors import rpn_anchors
-from detection.targets.roi import sample_proposals
+from detection.targets.roi import RoITargets, sample_proposals
 from detection.targets.rpn import assign_rpn_targets
 from detection.tasks.base import DetectionTask
+from detection.tasks.class_weights import ClassWeights, by_label
 from detection.tasks.parameter_groups import MakeOptimizer
 from detection.tasks.schedules import Schedule
 from detection.types import AnchorTargets, Detections, ListBatch, Target
@@ -68,6 +70,8 @@ class FasterRCNNTask(DetectionTask):
         layer_decay: how much slower each block of the backbone learns than the next, 1 for one rate; see
             ``grouped_optimizer``.
         decay_norms: whether biases and the scales of norms decay as other weights do.
+        class_weights: factors on the second stage's classification loss, by the name of the class; 1 for
+            those that are not named and for background.
     """
 
     loss_names = ("loss", "loss_rpn_cls", "loss_rpn_box", "loss_roi_cls", "loss_roi_box")
@@ -95,6 +99,7 @@ class FasterRCNNTask(DetectionTask):
         roi_beta: Factor = 1.0,
         layer_decay: Share = 1.0,
         decay_norms: bool = True,
+        class_weights: ClassWeights | None = None,
     ) -> None:
         super().__init__(class_names, optimizer, scheduler, interpolation, coco_ap, layer_decay, decay_norms)
         self.network = network(backbone=backbone, num_classes=len(class_names))
@@ -102,13 +107,15 @@ class FasterRCNNTask(DetectionTask):
         self.network.to(memory_format=self.memory_format)
         if compile:
             self.compile_network()
+        self.class_weights: Tensor | None
+        self.register_buffer("class_weights", by_label(class_weights, self.class_names), persistent=False)
         self.assign_anchors = partial(
             assign_rpn_targets, num_samples=rpn_samples, ignore_cross_boundary=ignore_cross_boundary
         )
         self.sample_proposals = partial(
             sample_proposals, num_samples=roi_samples, positive_fraction=positive_fraction, stds=BOX_STDS
         )
-        self.roi_loss = partial(roi_loss, beta=roi_beta)
+        self.roi_beta = roi_beta
         self.select = partial(
             self.network.detect,
             score_threshold=score_threshold,
@@ -134,7 +141,7 @@ class FasterRCNNTask(DetectionTask):
 
         num_regions = [len(regions) for regions in roi_gt.proposals]
         rpn_losses = rpn_loss(rpn.logits, rpn.deltas, rpn_gt.labels, rpn_gt.deltas)
-        roi_losses = self.roi_loss(roi.logits, roi.deltas, roi_gt.labels, roi_gt.deltas, num_regions)
+        roi_losses = self.roi_loss(roi, roi_gt, num_regions)
         losses = _named(*rpn_losses, *roi_losses)
         num_images = losses["loss"].new_full((), len(batch.images))
         return self.share_of_step(losses, num_images, batch_idx, len(batch.images))
@@ -191,7 +198,21 @@ class FasterRCNNTask(DetectionTask):
         roi_gt = self.sample_proposals(stage.proposals, boxes, labels, seeds=[0])
         roi = self.network.roi_head(stage.features, roi_gt.proposals)
         rpn_losses = rpn_loss(stage.rpn.logits, stage.rpn.deltas, rpn_gt.labels, rpn_gt.deltas)
-        return _named(*rpn_losses, *self.roi_loss(roi.logits, roi.deltas, roi_gt.labels, roi_gt.deltas))
+        return _named(*rpn_losses, *self.roi_loss(roi, roi_gt))
+
+    def roi_loss(self, roi: RoIOutput, gt: RoITargets, num_regions: Sequence[int] | None = None) -> RoILoss:
+        """Compare the second stage with its targets.
+
+        Args:
+            roi: what it predicts of the sampled regions.
+            gt: those regions and what should be predicted.
+            num_regions: of each image; None for one image.
+        """
+        return roi_loss(
+            *(roi.logits, roi.deltas, gt.labels, gt.deltas, num_regions),
+            beta=self.roi_beta,
+            class_weights=self.class_weights,
+        )
 
     def original_targets(self, batch: ListBatch) -> list[Target]:
         """The ground truth of each image, in its original pixels."""

@@ -89,8 +89,35 @@ class Cosine:
 
     def __call__(self, step: int, total_steps: int) -> float:
         """Return the factor at optimizer step ``step``."""
-        progress = min(step / max(total_steps - 1, 1), 1.0)
-        cosine = (1 + math.cos(math.pi * progress)) / 2
-        decay = self.final_factor + (1 - self.final_factor) * cosine
+        decay = _along_cosine(1.0, self.final_factor, step / max(total_steps - 1, 1))
         steps = min(self.warmup_steps, int(self.max_warmup * total_steps))
         return _warmup(step, steps, self.warmup_factor) * decay
+
+
+@dataclass
+class OneCycle:
+    """Rise to the base rate along half a cosine, then fall along another to next to nothing (Smith 2018).
+
+    The base rate is the highest of the run, and may be several times that of other schedules. Momentum stays
+    as it is.
+
+    Args:
+        peak: the share of the run after which the base rate is reached.
+        initial_factor: the rate at the first step, as a factor on the base rate.
+        final_factor: the rate at the last step, likewise.
+    """
+
+    peak: Share = 0.3
+    initial_factor: Share = 1 / 25
+    final_factor: Share = 4e-6
+
+    def __call__(self, step: int, total_steps: int) -> float:
+        """Return the factor at optimizer step ``step``."""
+        top, last = max(round(self.peak * total_steps) - 1, 0), total_steps - 1
+        if step < top:
+            return _along_cosine(self.initial_factor, 1.0, step / top)
+        return _along_cosine(1.0, self.final_factor, (step - top) / max(last - top, 1))
+
+
+def _along_cosine(start: float, end: float, progress: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2

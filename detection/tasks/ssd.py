@@ -16,6 +16,7 @@ from detection.models.ssd import BOX_STDS, SSD, SSDOutput
 from detection.ops.boxes import scale_boxes
 from detection.targets.ssd import assign_ssd_targets
 from detection.tasks.base import DetectionTask
+from detection.tasks.class_weights import ClassWeights, by_label
 from detection.tasks.parameter_groups import MakeOptimizer
 from detection.tasks.schedules import Schedule
 from detection.types import AnchorTargets, Detections, PaddedBatch, Target
@@ -44,6 +45,8 @@ class SSDTask(DetectionTask):
         layer_decay: how much slower each block of the backbone learns than the next, 1 for one rate; see
             ``grouped_optimizer``.
         decay_norms: whether biases and the scales of norms decay as other weights do.
+        class_weights: factors on the classification loss, by the name of the class; 1 for those
+            that are not named and for background.
     """
 
     loss_names = ("loss", "loss_cls", "loss_box")
@@ -70,6 +73,7 @@ class SSDTask(DetectionTask):
         compile: bool = False,
         layer_decay: Share = 1.0,
         decay_norms: bool = True,
+        class_weights: ClassWeights | None = None,
     ) -> None:
         super().__init__(class_names, optimizer, scheduler, interpolation, coco_ap, layer_decay, decay_norms)
         self.network = network(backbone=backbone, num_classes=len(class_names))
@@ -77,6 +81,8 @@ class SSDTask(DetectionTask):
         self.network.to(memory_format=self.memory_format)
         if compile:
             self.compile_network()
+        self.class_weights: Tensor | None
+        self.register_buffer("class_weights", by_label(class_weights, self.class_names), persistent=False)
         self.iou_threshold = iou_threshold
         self.neg_pos_ratio = neg_pos_ratio
         self.select = partial(
@@ -111,7 +117,9 @@ class SSDTask(DetectionTask):
 
     def loss(self, out: SSDOutput, gt: AnchorTargets) -> MultiboxLoss:
         """Compare predictions with their targets; the mean over the positives."""
-        return multibox_loss(out.logits, out.deltas, gt.labels, gt.deltas, self.neg_pos_ratio)
+        return multibox_loss(
+            out.logits, out.deltas, gt.labels, gt.deltas, self.neg_pos_ratio, self.class_weights
+        )
 
     def evaluate_batch(
         self, batch: PaddedBatch

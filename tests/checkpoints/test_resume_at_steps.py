@@ -143,6 +143,24 @@ def test_ends_of_every_kind(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("experiment", [SSD, FASTER_RCNN])
+def test_rare_classes_and_one_cycle_on_two_processes(root: Path, tmp_path: Path, experiment: str) -> None:
+    """An epoch that grows, weights in the losses and a schedule of its own, ended twice in the middle."""
+    sampled = ("data.sampling=repeat_factor", "data.sampling_threshold=0.9", "model.class_weights={star: 3}")
+    words = (*sampled, "scheduler=one_cycle", "data.num_workers=0")
+    runs = [Training(tmp_path / name, root, experiment, 2, *words) for name in ("run", "whole")]
+    for run in runs:
+        run.words.remove("scheduler.warmup_steps=0")
+    steps = runs[1].finish()["global_step"]
+    assert steps > STEPS, "images are repeated"
+    draw = random.Random(experiment)
+    assert 0 < runs[0].end(draw, signal.SIGTERM) < steps
+    runs[0].end(draw, signal.SIGKILL)
+    runs[0].finish()
+    assert_same_runs(*runs)
+
+
+@pytest.mark.slow
 def test_twenty_kills(root: Path, tmp_path: Path) -> None:
     words = ("data.num_workers=1", "trainer.max_epochs=24")
     whole = Training(tmp_path / "whole", root, SSD, 1, *words)

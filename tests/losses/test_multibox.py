@@ -35,7 +35,9 @@ def random_case(seed: int) -> Case:
     return logits, deltas, gt_labels, gt_deltas.where(positive.unsqueeze(-1), 0)
 
 
-def naive_loss(logits: Tensor, deltas: Tensor, gt_labels: Tensor, gt_deltas: Tensor) -> tuple[float, float]:
+def naive_loss(
+    logits: Tensor, deltas: Tensor, gt_labels: Tensor, gt_deltas: Tensor, weights: list[float] | None = None
+) -> tuple[float, float]:
     """Loops over images and anchors, in plain Python floats."""
     cls, box, num_positives = 0.0, 0.0, 0
     for image in range(len(logits)):
@@ -47,7 +49,7 @@ def naive_loss(logits: Tensor, deltas: Tensor, gt_labels: Tensor, gt_deltas: Ten
                 negatives.append(cross_entropy)
                 continue
             num_image += 1
-            cls += cross_entropy
+            cls += cross_entropy * (weights[label] if weights else 1)
             for delta, gt in zip(
                 deltas[image, anchor].tolist(), gt_deltas[image, anchor].tolist(), strict=True
             ):
@@ -85,6 +87,16 @@ def test_equals_a_naive_double_loop(seed: int) -> None:
     assert loss.cls.item() == pytest.approx(cls, rel=1e-5, abs=1e-6)
     assert loss.box.item() == pytest.approx(box, rel=1e-5, abs=1e-6)
     assert loss.total.item() == pytest.approx(cls + box, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_weighted_classes_equal_a_naive_double_loop(seed: int) -> None:
+    case, weights = random_case(seed), [1.0, 0.5, 3.0, 0.0, 7.0]
+    loss = multibox_loss(*case, class_weights=torch.tensor(weights))
+    cls, box = naive_loss(*case, weights)
+    assert loss.cls.item() == pytest.approx(cls, rel=1e-5, abs=1e-6)
+    assert loss.box.item() == pytest.approx(box, rel=1e-5, abs=1e-6)
+    assert torch.equal(multibox_loss(*case, class_weights=torch.ones(5)).cls, multibox_loss(*case).cls)
 
 
 def test_a_batch_without_positives_gives_zero_loss_and_zero_gradients() -> None:

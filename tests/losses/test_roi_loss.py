@@ -19,12 +19,14 @@ def random_case(seed: int) -> Case:
     return logits, deltas, gt_labels, torch.randn(24, 4, generator=generator) * 2
 
 
-def naive_loss(logits: Tensor, deltas: Tensor, gt_labels: Tensor, gt_deltas: Tensor) -> tuple[float, float]:
+def naive_loss(
+    logits: Tensor, deltas: Tensor, gt_labels: Tensor, gt_deltas: Tensor, weights: list[float] | None = None
+) -> tuple[float, float]:
     """A loop over proposals, in plain Python floats."""
     cls, box = 0.0, 0.0
     for proposal, label in enumerate(gt_labels.tolist()):
         row = logits[proposal].tolist()
-        cls += math.log(sum(map(math.exp, row))) - row[label]
+        cls += (math.log(sum(map(math.exp, row))) - row[label]) * (weights[label] if weights else 1)
         if label > 0:
             for error in (deltas[proposal, label - 1] - gt_deltas[proposal]).abs().tolist():
                 box += error - 0.5 if error > 1 else error**2 / 2
@@ -49,6 +51,16 @@ def test_equals_a_naive_loop(seed: int) -> None:
     cls, box = naive_loss(*case)
     assert loss.cls.item() == pytest.approx(cls, rel=1e-5)
     assert loss.box.item() == pytest.approx(box, rel=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_weighted_classes_equal_a_naive_loop(seed: int) -> None:
+    case, weights = random_case(seed), [1.0, 0.5, 3.0, 0.0, 7.0, 2.0]
+    loss = roi_loss(*case, class_weights=torch.tensor(weights))
+    cls, box = naive_loss(*case, weights)
+    assert loss.cls.item() == pytest.approx(cls, rel=1e-5)
+    assert loss.box.item() == pytest.approx(box, rel=1e-5)
+    assert torch.equal(roi_loss(*case, class_weights=torch.ones(6)).cls, roi_loss(*case).cls)
 
 
 def test_with_a_ninth_it_is_torchvisions() -> None:

@@ -62,6 +62,26 @@ def test_a_job_that_dies_leaves_the_reason(tmp_path: Path, monkeypatch: pytest.M
     assert not (tmp_path / "metrics.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("finds", "expected"), [(True, 0.003), (False, 0.5)], ids=["what was found", "the metric"]
+)
+def test_a_job_gives_what_it_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finds: bool, expected: float
+) -> None:
+    job = OmegaConf.merge(
+        OmegaConf.create(JOB), {"runtime": {"output_dir": str(tmp_path), "cwd": str(tmp_path)}}
+    )
+    code = "from pathlib import Path; "
+    code += """Path("found.json").write_text('{"optimizer.lr": 0.003}'); """ if finds else ""
+    code += """Path("metrics.json").write_text('{"val/map": 0.5}')""" if not finds else ""
+    monkeypatch.setattr("detection.sweeps.job.HydraConfig.get", lambda: job)
+    monkeypatch.setattr("detection.sweeps.job.job_command", lambda hydra: [sys.executable, "-c", code])
+    assert run_job("val/map", finds) == expected
+    (tmp_path / "metrics.json").unlink(missing_ok=True)
+    monkeypatch.setattr("detection.sweeps.job.job_command", lambda hydra: [sys.executable, "-c", ""])
+    assert math.isnan(run_job("val/map", finds)), "what an earlier sweep found does not count"
+
+
 def test_torchrun_does_not_start_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     with pytest.raises(SystemExit, match="leave torchrun out"):

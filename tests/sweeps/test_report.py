@@ -72,6 +72,32 @@ def test_a_loss_is_sorted_the_other_way_round(sweep: Path) -> None:
     assert [run.name for run in report(sweep)][:3] == ["11", "0", "2"]
 
 
+def test_what_was_looked_for_is_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, rate in (("0", 0.00123), ("1", 0.0046), ("2", None)):
+        write_run(
+            tmp_path,
+            name,
+            [f"seed={name}", "find=lr"],
+            None,
+            **({} if rate else {"error": "It does not fall"}),
+        )
+        config = {"optimized_metric": "val/loss", "optimized_direction": "minimize", "find": "lr"}
+        OmegaConf.save(OmegaConf.create(config), tmp_path / name / ".hydra/config.yaml")
+        if rate:
+            (tmp_path / name / "found.json").write_text(json.dumps({"optimizer.lr": rate}))
+    runs = report(tmp_path)
+    assert [(run.name, run.status, run.metrics) for run in runs] == [
+        ("1", "finished", {"found": 0.0046}),
+        ("0", "finished", {"found": 0.00123}),
+        ("2", "failed", {}),
+    ]
+    printed = capsys.readouterr().out
+    assert "what find=lr found" in printed
+    assert "0.0012" in printed
+    with (tmp_path / "sweep.csv").open(newline="") as file:
+        assert [row["found"] for row in csv.DictReader(file)] == ["0.0046", "0.00123", ""]
+
+
 def test_a_failed_run_ends_the_sweep_with_its_name_and_reason(sweep: Path) -> None:
     with pytest.raises(SystemExit) as stop:
         SweepReport().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(sweep)}}}))

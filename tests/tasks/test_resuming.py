@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from detection.callbacks.ema import EMA
 from detection.tasks.base import DetectionTask
-from detection.tasks.schedules import Cosine, MultiStep, Schedule
+from detection.tasks.schedules import Cosine, MultiStep, OneCycle, Schedule
 
 Make = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 IMAGES = 16
@@ -104,17 +104,20 @@ def assert_equal(one: Any, other: Any) -> None:
 
 @pytest.mark.parametrize("make", [sgd, adamw])
 @pytest.mark.parametrize("limit", ["epochs", "steps"])
-def test_a_run_in_two_parts_is_the_run_in_one(tmp_path: Path, make: Make, limit: str) -> None:
+@pytest.mark.parametrize("schedule", [Cosine(), OneCycle()])
+def test_a_run_in_two_parts_is_the_run_in_one(
+    tmp_path: Path, make: Make, limit: str, schedule: Schedule
+) -> None:
     options: dict[str, Any] = {"max_steps": 16, "epochs": -1} if limit == "steps" else {"epochs": 4}
-    whole = TwoLayers(make)
+    whole = TwoLayers(make, schedule)
     fit(tmp_path / "whole", whole, **options)
 
     class Stop(pl.Callback):
         def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
             trainer.should_stop = trainer.current_epoch == 1
 
-    fit(tmp_path, TwoLayers(make), callbacks=[Stop()], **options)
-    second = TwoLayers(make)
+    fit(tmp_path, TwoLayers(make, schedule), callbacks=[Stop()], **options)
+    second = TwoLayers(make, schedule)
     fit(tmp_path, second, ckpt="last.ckpt", **options)
     assert second.rates == whole.rates[8:]
     for part in ("state_dict", "optimizer_states", "lr_schedulers"):

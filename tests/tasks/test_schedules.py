@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from detection.tasks.schedules import Cosine, MultiStep, Schedule
+from detection.tasks.schedules import Cosine, MultiStep, OneCycle, Schedule
 
 
 def test_multistep_drops_at_its_milestones() -> None:
@@ -100,7 +100,35 @@ def test_cosine_warm_up() -> None:
     assert schedule(50, 101) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("schedule", [Cosine(), MultiStep((0.5,))])
+@pytest.mark.parametrize(("total", "peak"), [(10, 0.3), (40, 0.3), (1000, 0.3), (60, 0.5), (50, 0.1)])
+def test_one_cycle_is_torchs(total: int, peak: float) -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    torchs = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=1.0, total_steps=total, pct_start=peak, cycle_momentum=False
+    )
+    expected = []
+    for _ in range(total):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if len(expected) < total:
+            torchs.step()
+    schedule = OneCycle(peak=peak)
+    assert [schedule(step, total) for step in range(total)] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 5, 7, 33, 101])
+@pytest.mark.parametrize("peak", [0.0, 0.3, 0.77, 1.0])
+def test_one_cycle_rises_to_its_rate_and_falls(total: int, peak: float) -> None:
+    factors = [OneCycle(peak)(step, total) for step in range(total + 1)]  # once more after the last step
+    top = factors.index(1.0)
+    assert abs(top - peak * total) <= 1.5
+    assert factors[: top + 1] == sorted(factors[: top + 1])
+    assert factors[top:] == sorted(factors[top:], reverse=True)
+    if top < total - 1:
+        assert factors[total - 1] == factors[total] == pytest.approx(4e-6)
+
+
+@pytest.mark.parametrize("schedule", [Cosine(), MultiStep((0.5,)), OneCycle()])
 def test_a_run_of_one_step(schedule: Schedule) -> None:
     assert schedule(0, 1) == pytest.approx(1)
 

@@ -1,5 +1,7 @@
 """Looking for a learning rate and a batch size, from the real command line and with a real out-of-memory."""
 
+import csv
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -83,11 +85,31 @@ def test_the_best_rate_is_below_the_least_loss() -> None:
     assert best_rate([10.0, 9.0, 8.0]) is None, "too few to tell"
 
 
+@pytest.mark.slow
+def test_a_sweep_looks_in_each_of_its_runs(tmp_path: Path) -> None:
+    """One that finds, and one whose batch of a step does not divide."""
+    sweep = tmp_path / "sweep"
+    words = ("hydra.mode=MULTIRUN", "find=lr", "data.batch_size=4,5", "trainer.accumulate_grad_batches=2")
+    result = command(tmp_path, *words, f"hydra.sweep.dir={sweep}")
+    found = json.loads((sweep / "0/found.json").read_text())
+    assert found.keys() == {"optimizer.lr"}
+    assert 1e-4 < found["optimizer.lr"] < 2e-2
+    assert (sweep / "0/lr_finder.png").exists()
+    with (sweep / "sweep.csv").open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert (first["status"], float(first["found"])) == ("finished", found["optimizer.lr"])
+    assert (second["status"], second["found"], second["data.batch_size"]) == ("failed", "", "5")
+    assert "what find=lr found" in result.stdout
+    assert f"{found['optimizer.lr']:.2g}" in result.stdout
+    assert result.returncode == 1
+    assert "1 of 2 runs failed:\n  1: data.batch_size=5 does not divide" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
         (("find=batch_size",), "find=batch_size fills the memory of a GPU"),
-        (("hydra.mode=MULTIRUN", "find=lr", "seed=1,2"), "find=lr looks for the setting of one run"),
+        (("sweep=optuna", "find=lr"), "find=lr finds a setting and has no metric to search by"),
     ],
 )
 def test_what_cannot_be_looked_for_is_refused(

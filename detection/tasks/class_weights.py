@@ -1,0 +1,37 @@
+"""How much each class weighs in the losses of classification."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from detection.bounds import Factor
+from detection.validation.suggestions import did_you_mean
+
+ClassWeights = Mapping[str, Factor]
+"""Factors by the name of a class; classes that are not named, and background, have 1."""
+
+
+def by_label(weights: ClassWeights | None, class_names: Sequence[str]) -> Tensor | None:
+    """Put weights in the order of the labels, background first.
+
+    Args:
+        weights: by name, regardless of case; None or none at all leaves the losses as they are.
+        class_names: in label order.
+
+    Returns:
+        Float32 ``(C + 1,)``, or None.
+
+    Raises:
+        ValueError: a name is none of the classes.
+    """
+    if not weights:
+        return None
+    labels = {name.casefold(): label for label, name in enumerate(class_names, start=1)}
+    ordered = torch.ones(len(class_names) + 1)
+    for name, weight in weights.items():
+        if name.casefold() not in labels:
+            near = did_you_mean(name, class_names) or f"; they are {', '.join(class_names)}"
+            raise ValueError(f"model.class_weights: '{name}' is none of the classes{near}")
+        ordered[labels[name.casefold()]] = weight
+    return ordered
