@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.training import ablation, against_torchvision, gpu, speed
+from benchmarks.training import against_torchvision, gpu, speed
 
 SMALL = (
     "trainer=cpu",
@@ -38,16 +38,6 @@ def test_both_detectors_train_on_the_same_data(
     for row in rows:
         assert 0 <= float(row["map_07"]) <= 1
         assert float(row["images_per_second"]) > 0
-
-
-def test_chosen_parts_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    words = ["experiment=quickstart", f"data.root={tmp_path}/data", *SMALL, "only=no_crop,ema", "seeds=3"]
-    ablation.main(words)
-    assert [(row["run"], row["seed"]) for row in results(tmp_path, "ablation")] == [
-        ("no_crop", 3),
-        ("ema", 3),
-    ]
 
 
 @pytest.mark.slow

@@ -7,21 +7,21 @@ one map. Logits have C + 1 channels; channel 0 is background.
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from detection.bounds import Few, FewOrNone, Length, Ratio, Size, Step, Stride, height_and_width
+from detection.bounds import Channels, Few, FewOrNone, Length, Ratio, Size, Step, Stride, height_and_width
 from detection.models.backbones import Backbone
-from detection.models.presets import ExtraLayer, ExtraNumbers, nearest_preset
+from detection.models.presets import ExtraNumbers, nearest_preset
 from detection.models.ssd_layers import (
     LiteBatchNorm2d,
+    Pyramid,
     check_arguments,
-    extra_layer,
+    extra_layers,
     prediction_head,
     predictor,
-    separable_extra_layer,
     unfit_sizes_in_a_sentence,
 )
 from detection.models.transfer import check_names, copy_class_predictor, match_classes
@@ -63,6 +63,8 @@ class SSD(nn.Module):
         separable_extras: build those, and the batch norms of lite heads, as SSDLite was published.
         same_padding: of separable extras, as TensorFlow pads.
         reduced_finest: the finest map has one anchor less; see ``ssd_anchors``.
+        neck: ``fpn`` makes a pyramid of all maps before the predictors, see ``Pyramid``; None for none.
+        neck_channels: of its maps.
 
     Raises:
         ValueError: if the numbers of maps, sizes, ratios and steps disagree, or the backbone has no map
@@ -88,6 +90,8 @@ class SSD(nn.Module):
         separable_extras: bool = False,
         same_padding: bool = False,
         reduced_finest: bool = False,
+        neck: Literal["fpn"] | None = None,
+        neck_channels: Channels = 128,
     ) -> None:
         super().__init__()
         check_arguments(backbone, strides, extras, anchor_sizes, anchor_ratios, anchor_steps)
@@ -102,17 +106,12 @@ class SSD(nn.Module):
         self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1))
 
         channels = [backbone.channels[tap] for tap in self._taps]
-        self.extras = nn.ModuleList()
-        for i, spec in enumerate(extras):
-            # The last map may be a single cell, where a batch of one image has no variance to divide by.
-            last = i == len(extras) - 1
-            layer = ExtraLayer(*spec)
-            self.extras.append(
-                separable_extra_layer(channels[-1], layer, same_padding)
-                if separable_extras
-                else extra_layer(channels[-1], layer, extras_batchnorm, extras_batchnorm and not last)
-            )
-            channels.append(layer.out_channels)
+        layers = extra_layers(channels[-1], extras, separable_extras, same_padding, extras_batchnorm)
+        self.extras = nn.ModuleList(layers)
+        channels += [layer[1] for layer in extras]
+        self.neck = Pyramid(channels, neck_channels) if neck else None
+        if neck:
+            channels = [neck_channels] * len(channels)
 
         self.class_heads, self.box_heads = nn.ModuleList(), nn.ModuleList()
         norms = [LiteBatchNorm2d if separable_extras else nn.BatchNorm2d] * (len(channels) - 1)
@@ -190,7 +189,7 @@ class SSD(nn.Module):
                     f"{extra.min_size}. Choose a larger data.size."
                 )
             maps.append(extra(maps[-1]))
-        return maps
+        return self.neck(maps) if self.neck is not None else maps
 
     @torch.no_grad()
     def detect(
@@ -262,6 +261,8 @@ def build_ssd(
     anchor_steps: Few[Step] | None = None,
     anchors_for: Size | None = None,
     anchor_ratios: Few[Few[Ratio]] | None = None,
+    neck: Literal["fpn"] | None = None,
+    neck_channels: Channels = 128,
 ) -> SSD:
     """Builds the published SSD for a backbone and an input size; see ``preset_by_rule`` where there is none.
 
@@ -278,6 +279,8 @@ def build_ssd(
         anchors_for: inputs that the anchors are meant for, from which they grow; by default the size they
             were published for, and ``size`` for given ``anchor_sizes``.
         anchor_ratios: in place of the published ones, for each map; see ``SSD``.
+        neck: see ``SSD``.
+        neck_channels: see ``SSD``.
 
     Raises:
         ValueError: if nothing was published for maps of the backbone's strides, or the inputs are too small.
@@ -291,7 +294,7 @@ def build_ssd(
     anchors: dict[str, Any] = {"anchor_sizes": sides, "anchor_steps": anchor_steps or preset.anchor_steps}
     anchors["anchor_ratios"] = anchor_ratios or preset.anchor_ratios
     anchors["max_anchor_side"] = growth * (max_anchor_side or preset.max_anchor_side)
-    network = SSD(backbone, num_classes, **vars(preset) | anchors)
+    network = SSD(backbone, num_classes, **vars(preset) | anchors, neck=neck, neck_channels=neck_channels)
     if anchor_steps is None and image_size != height_and_width(steps_for):
         network.anchor_steps = fitted_steps(network.feature_sizes(image_size), image_size)
     return network

@@ -1,9 +1,13 @@
 """The layers that SSD adds to its backbone, with the initialisation of the published trainings."""
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
+from torchvision.ops import FeaturePyramidNetwork
 
 from detection.models.backbones import Backbone
 from detection.models.backbones.same_padding import pad_as_tensorflow
@@ -41,6 +45,31 @@ class Extra(nn.Sequential):
     """One extra layer; ``min_size`` is the smallest side in cells of a map that it can take."""
 
     min_size: int
+
+
+def extra_layers(
+    in_channels: int, layers: Sequence[Sequence[int]], separable: bool, same_padding: bool, batchnorm: bool
+) -> list[Extra]:
+    """Builds all extra layers, each on the one before.
+
+    Args:
+        in_channels: of the map before the first.
+        layers: what to build, an ``ExtraLayer`` each.
+        separable: whether to build ``separable_extra_layer``.
+        same_padding: of separable ones.
+        batchnorm: whether others have batch norm.
+    """
+    extras = []
+    for i, layer in enumerate(ExtraLayer(*numbers) for numbers in layers):
+        # The last map may be a single cell, where a batch of one image has no variance to divide by.
+        last = i == len(layers) - 1
+        extras.append(
+            separable_extra_layer(in_channels, layer, same_padding)
+            if separable
+            else extra_layer(in_channels, layer, batchnorm, batchnorm and not last)
+        )
+        in_channels = layer.out_channels
+    return extras
 
 
 def extra_layer(in_channels: int, layer: ExtraLayer, mid_batchnorm: bool, out_batchnorm: bool) -> Extra:
@@ -82,6 +111,25 @@ def separable_extra_layer(in_channels: int, layer: ExtraLayer, same_padding: boo
     if same_padding:
         pad_as_tensorflow(extra)
     return extra
+
+
+class Pyramid(FeaturePyramidNetwork):  # type: ignore[misc]  # torchvision has no types
+    """Adds to every map what the coarser ones know (Lin et al. 2017, "Feature Pyramid Networks", section 3).
+
+    The neck of Faster R-CNN's pyramid, over the backbone's maps and the extra layers'.
+
+    Args:
+        in_channels: of each map, finest first.
+        channels: of each map afterwards.
+    """
+
+    def __init__(self, in_channels: Sequence[int], channels: int) -> None:
+        super().__init__(list(in_channels), channels)
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Maps ``(B, C_i, H_i, W_i)``, finest first, to those of the same sizes with ``channels``."""
+        named: dict[str, Tensor] = super().forward(OrderedDict((str(i), x) for i, x in enumerate(maps)))
+        return list(named.values())
 
 
 def _conv_relu(
@@ -136,6 +184,25 @@ def predictor(in_channels: int, out_channels: int, kernel: int) -> nn.Conv2d:
         nn.init.xavier_uniform_(conv.weight)
     nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
     return conv
+
+
+@torch.no_grad()
+def expect_background(class_heads: Iterable[nn.Module], num_classes: int, prior: float) -> None:
+    """Lets untrained predictors see background everywhere, and each class with a small probability.
+
+    Focal loss counts every anchor, and nearly all are background: from even odds their sheer number would
+    decide the first steps.
+
+    Args:
+        class_heads: of each map.
+        num_classes: without background.
+        prior: the probability of a class against the background.
+    """
+    for head in class_heads:
+        assert isinstance(head, nn.Sequential)
+        bias = head[-1].bias
+        assert isinstance(bias, Tensor)
+        bias.unflatten(0, (-1, num_classes + 1))[:, 0] = math.log((1 - prior) / prior)
 
 
 def check_arguments(

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from detection.bounds import Count, Factor, Share, Size, height_and_width
 from detection.data.collate import AssignTargets
-from detection.losses.multibox import MultiboxLoss, multibox_loss
+from detection.losses.multibox import BoxLoss, ClassLoss, MultiboxLoss, loss_weight, multibox_loss
 from detection.metrics.voc_map import Interpolation
 from detection.models.described_anchors import anchors_in_numbers, with_anchor_arguments
 from detection.models.ssd import BOX_STDS, SSD, SSDOutput
+from detection.models.ssd_layers import expect_background
 from detection.ops.boxes import scale_boxes
 from detection.targets.ssd import assign_ssd_targets
 from detection.tasks.base import DetectionTask
@@ -20,6 +21,8 @@ from detection.tasks.class_weights import ClassWeights, by_label
 from detection.tasks.parameter_groups import MakeOptimizer
 from detection.tasks.schedules import Schedule
 from detection.types import AnchorTargets, Detections, PaddedBatch, Target
+
+_PRIOR = 0.01  # of each class on every anchor, before training by focal loss (its paper, section 3.3)
 
 
 class SSDTask(DetectionTask):
@@ -47,6 +50,9 @@ class SSDTask(DetectionTask):
         decay_norms: whether biases and the scales of norms decay as other weights do.
         class_weights: factors on the classification loss, by the name of the class; 1 for those
             that are not named and for background.
+        class_loss: ``softmax``, cross entropy over positives and hard negatives; or ``focal``, over all
+            anchors, which then start from a score of 0.01 for each class; see ``multibox_loss``.
+        box_loss: ``smooth_l1`` or ``giou``; see ``multibox_loss``.
     """
 
     loss_names = ("loss", "loss_cls", "loss_box")
@@ -74,10 +80,14 @@ class SSDTask(DetectionTask):
         layer_decay: Share = 1.0,
         decay_norms: bool = True,
         class_weights: ClassWeights | None = None,
+        class_loss: ClassLoss = "softmax",
+        box_loss: BoxLoss = "smooth_l1",
     ) -> None:
         super().__init__(class_names, optimizer, scheduler, interpolation, coco_ap, layer_decay, decay_norms)
         self.network = network(backbone=backbone, num_classes=len(class_names))
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        if class_loss == "focal":
+            expect_background(self.network.class_heads, len(class_names), _PRIOR)
         self.network.to(memory_format=self.memory_format)
         if compile:
             self.compile_network()
@@ -85,6 +95,7 @@ class SSDTask(DetectionTask):
         self.register_buffer("class_weights", by_label(class_weights, self.class_names), persistent=False)
         self.iou_threshold = iou_threshold
         self.neg_pos_ratio = neg_pos_ratio
+        self.class_loss, self.box_loss = class_loss, box_loss
         self.select = partial(
             self.network.detect,
             score_threshold=score_threshold,
@@ -108,8 +119,8 @@ class SSDTask(DetectionTask):
         """Predict, assign, compare."""
         out = self(batch.images)
         gt = batch.targets or self.assign(out.anchors, batch.boxes, batch.labels)
-        losses, num_positives = _named(self.loss(out, gt)), (gt.labels > 0).sum()
-        return self.share_of_step(losses, num_positives, batch_idx, len(batch.images))
+        losses, weight = _named(self.loss(out, gt)), loss_weight(gt.labels, self.class_loss)
+        return self.share_of_step(losses, weight, batch_idx, len(batch.images))
 
     def assign(self, anchors: Tensor, boxes: Tensor, labels: Tensor) -> AnchorTargets:
         """Assign padded ground truth to anchors."""
@@ -117,9 +128,8 @@ class SSDTask(DetectionTask):
 
     def loss(self, out: SSDOutput, gt: AnchorTargets) -> MultiboxLoss:
         """Compare predictions with their targets; the mean over the positives."""
-        return multibox_loss(
-            out.logits, out.deltas, gt.labels, gt.deltas, self.neg_pos_ratio, self.class_weights
-        )
+        how = self.neg_pos_ratio, self.class_weights, self.class_loss, self.box_loss
+        return multibox_loss(out.logits, out.deltas, gt.labels, gt.deltas, *how, BOX_STDS)
 
     def evaluate_batch(
         self, batch: PaddedBatch
@@ -127,9 +137,8 @@ class SSDTask(DetectionTask):
         """Detect and score one batch."""
         out = self(batch.images)
         gt = self.assign(out.anchors, batch.boxes, batch.labels)
-        num_positives = (gt.labels > 0).sum()
-        losses = _named(self.loss(out, gt))
-        return self.detect(out, batch), self.original_targets(batch), losses, num_positives
+        losses, weight = _named(self.loss(out, gt)), loss_weight(gt.labels, self.class_loss)
+        return self.detect(out, batch), self.original_targets(batch), losses, weight
 
     def predict_step(self, batch: PaddedBatch, batch_idx: int = 0) -> list[Detections]:
         """Detections of each image, in its original pixels."""

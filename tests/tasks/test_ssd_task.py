@@ -1,5 +1,6 @@
 """SSDTask: one step at a time, against the functions it is made of."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,9 @@ def make_optimizer(parameters: object) -> torch.optim.Optimizer:
     return torch.optim.SGD(parameters, lr=0.01, momentum=0.9)  # type: ignore[arg-type]
 
 
-def make_task() -> SSDTask:
+def make_task(network: Any = make_network, **options: Any) -> SSDTask:
     torch.manual_seed(0)
-    task = SSDTask(TinyBackbone(), make_network, NAMES, make_optimizer, Cosine())  # type: ignore[arg-type]
+    task = SSDTask(TinyBackbone(), network, NAMES, make_optimizer, Cosine(), **options)
     task.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     task.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
     return task
@@ -113,6 +114,19 @@ def test_a_batch_without_objects_has_a_finite_loss_and_gradients_everywhere() ->
         assert parameter.grad.isfinite().all()
 
 
+def test_focal_loss_starts_from_background_and_learns_from_a_batch_without_objects() -> None:
+    task = make_task(class_loss="focal", box_loss="giou")
+    batch = make_batch((0, 0))
+    logits = task(batch.images).logits
+    assert 0.005 < (logits[..., 1:] - logits[..., :1]).sigmoid().median().item() < 0.02
+    loss = task.training_step(batch, 0)
+    loss.backward()
+    assert 0 < loss.item() < 5
+    for name, parameter in task.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all()
+
+
 def test_a_few_steps_learn_one_batch() -> None:
     task, batch = make_task(), make_batch((2, 1, 1))
     optimizer = make_optimizer(task.parameters())
@@ -124,6 +138,28 @@ def test_a_few_steps_learn_one_batch() -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.3 * losses[0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"class_loss": "focal"},
+        {"box_loss": "giou"},
+        {"network": partial(build_ssd, size=128, neck="fpn", neck_channels=32)},
+    ],
+    ids=["focal", "giou", "pyramid"],
+)
+def test_steps_by_other_losses_and_with_a_pyramid_learn(options: dict[str, Any]) -> None:
+    task, batch = make_task(**options), make_batch((2, 1, 1))
+    optimizer = torch.optim.AdamW(task.parameters(), lr=0.001)
+    losses = []
+    for _ in range(10):
+        optimizer.zero_grad()
+        loss = task.training_step(batch, 0)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.8 * losses[0]
 
 
 def test_detections_and_targets_return_to_original_pixels() -> None:
