@@ -1,13 +1,14 @@
 """Where the labels of boxes go, and the letters that they are written in."""
 
 import functools
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.font_manager import findSystemFonts
+from matplotlib.font_manager import findSystemFonts, fontManager
 from matplotlib.ft2font import FT2Font
 from numpy.typing import NDArray
 from PIL import ImageFont
@@ -139,6 +140,24 @@ def font_for(text: str, size: int) -> ImageFont.FreeTypeFont:
     return _opened(_font_file(frozenset(map(ord, text))), max(size, 1))
 
 
+def family_for(text: str) -> list[str]:
+    """The names by which matplotlib finds the letters of a text: its own font, and one of the system's.
+
+    Args:
+        text: in any script.
+
+    Returns:
+        One name or two: matplotlib takes each letter from the first font that has it.
+    """
+    own = FT2Font(str(_FONT)).family_name
+    missing = frozenset(map(ord, text)) - _letters_of(_FONT)
+    path = _font_file(missing)
+    if not missing or path == _FONT:
+        return [own]
+    fontManager.addfont(path)
+    return [own, FT2Font(str(path)).family_name]
+
+
 @functools.cache  # of few files and sizes, but not of all texts of a video
 def _opened(path: Path, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(path), size)
@@ -146,7 +165,18 @@ def _opened(path: Path, size: int) -> ImageFont.FreeTypeFont:
 
 @functools.lru_cache(1024)
 def _font_file(letters: frozenset[int]) -> Path:
-    return next((path for path in (_FONT, *_system_fonts()) if letters <= _letters_of(path)), _FONT)
+    for path in (_FONT, *_system_fonts()):
+        if letters <= _letters_of(path):
+            return path
+    unknown = "".join(map(chr, sorted(letters - _letters_of(_FONT)))).strip()
+    if unknown:
+        print(
+            f"No font of this system has {unknown!r}, which is drawn as boxes: install one "
+            "(Debian: apt install fonts-noto-cjk).",
+            file=sys.stderr,
+            flush=True,
+        )
+    return _FONT
 
 
 @functools.cache

@@ -2,6 +2,8 @@
 
 import base64
 import io
+import re
+import warnings
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -10,9 +12,13 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from detection.drawing.labels import family_for
 
 DPI = 200
 _LONGEST_NAME = 20  # characters
+_MISSING = r"Glyph (\d+) .*missing from"  # what matplotlib warns of
 
 
 class Theme(NamedTuple):
@@ -94,7 +100,24 @@ def render(draw: Callable[[Figure, Theme], None], size: tuple[float, float], the
     with mpl.rc_context(style):
         figure = Figure(figsize=size, layout="constrained")
         draw(figure, theme)
-        png = io.BytesIO()
+        return _as_png(figure)
+
+
+def _as_png(figure: Figure) -> bytes:
+    """Save a figure; again in another font where a letter is missing."""
+    png = io.BytesIO()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.filterwarnings("always", _MISSING)
+        figure.savefig(png, format="png", dpi=DPI)
+    missing = [found[1] for item in told if (found := re.match(_MISSING, str(item.message)))]
+    if not missing:
+        return png.getvalue()
+    family = family_for("".join(chr(int(number)) for number in missing))
+    for text in figure.findobj(Text):
+        text.set_fontfamily(family)
+    png = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", _MISSING)  # told in a sentence
         figure.savefig(png, format="png", dpi=DPI)
     return png.getvalue()
 

@@ -33,6 +33,7 @@ _ENVIRONMENT = {
 _SQLITE = "sqlite:///"
 _METRICS_AT_ONCE, _PARAMS_AT_ONCE = 1000, 100  # a server takes no more in one request
 _LONGEST = 6000  # characters of a parameter
+_LONGEST_KEY = 200  # of 250, for what makes equal ones differ
 
 
 class MLflowRun(Tracker, MLFlowLogger):
@@ -137,7 +138,7 @@ class MLflowRun(Tracker, MLFlowLogger):
         """Send each image with its boxes drawn; the page of the run goes through the epochs."""
         for item in seen:
             # Keys of images are in ASCII, unlike those of metrics.
-            key = re.sub(r"[^\w\-./ ]", "_", f"{stage}/predictions/{item.target['image_id']}", flags=re.ASCII)
+            key = self._key(f"{stage}/predictions/{item.target['image_id']}", re.ASCII)
             picture = drawn(item, class_names, threshold)
             self._record("log_image", picture, key=key, step=step, synchronous=True)
 
@@ -193,14 +194,17 @@ class MLflowRun(Tracker, MLFlowLogger):
         try:
             return getattr(client, method)(run_id, *values, **options)
         except Exception as error:  # whatever happens to MLflow, the training matters more
-            self._is_lost = True
-            print(f"MLflow does not record any more ({first_line(error)}); the run goes on.", flush=True)
+            if getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE":  # others may be recorded
+                print(f"MLflow does not take this ({first_line(error)}); the run goes on.", flush=True)
+            else:
+                self._is_lost = True
+                print(f"MLflow does not record any more ({first_line(error)}); the run goes on.", flush=True)
             return None
 
-    def _key(self, name: str) -> str:
-        """A metric's name in characters that MLflow takes, unlike that of any other metric."""
+    def _key(self, name: str, flags: re.RegexFlag = re.NOFLAG) -> str:
+        """The name of a metric or an image as MLflow takes it, unlike that of any other."""
         if name not in self._keys:
-            key = _allowed(name)
+            key = _allowed(name, flags)
             while key in self._keys.values():
                 key += "_"
             self._keys[name] = key
@@ -230,6 +234,7 @@ def _by_path(params: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     return values
 
 
-def _allowed(key: str) -> str:
-    """The name of a metric or a parameter in characters that MLflow takes."""
-    return re.sub(r"[^\w\-./ ]", "_", key)
+def _allowed(key: str, flags: re.RegexFlag = re.NOFLAG) -> str:
+    """The name of a metric, a parameter or an image as MLflow takes it: a short path of no dots alone."""
+    parts = re.sub(r"[^\w\-./ ]", "_", key, flags=flags)[:_LONGEST_KEY].split("/")
+    return "/".join(part if part.strip(".") else "_" for part in parts)

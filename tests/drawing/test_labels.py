@@ -1,7 +1,10 @@
 """Where labels go: never over each other, always inside the image, and out of the way of objects."""
 
+import warnings
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from detection.drawing.labels import make_label, place_labels
 
@@ -90,5 +93,35 @@ def test_letters_that_no_label_font_has_are_looked_for_in_the_system(monkeypatch
         assert labels._font_file(frozenset(map(ord, "cat"))) == labels._FONT
         assert labels._font_file(frozenset({0x732B})).name == "DejaVuSerif.ttf"
         assert labels._font_file(frozenset({0x1F600})) == labels._FONT, "drawn as boxes, but drawn"
+    finally:
+        labels._font_file.cache_clear()
+
+
+def test_figures_name_the_letters_that_no_font_has_once(capsys: pytest.CaptureFixture[str]) -> None:
+    from detection.drawing import labels, page
+
+    def draw(figure: Figure, theme: page.Theme) -> None:
+        ax = figure.subplots()
+        ax.bar(["cat", "\U0001f9ff"], [1, 2])
+
+    labels._font_file.cache_clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pictures = [page.render(draw, (2, 2), page.LIGHT) for _ in range(2)]
+    assert pictures[0] == pictures[1]
+    assert capsys.readouterr().err.count("'\U0001f9ff', which is drawn as boxes: install") == 1
+
+
+def test_figures_take_a_font_of_the_system_where_it_has_the_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    from detection.drawing import labels
+
+    other = labels._FONT.with_name("DejaVuSerif.ttf")
+    has = {labels._FONT: frozenset(map(ord, "cat")), other: frozenset(map(ord, "猫"))}
+    monkeypatch.setattr(labels, "_system_fonts", lambda: (other,))
+    monkeypatch.setattr(labels, "_letters_of", lambda path: has[path])
+    labels._font_file.cache_clear()
+    try:
+        assert labels.family_for("cat") == ["DejaVu Sans"]
+        assert labels.family_for("a猫") == ["DejaVu Sans", "DejaVu Serif"]
     finally:
         labels._font_file.cache_clear()

@@ -111,10 +111,33 @@ def test_a_run_of_another_store_is_left_alone(store: str, tmp_path: Path) -> Non
 
 
 def test_names_that_mlflow_does_not_take_stay_apart(store: str, tmp_path: Path) -> None:
-    metrics = {"val/ap/猫": 0.1, "val/ap/a+b": 0.2, "val/ap/a*b": 0.3}
+    names = ["猫", "a+b", "a*b", "person w/", "a//b", "./a", "..", "x" * 300, "x" * 299 + "y"]
+    metrics = {f"val/ap/{name}": number / 10 for number, name in enumerate(names)}
     MLflowRun(str(tmp_path), store).log_metrics(metrics, step=1)
     (recorded,) = runs_of(store, tmp_path)
-    assert recorded.data.metrics == {"val/ap/猫": 0.1, "val/ap/a_b": 0.2, "val/ap/a_b_": 0.3}
+    kept = recorded.data.metrics
+    assert sorted(kept.values()) == sorted(metrics.values())
+    assert {"val/ap/猫", "val/ap/a_b", "val/ap/a_b_", "val/ap/person w/_", "val/ap/a/_/b"} <= kept.keys()
+
+
+def test_what_mlflow_does_not_take_costs_nothing_else(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger = MLflowRun(str(tmp_path), store)
+    with monkeypatch.context() as patched:
+        patched.setattr("detection.loggers.mlflow._allowed", lambda key, flags: key)
+        logger.log_metrics({"val/ap/a//b": 0.5}, step=1)
+    assert "MLflow does not take this (" in capsys.readouterr().out
+    logger.log_metrics({"val/map": 0.25}, step=2)
+    (recorded,) = runs_of(store, tmp_path)
+    assert recorded.data.metrics == {"val/map": 0.25}
+
+
+def test_images_whose_names_differ_in_other_letters_stay_apart(store: str, tmp_path: Path) -> None:
+    logger = MLflowRun(str(tmp_path), store)
+    keys = {logger._key(f"val/predictions/set/{name}.jpg", re.ASCII) for name in "猫狗"}
+    assert len(keys) == 2
+    assert all(key.isascii() for key in keys)
 
 
 @pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt])
