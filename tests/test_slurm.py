@@ -155,3 +155,37 @@ def test_a_job_that_is_told_of_its_end_goes_on_at_its_step_when_it_is_queued_aga
     with (run / "metrics.csv").open(newline="") as file:
         steps = [int(row["step"]) for row in csv.DictReader(file) if row["train/loss"]]
     assert steps == list(range(96))
+
+
+def test_a_job_that_hydra_has_submitted_goes_on_when_its_time_is_over(cluster: Path, tmp_path: Path) -> None:
+    """By the launcher of ``conf/hydra/launcher/slurm.yaml``; the other job of the sweep is left alone."""
+    sweep = tmp_path / "sweep"
+    words = (
+        *("-m", "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "seed=1,2"),
+        *(*SMALL, f"data.root={tmp_path / 'shapes'}", f"hydra.sweep.dir={sweep}", "trainer=cpu"),
+    )
+    with (tmp_path / "printed.txt").open("w") as printed:
+        process = subprocess.Popen(
+            [sys.executable, ROOT / "train.py", *words], cwd=tmp_path, stdout=printed, stderr=printed,
+            env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
+        )  # fmt: skip
+
+    def said() -> str:
+        logs = sorted(sweep.glob(".submitit/*/*_0_0_log.*"))
+        return (tmp_path / "printed.txt").read_text() + "".join(log.read_text() for log in logs)
+
+    try:
+        wait_until(lambda: "epoch 2/12  step 2" in said(), told=said)
+        number = output("squeue", "--noheader", "--array", "--format=%i", "--sort=i").split()[0]
+        output("scancel", "--signal=USR2", number)  # as submitit has asked Slurm to do before the end
+        wait_until(lambda: "Resuming from" in said(), told=said)
+        assert f"Kept: {sweep}/0/checkpoints/last.ckpt, up to step " in said()
+        wait_until(lambda: process.poll() is not None, told=said)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 0, said()[-3000:]
+    for run in (sweep / "0", sweep / "1"):
+        assert last(run)["global_step"] == 96
+        with (run / "metrics.csv").open(newline="") as file:
+            assert [int(row["step"]) for row in csv.DictReader(file) if row["train/loss"]] == list(range(96))

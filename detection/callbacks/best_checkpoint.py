@@ -1,12 +1,15 @@
 """The checkpoint with the best metric, where there is one."""
 
 import math
+import pickle
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
+
+from detection.checkpoints.best_of_run import is_next_best
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -19,6 +22,8 @@ class BestCheckpoint(ModelCheckpoint):
     """When the best weights were kept, counted from 1; None while there are none."""
     best_metrics: dict[str, float] | None = None
     """The metrics of their validation, ``val/ap/<class>`` among them."""
+    metrics_before: dict[str, float] | None = None
+    """Those of the best that they have replaced; None where they are the first."""
 
     @property
     def state_key(self) -> str:
@@ -31,6 +36,7 @@ class BestCheckpoint(ModelCheckpoint):
             is_best = super().check_monitor_top_k(trainer, current)
             if is_best:
                 metrics = trainer.callback_metrics.items()
+                self.metrics_before = self.best_metrics
                 self.best_epoch = trainer.current_epoch + 1
                 self.best_metrics = {name: float(value) for name, value in metrics if name.startswith("val/")}
             return is_best
@@ -40,11 +46,32 @@ class BestCheckpoint(ModelCheckpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps of this."""
-        return {**super().state_dict(), "best_epoch": self.best_epoch, "best_metrics": self.best_metrics}
+        kept = {name: getattr(self, name) for name in ("best_epoch", "best_metrics", "metrics_before")}
+        return {**super().state_dict(), **kept}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Resume. In another folder the best begins anew."""
+        """Resume. In another folder the best begins anew.
+
+        A run that was killed after it had written its best and before its last has a best that the last does
+        not know. What led to it is trained again, and the best stays.
+        """
         super().load_state_dict(state_dict)
-        if self.best_model_score is not None:
-            self.best_epoch = state_dict.get("best_epoch")
-            self.best_metrics = state_dict.get("best_metrics")
+        if self.best_model_score is None:
+            return
+        written = _written_state(self.best_model_path, self.state_key)
+        known = written if is_next_best(written, state_dict) else state_dict
+        self.best_epoch, self.best_metrics = known.get("best_epoch"), known.get("best_metrics")
+        self.metrics_before = known.get("metrics_before")
+        if known is written:
+            self.best_model_score = self.kth_value = written["best_model_score"]
+            self.best_k_models = {self.best_model_path: self.best_model_score}
+
+
+def _written_state(path: str, key: str) -> dict[str, Any]:
+    """What a best checkpoint says of itself; nothing where there is none, or it is none of ours."""
+    try:
+        states = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["callbacks"]
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError):
+        return {}
+    state = states.get(key) if isinstance(states, dict) else None
+    return state if isinstance(state, dict) else {}

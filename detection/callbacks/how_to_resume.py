@@ -9,6 +9,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 
 from detection.callbacks.own_signals import announcing, queue_again
+from detection.callbacks.safe_checkpoints import finish_checkpoints
 from detection.checkpoints.runs import resume_command
 from detection.system.endings import say, say_at_the_end, told
 
@@ -36,7 +37,9 @@ class HowToResume(pl.Callback):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Say it."""
+        """Say it, when what was saved is on the disk."""
+        with suppress(OSError):  # it is another error that ends the run
+            finish_checkpoints(trainer)
         if (signal := told()) is not None and signal == announcing(trainer):
             self._queued = queue_again(trainer)
         say()

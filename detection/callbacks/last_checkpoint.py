@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint, WeightAveraging
 
 from detection.bounds import Positive
+from detection.callbacks.safe_checkpoints import SafeCheckpointIO, finish_checkpoints
 from detection.system import endings
 
 
@@ -62,6 +63,8 @@ class LastCheckpoint(ModelCheckpoint):
         """Write what the step before has left, logged by now, where that is due or the run is to end."""
         if batch_idx % trainer.accumulate_grad_batches:
             return  # in the middle of a step
+        if isinstance(checkpoint_io := trainer.strategy.checkpoint_io, SafeCheckpointIO):
+            checkpoint_io.raise_if_failed()
         steps = trainer.global_step
         due = self.every_n_steps is not None and steps % self.every_n_steps == 0
         # The best checkpoint may be a new one, which the run must know that is resumed beside it.
@@ -95,6 +98,7 @@ class LastCheckpoint(ModelCheckpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write what the epoch has left; what a part of one has where ``trainer.max_time`` has ended it."""
+        _log_epoch(trainer)
         progress: Any = trainer.fit_loop.epoch_loop.batch_progress.current
         if progress.processed == trainer.num_training_batches:
             super().on_train_epoch_end(trainer, pl_module)
@@ -106,6 +110,8 @@ class LastCheckpoint(ModelCheckpoint):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """From here on, signals end the run at once."""
         super().on_train_end(trainer, pl_module)
+        finish_checkpoints(trainer)
+        trainer.strategy.barrier()  # all test the best one, which the first process writes
         endings.wait_for_steps(False)
         if endings.told():  # since the last step was kept
             endings.raise_if_told()
@@ -124,6 +130,7 @@ class LastCheckpoint(ModelCheckpoint):
         if endings.told():
             if self._written_at != trainer.global_step and trainer.global_step:
                 self._write(trainer)
+            finish_checkpoints(trainer)
             endings.raise_if_told()
 
     def _write(self, trainer: pl.Trainer) -> None:
@@ -139,6 +146,18 @@ class LastCheckpoint(ModelCheckpoint):
         with _as_after_the_step(trainer, validated=self._validated_at == trainer.global_step):
             checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
         trainer.strategy.save_checkpoint(checkpoint, path)
+
+
+def _log_epoch(trainer: pl.Trainer) -> None:
+    """Log what an epoch has left before it is kept: from there on, no part of the run would log it.
+
+    Lightning does so later in the same way, and then finds nothing left to log.
+    """
+    connector, loop = trainer._logger_connector, trainer.fit_loop.epoch_loop
+    connector.callback_metrics  # noqa: B018  # takes them up, for whoever looks for them later
+    loop._batches_that_stepped -= 1  # as Lightning: at the last step, though that is counted
+    connector.update_train_epoch_metrics()
+    loop._batches_that_stepped += 1
 
 
 @contextmanager

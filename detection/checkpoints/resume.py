@@ -9,7 +9,7 @@ import yaml
 from detection.checkpoints.best_of_run import refuse_another_best
 from detection.checkpoints.loading import read_checkpoint
 from detection.checkpoints.notes import full_name, notes
-from detection.checkpoints.runs import changed_keys, check_same_network, find_checkpoint, of_requeued_job
+from detection.checkpoints.runs import changed_keys, check_same_network, find_checkpoint, of_restarted_job
 from detection.checkpoints.tensors import compare_weights
 from detection.data.step_size import step_of_the_first_release
 from detection.models.described_anchors import anchor_arguments, anchors_in_numbers, with_anchor_arguments
@@ -47,7 +47,7 @@ class Origin(NamedTuple):
 
 
 def read_origin(config: Mapping[str, Any]) -> Origin | None:
-    """Read the checkpoint that ``ckpt`` names; that of its own folder in a job that Slurm has queued again.
+    """Read the checkpoint that ``ckpt`` names; its own last one in a job that was started again.
 
     Args:
         config: the whole configuration, with ``ckpt`` and ``run_dir``.
@@ -59,7 +59,7 @@ def read_origin(config: Mapping[str, Any]) -> Origin | None:
         FileNotFoundError: there is no such checkpoint.
         ValueError: it cannot be read, or the run is to look for settings.
     """
-    path = find_checkpoint(config["ckpt"], config["run_dir"]) or of_requeued_job(config["run_dir"])
+    path = find_checkpoint(config["ckpt"], config["run_dir"]) or of_restarted_job(config["run_dir"])
     if path is None:
         return None
     if config["find"]:

@@ -12,7 +12,7 @@ import yaml
 from detection.checkpoints.shared import is_address, is_shared
 from detection.checkpoints.wandb_artifacts import fetch_artifact, is_artifact
 from detection.registry import RENAMED
-from detection.system.processes import as_typed, command_again, is_queued_again, slurm_job
+from detection.system.processes import as_typed, command_again, is_queued_again, is_started_again, slurm_job
 from detection.validation.near_paths import beside
 
 # What decides the shape of the weights; everything else may change when a run is resumed.
@@ -119,8 +119,8 @@ def find_checkpoint(ckpt: str | None, folder: str) -> Path | None:
     return path
 
 
-def of_requeued_job(folder: str) -> Path | None:
-    """What a job resumes from that Slurm has queued again: its command line is the one of its first start.
+def of_restarted_job(folder: str) -> Path | None:
+    """What a job resumes from that Slurm or torchrun has started again, with the command of its first start.
 
     Args:
         folder: of the run.
@@ -129,7 +129,7 @@ def of_requeued_job(folder: str) -> Path | None:
         The last checkpoint in the folder; None where there is none, or this is no such job.
     """
     path = Path(folder) / "checkpoints" / "last.ckpt"
-    return path if is_queued_again() and path.is_file() else None
+    return path if path.is_file() and is_started_again(folder) else None
 
 
 def find_weights(source: str, name: str) -> str:

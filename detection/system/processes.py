@@ -112,6 +112,19 @@ def is_queued_again() -> bool:
     return os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
 
 
+def is_started_again(folder: str | Path) -> bool:
+    """Whether this is part of a job that Slurm or torchrun has started again after it had begun.
+
+    A machine that has come to torchrun in place of another one counts no restart: what tells it is that the
+    processes have agreed on a folder which an earlier start has made.
+
+    Args:
+        folder: of the run; there is something in it.
+    """
+    restarts = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+    return restarts or is_queued_again() or Path(folder).name == os.environ.get(STARTED)
+
+
 def end_with_the_first() -> None:
     """Let the processes that Lightning started end when the first one is killed, not wait for it."""
     if is_child():

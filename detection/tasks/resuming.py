@@ -95,6 +95,7 @@ def _own_files(state: Mapping[str, Any], callback: ModelCheckpoint) -> dict[str,
         epoch, metrics = state.get("best_epoch"), state.get("best_metrics")
         if isinstance(epoch, int) and isinstance(metrics, dict):  # of a BestCheckpoint
             new |= {"best_epoch": epoch, "best_metrics": metrics}
+            new["metrics_before"] = state.get("metrics_before")
     elif callback.monitor is None:
         new["best_model_path"] = own(state.get("best_model_path"))
     return new

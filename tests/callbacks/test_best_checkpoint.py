@@ -53,3 +53,36 @@ def test_figures_that_are_defined_are_compared(run: Run, tmp_path: Path, mode: s
 def test_runs_that_began_with_lightnings_own_know_their_best() -> None:
     options = {"monitor": "val/map", "mode": "max"}
     assert BestCheckpoint(**options).state_key == ModelCheckpoint(**options).state_key  # type: ignore[arg-type]
+
+
+def test_a_run_knows_the_next_best_that_a_kill_has_left_beside_its_last(tmp_path: Path) -> None:
+    def written(name: str, step: int, score: float, before: dict[str, float] | None) -> BestCheckpoint:
+        best = BestCheckpoint(tmp_path, "best", monitor="val/map")
+        path = tmp_path / name
+        best.best_model_path, best.best_k_models = str(path), {str(path): torch.tensor(score)}
+        best.best_model_score = best.kth_value = torch.tensor(score)
+        best.best_epoch, best.best_metrics, best.metrics_before = (
+            step,
+            {"val/map": score, "val/x": nan},
+            before,
+        )
+        torch.save({"callbacks": {best.state_key: best.state_dict()}}, path)
+        return best
+
+    nan = math.nan
+    known = written("best.ckpt", 1, 0.3, None).state_dict()
+    for before, epoch in (
+        ({"val/map": 0.3, "val/x": nan}, 2),
+        ({"val/map": 0.2, "val/x": nan}, 1),
+        (None, 1),
+    ):
+        written("best.ckpt", 2, 0.5, before)
+        resumed = BestCheckpoint(tmp_path, "best", monitor="val/map")
+        resumed.load_state_dict(known)
+        assert resumed.best_epoch == epoch
+        assert resumed.best_model_score == resumed.kth_value == torch.tensor(0.5 if epoch == 2 else 0.3)
+        assert [*resumed.best_k_models.values()] == [resumed.best_model_score]
+        assert repr(resumed.metrics_before) == repr(before if epoch == 2 else None)
+    (tmp_path / "best.ckpt").write_bytes(b"half")
+    resumed.load_state_dict(known)
+    assert resumed.best_epoch == 1

@@ -1,6 +1,7 @@
 """A run that ends at any step, in whatever way, is resumed there: all that it leaves is as if it had not."""
 
 import csv
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,9 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
+from detection.callbacks.safe_checkpoints import SafeCheckpointIO
+from detection.checkpoints.best_of_run import refuse_another_best
+from detection.checkpoints.loading import read_checkpoint
 from detection.cli.compose import checked_config, inference_config, make_trainer, model_config
 from detection.cli.faults import quieten_lightning
 from detection.data.dataset import DetectionDataset
@@ -188,6 +192,45 @@ def test_a_killed_run_is_resumed_at_its_last_kept_step(
         run("killed", *given, experiment=experiment, end=At(hook, time, kill))
     assert last(tmp_path / "killed")["global_step"] == steps
     assert_same_runs(run("killed", *given, experiment=experiment, resumes=True), whole)
+
+
+@pytest.mark.parametrize(
+    ("files", "resumes"),
+    [
+        pytest.param(["best"], False, marks=pytest.mark.slow),
+        pytest.param(["best", "last"], True, marks=pytest.mark.slow),
+        (["best", "last", "best"], True),
+        pytest.param(["best", "last", "best", "last"], True, marks=pytest.mark.slow),
+    ],
+)
+def test_a_kill_between_any_two_files_is_resumed(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: list[str], resumes: bool
+) -> None:
+    """The last one may not yet know the best one that lies beside it."""
+    written: list[str] = []
+    save = SafeCheckpointIO.save_checkpoint
+
+    def save_and_keep(self: SafeCheckpointIO, checkpoint: dict[str, Any], path: str, **_: Any) -> None:
+        save(self, checkpoint, path)
+        self.finish()  # the training waits, so that nothing else is there yet
+        written.append(Path(path).stem)
+        if written == files:
+            shutil.copytree(Path(path).parents[1], tmp_path / "killed")
+
+    improves = ("callbacks.best.monitor=val/loss", "callbacks.best.mode=min")
+    with monkeypatch.context() as patch:
+        patch.setattr(SafeCheckpointIO, "save_checkpoint", save_and_keep)
+        whole = run("whole", *improves)
+    assert written == ["best", "last"] * 2
+    killed = tmp_path / "killed"
+    if resumes:
+        path = killed / "checkpoints/last.ckpt"
+        there = {"best": {"dirpath": str(killed / "checkpoints")}}
+        refuse_another_best(path, read_checkpoint(path), there)
+    assert_same_runs(run("killed", *improves, resumes=resumes), whole)
+    best = [torch.load(folder / "checkpoints/best.ckpt", weights_only=True) for folder in (killed, whole)]
+    assert_same(best[0]["state_dict"], best[1]["state_dict"], "")
+    assert best[0]["global_step"] == best[1]["global_step"]
 
 
 def test_a_limit_of_time_leaves_its_step(run: Run, tmp_path: Path, whole: Path) -> None:

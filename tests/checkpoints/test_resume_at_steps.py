@@ -87,7 +87,9 @@ class Training:
         printed = seen + process.communicate(timeout=300)[0]
         assert process.returncode == ENDS[how], printed[-3000:]
         assert "Traceback" not in printed
-        steps = int(self.last()["global_step"])
+        # A kill may come while the first one is still written.
+        is_kept = how != signal.SIGKILL or (self.folder / "checkpoints/last.ckpt").exists()
+        steps = int(self.last()["global_step"]) if is_kept else 0
         if how != signal.SIGKILL:
             assert f"last.ckpt, up to step {steps}, " in printed
         return steps

@@ -180,23 +180,33 @@ def test_odd_counts_of_epochs_are_refused(tmp_path: Path, mistake: dict[str, Any
         told(path)
 
 
-def test_a_job_that_is_queued_again_resumes_in_its_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "of_the_first", "of_a_later"),
+    [
+        ("SLURM_RESTART_COUNT", "0", "1"),
+        ("TORCHELASTIC_RESTART_COUNT", "0", "1"),
+        ("RUN_STARTED", "2026-11-29_12-00-00", "run"),  # the folder that they have agreed on
+    ],
+)
+def test_a_job_that_is_started_again_resumes_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, of_the_first: str, of_a_later: str
 ) -> None:
-    config = {"ckpt": None, "find": None, "run_dir": str(tmp_path)}
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    config = {"ckpt": None, "find": None, "run_dir": str(folder)}
+    monkeypatch.setenv(name, of_a_later)
     assert read_origin(config) is None, "it had not come to a step"
-    path = written(tmp_path)
+    path = written(folder)
     origin = read_origin(config)
     assert origin is not None
     assert origin.path == path
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "0")
+    monkeypatch.setenv(name, of_the_first)
     assert read_origin(config) is None
 
 
 def test_the_best_of_another_run_is_refused(tmp_path: Path) -> None:
-    def scored(figure: float) -> dict[str, Any]:
-        return {"watching": {"best_k_models": {"/once/checkpoints/best.ckpt": torch.tensor(figure)}}}
+    def scored(figure: float, **state: Any) -> dict[str, Any]:
+        return {"watching": {"best_k_models": {"/once/checkpoints/best.ckpt": torch.tensor(figure)}, **state}}
 
     there = f"callbacks.best.dirpath={tmp_path / 'checkpoints'}"
     path = written(tmp_path, callbacks=scored(0.37))
@@ -204,7 +214,10 @@ def test_the_best_of_another_run_is_refused(tmp_path: Path) -> None:
     best = written(tmp_path, name="best", epochs=2, callbacks=scored(0.37))
     assert "Resuming" in told(path, there)
     assert "Resuming" in told(best, there)
-    written(tmp_path, name="best", callbacks=scored(0.04))
+    written(tmp_path, callbacks=scored(0.37, best_metrics={"val/loss": 1.5}))
+    written(tmp_path, name="best", callbacks=scored(0.04, metrics_before={"val/loss": 1.5}))
+    assert "Resuming" in told(path, there), "a kill has come before the last one was written"
+    written(tmp_path, name="best", callbacks=scored(0.04, metrics_before={"val/loss": 1.4}))
     with pytest.raises(
         ValueError, match=f"^{best} is not the one that {path} knows as the best .*, with 0.37"
     ):

@@ -1,5 +1,6 @@
 """A resumed training begins in its data where it ended."""
 
+from itertools import chain
 from types import SimpleNamespace as Having
 from typing import Any
 
@@ -52,3 +53,25 @@ def test_the_steps_that_are_done_are_left_out_in_their_epoch_alone(
     assert batches(5, 5, 1) == batches(5)[parts:]
     assert batches(5, 5, 2) == []
     assert batches(6, 5, 1) == batches(6)
+
+
+@pytest.mark.parametrize(("processes", "parts"), [(1, 1), (1, 2), (2, 1), (4, 1), (2, 2)])
+@pytest.mark.parametrize("groups", [None, [0, 1, 0, 1, 1, 0, 0, 1, 0, 1, 1]])
+def test_another_number_of_processes_resumes_with_the_same_samples_in_the_same_order(
+    groups: list[int] | None, processes: int, parts: int
+) -> None:
+    """Two processes have trained a step of the epoch; what is left is what they would have trained."""
+
+    def steps(world_size: int, parts: int, done: int) -> list[Any]:
+        of_ranks = []
+        for rank in range(world_size):
+            sampler = TrainSampler(11, seed=3)
+            sampler.set_epoch(5)
+            made = GroupedBatchSampler(sampler, groups, 4, rank=rank, world_size=world_size, parts=parts)
+            position = Position.of(a_trainer(6, 5, 1), made.num_steps)  # of those two
+            made.begin(5, position.steps_done(made.num_steps) if done else 0)
+            batches = list(made)
+            of_ranks.append([[*chain(*batches[i : i + parts])] for i in range(0, len(batches), parts)])
+        return [[*chain(*step)] for step in zip(*of_ranks, strict=True)]
+
+    assert steps(processes, parts, 1) == steps(2, 1, 0)[1:]

@@ -112,7 +112,9 @@ def test_what_would_unpack_to_more_is_refused(tmp_path: Path) -> None:
 
 def test_training_seals_what_it_writes(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
-    SafeCheckpointIO().save_checkpoint({"a": torch.zeros(3)}, path)
+    writer = SafeCheckpointIO()
+    writer.save_checkpoint({"a": torch.zeros(3)}, path)
+    writer.teardown()
     assert zipfile.ZipFile(path).comment.startswith(b"sha256:")
     with path.open("rb") as file:
         verify(file)
