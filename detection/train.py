@@ -124,7 +124,7 @@ def _prepare(
     model = model_config(config, datamodule.class_names, datamodule.images_per_step)
     model, anchors = keep_anchors(model, origin) if origin else (model, "")
     task, weights = make_task(model, config, first)
-    task.check_inputs(datamodule.size, datamodule.collate)
+    _check_inputs(task, datamodule)
     started_from = task.started_from or (origin and origin.checkpoint.get(FIRST_WEIGHTS))
     check_averages(config["callbacks"], bool(started_from))
     if not config["find"]:
@@ -142,6 +142,20 @@ def _prepare(
         if told and trainer.is_global_zero:
             tell(told)
     return trainer, datamodule, task, origin.path if origin else None
+
+
+def _check_inputs(task: "DetectionTask", datamodule: "DetectionDataModule") -> None:
+    """Refuse sizes of inputs that do not fit the network, before memory is taken for them."""
+    from detection.data.varied import input_sizes
+
+    sizes = input_sizes(datamodule.datasets["train"].transform, datamodule.size)
+    for size in [datamodule.size, *sizes]:
+        task.check_inputs(size, datamodule.collate)
+    if sizes != [datamodule.size] and datamodule.targets_in_workers and datamodule.collate == "padded":
+        raise ValueError(
+            "data.targets_in_workers=true assigns SSD's targets for inputs of one size, and "
+            "data.train_transform.sizes draws them: leave one of the two out."
+        )
 
 
 if __name__ == "__main__":

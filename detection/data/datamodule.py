@@ -23,11 +23,12 @@ from detection.data.formats.usable import OnError, settle_repeats
 from detection.data.nothing import never_learned, nothing_to_find, refuse_nothing_to_learn
 from detection.data.position import Position, ResumableLoader
 from detection.data.rare_classes import Sampling, make_sampler
-from detection.data.sampling import EvalSampler, GroupedBatchSampler, Keys, SeededDataset, aspect_group
-from detection.data.skipping import CollateUsable, LeftOut, Replaced, UsableLoader, problems_of
+from detection.data.sampling import EvalSampler, GroupedBatchSampler, Keys, aspect_group
+from detection.data.skipping import CollateUsable, LeftOut, UsableLoader, problems_of
 from detection.data.splitting import SetApart
 from detection.data.step_size import divide_step, step_line
 from detection.data.transforms import DetectionTransform
+from detection.data.varied import by_key
 from detection.data.workers import one_thread
 from detection.system.wording import counted
 from detection.types import AnchorTargets
@@ -55,7 +56,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         other_classes: what becomes of objects of other classes: ``error`` or ``skip``.
         on_error: what becomes of images that cannot be used, because their annotation is wrong or they cannot
             be decoded: ``raise`` stops the run; ``skip`` leaves them out and notes what is wrong with them
-            (:meth:`problems`). In training another image stands in (:class:`Replaced`); in evaluation none
+            (:meth:`problems`). In training another image stands in (``Replaced``); in evaluation none
             does (:class:`LeftOut`). Mistakes of a whole set, such as a missing list, always stop the run.
         cache: where decoded images are kept for the next epoch: ``none``, ``ram``, ``disk`` (``open_cache``).
         cache_folder: where to, with ``disk``; None takes the user's folder for caches.
@@ -210,16 +211,15 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
             )
         assign = self.assign if self.targets_in_workers else None
         images = self.datasets["train"]
-        dataset = SeededDataset(Replaced(images) if self.on_error == "skip" else images)
         self.divide_among(self._place()[1], self._parts())
         self.sampler.set_epoch(self._begin.epoch)
-        padded = self.collate == "padded"
+        padded, step = self.collate == "padded", (self.images_per_step, *self._place(), self._parts())
         groups = None if padded else [aspect_group(size) for size in images.sizes]
-        step = (self.images_per_step, *self._place(), self._parts())
         collate = CollatePadded(assign) if padded else CollateList(assign)
         batches = GroupedBatchSampler(self.sampler, groups, *step)
         batches.begin(self._begin.epoch, self._begin.steps_done(batches.num_steps))
-        return self._loader(dataset, batch_sampler=batches, collate_fn=collate)
+        dataset, keys = by_key(images, self.on_error == "skip", batches, self.trainer)
+        return self._loader(dataset, batch_sampler=keys, collate_fn=collate)
 
     @cached_property
     def sampler(self) -> Keys:

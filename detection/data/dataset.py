@@ -41,6 +41,22 @@ class SampleTransform(Protocol):
         """Takes the image as ``(H, W, 3)`` and returns it as uint8 ``(3, H', W')``, with its objects."""
 
 
+def with_objects(
+    target: Target,
+    image: Tensor,
+    boxes: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    difficult: NDArray[np.bool_],
+) -> Sample:
+    """A sample: what a transform returns, and the rest of its image's target."""
+    objects = {
+        "boxes": torch.as_tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+        "labels": torch.as_tensor(labels, dtype=torch.int64),
+        "difficult": torch.as_tensor(difficult, dtype=torch.bool),
+    }
+    return Sample(image, {**target, **objects})  # type: ignore[typeddict-item]
+
+
 def classes_of(readings: Iterable[Reading], on_error: OnError = "raise") -> list[str]:
     """The class names of a set: those that its files declare, or else those that objects have, sorted.
 
@@ -122,17 +138,15 @@ class DetectionDataset(Dataset[Sample]):
         Raises:
             ImageError: the file cannot be decoded, or is not of the size that its annotation was made for.
         """
-        target = self.annotation(index)
-        image = self._read_image(index)
+        image, target = self.load(index)
         if self.transform is None:
             return Sample(torch.from_numpy(image).permute(2, 0, 1).contiguous(), target)
-        tensor, boxes, labels, difficult = self.transform(
-            image, target["boxes"].numpy(), target["labels"].numpy(), target["difficult"].numpy()
-        )
-        target["boxes"] = torch.as_tensor(boxes, dtype=torch.float32).reshape(-1, 4)
-        target["labels"] = torch.as_tensor(labels, dtype=torch.int64)
-        target["difficult"] = torch.as_tensor(difficult, dtype=torch.bool)
-        return Sample(tensor, target)
+        objects = target["boxes"].numpy(), target["labels"].numpy(), target["difficult"].numpy()
+        return with_objects(target, *self.transform(image, *objects))
+
+    def load(self, index: int) -> tuple[NDArray[np.uint8], Target]:
+        """Decodes one image, ``(H, W, 3)``, and leaves it as it is; see ``__getitem__``."""
+        return self._read_image(index), self.annotation(index)
 
     @property
     def paths(self) -> list[str]:

@@ -207,14 +207,19 @@ class GroupedBatchSampler(Sampler[list[Key]]):
         """Steps of an epoch."""
         return len(self.sampler) // self.images_per_step
 
+    @property
+    def first_step(self) -> int:
+        """Where the epoch begins: behind its steps that are done."""
+        epoch, done = self._begin
+        return done if self.sampler.epoch == epoch else 0
+
     def __len__(self) -> int:
         return self.num_steps * self.parts
 
     def __iter__(self) -> Iterator[list[Key]]:
-        epoch, done = self._begin
         keys = self.sampler.whole_steps(self.images_per_step)
         steps = self._steps(keys) if self.groups is None else self._grouped(keys, self.groups)
-        for step in steps[done if self.sampler.epoch == epoch else 0 :]:
+        for step in steps[self.first_step :]:
             share = _cut(step, self.world_size)[self.rank]
             yield from _cut(share, self.parts)
 

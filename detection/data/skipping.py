@@ -1,14 +1,18 @@
 """Loading goes on where an image turns out to be unusable (``data.on_error=skip``)."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from detection.data.dataset import DetectionDataset
 from detection.data.image_files import ImageError
-from detection.types import Sample
+from detection.types import Sample, Target
+
+_Read = TypeVar("_Read")
 
 # So many in a row are no accident: the disk is gone, or the data has been moved.
 _MAX_IN_A_ROW = 20
@@ -27,9 +31,9 @@ class _Marking:
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def _read(self, index: int) -> Sample:
+    def _marked(self, read: Callable[[int], _Read], index: int) -> _Read:
         try:
-            return self.dataset[index]
+            return read(index)
         except ImageError:
             self.dataset.unusable[index] = True
             raise
@@ -55,9 +59,16 @@ class Replaced(_Marking, Dataset[Sample]):
         Raises:
             ImageError: so many images in a row are unusable that something else is wrong.
         """
+        return self._first(self.dataset.__getitem__, index)
+
+    def load(self, index: int) -> tuple[NDArray[np.uint8], Target]:
+        """The same without the transform, see ``DetectionDataset.load``."""
+        return self._first(self.dataset.load, index)
+
+    def _first(self, read: Callable[[int], _Read], index: int) -> _Read:
         for offset in range(_MAX_IN_A_ROW):
             try:
-                return self._read((index + offset) % len(self))
+                return self._marked(read, (index + offset) % len(self))
             except ImageError as error:
                 last = error
         raise ImageError(f"{_MAX_IN_A_ROW} images in a row cannot be used, which is no accident: {last}")
@@ -77,7 +88,7 @@ class LeftOut(_Marking, Dataset[Sample | None]):
     def __getitem__(self, index: int) -> Sample | None:
         """Decode one image, if that can be done."""
         try:
-            return self._read(index)
+            return self._marked(self.dataset.__getitem__, index)
         except ImageError:
             return None
 

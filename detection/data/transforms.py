@@ -4,110 +4,25 @@ Every transform here is called as ``transform(image, boxes, labels, difficult)``
 four, the image as a uint8 ``(3, H, W)`` tensor.
 """
 
-import random
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import albumentations as A
-import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from detection.bounds import Colour, Expansion, Share, Size, height_and_width
+from detection.bounds import Colour, Expansion, Few, Share, Side, Size, Tiles, height_and_width
+from detection.data.chain import DetectionTransform as DetectionTransform
+from detection.data.chain import Transformed as Transformed
+from detection.data.erasing import RandomErasing
 from detection.data.geometry import SSDGeometry
 from detection.data.photometric import PhotometricDistort
-from detection.reader import resize
+from detection.data.varied import MakesInputs, Variations, VariedTransform
+from detection.reader import resize, short_side_size
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 # Pixels of the network's input. A smaller object cannot be trained on: its encoded sides would be noise.
 _MIN_TRAIN_SIDE = 1.0
-# Pixels that a box may lose on its way through float32.
-_ROUNDING = 1e-4
-
-
-class Transformed(NamedTuple):
-    """An image ready for the network, and its objects in the pixels of that image."""
-
-    image: torch.Tensor
-    boxes: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    difficult: NDArray[np.bool_]
-
-
-class DetectionTransform:
-    """A chain of albumentations transforms over an image and its objects.
-
-    The library keeps random state of its own, which neither worker processes nor ``seed_everything``
-    reach: :meth:`seed` sets it, and the loader does so before every training sample.
-
-    Boxes travel through the chain as the library hands them to its transforms, relative to the sides of the
-    image, with their row as a fifth column. The library's own preparation and checks of boxes, which cost
-    more than most transforms do, are replaced by the few lines here.
-
-    Args:
-        transforms: applied in this order.
-        min_box_side: objects narrower or lower than this are dropped, in pixels of the output. Evaluation
-            must keep them all: the metric counts them.
-    """
-
-    def __init__(self, transforms: Sequence[A.BasicTransform], min_box_side: float = 0.0) -> None:
-        self.pipeline = A.Compose(list(transforms))
-        self.min_box_side = min_box_side
-
-    @property
-    def resizing(self) -> dict[str, Any] | None:
-        """The rule (see ``detection.reader``) of a transform that only resizes, else None."""
-        rules = [getattr(step, "rule", None) for step in self.pipeline.transforms]
-        return rules[0] if len(rules) == 1 else None
-
-    def seed(self, seed: int) -> None:
-        """Fix the random state of the next call."""
-        # Not set_random_seed: it starts every transform of the chain on the same numbers, so that images
-        # would grow brighter exactly when they are expanded.
-        self.pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
-
-    def __call__(
-        self,
-        image: NDArray[np.uint8],
-        boxes: NDArray[np.float32],
-        labels: NDArray[np.int64],
-        difficult: NDArray[np.bool_],
-    ) -> Transformed:
-        """Transform one image.
-
-        Args:
-            image: ``(H, W, 3)`` uint8 RGB.
-            boxes: ``(N, 4)`` xyxy pixels of the image.
-            labels: ``(N,)``.
-            difficult: ``(N,)``.
-        """
-        inputs = np.empty((len(boxes), 5))
-        inputs[:, :4] = (boxes / _sides(image)).clip(0, 1)
-        inputs[:, 4] = range(len(boxes))
-        out = self.pipeline(image=image, bboxes=inputs)
-        boxes, rows = out["bboxes"][:, :4].clip(0, 1) * _sides(out["image"]), out["bboxes"][:, 4].astype(int)
-        lengths = boxes[:, 2:] - boxes[:, :2]
-        kept = ((lengths > 0) & (lengths >= self.min_box_side - _ROUNDING)).all(axis=1)
-        rows = rows[kept]
-        return Transformed(
-            image=channels_first(out["image"]),
-            boxes=boxes[kept].astype(np.float32),
-            labels=np.asarray(labels, dtype=np.int64)[rows],
-            difficult=np.asarray(difficult, dtype=bool)[rows],
-        )
-
-
-def _sides(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    height, width = image.shape[:2]
-    return np.array([width, height, width, height], dtype=np.float64)
-
-
-def channels_first(image: NDArray[np.uint8]) -> torch.Tensor:
-    """Copy an ``(H, W, 3)`` image into a ``(3, H, W)`` tensor."""
-    planes = np.empty((3, *image.shape[:2]), dtype=np.uint8)
-    cv2.split(image, list(planes))  # three times as fast as a transposed copy
-    return torch.from_numpy(planes)
 
 
 class ResizeExactly(A.DualTransform):  # type: ignore[misc]
@@ -170,6 +85,16 @@ def _short_and_longest(size: Size) -> tuple[int, int]:
     return size[0], size[1]
 
 
+def _ssd_geometry(
+    size: Size, fill: Colour, expand: float, max_expand: float, crop: bool, flip: float
+) -> list[A.BasicTransform]:
+    return [SSDGeometry(height_and_width(size), fill, expand, max_expand, crop, flip)]
+
+
+def _ssd_canvas(image: tuple[int, int], size: Size) -> tuple[int, int]:
+    return height_and_width(size)
+
+
 def ssd_train_transform(
     size: Size,
     fill: Colour = IMAGENET_MEAN,
@@ -178,6 +103,13 @@ def ssd_train_transform(
     max_expand: Expansion = 4.0,
     crop: bool = True,
     flip_probability: Share = 0.5,
+    erase_probability: Share = 0.0,
+    sizes: Few[Side] | None = None,
+    tiles: Tiles | None = None,
+    mosaic_probability: Share = 0.0,
+    mixup_probability: Share = 0.0,
+    copy_paste_probability: Share = 0.0,
+    mix_until: Share = 0.85,
 ) -> DetectionTransform:
     """SSD's training transform (SSD paper, sections 2.2 and 3.6).
 
@@ -191,12 +123,41 @@ def ssd_train_transform(
         max_expand: largest side of that canvas, in sides of the image.
         crop: whether to take an IoU-constrained crop.
         flip_probability: chance of a mirror image.
+        erase_probability: chance of noise over a rectangle; see ``erasing.RandomErasing``.
+        sizes: shortest sides of inputs, of which each optimizer step draws one; the other side follows in
+            proportion. None makes all inputs of ``size``.
+        tiles: train on windows of large images, as prediction with these ``tiles`` looks at them; see
+            ``compositions.sample_tile``.
+        mosaic_probability: chance of parts of four images in one.
+        mixup_probability: chance of another image laid over this one.
+        copy_paste_probability: chance of objects of another image pasted where none is.
+        mix_until: share of the run from which on no image is made of several.
     """
-    geometry = SSDGeometry(
-        height_and_width(size), fill, expand_probability, max_expand, crop, flip_probability
+    recipe = MakesInputs(
+        partial(
+            _ssd_geometry,
+            fill=fill,
+            expand=expand_probability,
+            max_expand=max_expand,
+            crop=crop,
+            flip=flip_probability,
+        ),
+        _ssd_canvas,
+        ([PhotometricDistort()] if photometric else []) + _erasing(erase_probability),
+        flip_probability,
     )
-    steps = [geometry, PhotometricDistort()] if photometric else [geometry]
-    return DetectionTransform(steps, min_box_side=_MIN_TRAIN_SIDE)
+    mixed = mosaic_probability, mixup_probability, copy_paste_probability, mix_until
+    return _train_transform(size, recipe, Variations(sizes, tiles, *mixed))
+
+
+def _erasing(probability: float) -> list[A.BasicTransform]:
+    return [RandomErasing(p=probability)] if probability else []
+
+
+def _train_transform(size: Size, recipe: MakesInputs, variations: Variations) -> DetectionTransform:
+    if variations.any:
+        return VariedTransform(size, recipe, variations, _MIN_TRAIN_SIDE)
+    return DetectionTransform([*recipe.geometry(size), *recipe.colours], min_box_side=_MIN_TRAIN_SIDE)
 
 
 def ssd_eval_transform(size: Size, bilinear: bool = False) -> DetectionTransform:
@@ -209,18 +170,49 @@ def ssd_eval_transform(size: Size, bilinear: bool = False) -> DetectionTransform
     return DetectionTransform([ResizeExactly(height_and_width(size), bilinear)])
 
 
-def faster_rcnn_train_transform(size: Size, flip_probability: Share = 0.5) -> DetectionTransform:
+def _faster_rcnn_geometry(size: Size, flip: float) -> list[A.BasicTransform]:
+    return [A.HorizontalFlip(p=flip), ResizeShort(*_short_and_longest(size))]
+
+
+def _faster_rcnn_canvas(image: tuple[int, int], size: Size) -> tuple[int, int]:
+    return short_side_size(image, *_short_and_longest(size))
+
+
+def faster_rcnn_train_transform(
+    size: Size,
+    flip_probability: Share = 0.5,
+    erase_probability: Share = 0.0,
+    sizes: Few[Side] | None = None,
+    tiles: Tiles | None = None,
+    mosaic_probability: Share = 0.0,
+    mixup_probability: Share = 0.0,
+    copy_paste_probability: Share = 0.0,
+    mix_until: Share = 0.85,
+) -> DetectionTransform:
     """Faster R-CNN's training transform: resize, and mirror now and then.
 
     Args:
         size: lengths of the shortest side and, at most, of the longest.
         flip_probability: chance of a mirror image.
+        erase_probability: see ``ssd_train_transform``, as for those below.
+        sizes: shortest sides of which each optimizer step draws one; the limit of the longest follows.
+        tiles: train on windows of large images.
+        mosaic_probability: chance of parts of four images in one.
+        mixup_probability: chance of another image laid over this one.
+        copy_paste_probability: chance of objects of another image pasted where none is.
+        mix_until: share of the run from which on no image is made of several.
 
     Raises:
         ValueError: if ``size`` is not two numbers.
     """
-    steps = [A.HorizontalFlip(p=flip_probability), ResizeShort(*_short_and_longest(size))]
-    return DetectionTransform(steps, min_box_side=_MIN_TRAIN_SIDE)
+    recipe = MakesInputs(
+        partial(_faster_rcnn_geometry, flip=flip_probability),
+        _faster_rcnn_canvas,
+        _erasing(erase_probability),
+        flip_probability,
+    )
+    mixed = mosaic_probability, mixup_probability, copy_paste_probability, mix_until
+    return _train_transform(size, recipe, Variations(sizes, tiles, *mixed))
 
 
 def faster_rcnn_eval_transform(size: Size, round_down: bool = False) -> DetectionTransform:

@@ -55,6 +55,27 @@ def tile_of_grid(size: tuple[int, int], grid: Sequence[int], overlap: float) -> 
     return height, width
 
 
+def tile_size(
+    size: tuple[int, int],
+    tiles: str | int | Sequence[int],
+    input_size: tuple[int, int],
+    overlap: float,
+) -> tuple[int, int]:
+    """The ``(height, width)`` of the tiles of an image, as ``tiles=`` asks for them.
+
+    Args:
+        size: ``(height, width)`` of the image.
+        tiles: ``auto``, the side, or rows and columns; see ``detection.bounds.Tiles``.
+        input_size: ``(height, width)`` of the network's input, that of ``auto`` tiles.
+        overlap: see ``tile_windows``.
+    """
+    if isinstance(tiles, str):
+        return input_size
+    if isinstance(tiles, int):
+        return tiles, tiles
+    return tile_of_grid(size, tiles, overlap)
+
+
 def views_of(size: tuple[int, int], tiles: Sequence[Window], flip: bool) -> list[View]:
     """All that is looked at: the whole image, the tiles, and with ``flip`` the mirror image of each.
 

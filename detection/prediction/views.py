@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from detection.bounds import Overlap, Tiles
 from detection.ops.merging import merge_views
-from detection.ops.views import View, tile_of_grid, tile_windows, views_of
+from detection.ops.views import View, tile_size, tile_windows, views_of
 from detection.types import Detections
 from detection.validation.values import asked_for, fits, typed
 
@@ -64,12 +64,7 @@ class InViews:
         """What is looked at of an image of ``(height, width)``."""
         if self.tiles is None:
             return views_of(size, [], self.flip)
-        if self.tiles == "auto":
-            tile = self.input_size
-        elif isinstance(self.tiles, int):
-            tile = self.tiles, self.tiles
-        else:
-            tile = tile_of_grid(size, self.tiles, self.overlap)
+        tile = tile_size(size, self.tiles, self.input_size, self.overlap)
         return views_of(size, tile_windows(size, tile, self.overlap), self.flip)
 
 

@@ -6,14 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from detection.data.chain import Picture
 from detection.data.formats.voc import from_voc_corners
+from detection.data.steps import Step
 from detection.data.transforms import (
     DetectionTransform,
+    Transformed,
     faster_rcnn_eval_transform,
     faster_rcnn_train_transform,
     ssd_eval_transform,
     ssd_train_transform,
 )
+from detection.data.varied import VariedTransform
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 GROUND, OBJECT = 64, 192  # so that what interpolation adds on both sides of an edge is not cut off
@@ -36,7 +40,24 @@ def measured(plane: Floats, box: Floats) -> Floats:
     return edges
 
 
-def errors(transform: DetectionTransform, count: int) -> dict[bool, Floats]:
+class Varied:
+    """Makes samples of an image with the object and images without any."""
+
+    def __init__(self, transform: DetectionTransform, pasted: bool = False) -> None:
+        assert isinstance(transform, VariedTransform)
+        self.transform, self.pasted = transform, pasted
+
+    def seed(self, seed: int) -> None:
+        self.number = seed
+
+    def __call__(self, *fields: Any) -> Transformed:
+        picture = Picture(*fields)
+        blank = Picture(np.full((200, 240, 3), GROUND, np.uint8), *(field[:0] for field in fields[1:]))
+        first, other = (blank, picture) if self.pasted else (picture, blank)
+        return self.transform.sample(first, lambda _: other, self.number, Step(self.number, 0.0))
+
+
+def errors(transform: DetectionTransform | Varied, count: int) -> dict[bool, Floats]:
     """Transformed box minus measured edges, ``(N, 4)``, by whether the image was mirrored."""
     rng = np.random.default_rng(0)
     found: dict[bool, list[Floats]] = {False: [], True: []}
@@ -78,8 +99,31 @@ def test_boxes_lie_on_the_edges_in_the_pixels(
     make: Callable[[], DetectionTransform], count: int, mirrored: bool
 ) -> None:
     by_side = errors(make(), count)
+    check(by_side, count / 5, mirrored)
+
+
+def check(by_side: dict[bool, Floats], fewest: float, mirrored: bool) -> None:
     assert set(by_side) == ({False, True} if mirrored else {False})
     for rows in by_side.values():
-        assert (np.isfinite(rows).sum(axis=0) > count / 5).all()
+        assert (np.isfinite(rows).sum(axis=0) > fewest).all()
         assert np.abs(np.nanmean(rows, axis=0)).max() < 0.05
         assert np.nanmax(np.abs(rows)) < 0.6
+
+
+SSD: dict[str, Any] = {"fill": FILL, "photometric": False, "expand_probability": 0.0, "crop": False}
+
+
+@pytest.mark.parametrize(
+    ("make", "mirrored"),
+    [
+        (lambda: Varied(ssd_train_transform(300, **SSD, mosaic_probability=1)), True),
+        (lambda: Varied(faster_rcnn_train_transform([240, 400], mosaic_probability=1)), True),
+        (lambda: Varied(ssd_train_transform(300, **SSD, copy_paste_probability=1), pasted=True), False),
+        (lambda: Varied(ssd_train_transform(200, **SSD, sizes=[120, 200, 310])), True),
+        (lambda: Varied(faster_rcnn_train_transform([160, 260], sizes=[120, 230])), True),
+        (lambda: Varied(ssd_train_transform(200, **SSD, tiles=120)), True),
+    ],
+    ids=["mosaic", "mosaic of faster_rcnn", "copy-paste", "sizes", "sizes of faster_rcnn", "tiles"],
+)
+def test_boxes_lie_on_the_edges_whatever_varies(make: Callable[[], Varied], mirrored: bool) -> None:
+    check(errors(make(), 200), 200 / 8, mirrored)
