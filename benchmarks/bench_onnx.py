@@ -61,7 +61,7 @@ def onnx() -> Iterator[Result]:
     for layout, channels_last in (("", False), (" in channels_last", True)):
         made = task(channels_last)
         favour_background(made.network, image)
-        detector = TrainedDetector(made, ssd_eval_transform(_SIZE), "padded")
+        detector = TrainedDetector(made, ssd_eval_transform(_SIZE), {"data": {"collate": "padded"}})
         with tempfile.TemporaryDirectory(prefix="onnx-") as folder:
             path = Path(folder) / "ssd.onnx"
             write_onnx(build_program(made, IN_ONNX, "uint8"), path, {})

@@ -142,7 +142,7 @@ def _in_views(
 
     if not _about_views(config):
         return task
-    detector = TrainedDetector(task, datamodule.eval_transform(datamodule.size), datamodule.collate)
+    detector = TrainedDetector(task, datamodule.eval_transform(datamodule.size), task.hparams)
     views_at_once = datamodule.eval_batch_size or datamodule.images_at_once
     tiles, overlap, flip = (config[key] for key in ("tiles", "overlap", "flip"))
     detect = in_views(detector, detector.input_size, tiles, overlap, flip, views_at_once)

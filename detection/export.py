@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from detection.data.datamodule import DetectionDataModule
     from detection.exporting.verification import Scene
     from detection.prediction.trained import TrainedDetector
+    from detection.tasks.base import DetectionTask
 
 # What users of an exported file run it by; it is copied beside the file.
 _READER = Path(__file__).with_name("reader.py").read_bytes()
@@ -56,7 +57,7 @@ def export(settings: Export, data: dict[str, Any] | None) -> None:
         require_openvino(settings.int8)
     quieten_lightning()
     detector = load_detector(settings.ckpt)
-    if told := notes(detector.task.hparams, settings.ckpt):
+    if told := notes(detector.described, settings.ckpt):
         print(told)
     datamodule = _open_data(settings, data, detector) if data else None
     scenes = _scenes(settings, datamodule, detector)
@@ -98,7 +99,9 @@ def _reader_path(settings: Export) -> Path | None:
     return None if settings.format == "torch_export" else settings.path.with_name("detection_reader.py")
 
 
-def _open_data(settings: Export, data: dict[str, Any], detector: "TrainedDetector") -> "DetectionDataModule":
+def _open_data(
+    settings: Export, data: dict[str, Any], detector: "TrainedDetector[DetectionTask]"
+) -> "DetectionDataModule":
     datamodule: DetectionDataModule = instantiate(with_inputs_of(detector.task, data))
     datamodule.prepare_data()
     kept = keep_split(datamodule, kept_split(detector.task.hparams, settings.ckpt))
@@ -110,7 +113,7 @@ def _open_data(settings: Export, data: dict[str, Any], detector: "TrainedDetecto
 
 
 def _scenes(
-    settings: Export, datamodule: "DetectionDataModule | None", detector: "TrainedDetector"
+    settings: Export, datamodule: "DetectionDataModule | None", detector: "TrainedDetector[DetectionTask]"
 ) -> "list[Scene]":
     from detection.exporting.verification import (
         generated_scenes,
@@ -131,7 +134,7 @@ def _scenes(
     return [*found, plain_scene(prepare)]
 
 
-def _write(settings: Export, detector: "TrainedDetector", scenes: "list[Scene]") -> None:
+def _write(settings: Export, detector: "TrainedDetector[DetectionTask]", scenes: "list[Scene]") -> None:
     """Write and check the file; it gets its name only if it is right."""
     from detection.exporting.build import build_program
     from detection.exporting.programs import IN_ONNX, IN_TORCH
@@ -193,7 +196,9 @@ def _write_int8(settings: Export, datamodule: "DetectionDataModule") -> None:
     )
 
 
-def _measure(settings: Export, detector: "TrainedDetector", datamodule: "DetectionDataModule") -> None:
+def _measure(
+    settings: Export, detector: "TrainedDetector[DetectionTask]", datamodule: "DetectionDataModule"
+) -> None:
     from detection.exporting.measurement import measure, table
 
     evaluated = datamodule.datasets[settings.split]

@@ -9,6 +9,8 @@ from detection.checkpoints.notes import notes
 from detection.cli.compose import CONF, checked_config, errors_in_a_sentence
 from detection.cli.entry import run_with_hints
 from detection.settings import Predict
+from detection.system.collector import no_collections
+from detection.system.endings import end_at_once
 
 if TYPE_CHECKING:
     from detection.prediction.jobs import Job
@@ -47,9 +49,10 @@ def predict(settings: Predict) -> None:
     source = find_source(settings.source)
     check_output(settings, source)
     if isinstance(source, ImageFiles):
+        job = _job(settings)
         from detection.prediction.jobs import predict_in_images
 
-        predict_in_images(_job(settings), source)
+        predict_in_images(job, source)
     else:
         from detection.prediction.capture import Capture
 
@@ -62,6 +65,7 @@ def predict(settings: Predict) -> None:
         predict_in_video(_job(settings), capture, identities)
 
 
+@no_collections()
 def _job(settings: Predict) -> "Job":
     from detection.checkpoints.loading import load
     from detection.prediction.jobs import Job
@@ -71,7 +75,7 @@ def _job(settings: Predict) -> "Job":
 
     detector = load(settings.ckpt, settings.device)
     # Of an exported file its export has said it.
-    if isinstance(detector, TrainedDetector) and (told := notes(detector.task.hparams, settings.ckpt)):
+    if isinstance(detector, TrainedDetector) and (told := notes(detector.described, settings.ckpt)):
         print(told)
     select = Selection(settings.threshold, find_labels(settings.classes, detector.class_names))
     detect = in_views(
@@ -82,3 +86,4 @@ def _job(settings: Predict) -> "Job":
 
 if __name__ == "__main__":
     run_with_hints(main, "predict")
+    end_at_once()

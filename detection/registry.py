@@ -8,7 +8,7 @@ what they stand for is imported when it is built.
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -44,6 +44,15 @@ BUILT_IN: dict[str, Kind] = {
 }
 """What a description may name, and which part of a detector it makes; none reads or writes a file but a
 backbone's ``weights``, which are left out. A name here is that of ``_target_`` in the configuration."""
+
+ALONE: dict[str, str] = {
+    "detection.tasks.ssd.SSDTask": "detection.models.inference.SSDAlone",
+    "detection.tasks.faster_rcnn.FasterRCNNTask": "detection.models.inference.FasterRCNNAlone",
+}
+"""Tasks, and what stands for them where nothing trains, built of those of their arguments that it takes."""
+
+DESCRIPTION_FORMAT = 2
+"""How a checkpoint describes itself: 1 until 0.1 (boxes of VOC one pixel off, no number), 2 since."""
 
 MOVED: dict[str, str] = {
     # 0.1 took the names of the files, too.
@@ -135,12 +144,12 @@ def constructor(name: str) -> Callable[..., Any]:
     """Import what a name stands for.
 
     Args:
-        name: one that ``find`` knows.
+        name: one that ``find`` knows, or of ``ALONE``.
 
     Raises:
         ValueError: it is not known, or it is missing in the installed version of its library.
     """
-    entry = find(name)
+    entry = Entry(name, "task") if name in ALONE.values() else find(name)
     if entry is None:
         raise ValueError(f"{name!r:.120} is neither a part of this package nor registered")
     if entry.kind is None:
@@ -153,6 +162,19 @@ def constructor(name: str) -> Callable[..., Any]:
     except AttributeError as error:
         raise ValueError(f"the installed {module} has no {attribute}") from error
     return built_in
+
+
+def alone(model: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The description of a network without its training, or None where the task is a user's own.
+
+    Args:
+        model: the description of a task, whose names are those of today.
+    """
+    if model["_target_"] not in ALONE:
+        return None
+    name = ALONE[model["_target_"]]
+    parameters = inspect.signature(constructor(name)).parameters
+    return {"_target_": name, **{key: model[key] for key in parameters if key in model}}
 
 
 def build(description: Any, **arguments: Any) -> Any:

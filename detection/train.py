@@ -33,6 +33,7 @@ from detection.cli.run_lines import next_commands, opening
 from detection.cli.words import tell_readings
 from detection.settings import Train
 from detection.sweeps.job import error_noted, in_sweep, note_found, run_job
+from detection.system.collector import no_collections
 from detection.system.console import tell
 from detection.tasks.run_length import choose_length
 
@@ -70,8 +71,9 @@ def train(cfg: DictConfig) -> dict[str, float]:
         The final metrics, ``test/map`` among them; the run's folder holds them as ``metrics.json``. With
         ``find``, the setting that was found, by its key; the folder holds it as ``found.json``.
     """
-    config = checked_config(cfg, Train)
-    with faults_in_a_sentence(cfg.run_dir), errors_in_a_sentence():
+    with no_collections():  # signatures are looked at, which imports
+        config = checked_config(cfg, Train)
+    with faults_in_a_sentence(cfg.run_dir), errors_in_a_sentence(), no_collections():
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
         import pytorch_lightning as pl
 
@@ -125,6 +127,7 @@ def _prepare(
     model, anchors = keep_anchors(model, origin) if origin else (model, "")
     task, weights = make_task(model, config, first)
     _check_inputs(task, datamodule)
+    task.check_device(trainer.strategy.root_device.type)
     started_from = task.started_from or (origin and origin.checkpoint.get(FIRST_WEIGHTS))
     check_averages(config["callbacks"], bool(started_from))
     if not config["find"]:

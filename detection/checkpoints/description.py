@@ -41,11 +41,13 @@ class DescriptionError(ValueError):
     """A description that is not built; the message says why, without naming the checkpoint."""
 
 
-def check_description(described: Mapping[str, Any]) -> dict[str, Any]:
+def check_description(described: Mapping[str, Any], to_train: bool = True) -> dict[str, Any]:
     """Refuse a description that says anything but how to build a detector.
 
     Args:
         described: with ``model``, ``data`` and, if it has them, ``format`` and ``split``.
+        to_train: whether the task will be built, and not its network alone; else the values of what only
+            trains, which nothing will read, are not looked into. Names are, in any case.
 
     Returns:
         A copy of plain values, with today's names of what has moved.
@@ -59,7 +61,7 @@ def check_description(described: Mapping[str, Any]) -> dict[str, Any]:
         {key: value for key, value in described.items() if key != "split"}, "", [0], 0
     )
     # Only for the values is anything imported, and then all of it is ours or the user's own.
-    mistake = next(_mistakes(copy), None) or next(_odd_values(copy), None)
+    mistake = next(_mistakes(copy), None) or next(_odd_values(copy, to_train), None)
     if mistake is not None:
         raise DescriptionError(mistake if len(mistake) <= 600 else f"{mistake[:600]}...")
     return {**copy, **split}
@@ -181,7 +183,7 @@ def _mistakes_of_data(data: Any) -> Iterator[str]:
         yield f"data.collate: expected padded or list, got {_brief(data['collate'])}"
 
 
-def _odd_values(described: dict[str, Any]) -> Iterator[str]:
+def _odd_values(described: dict[str, Any], to_train: bool) -> Iterator[str]:
     """Check the arguments of calls that are known to be allowed, and what is read besides."""
     # These take a while: --help does not wait for them.
     from detection.data.classes import wrong_names
@@ -190,7 +192,7 @@ def _odd_values(described: dict[str, Any]) -> Iterator[str]:
     model, data, training = described["model"], described["data"], described.get("training", {})
     if (wrong := wrong_names(model["class_names"])) is not None:
         yield f"model.class_names: {wrong}"
-    yield from check_config({"model": model})
+    yield from check_config({"model": model if to_train else registry.alone(model) or model})
     yield from _odd_inputs(data)
     if type(training) is not dict:
         yield f"training: expected a dict, got {_brief(training)}"

@@ -1,6 +1,6 @@
 """From a checkpoint to a detector: a checkpoint describes itself, so its path is all that is needed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,7 +23,7 @@ from detection.checkpoints.tensors import (
 from detection.checkpoints.wandb_artifacts import fetch_artifact, is_artifact
 from detection.models.described_anchors import with_anchors_of_format_1
 from detection.models.synonyms import in_words_of
-from detection.registry import build, load_plugins, without_weights
+from detection.registry import DESCRIPTION_FORMAT, alone, build, load_plugins, without_weights
 from detection.settings import SUFFIXES
 from detection.system.archive import is_archive, verify
 from detection.system.errors import first_line
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from detection.tasks.base import DetectionTask
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path, to_train: bool = True) -> dict[str, Any]:
     """Load a checkpoint's tensors and plain values onto the CPU; nothing in it is executed.
 
     Its bytes are compared with the check sums that were written with them, and its description is checked:
@@ -47,6 +47,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         path: the checkpoint; a folder that ``detection share`` wrote, or its address on the Hugging Face hub,
             ``hf://user/name@revision``; ``wandb://entity/project/name:alias`` of one that Weights & Biases
             keeps; or the name of a published detector, see ``read_published``.
+        to_train: see ``check_description``.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -56,19 +57,19 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path).expanduser()
     if is_address(path):
-        return _checked(read_address(path), path)
+        return _checked(read_address(path), path, to_train)
     if is_shared(path):
-        return _checked(read_shared(path), path)
+        return _checked(read_shared(path), path, to_train)
     if is_artifact(path):
-        return _checked(_load(fetch_artifact(path)), path)
+        return _checked(_load(fetch_artifact(path)), path, to_train)
     if not path.exists():
         if str(path).startswith(("torchvision/", "tensorflow/")):
             from detection.checkpoints.published import read_published
 
-            return _checked(read_published(str(path)), path)
+            return _checked(read_published(str(path)), path, to_train)
         refuse_url(path)
         raise FileNotFoundError(f"{path}: there is no such checkpoint{beside(path)}.")
-    return _checked(_load(path), path)
+    return _checked(_load(path), path, to_train)
 
 
 def load_task(path: str | Path) -> "DetectionTask":
@@ -82,26 +83,32 @@ def load_task(path: str | Path) -> "DetectionTask":
         ValueError: it is no checkpoint of this project, or its weights do not fit what it describes.
     """
     checkpoint = read_checkpoint(path)
+    task: DetectionTask = _built(checkpoint, checkpoint["hyper_parameters"]["model"], path)
+    task.describe(**checkpoint["hyper_parameters"])
+    return task
+
+
+def _built(checkpoint: dict[str, Any], model: dict[str, Any], path: str | Path) -> Any:
+    """What a model describes, the task of a checkpoint or its network alone, with the weights."""
     described = checkpoint["hyper_parameters"]
     # All weights are in the checkpoint: nothing need be fetched or read again.
-    model = without_weights(described["model"])
+    model = without_weights(model)
     if model.get("compile"):  # a training may run a compiler, which writes files; a checkpoint alone may not
         model["compile"] = False
     compare_weights(model, checkpoint["state_dict"], path)
     with buildable(path):
-        task: DetectionTask = build(model)
-        task.check_inputs(described["data"]["size"], described["data"]["collate"])
-    task.describe(**described)
+        built = build(model)
+        built.check_inputs(described["data"]["size"], described["data"]["collate"])
     try:
-        task.load_state_dict(checkpoint["state_dict"])
+        built.load_state_dict(checkpoint["state_dict"])
     except RuntimeError as error:  # it lists every tensor, a few are enough
         lines = [line.strip()[:150] for line in str(error).splitlines()[1:4]]
         raise of_another_network(path, lines) from error
-    return task.eval()
+    return built.eval()
 
 
-def load_detector(path: str | Path, device: str = "cpu") -> "TrainedDetector":
-    """Make a detector of a checkpoint: images in, boxes out.
+def load_detector(path: str | Path, device: str = "cpu") -> "TrainedDetector[DetectionTask]":
+    """Make a detector of the task in a checkpoint: images in, boxes out.
 
     Args:
         path: see ``read_checkpoint``.
@@ -111,13 +118,18 @@ def load_detector(path: str | Path, device: str = "cpu") -> "TrainedDetector":
         FileNotFoundError: there is no such file.
         ValueError: it is no checkpoint of this project.
     """
+    task = load_task(path)
+    return _detector_of(task, task.hparams, path, device)
+
+
+def _detector_of(
+    task: Any, described: Mapping[str, Any], path: str | Path, device: str
+) -> "TrainedDetector[Any]":
     from detection.prediction.trained import TrainedDetector
 
-    task = load_task(path)
-    data = task.hparams["data"]
     with buildable(path):
-        transform = build(data["eval_transform"])(data["size"])
-    return TrainedDetector(task.to(device), transform, data["collate"])
+        transform = build(described["data"]["eval_transform"])(described["data"]["size"])
+    return TrainedDetector(task.to(device), transform, described)
 
 
 def load(source: str | Path, device: str = "auto", plugins: Sequence[str] = ()) -> "Detector":
@@ -154,7 +166,11 @@ def load(source: str | Path, device: str = "auto", plugins: Sequence[str] = ()) 
             raise ValueError(f"device={device}: an exported file runs on the CPU here.")
         return _load_exported(path)
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    return load_detector(path, chosen)
+    checkpoint = read_checkpoint(path, to_train=False)
+    described = checkpoint["hyper_parameters"]
+    # Without its training, and so without Lightning, unless the task is a user's own.
+    network = _built(checkpoint, alone(described["model"]) or described["model"], path)
+    return _detector_of(network, described, path, chosen)
 
 
 def _load_exported(path: Path) -> "Detector":
@@ -253,9 +269,7 @@ def _load(path: Path) -> dict[str, Any]:
     return checkpoint if isinstance(checkpoint, dict) else {}
 
 
-def _checked(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
-    from detection.tasks.base import DESCRIPTION_FORMAT
-
+def _checked(checkpoint: dict[str, Any], path: Path, to_train: bool) -> dict[str, Any]:
     described, state = checkpoint.get("hyper_parameters"), checkpoint.get("state_dict")
     if not isinstance(described, dict) or not {"model", "data"} <= described.keys():
         raise ValueError(
@@ -272,7 +286,7 @@ def _checked(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
             "lightning-detection."
         )
     try:
-        checkpoint["hyper_parameters"] = check_description({**described, "format": written})
+        checkpoint["hyper_parameters"] = check_description({**described, "format": written}, to_train)
     except DescriptionError as error:
         raise ValueError(f"{path} cannot be opened safely: {error}.") from error
     if written == 1:

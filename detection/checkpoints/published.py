@@ -127,7 +127,7 @@ def read_published(name: str) -> dict[str, Any]:
     """
     from detection.models.published_weights import published_weights
     from detection.models.torchvision_weights import COCO_CLASSES
-    from detection.tasks.base import DESCRIPTION_FORMAT
+    from detection.registry import DESCRIPTION_FORMAT
 
     detector, _, file = name.partition(":")
     state = published_weights(detector, file or None)

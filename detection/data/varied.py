@@ -74,15 +74,18 @@ class VariedTransform(DetectionTransform):
     """
 
     def __init__(self, size: Size, recipe: MakesInputs, variations: Variations, min_box_side: float) -> None:
-        super().__init__([*recipe.geometry(size), *recipe.colours], min_box_side)
+        super().__init__(A.Compose([*recipe.geometry(size), *recipe.colours]), min_box_side)
         self.size, self.recipe, self.variations = size, recipe, variations
         self.tile_input = recipe.canvas((64, 64), size)
         """``(height, width)`` of the input that a square image gives: of ``auto`` tiles."""
-        self._colours = DetectionTransform(recipe.colours, min_box_side)
+        self._colours = DetectionTransform(A.Compose(recipe.colours), min_box_side)
         sizes = self.sizes
-        self._geometries = [DetectionTransform(recipe.geometry(size), min_box_side) for size in sizes]
+        self._geometries = [
+            DetectionTransform(A.Compose(recipe.geometry(size)), min_box_side) for size in sizes
+        ]
         self._plain = [
-            DetectionTransform([*recipe.geometry(size), *recipe.colours], min_box_side) for size in sizes
+            DetectionTransform(A.Compose([*recipe.geometry(size), *recipe.colours]), min_box_side)
+            for size in sizes
         ]
 
     @property

@@ -1,7 +1,9 @@
 """The colours of boxes, the same in training, predictions, reports and notebooks."""
 
+from colorsys import hsv_to_rgb
+
 import numpy as np
-from matplotlib.colors import hsv_to_rgb, to_rgb
+from PIL import ImageColor
 
 from detection.types import OutcomeKind
 
@@ -27,13 +29,24 @@ OUTCOME_COLOURS: dict[OutcomeKind, str] = {
 
 def class_colour(label: int) -> Colour:
     """The colour of a class."""
-    red, green, blue = hsv_to_rgb(((0.58 + _GOLDEN * label) % 1, *_SHADES[label % len(_SHADES)])).tolist()
-    return red, green, blue
+    return hsv_to_rgb((0.58 + _GOLDEN * label) % 1, *_SHADES[label % len(_SHADES)])
 
 
 def colour_of_letters(background: Colour) -> str:
     """Black or white, whichever is read more easily."""
     return "black" if np.dot(background, _LUMA) > 0.55 else "white"
+
+
+def in_numbers(colour: Colour | str) -> Colour:
+    """Red, green and blue, 0 to 1.
+
+    Args:
+        colour: also by name or as ``#rrggbb``.
+    """
+    if not isinstance(colour, str):
+        return colour
+    red, green, blue = (value / 255 for value in ImageColor.getrgb(colour)[:3])
+    return red, green, blue
 
 
 def in_bytes(colour: Colour | str) -> tuple[int, int, int]:
@@ -42,5 +55,5 @@ def in_bytes(colour: Colour | str) -> tuple[int, int, int]:
     Args:
         colour: also by name or as ``#rrggbb``.
     """
-    red, green, blue = (round(255 * value) for value in to_rgb(colour))
+    red, green, blue = (round(255 * value) for value in in_numbers(colour))
     return red, green, blue

@@ -3,13 +3,11 @@
 import functools
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.font_manager import findSystemFonts, fontManager
-from matplotlib.ft2font import FT2Font
 from numpy.typing import NDArray
 from PIL import ImageFont
 
@@ -17,7 +15,10 @@ Boxes = NDArray[np.floating[Any]]
 
 _SMALLEST = 6  # pixels of letters: below, a name is cut instead
 _LONGEST = 48  # letters of a label
-_FONT = Path(mpl.get_data_path(), "fonts/ttf/DejaVuSans.ttf")
+_MATPLOTLIB = find_spec("matplotlib")  # not imported: that takes longer than finding objects in an image
+assert _MATPLOTLIB is not None
+_FONT = Path(str(_MATPLOTLIB.origin)).with_name("mpl-data") / "fonts/ttf/DejaVuSans.ttf"
+_PLAIN = frozenset(range(32, 127))  # letters that it has
 # Rows of places for a label: lines above a box (1 is on top of it), below it, or inside, counted from its
 # lower edge, where an object has no face (0: at its upper edge); and what they cost beside what they hide.
 _ROWS = (
@@ -149,6 +150,9 @@ def family_for(text: str) -> list[str]:
     Returns:
         One name or two: matplotlib takes each letter from the first font that has it.
     """
+    from matplotlib.font_manager import fontManager
+    from matplotlib.ft2font import FT2Font
+
     own = FT2Font(str(_FONT)).family_name
     missing = frozenset(map(ord, text)) - _letters_of(_FONT)
     path = _font_file(missing)
@@ -165,6 +169,8 @@ def _opened(path: Path, size: int) -> ImageFont.FreeTypeFont:
 
 @functools.lru_cache(1024)
 def _font_file(letters: frozenset[int]) -> Path:
+    if letters <= _PLAIN:
+        return _FONT
     for path in (_FONT, *_system_fonts()):
         if letters <= _letters_of(path):
             return path
@@ -181,11 +187,15 @@ def _font_file(letters: frozenset[int]) -> Path:
 
 @functools.cache
 def _system_fonts() -> tuple[Path, ...]:
+    from matplotlib.font_manager import findSystemFonts
+
     return tuple(Path(path) for path in sorted(findSystemFonts()))
 
 
 @functools.cache
 def _letters_of(path: Path) -> frozenset[int]:
+    from matplotlib.ft2font import FT2Font
+
     try:
         return frozenset(FT2Font(str(path)).get_charmap())
     except (RuntimeError, OSError):  # a font of another kind, such as bitmaps

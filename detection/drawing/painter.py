@@ -4,11 +4,17 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from detection.drawing.colours import OUTCOME_COLOURS, Colour, class_colour, colour_of_letters, in_bytes
+from detection.drawing.colours import (
+    OUTCOME_COLOURS,
+    Colour,
+    class_colour,
+    colour_of_letters,
+    in_bytes,
+    in_numbers,
+)
 from detection.drawing.labels import Label, make_label, place_labels
 from detection.types import Detections, Outcome
 
@@ -106,7 +112,7 @@ def draw_marks(
     places = place_labels(corners, [label.size for label in labels], (canvas.height, canvas.width))
     for number, label, place in zip(with_text, labels, places, strict=True):
         if place is not None:
-            _draw_label(draw, label, place, to_rgb(marks[number].colour))
+            _draw_label(draw, label, place, in_numbers(marks[number].colour))
     return np.asarray(canvas)
 
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from detection.data.image_files import ImageError, decode_image
 from detection.data.image_sources import ImageFile, ImageFiles
-from detection.prediction.annotation_sets import write_set
 from detection.prediction.capture import Capture
 from detection.prediction.frames import FrameRecord
 from detection.prediction.output import SETS, picture_path, video_path
@@ -239,6 +238,8 @@ def _write_image_results(job: Job, findings: Findings) -> None:
         skipped = [{"file": name, "reason": reason} for name, reason in findings.skipped]
         write_json(job.output / "detections.json", {**job.header(), "images": rows, "skipped": skipped})
     for kind in (kind for kind in SETS if job.saves(kind) and results):
+        from detection.prediction.annotation_sets import write_set
+
         root = write_set(kind, job.output, results, names, job.settings.link)
         words = [*command("check"), "data=auto", f"data.root={root}"]
         print(f"What was found as a set: {shlex.join(words)}")

@@ -1,7 +1,7 @@
-"""A task, as its checkpoint describes it, as a detector."""
+"""A task, or its network alone, as its checkpoint describes it, as a detector."""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -9,26 +9,26 @@ from numpy.typing import NDArray
 
 from detection.data.collate import CollateList, CollatePadded
 from detection.data.transforms import DetectionTransform
+from detection.models.inference import Inference
 from detection.prediction.detector import Detector
-from detection.tasks.base import DetectionTask
-from detection.types import Detections
+from detection.types import Detections, ListBatch, PaddedBatch
+
+Task = TypeVar("Task", bound=Inference)
 
 
-class TrainedDetector(Detector):
+class TrainedDetector(Detector, Generic[Task]):
     """A trained task and the way images become its input.
 
     Args:
-        task: a trained task; it is switched to evaluation.
+        task: a trained task, or its network alone, in evaluation.
         transform: the evaluation transform that belongs to it.
-        collate: ``padded`` or ``list``, as in training.
+        described: its description, whose ``data`` says how images are collated.
     """
 
-    def __init__(
-        self, task: DetectionTask, transform: DetectionTransform, collate: Literal["padded", "list"]
-    ) -> None:
+    def __init__(self, task: Task, transform: DetectionTransform, described: Mapping[str, Any]) -> None:
         super().__init__(transform)
-        self.task = task.eval()
-        self.collate = CollatePadded() if collate == "padded" else CollateList()
+        self.task, self.described = task, described
+        self.collate = CollatePadded() if described["data"]["collate"] == "padded" else CollateList()
 
     @property
     def class_names(self) -> list[str]:
@@ -39,8 +39,15 @@ class TrainedDetector(Detector):
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """Detect in a batch of images; see `Detector`."""
         batch = self.collate([self.prepare(image) for image in images])
-        batch = self.task.transfer_batch_to_device(batch, self.task.device, 0)
-        return [_on_cpu(found) for found in self.task.predict_step(batch)]
+        device = next(self.task.network.parameters()).device
+        return [_on_cpu(found) for found in self.task.predict_step(_to_device(batch, device))]
+
+
+def _to_device(batch: PaddedBatch | ListBatch, device: torch.device) -> PaddedBatch | ListBatch:
+    """Move what predicting reads: images, and of padded batches their sizes."""
+    if isinstance(batch, PaddedBatch):
+        return batch._replace(images=batch.images.to(device), sizes=batch.sizes.to(device))
+    return batch._replace(images=[image.to(device) for image in batch.images])
 
 
 def _on_cpu(found: Detections) -> Detections:

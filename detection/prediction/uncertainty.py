@@ -9,18 +9,21 @@ each image, and they are no doubt but noise.
 import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detection.data.image_files import decode_image
 from detection.drawing.colours import class_colour
-from detection.drawing.page import Photo, render_template
 from detection.drawing.painter import Mark
 from detection.drawing.photos import draw_photo
 from detection.prediction.selection import Selection
 from detection.prediction.writing import Result
 from detection.types import Detections
+
+if TYPE_CHECKING:
+    from detection.drawing.page import Photo
 
 LOWEST = 0.1
 """The lowest score that is a doubt."""
@@ -56,6 +59,8 @@ def write_uncertain(
         labels: of the classes that count; None for all.
         names: class names by label.
     """
+    from detection.drawing.page import render_template
+
     chosen = sorted(results, key=lambda result: (-result.expected_mistakes, result.file.name))[:number]
     output.mkdir(parents=True, exist_ok=True)
     with (output / "uncertain.csv").open("w", encoding="utf-8", newline="") as file:
@@ -79,7 +84,9 @@ def _photo(
     detector: Callable[[Sequence[NDArray[np.uint8]]], list[Detections]],
     select: Selection,
     names: Sequence[str],
-) -> Photo:
+) -> "Photo":
+    from detection.drawing.page import Photo
+
     image = decode_image(result.file.path, upright=True)
     found = select(detector([image])[0])
     boxes, scores, labels = (found[key].tolist() for key in ("boxes", "scores", "labels"))

@@ -1,7 +1,7 @@
 """What every detection task shares: optimizer, logging, evaluation."""
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -12,11 +12,11 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from detection.bounds import MAX_ANCHORS, Share, Size, height_and_width
+from detection.bounds import Share, Size
 from detection.metrics.coco_map import COCOMeanAP
 from detection.metrics.voc_map import Interpolation, VOCMeanAP
-from detection.models.faster_rcnn import FasterRCNN
-from detection.models.ssd import SSD
+from detection.models.inference import Inference
+from detection.registry import DESCRIPTION_FORMAT
 from detection.tasks.parameter_groups import MakeOptimizer, grouped_optimizer
 from detection.tasks.resuming import (
     TrainingState,
@@ -32,11 +32,9 @@ from detection.tasks.steps import StepMean
 from detection.types import AnchorTargets, Detections, Target
 
 COCO_FIGURES = ("map", "map_50", "map_75")
-DESCRIPTION_FORMAT = 2
-"""How a checkpoint describes itself: 1 until 0.1 (boxes of VOC one pixel off, no number), 2 since."""
 
 
-class DetectionTask(pl.LightningModule, ABC):
+class DetectionTask(Inference, pl.LightningModule):
     """Trains and evaluates a detector.
 
     Subclasses own the network and define ``training_step`` and ``evaluate_batch``.
@@ -57,9 +55,6 @@ class DetectionTask(pl.LightningModule, ABC):
 
     loss_names: ClassVar[tuple[str, ...]]
     """The losses of ``evaluate_batch``, ``loss`` (the sum) among them."""
-    collate: ClassVar[Literal["padded", "list"]]
-    """How images become a batch; see the datamodule."""
-    network: SSD | FasterRCNN
 
     def __init__(
         self,
@@ -108,28 +103,15 @@ class DetectionTask(pl.LightningModule, ABC):
         total, trained = (sum(size for size, learns in sizes if learns or every) for every in (True, False))
         return f"{total:,} parameters, {'all' if trained == total else f'{trained:,}'} trained"
 
-    def check_inputs(self, size: Size, collate: str) -> None:
-        """Refuse inputs that do not fit the network, before memory is taken for them.
+    def check_device(self, kind: str) -> None:
+        """Refuse a device on which what was asked for would be no help.
 
         Args:
-            size: the datamodule's ``size``.
-            collate: the datamodule's ``collate``.
+            kind: ``cpu``, ``cuda`` and so on.
 
         Raises:
-            ValueError: they are collated for another network, have more anchors than the limit, or are too
-                small.
+            ValueError: the sentence says what to leave out.
         """
-        if collate != self.collate:
-            raise ValueError(
-                f"data.collate={collate}: {type(self).__name__} takes data.collate={self.collate}, as the "
-                "data/transform of its model has it."
-            )
-        anchors = self.network.num_anchors(height_and_width(size))
-        if anchors > MAX_ANCHORS:
-            raise ValueError(
-                f"data.size={size} gives {anchors:,} anchors to this network, more than the limit of "
-                f"{MAX_ANCHORS:,}: choose a smaller data.size, or fewer anchors per cell."
-            )
 
     def metric_names(self, stage: Literal["train", "val", "test"]) -> list[str]:
         """What a stage logs, ``val/map`` say; a task of your own that logs more adds its names."""
@@ -147,14 +129,6 @@ class DetectionTask(pl.LightningModule, ABC):
         Returns:
             Detections and targets per image, in original pixels; the losses by name; and the weight of this
             batch in their mean.
-        """
-
-    @abstractmethod
-    def predict_step(self, batch: Any, batch_idx: int = 0) -> list[Detections]:
-        """Detect. Of the batch's ground truth only the original sizes of the images are read.
-
-        Returns:
-            Detections per image, in original pixels.
         """
 
     @abstractmethod

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +11,9 @@ from detection.data.collate import AssignListTargets
 from detection.losses.roi import RoILoss, roi_loss
 from detection.losses.rpn import rpn_loss
 from detection.metrics.voc_map import Interpolation
-from detection.models.faster_rcnn import BOX_STDS, FasterRCNN, FasterRCNNOutput
+from detection.models.faster_rcnn import BOX_STDS, FasterRCNN
+from detection.models.inference import FasterRCNNInference, FirstStage
 from detection.models.roi_head import RoIOutput
-from detection.models.rpn import RPNOutput
 from detection.ops.boxes import scale_boxes
 from detection.ops.padding import padded_size
 from detection.ops.rpn_anchors import rpn_anchors
@@ -27,24 +26,7 @@ from detection.tasks.schedules import Schedule
 from detection.types import AnchorTargets, Detections, ListBatch, Target
 
 
-class FirstStage(NamedTuple):
-    """What is known of a batch before its regions are classified."""
-
-    features: list[Tensor]
-    """``(B, C, H_l, W_l)`` of each feature map."""
-    rpn: RPNOutput
-    proposals: list[Tensor]
-    """``(P_i, 4)`` of each image."""
-    sizes: list[tuple[int, int]]
-    """``(height, width)`` of each image without padding."""
-
-    def image(self, i: int) -> "FirstStage":
-        """The same for one image of the batch."""
-        rpn = self.rpn._replace(logits=self.rpn.logits[i : i + 1], deltas=self.rpn.deltas[i : i + 1])
-        return FirstStage([x[i : i + 1] for x in self.features], rpn, [self.proposals[i]], [self.sizes[i]])
-
-
-class FasterRCNNTask(DetectionTask):
+class FasterRCNNTask(FasterRCNNInference, DetectionTask):
     """Trains and evaluates :class:`~detection.models.faster_rcnn.FasterRCNN`, both stages at once.
 
     Args:
@@ -66,7 +48,8 @@ class FasterRCNNTask(DetectionTask):
         interpolation: how VOC AP is summed: ``07`` (11 points) or ``area``.
         coco_ap: whether the test also reports COCO's average precision (``test/coco_map``).
         channels_last: lay images and weights out channel by channel, which convolutions prefer.
-        compile: compile the backbone, the pyramid and the RPN by ``torch.compile`` at the first step.
+        compile: compile the backbone, the pyramid and the RPN by ``torch.compile`` at the first step; refused
+            on a CPU, where that takes longer.
         layer_decay: how much slower each block of the backbone learns than the next, 1 for one rate; see
             ``grouped_optimizer``.
         decay_norms: whether biases and the scales of norms decay as other weights do.
@@ -75,8 +58,6 @@ class FasterRCNNTask(DetectionTask):
     """
 
     loss_names = ("loss", "loss_rpn_cls", "loss_rpn_box", "loss_roi_cls", "loss_roi_box")
-    collate = "list"
-    network: FasterRCNN
 
     def __init__(
         self,
@@ -102,9 +83,14 @@ class FasterRCNNTask(DetectionTask):
         class_weights: ClassWeights | None = None,
     ) -> None:
         super().__init__(class_names, optimizer, scheduler, interpolation, coco_ap, layer_decay, decay_norms)
-        self.network = network(backbone=backbone, num_classes=len(class_names))
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.network.to(memory_format=self.memory_format)
+        self.take_network(
+            network(backbone=backbone, num_classes=len(class_names)),
+            channels_last,
+            score_threshold=score_threshold,
+            nms_threshold=nms_threshold,
+            max_detections=max_detections,
+        )
+        self.compiled = compile
         if compile:
             self.compile_network()
         self.class_weights: Tensor | None
@@ -116,12 +102,14 @@ class FasterRCNNTask(DetectionTask):
             sample_proposals, num_samples=roi_samples, positive_fraction=positive_fraction, stds=BOX_STDS
         )
         self.roi_beta = roi_beta
-        self.select = partial(
-            self.network.detect,
-            score_threshold=score_threshold,
-            nms_threshold=nms_threshold,
-            max_detections=max_detections,
-        )
+
+    def check_device(self, kind: str) -> None:
+        """Refuse to train compiled on a CPU, which takes longer; see ``DetectionTask``."""
+        if self.compiled and kind == "cpu":
+            raise ValueError(
+                "model.compile=true: on a CPU a compiled Faster R-CNN trains at two thirds of the speed "
+                "(0.64 times the images per second, measured); leave it out, or train on a GPU."
+            )
 
     def compile_network(self) -> None:
         """Compile the first stage; what follows has another shape at each step."""
@@ -146,13 +134,6 @@ class FasterRCNNTask(DetectionTask):
         num_images = losses["loss"].new_full((), len(batch.images))
         return self.share_of_step(losses, num_images, batch_idx, len(batch.images))
 
-    def propose(self, images: Sequence[Tensor]) -> FirstStage:
-        """Run the first stage on uint8 images ``(3, H_i, W_i)``."""
-        padded, sizes = self.network.prepare(images)
-        features = self.network.features(padded.contiguous(memory_format=self.memory_format))
-        rpn = self.network.rpn(features)
-        return FirstStage(features, rpn, self.network.rpn.propose(rpn, sizes), sizes)
-
     def evaluate_batch(
         self, batch: ListBatch
     ) -> tuple[list[Detections], list[Target], dict[str, Tensor], Tensor]:
@@ -173,23 +154,6 @@ class FasterRCNNTask(DetectionTask):
         mean = {name: torch.stack([of_image[name] for of_image in losses]).mean() for name in self.loss_names}
         in_order = [detections[i] for i in range(len(batch.images))]
         return in_order, self.original_targets(batch), mean, torch.tensor(len(in_order), device=self.device)
-
-    def predict_step(self, batch: ListBatch, batch_idx: int = 0) -> list[Detections]:
-        """Detections of each image, in its original pixels."""
-        detections: dict[int, Detections] = {}
-        for group in self.network.group_by_padded_size(batch.images):
-            stage = self.propose([batch.images[i] for i in group])
-            found = self.detect(stage, [batch.targets[i] for i in group])
-            detections |= zip(group, found, strict=True)
-        return [detections[i] for i in range(len(batch.images))]
-
-    def detect(self, stage: FirstStage, targets: Sequence[Target]) -> list[Detections]:
-        """Detections of each image, in the original pixels that its target knows."""
-        roi = self.network.roi_head(stage.features, stage.proposals)
-        detections = self.select(FasterRCNNOutput(stage.rpn, stage.proposals, roi, stage.sizes))
-        for found, size, target in zip(detections, stage.sizes, targets, strict=True):
-            found["boxes"] = scale_boxes(found["boxes"], size, target["size"])
-        return detections
 
     def _evaluation_losses(self, stage: FirstStage, target: Target) -> dict[str, Tensor]:
         """The losses of one image as in training, from samples that are the same at each evaluation."""

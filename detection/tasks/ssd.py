@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from detection.bounds import Count, Factor, Share, Size, height_and_width
@@ -12,6 +11,7 @@ from detection.data.collate import AssignTargets
 from detection.losses.multibox import BoxLoss, ClassLoss, MultiboxLoss, loss_weight, multibox_loss
 from detection.metrics.voc_map import Interpolation
 from detection.models.described_anchors import anchors_in_numbers, with_anchor_arguments
+from detection.models.inference import SSDInference
 from detection.models.ssd import BOX_STDS, SSD, SSDOutput
 from detection.models.ssd_layers import expect_background
 from detection.ops.boxes import scale_boxes
@@ -25,7 +25,7 @@ from detection.types import AnchorTargets, Detections, PaddedBatch, Target
 _PRIOR = 0.01  # of each class on every anchor, before training by focal loss (its paper, section 3.3)
 
 
-class SSDTask(DetectionTask):
+class SSDTask(SSDInference, DetectionTask):
     """Trains and evaluates :class:`~detection.models.ssd.SSD`.
 
     Args:
@@ -56,8 +56,6 @@ class SSDTask(DetectionTask):
     """
 
     loss_names = ("loss", "loss_cls", "loss_box")
-    collate = "padded"
-    network: SSD
 
     def __init__(
         self,
@@ -84,11 +82,18 @@ class SSDTask(DetectionTask):
         box_loss: BoxLoss = "smooth_l1",
     ) -> None:
         super().__init__(class_names, optimizer, scheduler, interpolation, coco_ap, layer_decay, decay_norms)
-        self.network = network(backbone=backbone, num_classes=len(class_names))
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        made = network(backbone=backbone, num_classes=len(class_names))
         if class_loss == "focal":
-            expect_background(self.network.class_heads, len(class_names), _PRIOR)
-        self.network.to(memory_format=self.memory_format)
+            expect_background(made.class_heads, len(class_names), _PRIOR)
+        self.take_network(
+            made,
+            channels_last,
+            score_threshold=score_threshold,
+            nms_threshold=nms_threshold,
+            topk=topk,
+            max_detections=max_detections,
+            topk_per_class=topk_per_class,
+        )
         if compile:
             self.compile_network()
         self.class_weights: Tensor | None
@@ -96,24 +101,11 @@ class SSDTask(DetectionTask):
         self.iou_threshold = iou_threshold
         self.neg_pos_ratio = neg_pos_ratio
         self.class_loss, self.box_loss = class_loss, box_loss
-        self.select = partial(
-            self.network.detect,
-            score_threshold=score_threshold,
-            nms_threshold=nms_threshold,
-            topk=topk,
-            max_detections=max_detections,
-            topk_per_class=topk_per_class,
-        )
 
     def describe(self, **config: Any) -> None:
         """Keep plain values that describe this task in its checkpoints, its anchors in numbers among them."""
         model = with_anchor_arguments(config["model"], anchors_in_numbers(self.network))
         super().describe(**{**config, "model": model})
-
-    def forward(self, images: Tensor) -> SSDOutput:
-        """Predict from uint8 images ``(B, 3, H, W)``."""
-        out: SSDOutput = self.network(images.contiguous(memory_format=self.memory_format))
-        return out
 
     def training_step(self, batch: PaddedBatch, batch_idx: int) -> Tensor:
         """Predict, assign, compare."""
@@ -139,18 +131,6 @@ class SSDTask(DetectionTask):
         gt = self.assign(out.anchors, batch.boxes, batch.labels)
         losses, weight = _named(self.loss(out, gt)), loss_weight(gt.labels, self.class_loss)
         return self.detect(out, batch), self.original_targets(batch), losses, weight
-
-    def predict_step(self, batch: PaddedBatch, batch_idx: int = 0) -> list[Detections]:
-        """Detections of each image, in its original pixels."""
-        return self.detect(self(batch.images), batch)
-
-    def detect(self, out: SSDOutput, batch: PaddedBatch) -> list[Detections]:
-        """Detections of each image, in its original pixels."""
-        size = _size(batch)
-        detections = self.select(out, size)
-        for item, original in zip(detections, batch.sizes.tolist(), strict=True):
-            item["boxes"] = scale_boxes(item["boxes"], size, tuple(original))
-        return detections
 
     def original_targets(self, batch: PaddedBatch) -> list[Target]:
         """The ground truth of each image, in its original pixels, without the padding."""

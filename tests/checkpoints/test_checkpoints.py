@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from detection.checkpoints.loading import load_detector, load_task, read_checkpoint
+from detection.checkpoints.loading import load, load_detector, load_task, read_checkpoint
 from detection.types import Detections
 
 Write = Callable[[Path, str, list[str]], Path]
+ROOT = Path(__file__).parents[2]
 CLASSES = ["circle", "square", "star"]
 
 
@@ -52,6 +56,34 @@ def test_a_batch_gives_what_its_images_give_alone(checkpoint: Path) -> None:
     batch = images((90, 200), (300, 150), (90, 200))
     for together, image in zip(detector(batch), batch, strict=True):
         assert_same(together, detector([image])[0])
+
+
+def test_a_network_without_its_training_finds_the_same_bit_for_bit(checkpoint: Path) -> None:
+    batch = images((90, 200), (300, 150))
+    alone = load(checkpoint, "cpu")
+    for found, expected in zip(alone(batch), load_detector(checkpoint)(batch), strict=True):
+        assert all(found[key].equal(expected[key]) for key in ("boxes", "scores", "labels"))
+
+
+# What takes longer to import than an image to be looked at.
+HEAVY = {"pytorch_lightning", "torchmetrics", "albumentations", "scipy", "matplotlib", "jinja2"}
+PREDICTS = """
+import sys
+sys.argv = ["predict", *sys.argv[1:]]
+from detection.predict import main
+main()
+print(*{name.partition(".")[0] for name in sys.modules})
+"""
+
+
+def test_predicting_imports_nothing_that_trains(write_checkpoint: Write, tmp_path: Path) -> None:
+    ckpt = write_checkpoint(tmp_path, "quickstart", CLASSES)
+    Image.fromarray(images((64, 64))[0]).save(tmp_path / "photo.png")
+    words = [f"ckpt={ckpt}", f"source={tmp_path / 'photo.png'}", f"output={tmp_path / 'out'}", "device=cpu"]
+    command = [sys.executable, "-c", PREDICTS, *words, "threshold=0.1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not HEAVY & set(done.stdout.split())
+    assert (tmp_path / "out/images/photo.png").exists()
 
 
 def test_a_loaded_task_is_what_was_saved(checkpoint: Path) -> None:

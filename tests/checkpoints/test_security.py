@@ -17,7 +17,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from detection.checkpoints.init_from import make_task
-from detection.checkpoints.loading import load_detector, load_task, read_checkpoint
+from detection.checkpoints.loading import load, load_detector, load_task, read_checkpoint
 from detection.checkpoints.resume import read_origin
 from detection.cli.compose import checked_config, model_config
 from detection.data.download import Archive, download_voc
@@ -84,7 +84,7 @@ WAYS: dict[str, Callable[[Path], object]] = {
     "train ckpt=": go_on,
     "train init_from=": start_from,
     "evaluate": load_task,
-    "predict": load_detector,
+    "predict": lambda path: load(path, "cpu"),
     "export": read_checkpoint,
     "model.backbone.weights=": lambda path: read_file(path, ""),
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import albumentations as A
 import numpy as np
 import pytest
 
@@ -11,7 +12,7 @@ from detection.data.erasing import RandomErasing
 
 def erased(boxes: Sequence[Sequence[float]], probability: float = 1.0, seeds: int = 200) -> list[np.ndarray]:
     """Where pixels changed, for each seed."""
-    transform = DetectionTransform([RandomErasing(p=probability)])
+    transform = DetectionTransform(A.Compose([RandomErasing(p=probability)]))
     image = np.full((60, 80, 3), 255, np.uint8)
     array = np.array(boxes, np.float32).reshape(-1, 4)
     masks = []

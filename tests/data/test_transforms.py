@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from detection.data.chain import Resize
 from detection.data.transforms import (
     DetectionTransform,
-    ResizeExactly,
     Transformed,
+    exactly,
     faster_rcnn_eval_transform,
     faster_rcnn_train_transform,
+    short_side,
     ssd_eval_transform,
     ssd_train_transform,
 )
@@ -72,7 +74,7 @@ def test_eval_is_a_resize_and_nothing_else() -> None:
 )
 def test_resize_picks_the_interpolation(size: tuple[int, int], interpolation: int) -> None:
     expected = cv2.resize(random_image(), size[::-1], interpolation=interpolation)
-    assert (ResizeExactly(size).apply(random_image()) == expected).all()
+    assert (exactly(size)(image=random_image(), bboxes=np.zeros((0, 4)))["image"] == expected).all()
 
 
 @pytest.mark.parametrize(
@@ -227,3 +229,23 @@ def test_faster_rcnn_needs_two_sides(size: int | list[int]) -> None:
     for make in (faster_rcnn_train_transform, faster_rcnn_eval_transform):
         with pytest.raises(ValueError, match=r"data\.size=\[?\d+\]?: .* such as data\.size=\[600,1000\]"):
             make(size)
+
+
+@pytest.mark.parametrize(
+    ("rule", "transform"),
+    [
+        (exactly((48, 40)), ssd_eval_transform([48, 40])),
+        (short_side([48, 64]), faster_rcnn_eval_transform([48, 64])),
+    ],
+)
+def test_an_evaluation_gives_what_a_chain_of_albumentations_gives(
+    rule: Resize, transform: DetectionTransform
+) -> None:
+    import albumentations as A
+
+    from detection.data.augmentation import ResizeBehind
+
+    boxes = np.random.default_rng(1).uniform(-5, 90, (40, 4)).astype(np.float32)
+    through = run(DetectionTransform(A.Compose([ResizeBehind(rule)])), boxes)
+    for ours, theirs in zip(run(transform, boxes), through, strict=True):
+        assert (np.asarray(ours) == np.asarray(theirs)).all()

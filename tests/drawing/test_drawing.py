@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from detection.drawing.colours import class_colour
+from detection.drawing.colours import OUTCOME_COLOURS, class_colour, in_numbers
 from detection.drawing.painter import draw_detections
 from detection.types import Detections
 
@@ -116,3 +116,14 @@ def test_classes_have_their_own_colours_and_the_best_is_on_top() -> None:
     assert (both[249, 60:200] == first[249, 60:200]).all()
     assert (first[249, 60:200] == np.round(255 * np.array(class_colour(0)))).all()
     assert (second[249, 60:200] == np.round(255 * np.array(class_colour(2)))).all()
+
+
+def test_colours_are_those_of_matplotlib() -> None:
+    from matplotlib.colors import hsv_to_rgb, to_rgb
+
+    assert all(
+        in_numbers(colour) == to_rgb(colour) for colour in (*OUTCOME_COLOURS.values(), "black", "white")
+    )
+    for label in range(300):
+        hsv = ((0.58 + 0.618034 * label) % 1, *((0.8, 1.0), (0.95, 0.75), (0.5, 1.0))[label % 3])
+        assert class_colour(label) == tuple(hsv_to_rgb(hsv).tolist())

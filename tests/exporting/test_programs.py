@@ -72,9 +72,9 @@ def expected(task: DetectionTask, image: Tensor) -> Detections:
     with torch.no_grad():
         if isinstance(task.network, SSD):
             out = task.network(image.unsqueeze(0))
-            return task.select(out, (image.shape[1], image.shape[2]))[0]  # type: ignore[operator, no-any-return]
+            return task.select(out, (image.shape[1], image.shape[2]))[0]
         out = task.network([image])
-        return task.select(out)[0]  # type: ignore[operator, no-any-return]
+        return task.select(out)[0]
 
 
 def assert_same(found: Detections, wanted: Detections) -> None:

@@ -24,6 +24,7 @@ from detection.prediction.exported import ExportedDetector
 from detection.prediction.trained import TrainedDetector
 from detection.reader import Reader
 from detection.settings import Export, Predict, Product
+from detection.tasks.base import DetectionTask
 from detection.types import Detections
 
 KINDS = {".onnx": "onnx", ".xml": "openvino"}
@@ -35,7 +36,7 @@ SAVED: tuple[Product, ...] = ("images", "json", "voc", "coco")
 class Exported(NamedTuple):
     checkpoint: Path
     file: Path
-    trained: TrainedDetector
+    trained: TrainedDetector[DetectionTask]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def tolerable(ours: Detections, theirs: Detections, trained: TrainedDetector) -> bool:
+def tolerable(ours: Detections, theirs: Detections, trained: TrainedDetector[DetectionTask]) -> bool:
     decide = decisions(trained.task)
     limits = Thresholds(decide["score_threshold"], decide["nms_threshold"], decide["max_detections"])
     return compare(ours, theirs, limits).tolerable

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.training.speed import Way
+from benchmarks.training.speed import make_task as task_of_recipe
 from detection.models.backbones import ResNetBackbone, TinyBackbone
 from detection.models.faster_rcnn import FasterRCNN
 from detection.models.faster_rcnn_presets import build_faster_rcnn_c4, build_faster_rcnn_fpn
@@ -304,3 +306,12 @@ def test_the_published_numbers_of_targets_from_the_workers() -> None:
     assert 0 < (labels == 1).sum() <= 128
     assert (deltas[labels < 1] == 0).all()
     assert (deltas[labels == 1] != 0).any(dim=1).all()
+
+
+def test_a_compiled_training_is_refused_on_a_cpu_alone() -> None:
+    way = Way("compiled", theirs=False, channels_last=True, compiled=True)
+    task, _ = task_of_recipe("quickstart_faster_rcnn", way)
+    task.check_device("cuda")
+    with pytest.raises(ValueError, match=r"^model\.compile=true: on a CPU .* leave it out"):
+        task.check_device("cpu")
+    task_of_recipe("quickstart", way)[0].check_device("cpu")
