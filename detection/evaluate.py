@@ -103,7 +103,7 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
     datamodule = instantiate(with_inputs_of(task, config["data"]))
     datamodule.prepare_data()
     kept = keep_split(datamodule, kept_split(task.hparams, ckpt))
-    open_split(datamodule, config["split"], task.class_names, ckpt)
+    words = open_split(datamodule, config["split"], task.class_names, ckpt)
     check_shared_memory(datamodule, devices=1)
     for told in (*told_of_evaluation(datamodule, kept, ckpt), *nothing_to_find(datamodule.datasets)):
         print(told, flush=True)
@@ -125,6 +125,7 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
         targets=seen.targets,
         about={**about(task), "precision": str(precision), **_about_views(config)},
         history=_history(ckpt),
+        words_of_data=words,
     )
     write_report(folder, subject, analysis, config["num_images"])
     if any(problems.values()):

@@ -209,7 +209,8 @@ def test_a_split_has_the_words_of_its_data_for_the_classes_of_the_checkpoint() -
         return make(split, classes, transform)
 
     source.make_dataset = record
-    open_split(source, "val", ["airplane", "dog", "tv"], "a.ckpt")
+    words = open_split(source, "val", ["airplane", "dog", "tv"], "a.ckpt")
+    assert words == ["aeroplane", "dog", "tvmonitor"]
     assert asked == [None, ["aeroplane", "dog", "tvmonitor"]]  # as they stand in the annotations
     assert source.datasets["val"].classes == ("airplane", "dog", "tv")
     assert source.class_names == ["airplane", "dog", "tv"]

@@ -78,6 +78,7 @@ def write_photos(folder: Path) -> None:
     (folder / "broken.jpg").write_bytes(b"not a picture")
     (folder / "empty.png").touch()
     (folder / "notes.txt").write_text("not looked at")
+    (folder / "film.MP4").write_bytes(b"looked at by itself only")
 
 
 def read_json(folder: Path) -> dict[str, Any]:
@@ -109,6 +110,7 @@ def test_the_end_says_what_was_found_skipped_and_written(
     assert code == 0, errors
     assert "7 images in" in printed
     assert f"Written to {output}" in printed
+    assert "1 video left out: give each as a source of its own." in printed
     assert "2 could not be read and were skipped:" in printed
     assert "broken.jpg: is not an image" in printed
     assert "empty.png: is an empty file" in printed
@@ -303,6 +305,21 @@ def test_objects_are_followed_through_a_video(
     noise(90, 120, 1).save(tmp_path / "a.png")
     with pytest.raises(ValueError, match="track=true follows objects through a video"):
         predict(settings(ssd, tmp_path / "a.png", tmp_path / "other", track=True))
+
+
+def test_a_video_is_called_damaged_where_its_end_is_missing(
+    ssd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = [0.0, 0.4, 0.44, 0.48, 0.88, 0.92, 0.96, 1.36, 1.4, 1.44]
+    film = make_video(tmp_path / "film.mkv", times, picture=np.asarray(noise(64, 96, 1), dtype=np.uint8))
+    predict(settings(ssd, film, tmp_path / "out"))
+    said = capsys.readouterr().out
+    assert "10 frames in" in said
+    assert "may be damaged" not in said, "though its length times its rate is more"
+    still = make_video(tmp_path / "still.mkv", [number / 25 for number in range(200)])
+    still.write_bytes(still.read_bytes()[: still.stat().st_size * 2 // 3])
+    predict(settings(ssd, still, tmp_path / "cut"))
+    assert "of 200 frames could be read: the file may be damaged." in capsys.readouterr().out
 
 
 def test_images_are_never_written_over(ssd: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from detection.checkpoints.notes import notes
 from detection.checkpoints.runs import find_weights, words_of_model
 from detection.models.described_anchors import anchor_arguments, anchors_in_numbers
 from detection.registry import build, without_weights
-from detection.system.wording import counted
+from detection.system.wording import counted, in_a_list
 from detection.validation.suggestions import nearest
 
 if TYPE_CHECKING:
@@ -234,10 +234,13 @@ def _call(node: Mapping[str, Any]) -> str:
 
 
 def _kept(kept: Mapping[str, str]) -> str:
-    names = [new if new == old else f"{new} (from {old})" for new, old in kept.items()]
+    told = {in_a_list(new): in_a_list(old) for new, old in kept.items()}
+    names = [new if new == old else f"{new} (from {old})" for new, old in told.items()]
     return f"{counted(len(kept), 'class')}: {', '.join(names)}" if kept else "no class"
 
 
 def _hint(name: str, old_names: list[str]) -> str:
     near = nearest(name, old_names, cutoff=0.7)
-    return f"{name} (for the checkpoint's {near}: 'init_reuse={{{name}: {near}}}')" if near else name
+    return (
+        f"{name} (for the checkpoint's {near}: 'init_reuse={{{name}: {near}}}')" if near else in_a_list(name)
+    )

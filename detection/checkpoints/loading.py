@@ -91,8 +91,7 @@ def load_task(path: str | Path) -> "DetectionTask":
 def _built(checkpoint: dict[str, Any], model: dict[str, Any], path: str | Path) -> Any:
     """What a model describes, the task of a checkpoint or its network alone, with the weights."""
     described = checkpoint["hyper_parameters"]
-    # All weights are in the checkpoint: nothing need be fetched or read again.
-    model = without_weights(model)
+    model = without_weights(model)  # all are in the checkpoint: nothing need be fetched or read again
     if model.get("compile"):  # a training may run a compiler, which writes files; a checkpoint alone may not
         model["compile"] = False
     compare_weights(model, checkpoint["state_dict"], path)
@@ -206,16 +205,17 @@ def open_split(
     split: Literal["train", "val", "test"],
     class_names: Sequence[str],
     ckpt: str | Path,
-) -> None:
+) -> list[str]:
     """Read one split alone, with the classes of a checkpoint; it is then among the datamodule's datasets.
-
-    The data may have other words for the classes: aeroplane for airplane, see ``find_same``.
 
     Args:
         datamodule: where the images come from.
         split: what to read.
         class_names: the classes of the checkpoint, in label order. The data may lack some of them.
         ckpt: the checkpoint's path, for the message.
+
+    Returns:
+        The data's own words for the classes, in label order: aeroplane for airplane, see ``find_same``.
 
     Raises:
         ValueError: the data has classes that the checkpoint does not know.
@@ -241,6 +241,7 @@ def open_split(
     dataset.classes = tuple(class_names)
     datamodule.class_names = list(class_names)
     datamodule.datasets[split] = dataset
+    return wanted
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -26,6 +26,8 @@ class ImageFiles(NamedTuple):
     """Images, sorted by name."""
 
     files: list[ImageFile]
+    num_videos: int = 0
+    """Videos in the same place, which are not looked at."""
 
 
 class VideoFile(NamedTuple):
@@ -99,7 +101,8 @@ def _images(root: Path, paths: Iterable[Path], who: str) -> ImageFiles:
         raise ValueError(
             f"{who} has no image ({_listed(IMAGE_SUFFIXES)}); it has {others or 'no files at all'}.{videos}"
         )
-    return ImageFiles(sorted(files, key=lambda file: file.name))
+    num_videos = sum(path.suffix.lower() in VIDEO_SUFFIXES for path in paths)
+    return ImageFiles(sorted(files, key=lambda file: file.name), num_videos)
 
 
 def _walk(root: Path) -> Iterable[Path]:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 import time
 from collections.abc import Generator, Iterator
 from typing import NamedTuple
@@ -37,6 +38,7 @@ class Capture:
     def __init__(self, source: VideoFile | Webcam) -> None:
         # What OpenCV says about drivers is repeated below in plain words.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # likewise
         self.source = source
         self.live = isinstance(source, Webcam)
         self._capture = cv2.VideoCapture(source.number if isinstance(source, Webcam) else str(source.path))

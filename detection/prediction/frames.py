@@ -31,6 +31,8 @@ class FrameRecord:
     def __init__(self, path: Path | None, about: dict[str, Any], class_names: Sequence[str]) -> None:
         self.count = 0
         """Of frames."""
+        self.seconds = 0.0
+        """When the last one is shown."""
         self.by_class: Counter[str] = Counter()
         """Detections of each class."""
         self._path, self._about, self._names = path, about, class_names
@@ -45,6 +47,7 @@ class FrameRecord:
             found = described(frame.detections, self._names)
             row = {"frame": self.count, "seconds": round(frame.seconds, 4), "detections": found}
             self._rows.add(row)
+        self.seconds = frame.seconds
         self.by_class.update(self._names[label] for label in frame.detections["labels"].tolist())
         self.count += 1
 

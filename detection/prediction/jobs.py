@@ -192,6 +192,8 @@ def predict_in_images(job: Job, source: ImageFiles) -> None:
         findings.skipped,
         job.output,
     )
+    if source.num_videos:
+        print(f"{counted(source.num_videos, 'video')} left out: give each as a source of its own.")
     if findings.interrupted:
         print(f"Stopped after {count + len(findings.skipped)} of {len(source.files)} images.")
         raise KeyboardInterrupt
@@ -227,7 +229,9 @@ def predict_in_video(job: Job, capture: Capture, identities: Identities | None =
     if findings.interrupted and not capture.live:
         print(f"Stopped after {count} frames.")
         raise KeyboardInterrupt
-    if capture.count and count < _COMPLETE * capture.count:
+    # Where frames come at irregular times, a count made of a length and a rate is too high: the end tells.
+    reached = record.seconds * capture.fps + 1
+    if capture.count and max(count, reached) < _COMPLETE * capture.count:
         print(f"Only {count} of {capture.count} frames could be read: the file may be damaged.")
 
 

@@ -87,6 +87,9 @@ def plain_metrics(analysis: Analysis, class_names: Sequence[str]) -> dict[str, A
     }
 
 
+_MOST_ABSENT = 5  # rows of classes without objects, as of COCO's classes on another set
+
+
 def class_table(analysis: Analysis, class_names: Sequence[str]) -> Table:
     """The classes as a table for the terminal, with the means below.
 
@@ -102,7 +105,12 @@ def class_table(analysis: Analysis, class_names: Sequence[str]) -> Table:
     table.add_column("objects", justify="right", footer=str(int(analysis.voc.num_gt.sum())))
     for heading in ("precision", "recall", "score"):
         table.add_column(heading, justify="right")
-    for row in class_rows(analysis, class_names):
+    rows = class_rows(analysis, class_names)
+    absent = sum(row.objects == 0 for row in rows)
+    if absent > _MOST_ABSENT:
+        rows = [row for row in rows if row.objects]
+        table.caption = f"{absent} classes more have no objects here."
+    for row in rows:
         scores = [shown(value) for value in (row.precision, row.recall, row.threshold)]
         table.add_row(row.name, shown(row.ap_07), shown(row.ap_area), str(row.objects), *scores)
     return table

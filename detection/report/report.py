@@ -64,6 +64,8 @@ class Subject(NamedTuple):
     """What else the head of the page says, by what it is: model, input size, versions."""
     history: Path | None
     """``metrics.csv`` of the training, where it is known."""
+    words_of_data: Sequence[str]
+    """The data's own names of the classes, by label: ``aeroplane`` where the detector says ``airplane``."""
 
 
 _ON_THE_PAGE = {"errors", "calibration", "recall_by_size"}  # the page draws the other figures itself
@@ -92,7 +94,7 @@ def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images:
     metrics = {**about, **plain_metrics(analysis, subject.class_names)}
     # First: the metrics are there whatever becomes of the pictures.
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    inputs = (subject.detections, subject.targets, subject.class_names)
+    inputs = (subject.detections, subject.targets, subject.words_of_data)
     write_devkit_results(folder / "voc", *inputs)
     write_coco_results(folder / "coco", *inputs)
     print("Drawing the report ...", flush=True)

@@ -1,4 +1,6 @@
-"""How many of something, in a sentence."""
+"""Numbers and names in a sentence."""
+
+_LONGEST = 60  # letters of a name
 
 
 def counted(number: int, noun: str) -> str:
@@ -10,3 +12,13 @@ def counted(number: int, noun: str) -> str:
     """
     ending = "" if number == 1 else "es" if noun.endswith(("s", "x", "ch")) else "s"
     return f"{number:,} {noun}{ending}"
+
+
+def in_a_list(name: str) -> str:
+    """A name among others: in quotes where it has a comma itself, and cut where it is endless.
+
+    Args:
+        name: of a class.
+    """
+    short = name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+    return repr(short) if "," in short else short

@@ -93,6 +93,7 @@ def make_subject() -> Callable[..., tuple[Subject, Analysis]]:
             targets=targets,
             about={"model": "SSD, VGG16", "input size": "300 x 300 pixels"},
             history=None,
+            words_of_data=names,
         )
         return subject, analyse(detections, targets, len(names), **analysis_options)
 

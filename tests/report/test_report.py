@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from detection.metrics.analysis import Analysis
+from detection.report.page import class_table
 from detection.report.report import Subject, write_report
 from detection.types import Detections, Target
 
@@ -25,14 +26,15 @@ def test_everything_is_written_and_said(
     named: tuple[Subject, Analysis], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     subject, analysis = named
-    write_report(tmp_path / "report", subject, analysis, num_images=2)
+    words = ["diningtable", *subject.class_names[1:]]
+    write_report(tmp_path / "report", subject._replace(words_of_data=words), analysis, num_images=2)
     files = {
         str(path.relative_to(tmp_path / "report"))
         for path in (tmp_path / "report").rglob("*")
         if path.is_file()
     }
     assert {"report.html", "metrics.json", "coco/results.json", "coco/ground_truth.json"} <= files
-    assert {f"voc/comp4_det_test_{name}.txt" for name in ("dining table", "%3Cb%3Ecat", "dog")} <= files
+    assert {f"voc/comp4_det_test_{name}.txt" for name in ("diningtable", "%3Cb%3Ecat", "dog")} <= files
     assert len([name for name in files if re.fullmatch(r"figures/\w+\.png", name)]) == 5
     assert len([name for name in files if re.fullmatch(r"figures/(worst|best)/0[12]_\d{6}\.jpg", name)]) == 4
     said = capsys.readouterr().out
@@ -47,6 +49,16 @@ def test_everything_is_written_and_said(
     assert figures["coco"]["map"] == pytest.approx(analysis.coco["map"] if analysis.coco else None)
     assert figures["counts"]["images"] == 12
     assert figures["threshold"] == analysis.threshold
+
+
+def test_absent_classes_fill_no_table(make_subject: Make) -> None:
+    names = [f"class {number}" for number in range(60)]
+    _, analysis = make_subject(class_names=names)
+    absent = int((analysis.voc.num_gt == 0).sum())
+    assert absent > 5
+    table = class_table(analysis, names)
+    assert len(table.rows) == 60 - absent
+    assert table.caption == f"{absent} classes more have no objects here."
 
 
 def test_the_figures_are_kept_before_anything_is_drawn(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from detection.system.wording import counted
+from detection.system.wording import counted, in_a_list
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,7 @@ from detection.system.wording import counted
 )
 def test_one_is_no_plural(number: int, noun: str, expected: str) -> None:
     assert counted(number, noun) == expected
+
+
+def test_a_comma_in_a_name_parts_no_list() -> None:
+    assert ", ".join(map(in_a_list, ["red, green", "blue", "x" * 99])) == f"'red, green', blue, {'x' * 59}…"
