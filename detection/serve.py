@@ -45,15 +45,17 @@ def serve(settings: Serve) -> None:
             f"serve needs litserve and python-multipart ({error}): pip install -e '.[serve]'"
         ) from error
     from detection.checkpoints.loading import load
+    from detection.prediction.trained import TrainedDetector
 
     # Here too, though the network runs in other processes: what is wrong is one sentence.
     detector = load(settings.ckpt, settings.device, settings.plugins)
-    task = getattr(detector, "task", None)  # an exported file has none
-    if task is not None and (told := notes(task.hparams, settings.ckpt)):
-        print(told)
-    on_gpu = task is not None and task.device.type != "cpu"
+    on_gpu = False
+    if isinstance(detector, TrainedDetector):  # else an exported file
+        if told := notes(detector.described, settings.ckpt):
+            print(told)
+        on_gpu = next(detector.task.network.parameters()).device.type != "cpu"
     class_names = detector.class_names
-    del detector, task
+    del detector
     say_at_the_end(lambda: f"Requests under way had {DRAIN_SECONDS} s to be answered.")
     run(settings, settings.workers or (1 if on_gpu else fitting_workers()), class_names)
 

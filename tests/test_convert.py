@@ -301,7 +301,7 @@ def test_boxes_of_turned_photographs_turn_where_formats_differ(orientation: int,
     assert record.upright is False
     assert list(record.objects[0].box) == [8, 4, 12, 16]
     notes = convert("voc", "coco", str(tmp_path / "voc"), str(tmp_path / "coco"), ["train"])
-    assert "their boxes are now of the image as shown" in notes[1]
+    assert "with boxes that are now of the image as shown" in notes[1]
     (record,) = read_coco(
         tmp_path / "coco/train2017", tmp_path / "coco/annotations/instances_train2017.json"
     ).records

@@ -8,9 +8,9 @@ def counted(number: int, noun: str) -> str:
 
     Args:
         number: of them.
-        noun: what one of them is called; more than one end in ``s``, after a hiss in ``es``.
+        noun: what one of them is called; more than one end in ``s``, after ``s`` and ``x`` in ``es``.
     """
-    ending = "" if number == 1 else "es" if noun.endswith(("s", "x", "ch")) else "s"
+    ending = "" if number == 1 else "es" if noun.endswith(("s", "x")) else "s"
     return f"{number:,} {noun}{ending}"
 
 

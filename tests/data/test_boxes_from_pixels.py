@@ -126,4 +126,5 @@ SSD: dict[str, Any] = {"fill": FILL, "photometric": False, "expand_probability":
     ids=["mosaic", "mosaic of faster_rcnn", "copy-paste", "sizes", "sizes of faster_rcnn", "tiles"],
 )
 def test_boxes_lie_on_the_edges_whatever_varies(make: Callable[[], Varied], mirrored: bool) -> None:
-    check(errors(make(), 200), 200 / 8, mirrored)
+    # The mean of 200 is that of 50 of each kind, whose chance alone may reach 0.05 where images are enlarged.
+    check(errors(make(), 800), 800 / 8, mirrored)

@@ -14,6 +14,7 @@ from detection.system.wording import counted, in_a_list
         (3, "class", "3 classes"),
         (1, "class", "1 class"),
         (2, "box", "2 boxes"),
+        (2, "epoch", "2 epochs"),
     ],
 )
 def test_one_is_no_plural(number: int, noun: str, expected: str) -> None:

@@ -19,7 +19,7 @@ from hydra import compose, initialize_config_dir
 from torch import nn
 from torch.utils.data import DataLoader
 
-from detection.callbacks.safe_checkpoints import SafeCheckpointIO
+from detection.callbacks.safe_checkpoints import SafeCheckpointIO, finish_checkpoints
 from detection.checkpoints.loading import load_detector, load_task
 from detection.cli.compose import checked_config, inference_config, model_config
 from detection.data.collate import CollatePadded
@@ -75,6 +75,7 @@ def check_family(name: str) -> None:
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in learning)
     with TemporaryDirectory() as folder:
         trainer.save_checkpoint(Path(folder) / "last.ckpt")
+        finish_checkpoints(trainer)
         with mock.patch.object(socket, "socket", side_effect=AssertionError("asks the network")):
             detector = load_detector(Path(folder) / "last.ckpt")
     image = np.random.default_rng(0).integers(0, 256, (80, 120, 3), dtype=np.uint8)
