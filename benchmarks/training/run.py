@@ -27,7 +27,8 @@ def configuration(overrides: Sequence[str], seed: int) -> dict[str, Any]:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", overrides=[*overrides, f"seed={seed}", "run_dir=/nowhere", "name=compared"])
     with open_dict(cfg):
-        cfg.callbacks = {"ema": cfg.callbacks.ema} if "ema" in cfg.callbacks else {}
+        kept = [name for name in ("ema", "wise_ft") if name in cfg.callbacks]
+        cfg.callbacks = {name: cfg.callbacks[name] for name in kept}
         cfg.logger = {}
         cfg.trainer.check_val_every_n_epoch = cfg.trainer.max_epochs
     return checked_config(cfg)
