@@ -6,9 +6,11 @@
 ``data.root`` has VOC 2007. So many images of ``train`` are drawn of each class as ``sizes=10,30,100`` says,
 by the seed, or all where there are fewer; all of ``val`` tests. The three train for as many epochs as
 ``experiment=finetune`` takes for the number of images, ``epochs_times=1`` times; every other word is an
-override for all. What ``runs/few_images.json`` has already is not measured again.
+override for all. ``starts=coco,imagenet,torchvision`` chooses among them. What ``runs/few_images.json`` has
+already is not measured again.
 """
 
+import itertools
 import json
 import random
 import sys
@@ -83,7 +85,7 @@ def main(words: list[str]) -> None:
     root = Path(given.pop("data.root")).expanduser()
     coco, imagenet = given.pop("coco"), given.pop("imagenet")
     sizes, seeds = (given.pop(key, all_).split(",") for key, all_ in (("sizes", "10,30,100"), ("seeds", "0")))
-    times = float(given.pop("epochs_times", "1"))
+    times, wanted = float(given.pop("epochs_times", "1")), given.pop("starts", ",".join(STARTS)).split(",")
     from_imagenet = [*IMAGENET, f"model.backbone.weights={imagenet}"]
     starts: dict[str, tuple[list[str], Any]] = {
         "coco": (["experiment=finetune", "data=voc07", f"init_from={coco}"], from_coco),
@@ -91,9 +93,7 @@ def main(words: list[str]) -> None:
         "torchvision": (from_imagenet, theirs),
     }
     rows: dict[str, dict[str, float]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for seed, per_class, start in (
-        (seed, size, start) for seed in seeds for size in sizes for start in starts
-    ):
+    for seed, start, per_class in itertools.product(seeds, wanted, sizes):
         key = f"{start}, {per_class} of each class, seed {seed}, {times:g} times the epochs"
         if key in rows:
             continue
