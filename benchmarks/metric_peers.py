@@ -1,12 +1,12 @@
 """Average precision by the classic loop, by faster-coco-eval and by torchmetrics, of the same tables."""
 
+import logging
 from typing import Any
 
 import numpy as np
 import torch
 from torchmetrics.detection import MeanAveragePrecision
 
-from detection.metrics.coco_ap import import_engine
 from detection.metrics.tables import DetectionTable, FloatArray, GroundTruthTable
 
 Images = list[dict[str, torch.Tensor]]
@@ -91,7 +91,9 @@ def faster_coco_eval_ap(
     found: DetectionTable, gt: GroundTruthTable, num_classes: int, num_images: int
 ) -> float:
     """The engine alone, at IoU 0.5 over all areas, its input lists made from the same tables."""
-    engine = import_engine()
+    import faster_coco_eval as engine
+
+    logging.getLogger("faster_coco_eval").setLevel(logging.WARNING)  # it announces each of its steps
     images = [{"id": image} for image in range(num_images)]
     categories = [{"id": label, "name": str(label)} for label in range(num_classes)]
     existing, boxes = (

@@ -84,7 +84,7 @@ def analyse(
         targets: What there was to find, in the same order and the same pixels.
         num_classes: ``C``.
         threshold: Score threshold where one is needed; None for the one with the best F1.
-        with_coco: Compute COCO's average precision too, which needs ``faster-coco-eval``.
+        with_coco: Compute COCO's average precision too, which needs ``hotcoco``.
 
     Raises:
         ImportError: If COCO's average precision is asked for and its engine is missing.

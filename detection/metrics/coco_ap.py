@@ -1,7 +1,6 @@
-"""COCO average precision through ``faster_coco_eval``, an optional dependency."""
+"""COCO average precision through ``hotcoco``, an optional dependency."""
 
 import importlib
-import logging
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from detection.metrics.tables import DetectionTable, FloatArray, GroundTruthTable, IntArray, make_tables
+from detection.metrics.tables import DetectionTable, FloatArray, GroundTruthTable, make_tables
 from detection.types import Detections, Target
 
 # Positions along the axes of the engine's precision array: IoU 0.50:0.05:0.95, 101 recall levels, classes,
@@ -67,18 +66,19 @@ def coco_ap_of_tables(
     )
     images = np.argsort(np.argsort(first))[rows]
     count = len(detections.images)
-    found = _annotations(images[:count], detections.labels, detections.boxes)
-    for annotation, score in zip(found, detections.scores.tolist(), strict=True):
-        annotation["score"] = score
-    existing = _annotations(images[count:], ground_truth.labels, ground_truth.boxes)
-    if crowd:
-        for annotation, marked in zip(existing, ground_truth.difficult.tolist(), strict=True):
-            annotation["iscrowd"] = int(marked)
-    evaluation = engine.COCOeval_faster(
-        engine.COCO(_dataset(existing, len(first), num_classes)),
-        engine.COCO(_dataset(found, len(first), num_classes)),
-        iouType="bbox",
+    boxes = _as_xywh(ground_truth.boxes)
+    existing = engine.COCO.from_arrays(
+        [{"id": image} for image in range(len(first))],
+        [{"id": label, "name": str(label)} for label in range(num_classes)],
+        images[count:],
+        ground_truth.labels,
+        boxes,
+        area=boxes[:, 2:].prod(axis=1),
+        iscrowd=ground_truth.difficult if crowd else None,
     )
+    columns = images[:count], _as_xywh(detections.boxes), detections.scores, detections.labels
+    found = existing.load_res(np.column_stack(columns).astype(np.float64))
+    evaluation = engine.COCOeval(existing, found, "bbox")
     evaluation.evaluate()
     evaluation.accumulate()
     return _summary(evaluation.eval["precision"])
@@ -91,32 +91,15 @@ def import_engine() -> ModuleType:
         ImportError: If it is missing, with how to install it.
     """
     try:
-        engine = importlib.import_module("faster_coco_eval")
+        return importlib.import_module("hotcoco")
     except ImportError as error:
-        raise ImportError("COCO AP needs faster-coco-eval: pip install faster-coco-eval") from error
-    # It announces each of its steps.
-    logging.getLogger("faster_coco_eval").setLevel(logging.WARNING)
-    return engine
+        raise ImportError("COCO AP needs hotcoco: pip install hotcoco") from error
 
 
-def _annotations(images: IntArray, labels: IntArray, boxes: FloatArray) -> list[dict[str, Any]]:
-    """All boxes as COCO's annotations, made in one go: there may be half a million."""
+def _as_xywh(boxes: FloatArray) -> FloatArray:
     boxes = boxes.astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
-    columns = (images.tolist(), labels.tolist(), boxes.tolist(), boxes[:, 2:].prod(axis=1).tolist())
-    return [
-        # Ids count from 1: the engine takes 0 for "no match".
-        {"id": i, "image_id": image, "category_id": label, "bbox": box, "area": area, "iscrowd": 0}
-        for i, (image, label, box, area) in enumerate(zip(*columns, strict=True), start=1)
-    ]
-
-
-def _dataset(annotations: list[dict[str, Any]], num_images: int, num_classes: int) -> dict[str, Any]:
-    return {
-        "images": [{"id": image} for image in range(num_images)],
-        "categories": [{"id": label, "name": str(label)} for label in range(num_classes)],
-        "annotations": annotations,
-    }
+    return boxes
 
 
 def _summary(precision: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, Tensor]:

@@ -144,6 +144,6 @@ def test_bad_input_is_refused() -> None:
 
 
 def test_missing_dependency_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
-    with pytest.raises(ImportError, match="pip install faster-coco-eval"):
+    monkeypatch.setitem(sys.modules, "hotcoco", None)
+    with pytest.raises(ImportError, match="pip install hotcoco"):
         coco_ap([], [], NUM_CLASSES)
