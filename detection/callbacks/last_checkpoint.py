@@ -73,6 +73,15 @@ class LastCheckpoint(ModelCheckpoint):
             self._write(trainer)
         self._end_if_told(trainer)
 
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Let a run whose steps are counted be validated at its end, too, wherever in an epoch that is."""
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if trainer.global_step == trainer.max_steps:
+            trainer.should_stop = True  # Lightning validates then, as at a limit of time
+            trainer.check_val_every_n_epoch = 1
+
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave the validation to the resumed run where this one is to end."""
         # One that is done again counts a batch more than there are: it would seem to be unfinished.

@@ -242,6 +242,14 @@ def test_a_limit_of_time_leaves_its_step(run: Run, tmp_path: Path, whole: Path) 
     assert validated == ["1", "3", "7"]
 
 
+@pytest.mark.parametrize("steps", [1, 6])
+def test_a_run_of_so_many_steps_is_validated_at_its_end(run: Run, steps: int) -> None:
+    folder = run("counted", f"+trainer.max_steps={steps}", "trainer.check_val_every_n_epoch=2")
+    assert [row["step"] for row in history(folder) if row["val/map"]] == [str(steps - 1)]
+    assert last(folder)["global_step"] == steps
+    assert (folder / "checkpoints/best.ckpt").exists()
+
+
 @pytest.mark.filterwarnings("error:You're resuming from a checkpoint that ended before the epoch ended")
 def test_only_what_is_left_of_an_epoch_is_loaded(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
