@@ -341,6 +341,8 @@ def main(words: Sequence[str] | None = None, python: Sequence[str] = (sys.execut
     finally:
         signal.signal(signal.SIGTERM, before)
     print(f"\n{table(runs, given.overrides, given.metric)}\nKept in {folder}")
+    if any(run.record().get("failed") for run in runs):
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -111,7 +111,8 @@ def test_a_run_that_fails_is_told_and_leaves_the_others_alone(tmp_path: Path) ->
         ablation.read_changes(Path(mistyped)), [*words[3:]], [0], (tmp_path / "out").resolve()
     )
     keep_result(runs[0], 0.4)
-    ablation.main(words, python=warm_python())
+    with pytest.raises(SystemExit):
+        ablation.main(words, python=warm_python())
     assert "Failed: mistyped, seed 0: " in (tmp_path / "out/table.md").read_text()
 
 

@@ -107,7 +107,7 @@ def _data(data: dict[str, Any], datamodule: "DetectionDataModule") -> str:
             splits.append("test = val")
             continue
         used, objects = len(dataset.used_classes()), dataset.num_objects(difficult=True)
-        classes = "" if used == len(dataset.classes) else f" of {used} classes"
+        classes = "" if used == len(dataset.classes) else f" of {counted(used, 'class')}"
         left_out = f", {counted(len(dataset.problems), 'image')} left out" if dataset.problems else ""
         images = counted(len(dataset), "image")
         splits.append(f"{split} {images} ({counted(objects, 'object')}{classes}{left_out})")

@@ -166,11 +166,23 @@ class VariedDataset(Dataset[Sample]):
     def __getitem__(self, key: SteppedKey) -> Sample:
         (index, seed), step = key
         image, target = self.images.load(index)
-        made = self.transform.sample(_picture(image, target), self._other, seed, step)
+        used = [index]
+
+        def other(rng: random.Random) -> Picture:
+            used.append(_another(rng, len(self.images), used))
+            return _picture(*self.images.load(used[-1]))
+
+        made = self.transform.sample(_picture(image, target), other, seed, step)
         return with_objects({**target, "seed": seed}, *made)
 
-    def _other(self, rng: random.Random) -> Picture:
-        return _picture(*self.images.load(rng.randrange(len(self.images))))
+
+def _another(rng: random.Random, count: int, used: Sequence[int]) -> int:
+    """Draw one of ``count`` images that is not in use yet, as long as there is one."""
+    free = count - len(set(used))
+    number = rng.randrange(free or count)
+    for taken in sorted(set(used)) if free else ():
+        number += number >= taken
+    return number
 
 
 def _picture(image: NDArray[np.uint8], target: Target) -> Picture:

@@ -175,7 +175,8 @@ def _said(kind: Any) -> str:
         return _ONE[kind] + _range(bounds)
     origin, members = get_origin(kind) or kind, get_args(kind)
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return "pairs, such as {a:b}"
+        said = asked_for(members[1]) if len(members) == 2 else ""
+        return f"pairs, such as {{name: 2}}, each with {said}" if "number" in said else "pairs, such as {a:b}"
     if not (isinstance(origin, type) and issubclass(origin, Sequence)):
         return ""
     member, member_bounds = _without_bounds(members[0]) if members else (None, ())

@@ -105,7 +105,7 @@ def test_a_list_that_was_named_has_to_be_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="has no split 'foo'; its splits are: train"):
         ids(module_of("yolo", tmp_path / "yolo", val_split="foo"))
     (tmp_path / "voc/ImageSets/Main/train.txt").write_text("3\n")
-    with pytest.raises(ValueError, match=r"holds 1 images, too few to set some apart for val"):
+    with pytest.raises(ValueError, match=r"holds 1 image, too few to set some apart for val"):
         ids(module_of("voc", tmp_path / "voc"))
 
 

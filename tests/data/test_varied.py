@@ -21,7 +21,14 @@ from detection.data.transforms import (
     ssd_eval_transform,
     ssd_train_transform,
 )
-from detection.data.varied import TILE_OVERLAP, VariedTransform, input_sizes, scaled_to, steps_of
+from detection.data.varied import (
+    TILE_OVERLAP,
+    VariedTransform,
+    _another,
+    input_sizes,
+    scaled_to,
+    steps_of,
+)
 from detection.settings import Predict
 from detection.types import ListBatch, PaddedBatch
 
@@ -107,6 +114,13 @@ def test_it_reaches_workers_that_are_spawned() -> None:
     transform = varied(**EVERYTHING)
     again = pickle.loads(pickle.dumps(transform))
     assert [sample(again, seed) for seed in range(5)] == [sample(transform, seed) for seed in range(5)]
+
+
+def test_no_image_is_drawn_twice_for_a_sample_as_long_as_there_are_others() -> None:
+    draws = [_another(random.Random(seed), 5, [3, 0]) for seed in range(300)]
+    assert set(draws) == {1, 2, 4}
+    assert min(map(draws.count, set(draws))) > 60
+    assert {_another(random.Random(seed), 2, [0, 1, 0]) for seed in range(50)} == {0, 1}, "too few"
 
 
 def test_the_length_of_a_run() -> None:
