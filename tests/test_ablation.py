@@ -129,7 +129,8 @@ def test_two_run_at_once(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_what_was_stopped_resumes_and_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     longer = [*SMALL, "trainer.max_epochs=6", "data.num_train=64", f"data.root={tmp_path}/data"]
-    words = [write_list(tmp_path, "{}"), *longer]
+    # One thread each: those of one training wait for each other by spinning, where others use the cores.
+    words = [write_list(tmp_path, "{}"), "--at-once", "2", *longer]
     start = [sys.executable, "-m", "benchmarks.ablation", *words, "--folder"]
     root = Path(__file__).parents[1]
     with subprocess.Popen([*start, str(tmp_path / "stopped")], cwd=root, start_new_session=True) as process:

@@ -10,11 +10,16 @@ import os
 import re
 import shlex
 import signal
+import socket
 import sys
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # A value, or a member of a list, that `cli.quoting` quotes: no number and no function of Hydra's.
@@ -22,6 +27,9 @@ _QUOTED = re.compile(
     r"(?<=[=\[,])'(?!\w+\()(?=[^']*(?:[^\x00-\x7f]|[&;#!()]))([^'\"\\,\[\]{}$=~\s](?:[^'\"\\,\[\]{}$=~]*[^'\"\\,\[\]{}$=~\s])?)'(?=[,\]]|$)"
 )
 _CONTAINER = Path("/sys/fs/cgroup")  # of version 2, where a container sees its own limits
+_PORT = "port_of_this_start"
+_LONGEST_WAIT = 300  # seconds
+_own_store: list["TCPStore"] = []  # kept open while this process lives
 STARTED = "RUN_STARTED"  # conf/hydra/default.yaml names a run's folder after it
 
 
@@ -72,22 +80,27 @@ def is_first() -> bool:
 def agree_on_start() -> None:
     """Let the processes of one run agree on when it started, by the environment variable ``RUN_STARTED``.
 
+    Those of torchrun also get a store of their own to meet in.
+
     Raises:
         SystemExit: when they cannot, and the command line names no folder.
+        OSError: the first process of a restart by torchrun has not come in five minutes.
     """
+    agent = None
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+        agent = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+        _meet_in_a_new_store(agent)
     by_srun = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
-    by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
-    if STARTED in os.environ or not (by_srun or by_torchrun):
+    if STARTED in os.environ or not (by_srun or "TORCHELASTIC_RUN_ID" in os.environ):
         return
     if any(word.startswith("hydra.run.dir=") for word in sys.argv):
         return
-    if by_torchrun and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
-        from torch.distributed import TCPStore  # type: ignore[attr-defined]
-
-        store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+    if agent is not None:
         now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
         # The first process sets it, and the others, those of a restart too, get what it set.
-        os.environ[STARTED] = store.compare_set("run_started", "", now).decode()
+        os.environ[STARTED] = agent.compare_set("run_started", "", now).decode()
         return
     job, step = slurm_job(), os.environ.get("SLURM_STEP_ID")
     if job and step:  # the same when the job is queued again
@@ -97,6 +110,34 @@ def agree_on_start() -> None:
         "Several processes were started for one run: name its folder, such as "
         "hydra.run.dir=runs/$SLURM_JOB_ID."
     )
+
+
+def _meet_in_a_new_store(agent: "TCPStore") -> None:
+    """Let the processes of one start find each other in a store of their first one, instead of torchrun's.
+
+    That one lives on over restarts with the addresses of the processes before, and who reads such an address
+    is refused (https://github.com/pytorch/pytorch/issues/167288).
+
+    Args:
+        agent: torchrun's.
+    """
+    host = os.environ["MASTER_ADDR"]
+    if os.environ["RANK"] == "0":
+        # Several tenants: init_process_group opens the same one once more.
+        _own_store.append(type(agent)(host, 0, is_master=True, wait_for_workers=False, multi_tenant=True))
+        agent.set(_PORT, str(_own_store[-1].port))
+    # The others may read the port of an earlier start: nobody listens there any more.
+    deadline = time.monotonic() + _LONGEST_WAIT
+    while True:
+        port = agent.get(_PORT).decode()
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+            break
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+    os.environ |= {"MASTER_PORT": port, "TORCHELASTIC_USE_AGENT_STORE": "False"}
 
 
 def slurm_job() -> str:

@@ -1,6 +1,9 @@
 """Processes that torchrun or srun started, and what a process may use."""
 
 import os
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +17,42 @@ from detection.system.processes import agree_on_start, available_memory, num_cor
 def test_the_processes_of_torchrun_take_the_start_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     agent = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     agent.set("run_started", "2030-01-01_00-00-00")
+    _start_as(0, agent, monkeypatch)
+    assert os.environ["RUN_STARTED"] == "2030-01-01_00-00-00"
+
+
+def test_the_processes_of_a_restart_do_not_meet_those_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    with socket.create_server(("127.0.0.1", 0)) as before:
+        agent.set("port_of_this_start", str(before.getsockname()[1]))
+    with ThreadPoolExecutor(1) as pool, monkeypatch.context() as environment:
+        second = pool.submit(_start_as, 1, agent, environment)
+        time.sleep(0.5)
+        assert not second.done(), "the one before is gone"
+        own = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        agent.set("port_of_this_start", str(own.port))
+        second.result()
+        assert os.environ["MASTER_PORT"] == str(own.port)
+    _start_as(0, agent, monkeypatch)
+    assert agent.get("port_of_this_start").decode() == os.environ["MASTER_PORT"] != str(own.port)
+    assert os.environ["TORCHELASTIC_USE_AGENT_STORE"] == "False"
+    port = int(os.environ["MASTER_PORT"])  # as init_process_group opens it
+    TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False, multi_tenant=True)
+
+
+def _start_as(rank: int, agent: TCPStore, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "TORCHELASTIC_RUN_ID": "none",
         "TORCHELASTIC_USE_AGENT_STORE": "True",
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(agent.port),
+        "RANK": str(rank),
+        "RUN_STARTED": "",  # so that it is put back after the test
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("RUN_STARTED", "")  # so that it is put back after the test
     monkeypatch.delenv("RUN_STARTED")
     monkeypatch.setattr("sys.argv", ["train.py"])
     agree_on_start()
-    assert os.environ["RUN_STARTED"] == "2030-01-01_00-00-00"
 
 
 def test_the_processes_of_srun_need_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:

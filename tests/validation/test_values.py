@@ -79,9 +79,7 @@ def test_what_is_asked_for_is_told_in_words() -> None:
         ): "a list of some of images, json, such as [images,json]",
         asked_for(Literal["64", "32"] | Literal[64, 32] | None): "one of 64, 32 or null",
         asked_for(dict[str, str] | None): "pairs, such as {a:b} or null",
-        asked_for(
-            dict[str, Factor] | None
-        ): "pairs, such as {name: 2}, each with a number of at least 0 or null",
+        asked_for(dict[str, Factor]): "pairs, such as {name: 2}, each with a number from 0 to 1,000",
         asked_for(READINGS.__class__.__mro__[-1]): "a part with a _target_ (object)",
     }
     assert list(told) == list(told.values())
