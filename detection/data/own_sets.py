@@ -161,10 +161,8 @@ class OwnDataModule(DetectionDataModule, ABC):
             if any(finding.severity == "error" for finding in reading.findings):  # which are told instead
                 nothing: dict[SplitName, list[str]] = {split: [] for split in self.fractions}
                 return SetApart(self.seed, self.fractions, {"train": [*records], **nothing}), ""
-            images = counted(len(records), "image")
-            raise ValueError(
-                f"{self._listed} holds {images}, too few to set some apart for {whom}: add some."
-            )
+            few = counted(len(records), "image")
+            raise ValueError(f"{self._listed} holds {few}, too few to set some apart for {whom}: add some.")
         images, alike = divide(records, self.fractions, self.seed, self._folder)
         counts = ", ".join(f"{len(images[split])} for {split}" for split in self.fractions)
         together = (
