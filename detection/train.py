@@ -70,16 +70,17 @@ def train(cfg: DictConfig) -> dict[str, float]:
     """
     with no_collections():  # signatures are looked at, which imports
         config = checked_config(cfg, Train)
-    with faults_in_a_sentence(cfg.run_dir), errors_in_a_sentence(), no_collections():
-        # Heavy imports wait until there is something to do: --help and typing errors answer at once.
-        import pytorch_lightning as pl
+    with faults_in_a_sentence(cfg.run_dir), errors_in_a_sentence():
+        with no_collections():
+            # Heavy imports wait until there is something to do: --help and typing errors answer at once.
+            import pytorch_lightning as pl
 
-        from detection.callbacks.summary import best_checkpoint, final_metrics
-        from detection.loggers.tracker import closing_trackers
+            from detection.callbacks.summary import best_checkpoint, final_metrics
+            from detection.loggers.tracker import closing_trackers
 
-        quieten_lightning()
-        pl.seed_everything(cfg.seed, workers=True, verbose=False)
-        trainer, datamodule, task, checkpoint = _prepare(config)
+            quieten_lightning()
+            pl.seed_everything(cfg.seed, workers=True, verbose=False)
+            trainer, datamodule, task, checkpoint = _prepare(config)
         if cfg.find:
             from detection.tasks.tuning import find
 

@@ -35,7 +35,7 @@ def final_metrics(trainer: pl.Trainer) -> dict[str, float]:
 def best_checkpoint(trainer: pl.Trainer) -> str | None:
     """The path of the best checkpoint; of the last one where no metric tells which is the best.
 
-    None where ``trainer.max_steps`` ended the run before a validation.
+    None where the run ended without a validation, and nothing kept its last state.
     """
     kept = [found for found in trainer.checkpoint_callbacks if isinstance(found, ModelCheckpoint)]
     if kept and kept[0].best_model_score is not None and not math.isfinite(kept[0].best_model_score):

@@ -160,7 +160,7 @@ def _step(
     if config["trainer"].get("limit_train_batches") in (None, 1.0):
         told.append(f"{datamodule.steps_per_epoch:,} an epoch")
     if (trainer.max_epochs or -1) > 0:
-        told.append(length or f"{trainer.max_epochs} epoch{'s' if trainer.max_epochs != 1 else ''}")
+        told.append(length or counted(trainer.max_epochs or 0, "epoch"))
     told.append(describe_lr(config, datamodule.images_per_step))
     precision = full_name(trainer.precision).replace("32-true", "float32")
     told.append(f"{precision} on {trainer.strategy.root_device}")

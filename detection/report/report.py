@@ -33,6 +33,7 @@ from detection.report.gallery import (
 from detection.report.page import Page, class_table, plain_metrics, render_page, shown
 from detection.system.console import plain_console
 from detection.system.files import read_history
+from detection.system.wording import counted
 from detection.types import Detections, Sample, Target
 
 
@@ -189,11 +190,10 @@ def draw_image(subject: Subject, analysis: Analysis, image: int) -> Photo:
 
 def _note(analysis: Analysis, image: int) -> str:
     counts = analysis.images
-    false_positives = int(counts.false_positives[image])
-    plural = "" if false_positives == 1 else "s"
+    false_positives = counted(int(counts.false_positives[image]), "false positive")
     return (
-        f"{counts.true_positives[image]} found, {counts.missed[image]} missed, {false_positives} false "
-        f"positive{plural} (F1 {shown(float(counts.f1[image]))})"
+        f"{counts.true_positives[image]} found, {counts.missed[image]} missed, {false_positives} "
+        f"(F1 {shown(float(counts.f1[image]))})"
     )
 
 

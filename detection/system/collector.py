@@ -1,4 +1,4 @@
-"""Python's collector of garbage, which need not look while a command starts."""
+"""Python's collector of garbage, which need not look while a command starts or a set is read."""
 
 import gc
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ from contextlib import contextmanager
 def no_collections() -> Iterator[None]:
     """Collect no garbage meanwhile.
 
-    Imports make objects by the million, and all of them stay. Looking through them again and again takes a
-    fifth of the time of importing torch. (They are not set apart by ``gc.freeze`` afterwards: nanobind, by
-    which triton is bound, would complain of leaks at the end.)
+    Imports and large sets make objects by the million, and all of them stay. Looking through them again and
+    again takes a fifth of the time of importing torch. (They are not set apart by ``gc.freeze`` afterwards:
+    nanobind, by which triton is bound, would complain of leaks at the end.)
     """
     collecting = gc.isenabled()
     gc.disable()

@@ -19,10 +19,10 @@ from detection.data.formats.coco_document import (
     read_categories,
     read_document,
 )
-from detection.data.formats.index import without_collecting
 from detection.data.formats.judging import find_another_rule, keep_inside
 from detection.data.formats.records import Box, ImageRecord, ObjectRecord, Reading
 from detection.data.image_files import IMAGE_SUFFIXES, ImageError, read_header
+from detection.system.collector import no_collections
 
 # What Label Studio puts before the name of an uploaded file.
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-")
@@ -116,7 +116,7 @@ def read_coco(images: Path | str | None, annotations: Path | str, crowd: bool = 
         return reading
     names = read_categories(document, reading)
     reading.classes = tuple(names.values())
-    with without_collecting():
+    with no_collections():
         _Reader(folder, path, names, reading).read(document, crowd)
     return reading
 

@@ -9,8 +9,8 @@ from typing import Any, TypeGuard
 
 import msgspec
 
-from detection.data.formats.index import without_collecting
 from detection.data.formats.records import Box, Reading
+from detection.system.collector import no_collections
 from detection.system.file_reading import MAX_JSON, read_file_bytes, read_text
 
 
@@ -65,7 +65,7 @@ def read_document(path: Path, reading: Reading) -> Document | None:
         reading.add("missing-list", path, f"{message}file (data.train_annotations, data.val_annotations)")
         return None
     try:
-        with without_collecting():
+        with no_collections():
             document = _decode(path)
     except (ValueError, RecursionError, OSError) as error:
         reading.add(

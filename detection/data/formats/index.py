@@ -4,13 +4,11 @@ Parsing the 16,551 annotations of VOC 07+12 takes seconds; reading them back fro
 fraction of one. An entry is trusted for as long as its annotation and its image are unchanged.
 """
 
-import gc
 import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -49,18 +47,6 @@ def read_many(read: Callable[[Item], Result], items: Sequence[Item]) -> Iterator
         num_cores(), initializer=_IN_A_PROCESS_OF_THE_POOL.append, initargs=(read,)
     ) as pool:
         yield from pool.map(_apply, items, chunksize=_CHUNK)
-
-
-@contextmanager
-def without_collecting() -> Iterator[None]:
-    """Keeps the garbage collector from looking at millions of new objects again and again."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _apply(item: Any) -> Any:

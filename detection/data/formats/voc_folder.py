@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from detection.data.formats.findings import Finding
-from detection.data.formats.index import Annotation, Entry, Index, stamp_of, without_collecting
+from detection.data.formats.index import Annotation, Entry, Index, stamp_of
 from detection.data.formats.judging import by, keep_inside, say_deep
 from detection.data.formats.layouts import Split, VOCPlace, find_voc
 from detection.data.formats.records import AnnotationError, ImageRecord, Reading
 from detection.data.formats.voc import as_written, find_xmls, omits_empty, read_annotation, read_ids, xml_of
 from detection.data.image_files import IMAGE_SUFFIXES, ImageError, read_header
+from detection.system.collector import no_collections
 from detection.system.file_reading import is_inside, outside
 from detection.system.wording import counted
 
@@ -147,7 +148,7 @@ class _Reader:
         lists = _what_lists(self.place)
         quoting = is_inside(lists, self.place.folder)
         self.xmls = find_xmls(self.place, ids)
-        with without_collecting():
+        with no_collections():
             index = Index(self.place.folder.resolve(), self.place.split)
             num_omitted = 0
             for number, (short_id, entry) in enumerate(index.read(ids, self._is_fresh, self._read), 1):

@@ -10,12 +10,13 @@ import numpy as np
 from rich.progress import track
 
 from detection.data.formats.findings import Finding
-from detection.data.formats.index import Annotation, Entry, Index, Remark, stamp_of, without_collecting
+from detection.data.formats.index import Annotation, Entry, Index, Remark, stamp_of
 from detection.data.formats.judging import find_another_rule, keep_inside, say_deep
 from detection.data.formats.layouts import find_yolo
 from detection.data.formats.records import AnnotationError, Box, ImageRecord, ObjectRecord, Reading
 from detection.data.formats.yolo_description import Description, label_file, list_images, read_description
 from detection.data.image_files import IMAGE_SUFFIXES, ImageError, read_header
+from detection.system.collector import no_collections
 from detection.system.file_reading import is_inside, read_text
 
 # Written coordinates are rounded: the far corner of a box at the border may come out a hair past 1.
@@ -87,7 +88,7 @@ def _read_images(images: Sequence[Path], description: Description, split: str, r
 
     read = partial(_read_image, pairs, description.root, keypoints)
     written = _Written()
-    with without_collecting():
+    with no_collections():
         index = Index(description.file.resolve(), f"{split}-{keypoints}")
         entries = index.read(list(pairs), is_fresh, read)
         few = len(images) < _FEW
