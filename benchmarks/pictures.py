@@ -37,7 +37,7 @@ def _write(path: Path, rng: np.random.Generator) -> ImageRecord:
         image += cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
     objects = tuple(_draw(image, rng) for _ in range(rng.integers(1, 6)))
     cv2.imwrite(str(path), image.clip(0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 90])
-    return ImageRecord(path.stem, path, (HEIGHT, WIDTH), objects, f"annotation of {path.stem}")
+    return ImageRecord(path.stem, str(path), (HEIGHT, WIDTH), objects, f"annotation of {path.stem}")
 
 
 def _draw(image: NDArray[np.float32], rng: np.random.Generator) -> ObjectRecord:

@@ -52,7 +52,7 @@ class CSVDataModule(DetectionDataModule):
                 objects[row["image"]].append(ObjectRecord(row["class"], box, difficult=False))
         for name, found in objects.items():
             path = Path(self.root) / name
-            reading.records.append(ImageRecord(name, path, read_header(path).size, tuple(found), str(table)))
+            reading.records.append(ImageRecord(name, str(path), read_header(path).size, tuple(found), str(table)))
         return reading
 
 

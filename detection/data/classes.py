@@ -77,10 +77,11 @@ def select_classes(
     if wrong is not None:
         raise ValueError(wrong)
     wanted = {name.casefold(): name for name in classes}
+    as_written = set(wanted.values())
     left_out: Counter[str] = Counter()
     selected = []
     for record in records:
-        if all(wanted.get(item.name.casefold()) == item.name for item in record.objects):
+        if as_written.issuperset(item.name for item in record.objects):
             selected.append(record)
             continue
         kept = []

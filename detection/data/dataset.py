@@ -114,7 +114,7 @@ class DetectionDataset(Dataset[Sample]):
         """Name of each image, unique in the set."""
         self.sizes = [record.size for record in selected]
         """``(height, width)`` of each image on disk."""
-        self._paths = [str(record.path) for record in selected]
+        self._paths = [record.file for record in selected]
         self._sources = [record.source for record in selected]
         self.upright = np.array([record.upright for record in selected], dtype=np.bool_)
         """Whether each image is turned as its EXIF orientation asks."""

@@ -53,19 +53,19 @@ def look_at(records: Sequence[ImageRecord], root: Path) -> list[str]:
     """
     file = cache_file(root.resolve(), "looks")
     known = _read_known(file)
-    stamps = {str(record.path): list(stamp_of(str(record.path))) for record in records}
+    stamps = {record.file: list(stamp_of(record.file)) for record in records}
     new = [
-        record for record in records if known.get(str(record.path), ("", []))[1] != stamps[str(record.path)]
+        record for record in records if known.get(record.file, ("", []))[1] != stamps[record.file]
     ]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # decoding releases the interpreter's lock
         found = track(
             pool.map(look, new), "Looking for images that are alike", len(new), disable=len(new) < _FEW
         )
-        looks = dict(zip((str(record.path) for record in new), found, strict=True))
+        looks = dict(zip((record.file for record in new), found, strict=True))
     entries = {path: (looks[path] if path in looks else known[path][0], stamps[path]) for path in stamps}
     if looks:
         write_cache(file, {"format": _FORMAT, "looks": entries})
-    return [entries[str(record.path)][0] for record in records]
+    return [entries[record.file][0] for record in records]
 
 
 def _read_known(file: Path) -> dict[str, tuple[str, list[int]]]:

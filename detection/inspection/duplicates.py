@@ -56,7 +56,7 @@ def _same_pixels(images: Sequence[InspectedImage]) -> list[Finding]:
             else:
                 kind = "duplicate-image"
                 message += "remove one of them, and keep the better boxes"
-            findings.append(Finding(kind, str(record.path), message, record.image_id))
+            findings.append(Finding(kind, record.file, message, record.image_id))
     return findings
 
 

@@ -64,7 +64,7 @@ def inspect_image(
         min_side: boxes narrower or lower than this many pixels of the file are reported.
     """
     if isinstance(facts, ImageError):
-        findings = [Finding(facts.kind, str(record.path), facts.reason, record.image_id)]
+        findings = [Finding(facts.kind, record.file, facts.reason, record.image_id)]
     else:
         findings = [*_check_pixels(record, facts.header)]
     kept: list[ObjectRecord] = []
@@ -90,7 +90,7 @@ def _check_pixels(record: ImageRecord, header: Header) -> Iterator[Finding]:
             f"has EXIF orientation {header.orientation}: viewers turn it, and boxes are read as those of the "
             f"{meant}. Look at the boxes; best turn the pixels and remove the tag"
         )
-        yield Finding("exif-orientation", str(record.path), message, record.image_id)
+        yield Finding("exif-orientation", record.file, message, record.image_id)
     if header.mode != "RGB" and not header.deep:
         kinds = {
             "L": "grey", "CMYK": "CMYK", "P": "a palette image", "RGBA": "transparent",
@@ -100,7 +100,7 @@ def _check_pixels(record: ImageRecord, header: Header) -> Iterator[Finding]:
             f"is {kinds.get(header.mode, header.mode)} (Pillow's mode {header.mode}): it is converted to "
             "8-bit RGB when read; convert it once if its colours matter"
         )
-        yield Finding("not-rgb", str(record.path), message, record.image_id)
+        yield Finding("not-rgb", record.file, message, record.image_id)
 
 
 def _check_side(record: ImageRecord, item: ObjectRecord, min_side: float) -> Iterator[Finding]:

@@ -99,8 +99,8 @@ def write_json(
 
 def _twins_content(pair: Twins) -> dict[str, Any]:
     return {
-        "first": {"split": pair.first.split, "file": str(pair.first.record.path)},
-        "second": {"split": pair.second.split, "file": str(pair.second.record.path)},
+        "first": {"split": pair.first.split, "file": pair.first.record.file},
+        "second": {"split": pair.second.split, "file": pair.second.record.file},
         "similarity": round(pair.similarity, 4),
     }
 

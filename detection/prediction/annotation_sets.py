@@ -57,5 +57,5 @@ def _record(result: Result, names: Sequence[str], upright: bool) -> tuple[ImageR
     ]
     objects = tuple(item for item, _ in found)
     size = size_as_stored(size, orientation)
-    record = ImageRecord(result.file.name, result.file.path, size, objects, "", upright=upright)
+    record = ImageRecord(result.file.name, str(result.file.path), size, objects, "", upright=upright)
     return record, [score for _, score in found]

@@ -24,7 +24,7 @@ from detection.data.writers.voc_writer import write_voc
 def record(folder: Path, name: str, *objects: ObjectRecord) -> ImageRecord:
     path = folder / f"{name}.png"
     Image.new("RGB", (40, 30), (200, 100, 50)).save(path)
-    return ImageRecord(name, path, (30, 40), objects, f"annotation of {name}")
+    return ImageRecord(name, str(path), (30, 40), objects, f"annotation of {name}")
 
 
 def item(name: str, box: Box = (1, 2, 10, 20), difficult: bool = False) -> ObjectRecord:

@@ -25,7 +25,7 @@ def scene(seed: int, size: tuple[int, int] = (240, 320)) -> NDArray[np.uint8]:
 
 def record(path: Path, image: NDArray[np.uint8], *options: int) -> ImageRecord:
     cv2.imwrite(str(path), image, options)
-    return ImageRecord(path.name, path, (image.shape[0], image.shape[1]), (), "")
+    return ImageRecord(path.name, str(path), (image.shape[0], image.shape[1]), (), "")
 
 
 def test_copies_of_an_image_are_alike_and_others_are_not(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_what_was_seen_is_not_looked_at_again(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     records = [record(tmp_path / f"{seed}.jpg", scene(seed)) for seed in range(3)]
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff")
-    records.append(ImageRecord("broken", tmp_path / "broken.jpg", (9, 9), (), ""))
+    records.append(ImageRecord("broken", str(tmp_path / "broken.jpg"), (9, 9), (), ""))
     first = look_at(records, tmp_path)
     assert first[3] == ""
     monkeypatch.setattr(likeness, "look", lambda item: "00" * 16)

@@ -26,7 +26,7 @@ def dataset(images: list[list[str]] = IMAGES) -> DetectionDataset:
     box = (1.0, 1.0, 5.0, 5.0)
     records = [
         ImageRecord(
-            f"{i}", Path(f"{i}.jpg"), (8, 8), tuple(ObjectRecord(n, box, n == "tram") for n in names), ""
+            f"{i}", f"{i}.jpg", (8, 8), tuple(ObjectRecord(n, box, n == "tram") for n in names), ""
         )
         for i, names in enumerate(images)
     ]

@@ -16,7 +16,7 @@ from detection.models.zoo import get_model
 
 def image(size: Size, boxes: list[Box], names: list[str]) -> InspectedImage:
     objects = tuple(ObjectRecord(name, box, False) for box, name in zip(boxes, names, strict=True))
-    record = ImageRecord("a", Path("a.jpg"), size, objects, "a.xml")
+    record = ImageRecord("a", "a.jpg", size, objects, "a.xml")
     return InspectedImage("train", record, record, None)
 
 

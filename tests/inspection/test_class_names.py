@@ -15,7 +15,7 @@ def resolve(
     records = {}
     for split, names in (("train", train), ("val", val)):
         objects = tuple(ObjectRecord(name, (0, 0, 9, 9), False, i) for i, name in enumerate(names, 1))
-        records[split] = [ImageRecord("a", Path("a.jpg"), (20, 20), objects, f"{split}.xml")]
+        records[split] = [ImageRecord("a", "a.jpg", (20, 20), objects, f"{split}.xml")]
     return resolve_class_names(records, declared, skip)
 
 

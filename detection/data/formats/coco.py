@@ -139,9 +139,9 @@ class _Reader:
         self._find_another_rule()
         for image_id, (file_name, size) in self.images.items():
             objects = tuple(self.objects[image_id])
-            path = self.folder / file_name
+            file = str(self.folder / file_name)
             record = ImageRecord(
-                str(image_id), path, size, objects, str(self.path), "annotation", upright=True
+                str(image_id), file, size, objects, str(self.path), "annotation", upright=True
             )
             keep_inside(self.reading, record, _as_written)
 

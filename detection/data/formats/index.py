@@ -119,6 +119,9 @@ class Index:
         before = self._before
         known = {key: before[key] for key in keys if key in before and is_fresh(key, before[key])}
         unknown = [key for key in keys if key not in known]
+        if not unknown and len(known) == len(before):
+            yield from known.items()
+            return
         fresh = read_many(read, unknown)
         now: dict[str, Entry] = {}
         for key in keys:
@@ -126,7 +129,7 @@ class Index:
             if isinstance(entry, Entry):
                 now[key] = entry
             yield key, entry
-        if len(now) != len(before) or (unknown and now != before):
+        if now != before:
             write_cache(self._file, _File(FORMAT, now))
 
 
@@ -155,15 +158,15 @@ def write_cache(path: Path, content: Any) -> None:
 
 def stamp_of(*paths: str) -> tuple[int, ...]:
     """The time of change, in ns, and the size, in bytes, of each file; zeros where there is none."""
-    stamp: list[int] = []
+    stamp: tuple[int, ...] = ()
     for path in paths:
         try:
             about = os.stat(path)
         except OSError:
-            stamp += [0, 0]
+            stamp += (0, 0)
         else:
-            stamp += [about.st_mtime_ns, about.st_size]
-    return tuple(stamp)
+            stamp += (about.st_mtime_ns, about.st_size)
+    return stamp
 
 
 def _read(path: Path) -> dict[str, Entry]:

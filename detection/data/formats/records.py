@@ -1,5 +1,6 @@
 """What annotation files say, in one form for all formats."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -33,7 +34,8 @@ class ImageRecord(NamedTuple):
 
     image_id: str
     """Names the image in its set: two images never share it."""
-    path: Path
+    file: str
+    """The image itself. Text, for a `Path` of each takes longer than all else of a large set that is known."""
     size: tuple[int, int]
     """``(height, width)`` of the image that the boxes belong to."""
     objects: tuple[ObjectRecord, ...]
@@ -46,9 +48,14 @@ class ImageRecord(NamedTuple):
     """Whether boxes belong to the image as it is shown, turned as its EXIF orientation asks, instead of to
     its pixels as stored."""
 
+    @property
+    def path(self) -> Path:
+        """The file of the image."""
+        return Path(self.file)
+
     def name_of(self, number: int) -> str:
         """What messages call an object: ``object 3``; an annotation is one of many images."""
-        return f"{self.noun} {number}" + (f" of image {self.path.name}" if self.noun == "annotation" else "")
+        return f"{self.noun} {number}" + (f" of image {os.path.basename(self.file)}" if self.noun == "annotation" else "")
 
 
 @dataclass

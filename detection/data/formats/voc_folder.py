@@ -47,14 +47,15 @@ def read_voc(root: Path | str, splits: Sequence[Split], official: bool = False) 
     for place in places:
         ids = read_ids(place, reading)
         set_name = _set_name(place)
-        repeated = [name for short_id in ids if (name := f"{set_name}/{short_id}") in seen]
+        names = [f"{set_name}/{short_id}" for short_id in ids]
+        repeated = [name for name in names if name in seen]
         if repeated:
             reading.add(
                 "listed-twice", _what_lists(place),
                 f"lists the image {repeated[0]}, which is in more than one of the splits: list each image "
                 "once",
             )  # fmt: skip
-        seen.update(f"{set_name}/{short_id}" for short_id in ids)
+        seen.update(names)
         _Reader(place, reading).read(ids)
         if place.list_file is None:
             _say_unannotated(place, reading)
@@ -243,7 +244,7 @@ class _Reader:
             )
             self.reading.add("box-of-another-size", source, message, image_id)
         record = ImageRecord(
-            image_id, Path(f"{self.folder}/{entry.image}"), shown if upright else stored, said.objects,
+            image_id, f"{self.folder}/{entry.image}", shown if upright else stored, said.objects,
             source, upright=upright,
         )  # fmt: skip
         if entry.header.deep:

@@ -155,7 +155,7 @@ def _add(
                 f"file has 0 to {len(names) - 1}: correct the line or add the name"
             )
             reading.add("unknown-class", labels, message, image_id, item.number)
-    record = ImageRecord(image_id, image, size, tuple(objects), labels, "line", upright=True)
+    record = ImageRecord(image_id, str(image), size, tuple(objects), labels, "line", upright=True)
     if entry.header.deep:
         say_deep(reading, record)
     keep_inside(reading, record, write)

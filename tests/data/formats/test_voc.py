@@ -122,7 +122,7 @@ def test_entity_bomb_is_refused(tmp_path: Path) -> None:
 def judged(box: Box, xml_size: tuple[int, int] | None = (50, 100)) -> Reading:
     """A box of an image of 50 rows and 100 columns."""
     reading, objects = Reading("the images"), (ObjectRecord("cat", box, False, 1),)
-    record = ImageRecord("a", Path("a.jpg"), (50, 100), objects, "a.xml")
+    record = ImageRecord("a", "a.jpg", (50, 100), objects, "a.xml")
     keep_inside(reading, record, as_written, xml_size)
     return reading
 
