@@ -51,8 +51,8 @@ class CSVDataModule(DetectionDataModule):
                 box = tuple(float(row[key]) for key in ("x1", "y1", "x2", "y2"))
                 objects[row["image"]].append(ObjectRecord(row["class"], box, difficult=False))
         for name, found in objects.items():
-            path = Path(self.root) / name
-            reading.records.append(ImageRecord(name, str(path), read_header(path).size, tuple(found), str(table)))
+            path = f"{self.root}/{name}"
+            reading.records.append(ImageRecord(name, path, read_header(path).size, tuple(found), str(table)))
         return reading
 
 

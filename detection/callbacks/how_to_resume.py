@@ -65,7 +65,7 @@ class HowToResume(pl.Callback):
             command = resume_command(sys.argv, str(others[0]), "init_from")
             lines.append(f"Kept: {others[0]}. To start from its weights:\n  {command}")
         else:
-            lines.append("Nothing was kept yet: no step was complete, or the first one took too long.")
+            lines.append("Nothing was kept yet: the step that was being made did not end in time.")
         return "\n".join(lines)
 
 

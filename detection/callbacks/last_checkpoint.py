@@ -1,6 +1,7 @@
 """The checkpoint that a run is resumed from, at the very optimizer step where it ended."""
 
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -11,13 +12,13 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint, WeightAveraging
 
-from detection.bounds import Positive
+from detection.bounds import Minutes, Positive
 from detection.callbacks.safe_checkpoints import SafeCheckpointIO, finish_checkpoints
 from detection.system import endings
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """Keeps a run as it is after every epoch, every so many steps, and where it is told to end.
+    """Keeps a run as it is after every epoch, within one from time to time, and where it is told to end.
 
     While a run trains, Ctrl-C, SIGTERM and the signal of Slurm's wait until the optimizer step is complete
     (:func:`detection.system.endings.wait_for_steps`). Then the first process writes the checkpoint, and the
@@ -28,12 +29,17 @@ class LastCheckpoint(ModelCheckpoint):
 
     Args:
         dirpath: the folder of ``last.ckpt``.
+        every_minutes: at most so long between two checkpoints, and a step; None for none within an epoch.
         every_n_steps: optimizer steps between two checkpoints within an epoch; None for none.
         every_n_epochs: epochs between two checkpoints at the end of one.
     """
 
     def __init__(
-        self, dirpath: str, every_n_steps: Positive | None = None, every_n_epochs: Positive = 1
+        self,
+        dirpath: str,
+        every_n_steps: Positive | None = None,
+        every_n_epochs: Positive = 1,
+        every_minutes: Minutes | None = None,
     ) -> None:
         super().__init__(
             dirpath,
@@ -42,8 +48,9 @@ class LastCheckpoint(ModelCheckpoint):
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
-        self.every_n_steps = every_n_steps
+        self.every_n_steps, self.every_minutes = every_n_steps, every_minutes
         self._written_at = 0  # so many steps
+        self._written_when = 0.0  # seconds of the clock
         self._validated_at = 0
 
     @property
@@ -54,7 +61,7 @@ class LastCheckpoint(ModelCheckpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """From here on, signals wait for the end of a step."""
         super().on_train_start(trainer, pl_module)
-        self._written_at = trainer.global_step
+        self._written_at, self._written_when = trainer.global_step, time.monotonic()
         endings.wait_for_steps(True)
 
     def on_train_batch_start(
@@ -67,6 +74,8 @@ class LastCheckpoint(ModelCheckpoint):
             checkpoint_io.raise_if_failed()
         steps = trainer.global_step
         due = self.every_n_steps is not None and steps % self.every_n_steps == 0
+        if self.every_minutes is not None:
+            due |= time.monotonic() - self._written_when >= 60 * self.every_minutes
         # The best checkpoint may be a new one, which the run must know that is resumed beside it.
         due |= self._validated_at == steps
         if due and steps > self._written_at:
@@ -111,7 +120,7 @@ class LastCheckpoint(ModelCheckpoint):
         progress: Any = trainer.fit_loop.epoch_loop.batch_progress.current
         if progress.processed == trainer.num_training_batches:
             super().on_train_epoch_end(trainer, pl_module)
-            self._written_at = self._last_global_step_saved
+            self._written_at, self._written_when = self._last_global_step_saved, time.monotonic()
         else:
             self._write(trainer)
         self._end_if_told(trainer)
@@ -144,7 +153,7 @@ class LastCheckpoint(ModelCheckpoint):
 
     def _write(self, trainer: pl.Trainer) -> None:
         """Keep the run as it was when the last step was complete."""
-        self._written_at = trainer.global_step
+        self._written_at, self._written_when = trainer.global_step, time.monotonic()
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         state = trainer.lightning_module.state_dict().values()

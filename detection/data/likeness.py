@@ -54,9 +54,7 @@ def look_at(records: Sequence[ImageRecord], root: Path) -> list[str]:
     file = cache_file(root.resolve(), "looks")
     known = _read_known(file)
     stamps = {record.file: list(stamp_of(record.file)) for record in records}
-    new = [
-        record for record in records if known.get(record.file, ("", []))[1] != stamps[record.file]
-    ]
+    new = [record for record in records if known.get(record.file, ("", []))[1] != stamps[record.file]]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # decoding releases the interpreter's lock
         found = track(
             pool.map(look, new), "Looking for images that are alike", len(new), disable=len(new) < _FEW

@@ -194,6 +194,16 @@ def test_a_killed_run_is_resumed_at_its_last_kept_step(
     assert_same_runs(run("killed", *given, experiment=experiment, resumes=True), whole)
 
 
+def test_a_long_epoch_is_kept_from_time_to_time(run: Run, tmp_path: Path) -> None:
+    often = "callbacks.last.every_minutes=0.00001"
+    with pytest.raises(KilledError):
+        run("killed", often, experiment=SSD, end=At("on_train_batch_end", 3, kill))
+    assert last(tmp_path / "killed")["global_step"] == 2
+    with pytest.raises(KilledError):
+        run("later", experiment=SSD, end=At("on_train_batch_end", 3, kill))
+    assert not (tmp_path / "later/checkpoints/last.ckpt").exists()
+
+
 @pytest.mark.parametrize(
     ("files", "resumes"),
     [

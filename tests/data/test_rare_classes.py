@@ -25,9 +25,7 @@ CLASSES = ("bus", "car", "dog", "plane", "tram")
 def dataset(images: list[list[str]] = IMAGES) -> DetectionDataset:
     box = (1.0, 1.0, 5.0, 5.0)
     records = [
-        ImageRecord(
-            f"{i}", f"{i}.jpg", (8, 8), tuple(ObjectRecord(n, box, n == "tram") for n in names), ""
-        )
+        ImageRecord(f"{i}", f"{i}.jpg", (8, 8), tuple(ObjectRecord(n, box, n == "tram") for n in names), "")
         for i, names in enumerate(images)
     ]
     return DetectionDataset(Reading("here", records=records), CLASSES)

@@ -1,7 +1,5 @@
 """Anchor coverage against a loop over all anchors and objects."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch

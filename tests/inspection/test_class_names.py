@@ -1,7 +1,6 @@
 """Names that mean the same class, and names that only look alike."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
