@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from detection.checkpoints.loading import load
-    from detection.cli.commands import CommandError, check, evaluate, export, train
+    from detection.cli.command_process import CommandError
+    from detection.cli.commands import check, evaluate, export, share, train
     from detection.models.zoo import get_model
     from detection.prediction.detector import Detector
     from detection.prediction.prediction import Prediction
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _MODULES = {
-    "CommandError": "detection.cli.commands",
+    "CommandError": "detection.cli.command_process",
     "Detector": "detection.prediction.detector",
     "Prediction": "detection.prediction.prediction",
     "check": "detection.cli.commands",
@@ -22,6 +23,7 @@ _MODULES = {
     "export": "detection.cli.commands",
     "get_model": "detection.models.zoo",
     "load": "detection.checkpoints.loading",
+    "share": "detection.cli.commands",
     "train": "detection.cli.commands",
 }
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "export",
     "get_model",
     "load",
+    "share",
     "train",
 ]
 

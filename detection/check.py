@@ -12,6 +12,7 @@ from detection.cli.compose import CONF, checked_config, errors_in_a_sentence, ty
 from detection.cli.entry import run_with_hints
 from detection.cli.quoting import as_value
 from detection.settings import Check
+from detection.system.files import refuse_unwritable
 from detection.system.processes import as_typed, command
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def check(cfg: DictConfig) -> "Inspection":
         from detection.inspection.report import print_report, summary, write_json
         from detection.inspection.statistics import compute_statistics
 
+        if output is not None:
+            refuse_unwritable(output.parent, "output")
         data = instantiate(config["data"])
         data.prepare_data()
         inspection = inspect_dataset(data, config["data"]["root"], config["min_side"], config["workers"])

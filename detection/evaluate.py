@@ -196,7 +196,7 @@ def _refuse_mistakes(folder: Path) -> None:
         SystemExit: with all mistakes.
     """
     mistakes = {
-        f"{folder} holds a report already, which is not overwritten: choose another hydra.run.dir": (
+        f"{folder} holds a report already, which is not overwritten: name another folder, run_dir=...": (
             folder / "metrics.json"
         ).exists()
         or (folder / "comparison.html").exists(),

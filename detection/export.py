@@ -14,6 +14,7 @@ from detection.cli.compose import CONF, checked_config, errors_in_a_sentence
 from detection.cli.entry import run_with_hints
 from detection.cli.faults import quieten_lightning
 from detection.settings import Export
+from detection.system.files import refuse_unwritable
 from detection.system.wording import counted
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def export(settings: Export, data: dict[str, Any] | None) -> None:
         OSError: there is no such checkpoint, or a file cannot be written.
     """
     _refuse_mistakes(settings, data)
+    refuse_unwritable(settings.path.parent, "output")
     # Heavy imports wait until there is something to do: --help and typing errors answer at once.
     from detection.exporting.writers import require_onnx, require_openvino, write_half
 

@@ -10,6 +10,7 @@ from detection.checkpoints.notes import about, notes
 from detection.cli.compose import CONF, checked_config, errors_in_a_sentence
 from detection.cli.entry import run_with_hints
 from detection.settings import Share
+from detection.system.files import refuse_unwritable
 from detection.system.processes import command
 
 
@@ -37,6 +38,7 @@ def share(settings: Share) -> None:
     from detection.sharing.run import run_of
     from detection.sharing.upload import check_packages, upload
 
+    refuse_unwritable(settings.output_folder.parent, "output")
     if settings.repo is not None:
         check_packages()
     checkpoint = read_checkpoint(settings.ckpt)

@@ -35,7 +35,7 @@ from detection.cli.words import tell_readings
 from detection.settings import Train
 from detection.sweeps.job import error_noted, in_sweep, note_found, run_job
 from detection.system.collector import no_collections
-from detection.system.console import tell
+from detection.system.console import tell, told_if_slow
 from detection.tasks.run_length import choose_length
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
         The final metrics, ``test/map`` among them; the run's folder holds them as ``metrics.json``. With
         ``find``, the setting that was found, by its key; the folder holds it as ``found.json``.
     """
-    with no_collections():  # signatures are looked at, which imports
+    # Signatures are looked at, which imports.
+    with told_if_slow("Loading PyTorch and Lightning ..."), no_collections():
         config = checked_config(cfg, Train)
     with faults_in_a_sentence(cfg.run_dir), errors_in_a_sentence():
         with no_collections():

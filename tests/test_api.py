@@ -162,7 +162,16 @@ def test_a_prediction_is_drawn_saved_and_told(
     assert first["bbox"] == pytest.approx([x1, y1, x2 - x1, y2 - y1], abs=1e-3)
     assert first["category_id"] == found.labels[0] + 1
     assert found.to_dicts()[0]["class"] == found.classes[0]
-    assert repr(found).startswith(f"Prediction(first.png: {found.classes[0]} {found.scores[0]:.2f}")
+    most = max(CLASSES, key=found.classes.count)
+    head = f"Prediction(first.png: {len(found)} detections, {found.classes.count(most)} {most}, "
+    assert repr(found).startswith(head)
+    assert repr(detector.predict(photos / "first.png", threshold=1)) == "Prediction(first.png: nothing)"
+
+
+def test_a_detector_says_what_it_is(detector: detection.Detector) -> None:
+    assert repr(detector) == (
+        "Detector(SSD on TinyBackbone, 3 classes (circle, square, star), input 128 x 128 pixels)"
+    )
 
 
 def test_supervision_gets_the_same_boxes(detector: detection.Detector, photos: Path) -> None:
@@ -202,6 +211,10 @@ def test_mistakes_raise_a_sentence(detector: detection.Detector, tmp_path: Path)
         detector.predict(np.zeros((8, 9, 3), np.uint8), classes="stra")
     with pytest.raises(ValueError, match="source is empty"):
         detector.predict("")
+    aliens: list[Any] = [[None], [5], [["photo.jpg"]]]
+    for other in aliens:
+        with pytest.raises(TypeError, match=r"An image is a .*: give a path, an array, a tensor"):
+            detector.predict(other)
     others: list[Any] = [None, b"photo", {"a": 1}, iter([])]
     for other in others:
         with pytest.raises(TypeError, match=r"source is a .*: give a path"):
@@ -213,3 +226,48 @@ def test_mistakes_raise_a_sentence(detector: detection.Detector, tmp_path: Path)
     for wrong in ({"threshold": 2.0}, {"batch_size": 0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             detector.predict(np.zeros((8, 9, 3), np.uint8), **wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("threshold", "a", "threshold='a': give a number from 0 to 1."),
+        ("threshold", None, "threshold=None: give a number from 0 to 1."),
+        ("classes", [5], r"classes=\[5\]: give a word or None or a list of words, such as \['a', 'b'\]"),
+        ("batch_size", 1.5, "batch_size=1.5: give a whole number of at least 1."),
+        ("overlap", None, "overlap=None: give a number from 0 to 0.9."),
+        ("flip", "yes", "flip='yes': give True or False."),
+    ],
+)
+def test_a_choice_of_another_type_raises_what_to_give(
+    detector: detection.Detector, name: str, value: Any, told: str
+) -> None:
+    choice: dict[str, Any] = {name: value}
+    with pytest.raises(TypeError, match=told):
+        detector.predict(np.zeros((8, 9, 3), np.uint8), **choice)
+
+
+def test_calling_a_detector_takes_a_list_of_arrays(detector: detection.Detector) -> None:
+    others: list[Any] = ["photo.jpg", None, np.zeros((8, 9, 3), np.uint8), ["photo.jpg"]]
+    for other in others:
+        with pytest.raises(TypeError, match=r"images is a .*: give a list of arrays .* predict takes"):
+            detector(other)
+    wrong: list[Any] = [np.zeros((8, 9, 3))]
+    with pytest.raises(ValueError, match=r"\(8, 9, 3\) and type float64: give"):
+        detector(wrong)
+    assert detector([]) == []
+
+
+def test_opening_what_is_no_path_raises_a_sentence(checkpoint: Path) -> None:
+    others: list[Any] = [None, 5, [], b"best.ckpt"]
+    for other in others:
+        with pytest.raises(TypeError, match=r"source=.*: give a word or a path"):
+            detection.load(other)
+    with pytest.raises(ValueError, match="source is empty: give a checkpoint"):
+        detection.load("")
+    for device in ("gpu", "cuda:x"):
+        with pytest.raises(ValueError, match=f"device={device}: choose auto, cpu, cuda, or one GPU"):
+            detection.load(checkpoint, device)
+    model: Any = None
+    with pytest.raises(TypeError, match="name=None: give a word"):
+        detection.get_model(model)

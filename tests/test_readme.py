@@ -97,6 +97,8 @@ def test_a_key_for_another_tools_word_is_accepted(key: str, monkeypatch: pytest.
         "data.size=[800,1333]": ["model=faster_rcnn"],
         "model.roi_beta=1.0": ["model=faster_rcnn"],
         "data=auto": ["data.root=x"],
+        "data.sampling_threshold=0.001": ["data.sampling=repeat_factor"],
+        "data.sampling_threshold=0.01": ["data.sampling=repeat_factor"],
         "callbacks.early_stopping.patience=5": ["callbacks=[default,early_stopping]"],
     }
     compose_shown("train", [*needed.get(key, []), *typed])

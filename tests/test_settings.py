@@ -79,3 +79,9 @@ def test_what_does_not_go_together_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         kind.of({**written(kind), **values})
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_both_places_on_the_net_are_named_together(kind: type[Settings]) -> None:
+    page = kind.__doc__ or ""
+    assert page.count("hf://") == page.count("wandb://")

@@ -91,3 +91,23 @@ def test_a_mistake_is_a_sentence_and_writes_nothing(
     assert sentence in told
     assert "Traceback" not in told
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_folder_that_cannot_be_written_is_refused_first(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "photo.png").touch()
+    place = tmp_path / "file/new"
+    for verb, key, words in (
+        ("share", "output", ["ckpt=none.ckpt", f"output={place}/pets"]),
+        ("export", "output", ["ckpt=none.ckpt", f"output={place}/pets.onnx"]),
+        ("predict", "output", ["ckpt=none.ckpt", "source=photo.png", f"output={place}"]),
+        ("convert", "out", ["from=voc", "to=coco", "root=none", f"out={place}/pets"]),
+        ("check", "output", ["data.root=none", "fix=true", f"output={place}/pets"]),
+        ("check", "run_dir", ["data.root=none", f"run_dir={place}"]),
+    ):
+        code, told = run(verb, *words, cwd=tmp_path)
+        assert code == 1
+        assert (
+            told == f"{place} cannot be written to ({tmp_path / 'file'} is a file): name another, {key}=...\n"
+        )

@@ -23,11 +23,14 @@ from detection.checkpoints.tensors import (
 from detection.checkpoints.wandb_artifacts import fetch_artifact, is_artifact
 from detection.models.described_anchors import with_anchors_of_format_1
 from detection.models.synonyms import in_words_of
+from detection.ops import processor
 from detection.registry import DESCRIPTION_FORMAT, alone, build, load_plugins, without_weights
 from detection.settings import SUFFIXES
+from detection.settings.base import check_device
 from detection.system.archive import is_archive, verify
 from detection.system.errors import first_line
 from detection.system.file_reading import MAX_CHECKPOINT, open_file
+from detection.validation.arguments import check_arguments
 from detection.validation.near_paths import beside, refuse_url
 
 if TYPE_CHECKING:
@@ -107,15 +110,11 @@ def _built(checkpoint: dict[str, Any], model: dict[str, Any], path: str | Path) 
 
 
 def load_detector(path: str | Path, device: str = "cpu") -> "TrainedDetector[DetectionTask]":
-    """Make a detector of the task in a checkpoint: images in, boxes out.
+    """Make a detector of the task in a checkpoint: images in, boxes out; see ``load_task``.
 
     Args:
         path: see ``read_checkpoint``.
         device: where to run it.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no checkpoint of this project.
     """
     task = load_task(path)
     return _detector_of(task, task.hparams, path, device)
@@ -131,7 +130,7 @@ def _detector_of(
     return TrainedDetector(task.to(device), transform, described)
 
 
-def load(source: str | Path, device: str = "auto", plugins: Sequence[str] = ()) -> "Detector":
+def load(source: str | Path, device: str = "auto", plugins: str | Sequence[str] = ()) -> "Detector":
     """Open a trained detector.
 
     Args:
@@ -145,12 +144,14 @@ def load(source: str | Path, device: str = "auto", plugins: Sequence[str] = ()) 
 
     Raises:
         FileNotFoundError: there is no such file, or the folder has no checkpoint.
+        TypeError: an argument is of another type.
         ValueError: it is no checkpoint of this project, or damaged; or there is no such device.
     """
-    import torch
-
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device={device}: no GPU can be used here; set device=cpu, or device=auto.")
+    check_arguments(load, {"source": source, "device": device, "plugins": plugins})
+    if source == "":
+        raise ValueError("source is empty: give a checkpoint, a run's folder, or an exported file.")
+    check_device(device)
+    chosen = processor.of_this_machine(device)
     load_plugins(plugins)
     path = Path(source).expanduser()
     if path.is_dir() and not is_shared(path):
@@ -164,7 +165,6 @@ def load(source: str | Path, device: str = "auto", plugins: Sequence[str] = ()) 
         if device not in ("auto", "cpu"):
             raise ValueError(f"device={device}: an exported file runs on the CPU here.")
         return _load_exported(path)
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     checkpoint = read_checkpoint(path, to_train=False)
     described = checkpoint["hyper_parameters"]
     # Without its training, and so without Lightning, unless the task is a user's own.

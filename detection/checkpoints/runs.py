@@ -12,6 +12,7 @@ import yaml
 from detection.checkpoints.shared import is_address, is_shared
 from detection.checkpoints.wandb_artifacts import fetch_artifact, is_artifact
 from detection.registry import RENAMED
+from detection.system.files import refuse_unwritable
 from detection.system.processes import as_typed, command_again, is_queued_again, is_started_again, slurm_job
 from detection.validation.near_paths import beside
 
@@ -60,6 +61,10 @@ def _new_folder(name: str, now: str) -> str:
         if is_queued_again() and (before := _of_these_words(name, now)):
             return before
     folder, number = Path("runs") / name / now, 1
+    try:
+        refuse_unwritable(folder, "run_dir")
+    except OSError as error:  # which Hydra would tell as a fault of the configuration
+        raise SystemExit(str(error)) from error
     while True:
         try:
             folder.mkdir(parents=True)

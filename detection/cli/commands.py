@@ -1,26 +1,13 @@
 """The commands as functions, each in a process of its own: any number of times, on any number of devices."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from detection.bounds import Tiles
-from detection.checkpoints.runs import run_folder
-from detection.cli.quoting import as_value
-from detection.settings import Export, ExportFormat
-from detection.system.processes import PACKAGE
-
-
-class CommandError(RuntimeError):
-    """A command ended with an error; the message is what it would have told its user."""
+from detection.cli.command_process import check_paths, new_folder, read_json, run
+from detection.settings import Export, ExportFormat, Share
 
 
 @dataclass(frozen=True)
@@ -60,10 +47,6 @@ class Checked:
     """As ``report.json`` has it."""
     good: bool
     """Whether a training would take it."""
-
-
-_KEYS = {"backbone": "model/backbone", "root": "data.root"}
-_NO_KEYS = ("overrides", "verbose", "fix_to")
 
 
 def train(
@@ -115,9 +98,10 @@ def train(
         CommandError: it did not end well; the message says why.
     """
     asked = locals().copy()
-    folder = _folder(run_dir, name or experiment or model or "ssd", ckpt)
-    _run("train", asked | {"run_dir": folder})
-    return Run(folder, _json(folder / "metrics.json"))
+    check_paths(train, asked)
+    folder = new_folder(run_dir, name or experiment or model or "ssd", ckpt)
+    run("train", asked | {"run_dir": folder})
+    return Run(folder, read_json(folder / "metrics.json"))
 
 
 def evaluate(
@@ -157,11 +141,12 @@ def evaluate(
         CommandError: it did not end well; the message says why.
     """
     asked = locals().copy()
-    folder = _folder(run_dir, "evaluate")
-    _run("evaluate", asked | {"run_dir": folder})
+    check_paths(evaluate, asked)
+    folder = new_folder(run_dir, "evaluate")
+    run("evaluate", asked | {"run_dir": folder})
     if isinstance(ckpt, str | Path) or len(ckpt) == 1:
-        return Evaluation(folder, _json(folder / "metrics.json"))
-    return Evaluation(folder, {name: _json(folder / name / "metrics.json") for name in "ab"})
+        return Evaluation(folder, read_json(folder / "metrics.json"))
+    return Evaluation(folder, {name: read_json(folder / name / "metrics.json") for name in "ab"})
 
 
 def export(
@@ -207,7 +192,9 @@ def export(
     Raises:
         CommandError: it did not end well; the message says why.
     """
-    _run("export", locals().copy())
+    asked = locals().copy()
+    check_paths(export, asked)
+    run("export", asked)
     return Export(str(ckpt), format, None if output is None else str(output)).path
 
 
@@ -242,59 +229,42 @@ def check(
         CommandError: the set could not be looked through; the message says why.
     """
     asked = locals().copy()
-    folder = _folder(run_dir, "check")
+    check_paths(check, asked)
+    folder = new_folder(run_dir, "check")
     (folder / "report.json").unlink(missing_ok=True)
     asked |= {"output": fix_to, "fix": fix_to is not None, "run_dir": folder}
-    code = _run("check", asked, ends_with=(0, 1), leaves=folder / "report.json")
-    return Checked(folder, _json(folder / "report.json"), code == 0)
+    code = run("check", asked, ends_with=(0, 1), leaves=folder / "report.json")
+    return Checked(folder, read_json(folder / "report.json"), code == 0)
 
 
-def _folder(run_dir: str | Path | None, name: str, ckpt: str | Path | None = None) -> Path:
-    """The folder that a command writes: the one that is named, that of the resumed run, or a new one."""
-    resumed, now = None if ckpt is None else str(ckpt), f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    return Path(run_dir or run_folder(resumed, name, now)).expanduser().resolve()
+def share(
+    ckpt: str | Path,
+    output: str | Path,
+    *,
+    repo: str | None = None,
+    license: str | None = None,
+    plugins: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    verbose: bool = False,
+) -> Path:
+    """Write a detector as a folder to share, and upload it where a repository is named.
 
+    Args:
+        ckpt: a checkpoint, or a run's folder, for its best one.
+        output: the folder to write, which must not exist yet.
+        repo: ``user/name``: upload it there, to the Hugging Face hub; a new repository is private.
+        license: what others may do with it, as the hub names it, such as ``apache-2.0``.
+        plugins: see ``train``.
+        overrides: any other setting, as on the command line.
+        verbose: whether to print what the command prints.
 
-def _run(
-    verb: str, asked: Mapping[str, Any], ends_with: Sequence[int] = (0,), leaves: Path | None = None
-) -> int:
-    """Run a command to its end. Names of arguments are names of keys, but for ``_KEYS``."""
-    if isinstance(overrides := asked["overrides"], str):
-        raise TypeError(f"overrides={overrides!r}: give a list, such as [{overrides!r}].")
-    given = {name: value for name, value in asked.items() if name not in _NO_KEYS and value not in (None, ())}
-    # Bare words and paths are typed bare, so that a path's ~ is the home folder.
-    values = {name: value if isinstance(value, str) else as_value(value) for name, value in given.items()}
-    words = [f"{_KEYS.get(name, name)}={value}" for name, value in values.items()]
-    # In the folder of the caller, wherever the package lies.
-    paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
-    with (
-        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as told,
-        subprocess.Popen(
-            [sys.executable, "-m", f"detection.{verb}", *words, *map(str, overrides)],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=told,
-            encoding="utf-8",
-            errors="replace",
-        ) as process,
-    ):
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                if asked["verbose"]:
-                    print(line, end="", flush=True)
-        except BaseException:  # a notebook's interrupt reaches the caller alone
-            process.send_signal(signal.SIGINT)
-            raise
-        code = process.wait()
-        told.seek(0)
-        complaint = told.read().strip() or f"detection {verb} ended with exit status {code}."
-    if code not in ends_with or (code and leaves and not leaves.exists()):
-        raise CommandError(complaint)
-    return code
+    Returns:
+        The folder, which ``load`` opens.
 
-
-def _json(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    Raises:
+        CommandError: it did not end well; the message says why.
+    """
+    asked = locals().copy()
+    check_paths(share, asked)
+    run("share", asked)
+    return Share(str(ckpt), str(output)).output_folder

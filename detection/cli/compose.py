@@ -17,9 +17,11 @@ from detection.checkpoints.runs import run_folder
 from detection.cli.devices import unusable_devices
 from detection.cli.help import keys_of
 from detection.cli.other_tools import groups
+from detection.cli.without_effect import without_effect
 from detection.data.step_size import keep_one_size
 from detection.registry import load_plugins
 from detection.settings import ScaleRule, Settings
+from detection.sweeps.job import in_sweep
 from detection.system.files import write_text
 from detection.system.processes import CONF as CONF
 from detection.system.processes import FLAGS, command, started_elsewhere
@@ -78,6 +80,7 @@ def checked_config(cfg: DictConfig, own: type[Settings] | None = None) -> dict[s
             errors += _never_trained(config) if _verb() == "train" else []
         errors += keep_one_size(config.get("data", {}), typed_overrides())
         errors += _do_not_go_together(config, own) if own is not None else []
+        errors += without_effect(config, typed_overrides(), _verb()) if not in_sweep() else []
     if errors:
         raise SystemExit("\n".join(["The configuration has errors; nothing was run.", *errors]))
     tell_readings()

@@ -11,6 +11,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from detection.system.files import refuse_unwritable
 from detection.system.processes import is_first
 
 _RUNS = "runs"
@@ -35,11 +36,19 @@ class RemoveEmptyFolder(Callback):
     """Removes, at the end of the process, the folder of a run that holds nothing but Hydra's own files."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Note the folder, unless it was there before."""
+        """Note the folder, unless it was there before.
+
+        Raises:
+            SystemExit: it cannot be written to.
+        """
         found = folder_of_run(config)
         if found is None:
             return
         folder = found.absolute()
+        try:
+            refuse_unwritable(folder, "run_dir")
+        except OSError as error:
+            raise SystemExit(str(error)) from error
         made = folder.parents[1].name == _RUNS and folder.is_dir() and not any(folder.iterdir())
         if is_first() and (made or not folder.exists()):  # a new run makes its folder to find its name
             atexit.register(_remove_if_empty, folder)

@@ -175,7 +175,8 @@ def quieten_lightning() -> None:
     warnings.filterwarnings("ignore", "This DataLoader will create .* worker processes")
     # An advertisement, and what is told in other words before, during and after the run.
     needless = (
-        "litlogger|[GT]PU available: |`Trainer.fit` stopped: `max_epochs=|Found current_model_state|"
+        r"litlogger|`Trainer\(limit_\w+=.*` was configured so |"
+        "[GT]PU available: |`Trainer.fit` stopped: `max_epochs=|Found current_model_state|"
         "Detected KeyboardInterrupt|"
         "Restor(ing|ed) .*states? from the checkpoint|Loaded model weights from the checkpoint|"
         "Initializing distributed|distributed_backend=|All distributed processes registered"

@@ -171,6 +171,9 @@ def _test(config: dict[str, Any], datamodule: "DetectionDataModule") -> str:
     monitors = (callback.get("monitor") for callback in config["callbacks"].values())
     monitor = next((monitor for monitor in monitors if monitor), None)
     which = f"the best checkpoint by {monitor}" if monitor else "the last checkpoint"
+    of_objects = monitor is not None and monitor.startswith("val/") and "loss" not in monitor
+    if of_objects and not datamodule.datasets["val"].num_objects(difficult=False):  # so it is undefined
+        which = f"the last checkpoint, for val holds nothing to find, so that none is best by {monitor}"
     return f"{which}, on {datamodule.describe_split('test')}"
 
 

@@ -112,7 +112,7 @@ def claim(folder: Path) -> Lock | None:
             left.unlink(missing_ok=True)
     except OSError as error:
         raise SystemExit(
-            f"{folder} cannot be written to ({error.strerror}): name another folder, hydra.run.dir=..."
+            f"{folder} cannot be written to ({error.strerror}): name another folder, run_dir=..."
         ) from error
     return Lock(folder, me)
 
@@ -147,7 +147,7 @@ def _make(path: Path, me: Owner) -> None:
         if not _has_died(other, me, path):
             raise SystemExit(
                 f"{path.parent} is written to by another run ({other or 'unknown'}). Wait for its end, stop "
-                "it, or name another folder: hydra.run.dir=..."
+                "it, or name another folder: run_dir=..."
             )
         gone = path.with_name(f"{NAME}.{me.token}")
         with suppress(FileNotFoundError):

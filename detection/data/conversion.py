@@ -36,6 +36,7 @@ from detection.data.writers.sets import (
     write_voc_set,
     write_yolo_set,
 )
+from detection.system.files import refuse_unwritable
 from detection.system.wording import counted
 
 Format = Literal["voc", "coco", "yolo"]
@@ -91,6 +92,7 @@ def convert(
         raise FileExistsError(
             f"{target} exists and is not empty: move it away or choose another folder (out=...)"
         )
+    refuse_unwritable(target.parent, "out")
     layout = COCOLayout(coco_images, coco_annotations)
     source, sets, names = _open(source, Path(root).expanduser(), splits, split, layout)
     if split is not None:

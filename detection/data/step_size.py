@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from detection.system.wording import counted
+
 
 class StepSize(NamedTuple):
     """An optimizer step: ``devices`` times ``parts`` times ``images_per_part`` images."""
@@ -56,10 +58,10 @@ def step_line(step: StepSize, images: int) -> str:
         images: that a step really has, fewer where the training set is smaller.
     """
     if images < step.images:
-        return f"{_count(images, 'image')}, all there are to train on (of {step.images} configured)"
+        return f"{counted(images, 'image')}, all there are to train on (of {step.images} configured)"
     parts = f" x {step.parts} parts" if step.parts > 1 else ""
-    devices = f"{_count(step.devices, 'device')}{parts} x {_count(step.images_per_part, 'image')}"
-    return f"{_count(step.images, 'image')} = {devices}"
+    devices = f"{counted(step.devices, 'device')}{parts} x {counted(step.images_per_part, 'image')}"
+    return f"{counted(step.images, 'image')} = {devices}"
 
 
 def keep_one_size(data: dict[str, Any], typed: Iterable[str]) -> list[str]:
@@ -133,7 +135,7 @@ def _divided(key: str, images: int, among: Mapping[str, int]) -> int:
     if images % count:
         below, above = images // count * count, (images // count + 1) * count
         nearest = f"{below} or {above}" if below else f"{above}"
-        pieces = " x ".join(_count(number, name) for name, number in among.items() if number > 1)
+        pieces = " x ".join(counted(number, name) for name, number in among.items() if number > 1)
         keys = [_KEYS[name] for name, number in among.items() if number > 1]
         raise ValueError(
             f"{key}={images} does not divide among {pieces} ({', '.join(keys)}): the nearest that "
@@ -143,7 +145,3 @@ def _divided(key: str, images: int, among: Mapping[str, int]) -> int:
 
 
 _KEYS = {"device": "trainer.devices x trainer.num_nodes", "part": "trainer.accumulate_grad_batches"}
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number} {name}{'' if number == 1 else 's'}"

@@ -15,6 +15,7 @@ from detection.inspection.coverage import Coverage
 from detection.inspection.duplicates import NearDuplicates, Twins
 from detection.inspection.inspect import Inspection
 from detection.inspection.statistics import ASPECT_EDGES, SIDE_EDGES, Statistics, histogram, range_label
+from detection.system.wording import counted
 
 COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 MAX_FILES = 3
@@ -46,11 +47,11 @@ def print_report(
 
 def summary(inspection: Inspection, near: NearDuplicates) -> str:
     """How many findings of each severity, in how many images; and near-duplicates across splits, if any."""
-    counts = ", ".join(_number(inspection.count(severity), severity) for severity in SEVERITIES)
+    counts = ", ".join(counted(inspection.count(severity), severity) for severity in SEVERITIES)
     objects = sum(len(image.record.objects) for image in inspection.images)
-    line = f"{counts} in {_number(len(inspection.images), 'image')} with {_number(objects, 'usable object')}"
+    line = f"{counts} in {counted(len(inspection.images), 'image')} with {counted(objects, 'usable object')}"
     if near.across:
-        images = _number(len(near.across), "image")
+        images = counted(len(near.across), "image")
         line += f"\n{images} that a model is judged by: almost the same as one of train (near-duplicates)"
     return line
 
@@ -177,7 +178,3 @@ def _findings_table(findings: Sequence[Finding]) -> Table:
 
 def _share(part: int, whole: int) -> str:
     return f"{part} ({part / whole:.1%})" if part else "0"
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" + "s" * (count != 1)

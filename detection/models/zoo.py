@@ -18,6 +18,7 @@ from detection.models.faster_rcnn_torchvision import build_faster_rcnn_fpn_v2, b
 from detection.models.presets import PRESETS
 from detection.models.published_weights import published_weights
 from detection.models.ssd import SSD
+from detection.validation.arguments import check_arguments
 from detection.validation.suggestions import nearest
 
 # The names, sizes and anchors are GluonCV's; four of its backbones have no counterpart in torchvision:
@@ -109,8 +110,12 @@ def get_model(
             the published ones, such as ``anchor_sizes``.
 
     Raises:
+        TypeError: for an argument of another type.
         ValueError: for an unknown name, missing or contradictory classes, or weights that cannot be had.
     """
+    check_arguments(
+        get_model, {"name": name, "num_classes": num_classes, "pretrained_backbone": pretrained_backbone}
+    )
     known = name.lower()
     if known not in MODEL_NAMES:
         near = nearest(known, MODEL_NAMES)

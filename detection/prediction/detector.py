@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from detection.bounds import Tiles
+from detection.bounds import Overlap, Positive, Share, Tiles
 from detection.data.image_files import ImageError, decode_image
 from detection.data.image_sources import ImageFiles, find_source
 from detection.data.transforms import DetectionTransform
@@ -21,11 +21,17 @@ from detection.prediction.capture import Capture
 from detection.prediction.prediction import Prediction
 from detection.prediction.selection import Selection, find_labels
 from detection.prediction.views import Detect, Images, in_views
+from detection.system.wording import counted, in_a_list
 from detection.types import Detections, Sample, Target
+from detection.validation.arguments import check_arguments
 
 Pixels = NDArray[np.uint8] | Tensor | Image.Image
 """An image: ``(H, W, 3)`` RGB or ``(H, W)`` grey, a tensor ``(3, H, W)``, of 8 bits each, or Pillow's."""
 Predictions = list[Prediction] | Iterator[Prediction]
+
+# Of ``predict``, beside the source.
+_CHOICES = ("threshold", "classes", "batch_size", "tiles", "overlap", "flip")
+_NAMED = 8  # classes in a line
 
 _NO_BOXES = np.zeros((0, 4), np.float32)
 _NO_LABELS = np.zeros(0, np.int64)
@@ -53,7 +59,18 @@ class Detector(ABC):
         height, width = self.prepare(np.zeros((64, 64, 3), np.uint8)).image.shape[-2:]
         return height, width
 
+    @property
     @abstractmethod
+    def network_name(self) -> str:
+        """What computes: ``SSD on MobileNetV2``, or the name of an exported file."""
+
+    def __repr__(self) -> str:
+        names = [in_a_list(name) for name in self.class_names[:_NAMED]]
+        more = ["..."] if len(self.class_names) > _NAMED else []
+        classes = f"{counted(len(self.class_names), 'class')} ({', '.join([*names, *more])})"
+        height, width = self.input_size
+        return f"Detector({self.network_name}, {classes}, input {width} x {height} pixels)"
+
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """Detect in a batch of images.
 
@@ -62,17 +79,32 @@ class Detector(ABC):
 
         Returns:
             Detections of each image, in its own pixels, on the CPU.
+
+        Raises:
+            TypeError: these are no arrays in a list; the message names ``predict``, which takes more.
+            ValueError: an array has another shape or type.
         """
+        if not isinstance(images, list | tuple) or not all(isinstance(each, np.ndarray) for each in images):
+            given = type(images).__name__ if not isinstance(images, list | tuple) else "list of other things"
+            raise TypeError(
+                f"images is a {given}: give a list of arrays (H, W, 3); predict takes one image, paths, "
+                "folders and videos, too."
+            )
+        return self.detect([_pixels(image) for image in images]) if images else []
+
+    @abstractmethod
+    def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        """Detect in one or more images, ``(H, W, 3)`` RGB of 8 bits each; see ``__call__``."""
 
     @overload
     def predict(
         self,
         source: Pixels,
-        threshold: float = 0.5,
+        threshold: Share = 0.5,
         classes: str | Sequence[str] | None = None,
-        batch_size: int = 8,
+        batch_size: Positive = 8,
         tiles: Tiles | None = None,
-        overlap: float = 0.2,
+        overlap: Overlap = 0.2,
         flip: bool = False,
     ) -> Prediction: ...
 
@@ -80,11 +112,11 @@ class Detector(ABC):
     def predict(
         self,
         source: Sequence[Pixels | str | Path],
-        threshold: float = 0.5,
+        threshold: Share = 0.5,
         classes: str | Sequence[str] | None = None,
-        batch_size: int = 8,
+        batch_size: Positive = 8,
         tiles: Tiles | None = None,
-        overlap: float = 0.2,
+        overlap: Overlap = 0.2,
         flip: bool = False,
     ) -> list[Prediction]: ...
 
@@ -92,22 +124,22 @@ class Detector(ABC):
     def predict(
         self,
         source: str | Path | int,
-        threshold: float = 0.5,
+        threshold: Share = 0.5,
         classes: str | Sequence[str] | None = None,
-        batch_size: int = 8,
+        batch_size: Positive = 8,
         tiles: Tiles | None = None,
-        overlap: float = 0.2,
+        overlap: Overlap = 0.2,
         flip: bool = False,
     ) -> Any: ...  # what lies there decides
 
     def predict(
         self,
         source: str | Path | int | Pixels | Sequence[Pixels | str | Path],
-        threshold: float = 0.5,
+        threshold: Share = 0.5,
         classes: str | Sequence[str] | None = None,
-        batch_size: int = 8,
+        batch_size: Positive = 8,
         tiles: Tiles | None = None,
-        overlap: float = 0.2,
+        overlap: Overlap = 0.2,
         flip: bool = False,
     ) -> Prediction | Predictions:
         """Detect in whatever holds images.
@@ -131,14 +163,12 @@ class Detector(ABC):
         Raises:
             FileNotFoundError: there is no such file or folder.
             ValueError: an image cannot be read (of a folder or a pattern: none of them, else a warning names
-                those that are left out), pixels have another shape or type, a class is not known, or tiles
-                cannot be so.
-            TypeError: the source is something else.
+                those that are left out), pixels have another shape or type, a class is not known, or a
+                number is out of bounds.
+            TypeError: the source is something else, or another argument is.
         """
-        if not 0 <= threshold <= 1:
-            raise ValueError(f"threshold={threshold:g}: scores, and so the threshold, are from 0 to 1.")
-        if batch_size < 1:
-            raise ValueError(f"batch_size={batch_size}: at least one image at a time.")
+        asked = locals()
+        check_arguments(Detector.predict, {name: asked[name] for name in _CHOICES})
         classes = [classes] if isinstance(classes, str) else classes
         select = Selection(threshold, find_labels(classes, self.class_names))
         detect = in_views(self, self.input_size, tiles, overlap, flip, batch_size)
@@ -231,6 +261,10 @@ def _pixels(image: Pixels | str | Path) -> NDArray[np.uint8]:
         if 0 in image.size:
             raise ValueError("An image without pixels.")
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))  # upright, as a file is read
+    if not isinstance(image, Tensor | np.ndarray):
+        raise TypeError(
+            f"An image is a {type(image).__name__}: give a path, an array, a tensor, or Pillow's image."
+        )
     pixels = image.detach().cpu().numpy() if isinstance(image, Tensor) else image
     if isinstance(image, Tensor) and pixels.ndim == 3:
         pixels = pixels.transpose(1, 2, 0)

@@ -46,7 +46,12 @@ class ExportedDetector(Detector):
         """Names of the classes, in label order."""
         return self.reader.class_names
 
-    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+    @property
+    def network_name(self) -> str:
+        """The name of the file."""
+        return self.reader.path.name
+
+    def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """Detect in images, one after another; see `Detector`."""
         return [self._detect(image) for image in images]
 

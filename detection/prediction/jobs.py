@@ -195,7 +195,7 @@ def predict_in_images(job: Job, source: ImageFiles) -> None:
     if source.num_videos:
         print(f"{counted(source.num_videos, 'video')} left out: give each as a source of its own.")
     if findings.interrupted:
-        print(f"Stopped after {count + len(findings.skipped)} of {len(source.files)} images.")
+        print(f"Stopped after {count + len(findings.skipped)} of {counted(len(source.files), 'image')}.")
         raise KeyboardInterrupt
 
 
@@ -227,12 +227,12 @@ def predict_in_video(job: Job, capture: Capture, identities: Identities | None =
     followed = f", {counted(identities.count, 'object')} followed" if identities else ""
     print_report(_pace(count, "frame", findings.seconds) + followed, record.by_class, [], job.output)
     if findings.interrupted and not capture.live:
-        print(f"Stopped after {count} frames.")
+        print(f"Stopped after {counted(count, 'frame')}.")
         raise KeyboardInterrupt
     # Where frames come at irregular times, a count made of a length and a rate is too high: the end tells.
     reached = record.seconds * capture.fps + 1
     if capture.count and max(count, reached) < _COMPLETE * capture.count:
-        print(f"Only {count} of {capture.count} frames could be read: the file may be damaged.")
+        print(f"Only {count} of {counted(capture.count, 'frame')} could be read: the file may be damaged.")
 
 
 def _write_image_results(job: Job, findings: Findings) -> None:
@@ -253,4 +253,4 @@ def _write_image_results(job: Job, findings: Findings) -> None:
 
 def _pace(count: int, unit: str, seconds: float) -> str:
     speed = f"{count / max(seconds, 1e-6):.1f} {unit}s/s"
-    return f"{count} {unit}{'s' * (count != 1)} in {seconds:.1f} s ({speed})"
+    return f"{counted(count, unit)} in {seconds:.1f} s ({speed})"

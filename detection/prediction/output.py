@@ -7,6 +7,7 @@ from typing import Literal
 
 from detection.data.image_sources import ImageFile, ImageFiles, Source, VideoFile, Webcam
 from detection.settings import Predict
+from detection.system.files import refuse_unwritable
 
 SETS: tuple[Literal["voc", "coco", "yolo"], ...] = ("voc", "coco", "yolo")
 """Of what can be saved, the data sets, each in a folder of its name."""
@@ -51,6 +52,7 @@ def check_output(settings: Predict, source: Source) -> None:
             f"output={folder} holds something already: name another folder, or set overwrite=true, which "
             "replaces files of the same name."
         )
+    refuse_unwritable(folder, "output")
     for kept in (folder / kind for kind in SETS if kind in settings.save):
         if kept.exists():  # whatever overwrite says: somebody may have corrected it
             raise FileExistsError(f"{kept} is a set already, which is not overwritten: name another output.")

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,9 @@ from PIL import Image
 from detection.data.writers.coco_writer import COCOWriter
 from detection.drawing.painter import draw_detections
 from detection.prediction.writing import described, save_picture
+from detection.system.wording import counted
 from detection.types import Detections
+from detection.validation.arguments import check_arguments
 
 if TYPE_CHECKING:
     import supervision
@@ -58,9 +61,9 @@ class Prediction:
         return len(self.detections["labels"])
 
     def __repr__(self) -> str:
-        found = ", ".join(f"{c} {s:.2f}" for c, s in zip(self.classes[:5], self.scores[:5], strict=True))
-        more = f", {len(self) - 5} more" if len(self) > 5 else ""
-        return f"Prediction({self.name or 'image'}: {found or 'nothing'}{more})"
+        by_class = ", ".join(f"{number} {name}" for name, number in Counter(self.classes).most_common())
+        found = f"{counted(len(self), 'detection')}, {by_class}" if by_class else "nothing"
+        return f"Prediction({self.name or 'image'}: {found})"
 
     def _repr_png_(self) -> bytes:
         """The picture that a notebook shows."""
@@ -96,8 +99,10 @@ class Prediction:
             path: of the file.
 
         Raises:
+            TypeError: it is no path.
             ValueError: its ending is that of no format.
         """
+        check_arguments(Prediction.save, {"path": path})
         file = Path(path).expanduser()
         if file.suffix.lower() not in Image.registered_extensions():
             raise ValueError(f"{file}: the ending chooses the format; give one such as .jpg or .png.")

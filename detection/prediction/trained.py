@@ -35,8 +35,14 @@ class TrainedDetector(Detector, Generic[Task]):
         """Names of the classes, in label order."""
         return self.task.class_names
 
+    @property
+    def network_name(self) -> str:
+        """Such as ``SSD on MobileNetV2``."""
+        backbone = str(self.described["model"].get("backbone", {}).get("_target_", "")).rpartition(".")[2]
+        return " on ".join([type(self.task.network).__name__, *filter(None, [backbone])])
+
     @torch.inference_mode()
-    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+    def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """Detect in a batch of images; see `Detector`."""
         batch = self.collate([self.prepare(image) for image in images])
         device = next(self.task.network.parameters()).device

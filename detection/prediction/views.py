@@ -10,7 +10,6 @@ from detection.bounds import Overlap, Tiles
 from detection.ops.merging import merge_views
 from detection.ops.views import View, tile_size, tile_windows, views_of
 from detection.types import Detections
-from detection.validation.values import asked_for, fits, typed
 
 Images = Sequence[NDArray[np.uint8]]
 Detect = Callable[[Images], list[Detections]]
@@ -76,14 +75,7 @@ def in_views(
     flip: bool,
     batch_size: int,
 ) -> Detect:
-    """Make a detector look at tiles and mirror images, see ``InViews``, where any are asked for.
-
-    Raises:
-        ValueError: tiles or overlap are not what they may be.
-    """
-    for name, value, kind in (("tiles", tiles, Tiles | None), ("overlap", overlap, Overlap)):
-        if not fits(value, kind):
-            raise ValueError(f"{name}={typed(value)}: give {asked_for(kind)}.")
+    """Make a detector look at tiles and mirror images, see ``InViews``, where any are asked for."""
     if tiles is None and not flip:
         return detect
     return InViews(detect, input_size, tiles, overlap, flip, batch_size)

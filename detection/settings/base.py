@@ -1,5 +1,6 @@
 """What the settings of all commands have in common."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -53,5 +54,5 @@ def check_device(device: str) -> None:
     Raises:
         ValueError: it is none of auto, cpu, cuda and cuda:1.
     """
-    if device not in ("auto", "cpu", "cuda") and not device.startswith("cuda:"):
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise ValueError(f"device={device}: choose auto, cpu, cuda, or one GPU such as cuda:1.")

@@ -18,9 +18,9 @@ class Evaluate(Settings):
     """Of ``evaluate``.
 
     Args:
-        ckpt: a checkpoint that a training wrote, or a shared detector (a folder, or hf://user/name); its
-            classes and its input size are used; of two of the same classes, ckpt=[a.ckpt,b.ckpt], a page
-            compares both
+        ckpt: a checkpoint that a training wrote, or a shared detector (a folder, hf://user/name, or
+            wandb://entity/project/name:alias); its classes and its input size are used; of two of the same
+            classes, ckpt=[a.ckpt,b.ckpt], a page compares both
         split: test, val; or train, without augmentation
         threshold: score threshold of the confusion matrix, the image pictures and the counts of errors;
             by default the one with the best F1
@@ -55,7 +55,8 @@ class Predict(Settings):
 
     Args:
         ckpt: a checkpoint that a training wrote, a run's folder, last or best of the newest run, a shared
-            detector (a folder, or hf://user/name), an exported .onnx or .xml, or a published detector
+            detector (a folder, hf://user/name, or wandb://entity/project/name:alias), an exported .onnx or
+            .xml, or a published detector
         source: an image; a folder, with its subfolders; a quoted pattern; a video; a webcam's number
         output: the folder to write, runs/predict/<date> by default; one that holds something is refused
         overwrite: true writes into such a folder all the same; files of the same name are replaced
@@ -110,8 +111,8 @@ class Export(Settings):
     """Of ``export``.
 
     Args:
-        ckpt: a checkpoint that a training wrote, a shared detector (a folder, or hf://user/name), or a
-            published one
+        ckpt: a checkpoint that a training wrote, a shared detector (a folder, hf://user/name, or
+            wandb://entity/project/name:alias), or a published one
         format: onnx; openvino, a .xml with a .bin; torch_export, a .pt2 for torch.export.load
         output: the file to write, by default beside the checkpoint
         overwrite: true replaces an existing file

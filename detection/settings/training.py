@@ -18,8 +18,8 @@ class Train(Settings):
         seed: of weights, sampling and augmentation
         ckpt: resume a run: last, best, a checkpoint, or a run's folder
         init_from: start from the weights of a checkpoint or of a run (its best one), other classes
-            welcome; of a shared detector (a folder, or hf://user/name); or of a published one, such as
-            tensorflow/ssd_mobilenet_v2_coco
+            welcome; of a shared detector (a folder, hf://user/name, or wandb://entity/project/name:alias);
+            or of a published one, such as tensorflow/ssd_mobilenet_v2_coco
         init_reuse: {new class: old class}: with init_from, classes to take from one of another name
         find: look for a setting instead of training: lr, or batch_size (of a device)
         plugins: packages of yours that register classes: plugins=[my_package]

@@ -31,7 +31,7 @@ FOUND = "found.json"  # of a job with find=..., in place of the metrics
 
 def in_sweep() -> bool:
     """Whether Hydra runs this as one job of a sweep."""
-    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def note_found(found: Mapping[str, float], folder: str) -> None:

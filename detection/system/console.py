@@ -1,10 +1,16 @@
 """What users name is letters, not markup: ``[/]`` and ``:car:`` on a terminal, ``$`` in a figure."""
 
 import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Timer
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from detection.system.processes import is_first
 
 _LONGEST = 40  # letters of a name in a figure
 
@@ -33,6 +39,24 @@ def tell(what: str | Table) -> None:
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.FileHandler):
             handler.handle(record)
+
+
+@contextmanager
+def told_if_slow(what: str, seconds: float = 1.0) -> Iterator[None]:
+    """Tell on a terminal what is going on where it takes long; elsewhere nobody waits for it.
+
+    Args:
+        what: a line.
+        seconds: after which it is told.
+    """
+    timer = Timer(seconds, lambda: print(what, flush=True))
+    timer.daemon = True
+    if sys.stdout.isatty() and is_first():
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def drawn(name: str) -> str:

@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import socket
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,6 +42,28 @@ def written_whole(path: Path) -> Iterator[Path]:
     finally:
         written.unlink(missing_ok=True)
         _remove_left_behind(path, host)
+
+
+def refuse_unwritable(folder: Path, key: str) -> None:
+    """Refuse a folder that cannot be written to, before there is work for it.
+
+    An empty file is tried, for what a folder allows is not all that decides: a disk may be read-only.
+
+    Args:
+        folder: to be written to; where it is not there, it is to be made.
+        key: by which the user names it.
+
+    Raises:
+        OSError: with the reason and the key.
+    """
+    folder = folder.absolute()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        why = f"{there} is a file" if there.is_file() else os.strerror(error.errno or 0)
+        raise OSError(f"{folder} cannot be written to ({why}): name another, {key}=...") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -107,8 +107,7 @@ def agree_on_start() -> None:
         os.environ[STARTED] = f"slurm_{job}.{step}"
         return
     raise SystemExit(
-        "Several processes were started for one run: name its folder, such as "
-        "hydra.run.dir=runs/$SLURM_JOB_ID."
+        "Several processes were started for one run: name its folder, such as run_dir=runs/$SLURM_JOB_ID."
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 import detection
 from detection.cli.commands import Run
 from detection.data.shapes import write_shapes
-from detection.settings import Evaluate, Export, Settings, Train
+from detection.settings import Evaluate, Export, Settings, Share, Train
 
 QUICK = ["trainer.max_epochs=1", "data.size=96", "data.num_train=8", "data.num_val=2", "data.num_test=4"]
 
@@ -49,6 +49,7 @@ def test_the_functions_stay_whatever_is_imported_first(first: str) -> None:
         (detection.train, Train, {"find", "optimized_metric", "optimized_direction"}),
         (detection.evaluate, Evaluate, {"name", "seed"}),
         (detection.export, Export, {"seed"}),
+        (detection.share, Share, set()),
     ],
 )
 def test_every_key_is_a_typed_argument(function: Any, settings: type[Settings], others: set[str]) -> None:
@@ -75,6 +76,26 @@ def test_a_mistake_raises_what_the_command_says(tmp_path: Path) -> None:
         detection.evaluate(tmp_path / "none.ckpt", run_dir=tmp_path / "evaluated")
     with pytest.raises(TypeError, match=r"give a list, such as \['seed=1'\]"):
         detection.train("quickstart", overrides="seed=1", run_dir=tmp_path / "text")
+    number: Any = 5
+    for told, call in (
+        ("run_dir=5", lambda: detection.train("quickstart", run_dir=number)),
+        ("ckpt=5", lambda: detection.evaluate(number)),
+        ("overrides=5", lambda: detection.export("best.ckpt", overrides=number)),
+        ("output=5", lambda: detection.share("best.ckpt", number)),
+        ("root=5", lambda: detection.check(number)),
+    ):
+        with pytest.raises(TypeError, match=f"^{told}: give a "):
+            call()
+
+
+@pytest.mark.slow
+def test_a_detector_is_shared(tmp_path: Path, write_checkpoint: Any) -> None:
+    ckpt = write_checkpoint(tmp_path, "quickstart", ["circle", "square", "star"])
+    folder = detection.share(ckpt, tmp_path / "shared", license="apache-2.0")
+    assert folder == tmp_path / "shared"
+    assert detection.load(folder).class_names == ["circle", "square", "star"]
+    with pytest.raises(detection.CommandError, match="exists already: choose another folder"):
+        detection.share(ckpt, folder)
 
 
 @pytest.mark.slow

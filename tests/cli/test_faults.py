@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import math
 import os
 import random
@@ -24,7 +25,7 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from PIL import Image
 
-from detection.cli.faults import describe, faults_in_a_sentence
+from detection.cli.faults import describe, faults_in_a_sentence, quieten_lightning
 from detection.data.shapes import write_shapes
 from tests.data.small_set import annotation
 from tests.data.test_bad_annotations import BOMB, MANY
@@ -491,3 +492,13 @@ def wait_until(happened: Callable[[], bool]) -> None:
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.0002)
+
+
+def test_lightning_does_not_repeat_what_was_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    monkeypatch.setattr(logger, "filters", [])
+    quieten_lightning()
+    told = "`Trainer(limit_train_batches=1)` was configured so 1 batch per epoch will be used."
+    for message, heard in ((told, False), ("Something went wrong.", True)):
+        record = logging.makeLogRecord({"msg": message, "levelno": logging.INFO})
+        assert bool(logger.filter(record)) is heard

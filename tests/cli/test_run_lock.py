@@ -59,7 +59,7 @@ def test_a_living_run_is_left_alone_and_a_killed_one_is_not(tmp_path: Path) -> N
     assert owner.stdout is not None
     try:
         assert owner.stdout.readline() == "mine\n"
-        with pytest.raises(SystemExit, match=rf"by another run \(process {owner.pid} on .*hydra\.run\.dir"):
+        with pytest.raises(SystemExit, match=rf"by another run \(process {owner.pid} on .*run_dir"):
             claim(tmp_path)
     finally:
         owner.send_signal(signal.SIGKILL)
@@ -178,7 +178,7 @@ def test_of_two_trainings_that_start_at_once_in_a_folder_one_trains(tmp_path: Pa
 
 def test_a_place_that_is_no_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(SystemExit, match=r"file/run cannot be written to .*hydra\.run\.dir"):
+    with pytest.raises(SystemExit, match=r"file/run cannot be written to .*run_dir"):
         claim(tmp_path / "file" / "run")
 
 

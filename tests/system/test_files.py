@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from detection.system.files import file_names, is_alive, read_history, write_text, written_whole
+from detection.system.files import (
+    file_names,
+    is_alive,
+    read_history,
+    refuse_unwritable,
+    write_text,
+    written_whole,
+)
 
 PACKAGE = Path(__file__).parents[2] / "detection"
 NAMES = [
@@ -122,3 +129,17 @@ def test_no_file_is_opened_in_the_locale_s_encoding(path: Path) -> None:
         node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)
     ]
     assert [call.lineno for call in calls if _opens_text(call)] == []
+
+
+def test_a_folder_that_cannot_be_written_is_refused_with_the_key(tmp_path: Path) -> None:
+    refuse_unwritable(tmp_path / "new/folder", "output")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"file/run cannot be written to \(.*file is a file\): .*run_dir="):
+        refuse_unwritable(tmp_path / "file/run", "run_dir")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a disk that nobody can write to")
+def test_a_disk_that_takes_no_files_is_one_too() -> None:
+    with pytest.raises(OSError, match=r"^/proc/run cannot be written to \(.*\): name another, output="):
+        refuse_unwritable(Path("/proc/run"), "output")

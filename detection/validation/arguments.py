@@ -1,0 +1,67 @@
+"""What a program gives to a function, held to the function's own annotations."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from detection.validation.values import asked_for
+
+# Of pydantic: the type is right, the value is not.
+_OF_VALUES = {
+    *("greater_than_equal", "less_than_equal", "finite_number", "literal_error"),
+    *("too_short", "too_long"),
+}
+_LONGEST = 60  # letters of a wrong value in a message
+_IN_PYTHON = {"true or false": "True or False", "null": "None", "[a,b]": "['a', 'b']", "{a:b}": "{'a': 'b'}"}
+
+
+def check_arguments(function: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Refuse what does not fit the annotations of a function, bounds included.
+
+    An int passes for a float and a tuple for a list, but neither ``"0.5"`` for a number nor one word for a
+    list of words. NumPy's numbers pass for Python's.
+
+    Args:
+        function: whose parameters have annotations that exist when it runs.
+        given: arguments by name; others of the function are not judged.
+
+    Raises:
+        TypeError: an argument is of another type; the message says what to give.
+        ValueError: it is of the type and out of bounds.
+    """
+    annotations = _annotations(function)
+    for name, value in given.items():
+        try:
+            _adapter(annotations[name]).validate_python(
+                value.item() if isinstance(value, np.generic) else value
+            )
+        except ValidationError as error:
+            kinds = {detail["type"] for detail in error.errors(include_url=False, include_input=False)}
+            wrong = ValueError if kinds & _OF_VALUES else TypeError
+            raise wrong(f"{name}={_shown(value)}: give {_asked_for(annotations[name])}.") from None
+
+
+@cache
+def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
+    return {name: parameter.annotation for name, parameter in inspect.signature(function).parameters.items()}
+
+
+@cache
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(annotation, config=ConfigDict(strict=True, allow_inf_nan=False))
+
+
+def _asked_for(annotation: Any) -> str:
+    said = asked_for(annotation)
+    for typed, written in _IN_PYTHON.items():
+        said = said.replace(typed, written)
+    return said
+
+
+def _shown(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
