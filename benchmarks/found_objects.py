@@ -8,29 +8,38 @@ NUM_CLASSES = 20
 NUM_IMAGES = 4952
 
 
-def tables(per_image: int, seed: int = 0) -> tuple[DetectionTable, GroundTruthTable]:
-    """``per_image`` detections in each image: some near an object, with high scores, the rest anywhere."""
-    random = np.random.default_rng(seed)
-    counts = random.geometric(1 / 3.02, NUM_IMAGES)
-    gt_images = np.repeat(np.arange(NUM_IMAGES), counts)
+def tables(
+    per_image: int, images: int = NUM_IMAGES, classes: int = NUM_CLASSES, objects: float = 3.02
+) -> tuple[DetectionTable, GroundTruthTable]:
+    """Detections in each image: some near an object, with high scores, the rest anywhere.
+
+    Args:
+        per_image: detections.
+        images: how many.
+        classes: of detections and objects.
+        objects: of an image, in the mean.
+    """
+    random = np.random.default_rng(0)
+    counts = random.geometric(1 / objects, images)
+    gt_images = np.repeat(np.arange(images), counts)
     gt_boxes = _boxes(random, len(gt_images))
     gt = GroundTruthTable(
         gt_images,
-        random.integers(0, NUM_CLASSES, len(gt_images)),
+        random.integers(0, classes, len(gt_images)),
         gt_boxes,
         random.random(len(gt_images)) < 0.2,
     )
-    images = np.repeat(np.arange(NUM_IMAGES), per_image)
+    of_image = np.repeat(np.arange(images), per_image)
     first = np.cumsum(counts) - counts
-    target = first[images] + random.integers(0, 2**31, len(images)) % counts[images]
-    near = random.random(len(images)) < 0.08
-    boxes = _boxes(random, len(images))
+    target = first[of_image] + random.integers(0, 2**31, len(of_image)) % counts[of_image]
+    near = random.random(len(of_image)) < 0.08
+    boxes = _boxes(random, len(of_image))
     boxes[near] = gt_boxes[target[near]] + random.normal(0, 8, (int(near.sum()), 4)).astype(np.float32)
-    labels = np.where(near, gt.labels[target], random.integers(0, NUM_CLASSES, len(images)))
-    scores = np.where(near, random.beta(4, 2, len(images)), random.beta(1, 12, len(images)))
+    labels = np.where(near, gt.labels[target], random.integers(0, classes, len(of_image)))
+    scores = np.where(near, random.beta(4, 2, len(of_image)), random.beta(1, 12, len(of_image)))
     # As detectors give them: the best of each image first.
-    order = np.lexsort((-scores, images))
-    found = DetectionTable(images, labels, scores.astype(np.float32), boxes)
+    order = np.lexsort((-scores, of_image))
+    found = DetectionTable(of_image, labels, scores.astype(np.float32), boxes)
     return found._replace(
         labels=found.labels[order], scores=found.scores[order], boxes=found.boxes[order]
     ), gt

@@ -151,7 +151,7 @@ def _check_inputs(task: "DetectionTask", datamodule: "DetectionDataModule") -> N
     from detection.data.varied import input_sizes
 
     sizes = input_sizes(datamodule.datasets["train"].transform, datamodule.size)
-    for size in [datamodule.size, *sizes]:
+    for size in sizes if datamodule.size in sizes else [datamodule.size, *sizes]:
         task.check_inputs(size, datamodule.collate)
     if sizes != [datamodule.size] and datamodule.targets_in_workers and datamodule.collate == "padded":
         raise ValueError(

@@ -1,23 +1,11 @@
-"""Whole detectors, ours and torchvision's, on the same tensors: images per second of training and inference.
+"""Whole detectors, ours and torchvision's, on the same tensors: parts of what ``benchmarks.gpu`` measures."""
 
-    python -m benchmarks.training.speed                     # the published networks, on the GPU
-    python -m benchmarks.training.speed --device cpu --experiments quickstart --batch 2 --steps 2
-
-For each network: float32 and bfloat16; ours contiguous and channels last, each as it is and compiled (an SSD
-also with targets that come with the batch); torchvision's as it comes. The last columns are the ratio to
-torchvision's in the same precision, the share of the measured matrix product that the convolutions and
-products of the step reach, and how often a step makes the host wait for the device.
-"""
-
-import argparse
-import json
 import logging
 import math
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, nullcontext
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -31,14 +19,8 @@ from benchmarks.training.peers import TorchvisionTask, torchvision_of
 from detection.cli.compose import CONF, checked_config, model_config
 from detection.cli.faults import quieten_lightning
 from detection.tasks.base import DetectionTask
-from detection.types import AnchorTargets, ListBatch, PaddedBatch, Target
+from detection.types import ListBatch, PaddedBatch, Target
 
-EXPERIMENTS = (
-    "ssd_300_vgg16_atrous_voc",
-    "ssd_512_resnet50_v1_voc",
-    "faster_rcnn_resnet50_v1b_voc",
-    "faster_rcnn_fpn_resnet50_v1b_voc",
-)
 CLASSES = [str(i) for i in range(20)]
 
 
@@ -53,15 +35,12 @@ class Way(NamedTuple):
     """Whether the batch brings an SSD's targets along, as with ``data.targets_in_workers=true``."""
 
 
+TORCHVISION = Way("torchvision", True, False, False)
+OURS = Way("ours, channels last", False, True, False)
 ASSIGNED = Way("ours, channels last, targets by the loader", False, True, False, assigned=True)
-WAYS = (
-    Way("torchvision", True, False, False),
-    Way("ours, contiguous", False, False, False),
-    Way("ours, channels last", False, True, False),
-    ASSIGNED,
-    Way("ours, contiguous, compiled", False, False, True),
-    Way("ours, channels last, compiled", False, True, True),
-)
+CONTIGUOUS = Way("ours, contiguous", False, False, False)
+COMPILED = Way("ours, channels last, compiled", False, True, True)
+CONTIGUOUS_COMPILED = Way("ours, contiguous, compiled", False, False, True)
 
 
 def make_task(experiment: str, way: Way) -> tuple[DetectionTask, dict[str, Any]]:
@@ -127,11 +106,14 @@ class Measure(pl.Callback):
     Args:
         warmup: steps that are not timed, two or more.
         look: whether to count operations and waits; not in a compiled network.
+        at_most: seconds of timing after which no further step begins.
     """
 
-    def __init__(self, warmup: int, look: bool) -> None:
-        self.warmup, self.look = warmup, look
+    def __init__(self, warmup: int, look: bool, at_most: float = math.inf) -> None:
+        self.warmup, self.look, self.at_most = warmup, look, at_most
         self.start = self.seconds = 0.0
+        self.steps = 0
+        """Timed ones."""
         self.flops: int | None = None
         self.waits: int | None = None
         self._looking = ExitStack()
@@ -154,9 +136,12 @@ class Measure(pl.Callback):
             self._looking.callback(lambda: setattr(self, "waits", _waits(caught)))
             self._looking.callback(torch.cuda.set_sync_debug_mode, "default")
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        """End to look."""
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """End to look, or the training."""
         self._looking.close()
+        if self.start:
+            self.steps += 1
+            trainer.should_stop = time.perf_counter() - self.start > self.at_most
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop the clock."""
@@ -202,23 +187,40 @@ def fit(
     trainer.fit(task, DataLoader(batches, batch_size=None))
 
 
-def predict_speed(task: DetectionTask, batch: Any, autocast: Any, warmup: int, steps: int) -> float:
-    """Images per second of detection, from the batch on the device to final boxes."""
+def predict_speed(
+    task: DetectionTask, batch: Any, autocast: Any, warmup: int, steps: int, at_most: float = math.inf
+) -> float:
+    """Images per second of detection, from the batch on the device to final boxes.
+
+    Args:
+        task: on the device of the batch.
+        batch: the images.
+        autocast: a context that sets the precision.
+        warmup: passes that are not timed.
+        steps: timed passes, at most.
+        at_most: seconds of timing after which no further pass begins.
+    """
     task.eval()
     with torch.inference_mode(), autocast:
         for _ in range(warmup):
             task.predict_step(batch)
         _wait(batch.images[0].device)
-        start = time.perf_counter()
-        for _ in range(steps):
+        start, done = time.perf_counter(), 0
+        while done < steps and time.perf_counter() - start <= at_most:
             task.predict_step(batch)
+            done += 1
         _wait(batch.images[0].device)
-    return steps * len(batch.images) / (time.perf_counter() - start)
+    return done * len(batch.images) / (time.perf_counter() - start)
 
 
 def matmul_flops(device: torch.device, dtype: torch.dtype, side: int) -> float:
-    """Operations per second of a large matrix product: what the device can do at most, in practice."""
+    """Operations per second of a large matrix product: what the device can do at most, in practice.
+
+    In float32 as convolutions compute, on a GPU in TF32 unless that is switched off.
+    """
     a, b = (torch.rand(side, side, device=device, dtype=dtype) for _ in range(2))
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if torch.backends.cudnn.allow_tf32 else before)
     best = float("inf")
     for _ in range(5):
         _wait(device)
@@ -227,6 +229,7 @@ def matmul_flops(device: torch.device, dtype: torch.dtype, side: int) -> float:
             a @ b
         _wait(device)
         best = min(best, (time.perf_counter() - start) / 3)
+    torch.set_float32_matmul_precision(before)
     return 2 * side**3 / best
 
 
@@ -234,94 +237,3 @@ def quiet() -> None:
     """No notices of Lightning's between the rows."""
     quieten_lightning()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-
-
-def measure(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """One row per network, precision and way."""
-    device = torch.device(arguments.device)
-    for experiment in arguments.experiments:
-        for precision, dtype in (("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)):
-            ceiling = matmul_flops(device, dtype, arguments.matmul)
-            of_peer: dict[str, float] = {}
-            flops = 0
-            for way in WAYS:
-                if way.compiled and not arguments.compile:
-                    continue
-                task, config = make_task(experiment, way)
-                batch = make_batch(config["data"]["collate"], config["data"]["size"], arguments.batch, device)
-                if way.assigned:
-                    if isinstance(batch, ListBatch):
-                        continue
-                    assigned = task.assigner(config["data"]["size"])(batch.boxes.cpu(), batch.labels.cpu())
-                    batch = batch._replace(targets=AnchorTargets(*(x.to(device) for x in assigned)))
-                autocast = torch.autocast(device.type, dtype) if precision != "32-true" else nullcontext()
-                seen = Measure(arguments.warmup, look=not way.compiled)
-                steps = arguments.steps
-                fit(task, batch, precision, arguments.device, arguments.warmup + steps, seen)
-                figures = {"training": steps * len(batch.images) / seen.seconds}
-                if not way.assigned:  # a detection asks for no targets
-                    figures["inference"] = predict_speed(
-                        task.to(device), batch, autocast, arguments.warmup, steps
-                    )
-                flops = seen.flops or flops  # a compiled network computes what it did before
-                for what, speed in figures.items():
-                    of_peer.setdefault(what, speed)  # torchvision's is the first way
-                    yield {
-                        "experiment": experiment,
-                        "precision": precision,
-                        "way": way.name,
-                        "work": what,
-                        "images_per_second": speed,
-                        "ratio": speed / of_peer[what],
-                        "of_matmul": flops * speed / len(batch.images) / ceiling
-                        if what == "training"
-                        else None,
-                        "waits": seen.waits if what == "training" else None,
-                    }
-
-
-def options() -> argparse.ArgumentParser:
-    """The words that say what to measure, without --help."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--experiments", nargs="+", default=EXPERIMENTS)
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--warmup", type=int, default=10)
-    parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--matmul", type=int, default=8192, help="side of the matrix product to compare with")
-    parser.add_argument("--no-compile", dest="compile", action="store_false")
-    return parser
-
-
-def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measure, print and keep ``runs/speed/<date>.json``.
-
-    Returns:
-        What is kept.
-    """
-    quiet()
-    on = torch.cuda.get_device_name() if arguments.device == "cuda" else "CPU"
-    about = {
-        "on": on,
-        "torch": torch.__version__,
-        "batch": arguments.batch,
-        "date": time.strftime("%Y-%m-%d"),
-    }
-    path = Path("runs/speed") / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    print(*(f"{key} {value}" for key, value in about.items()), sep=", ")
-    rows: list[dict[str, Any]] = []
-    for row in measure(arguments):
-        rows.append(row)
-        path.write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
-        share = "" if row["of_matmul"] is None else f"{row['of_matmul']:8.1%}"
-        waits = "" if row["waits"] is None else f"{row['waits']:6} waits"
-        print(f"{row['experiment']:36}{row['precision']:12}{row['way']:46}{row['work']:10}", end="")
-        print(f"{row['images_per_second']:10.1f}/s{row['ratio']:7.2f} x{share}{waits}", flush=True)
-    print(f"Kept in {path}")
-    return {**about, "rows": rows}
-
-
-if __name__ == "__main__":
-    style = argparse.RawDescriptionHelpFormatter
-    run(argparse.ArgumentParser(description=__doc__, formatter_class=style, parents=[options()]).parse_args())

@@ -1,22 +1,15 @@
-"""Where the time of a training step goes, by kind of work.
-
-    python -m benchmarks.training.step_profile --experiments ssd_300_vgg16_atrous_voc     # on the GPU
-    python -m benchmarks.training.step_profile --device cpu --batch 16 --steps 5 \
-        --experiments ssd_300_mobilenet_v2_voc07 faster_rcnn_fpn_mobilenet_v2_voc07
+"""Where the time of a training step goes, by kind of work, and what the host waits for.
 
 Operations are summed by their own time, on a GPU that of the kernels they start. What no name gives away
-(targets, losses, proposals, detections) is the rest; its dearest operations are listed.
+(targets, losses, proposals, detections) is the rest.
 """
 
-import argparse
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
-from torch.profiler import ProfilerActivity, profile
-
-from benchmarks.training.speed import Way, fit, make_batch, make_task, options, quiet
+from torch.profiler import ProfilerActivity, profile, record_function
 
 # The first kind whose words occur in the name of an operation takes its time.
 KINDS: dict[str, tuple[str, ...]] = {
@@ -37,6 +30,11 @@ def kind_of(operation: str) -> str:
     return next((kind for kind, words in KINDS.items() if any(word in operation for word in words)), REST)
 
 
+# What CUDA's runtime calls a wait of the host for the device.
+WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize", "cudaMemcpy")
+_STEP = "a training step"
+
+
 class Profiled(pl.Callback):
     """Profiles the steps after the first ones.
 
@@ -47,8 +45,10 @@ class Profiled(pl.Callback):
 
     def __init__(self, warmup: int, on_gpu: bool) -> None:
         self.warmup, self.on_gpu = warmup, on_gpu
+        self.steps = 0
         kinds = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_gpu
         self._profiler = profile(activities=kinds, acc_events=True)
+        self._step: record_function | None = None
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -56,6 +56,15 @@ class Profiled(pl.Callback):
         """Begin."""
         if batch_idx == self.warmup:
             self._profiler.start()
+        if batch_idx >= self.warmup:
+            self._step = record_function(_STEP)
+            self._step.__enter__()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """End a step."""
+        if self._step is not None:
+            self._step.__exit__(None, None, None)
+            self.steps += 1
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """End."""
@@ -64,7 +73,32 @@ class Profiled(pl.Callback):
     def microseconds(self) -> Counter[str]:
         """Own time of each operation, all steps together."""
         time = "self_device_time_total" if self.on_gpu else "self_cpu_time_total"
-        return Counter({event.key: getattr(event, time) for event in self._profiler.key_averages()})
+        # Kernels have rows of their own besides the operations that start them.
+        operations = [
+            event
+            for event in self._profiler.key_averages()
+            if event.device_type.name == "CPU" and event.key != _STEP
+        ]
+        return Counter({event.key: getattr(event, time) for event in operations})
+
+    def waits(self) -> float:
+        """How often the host waits for the device in a step, in the mean, without waits of the profiler."""
+        return waits_within(self._profiler.events(), _STEP) / self.steps
+
+
+def waits_within(events: Iterable[Any], step: str) -> int:
+    """Count the waits that begin within a step.
+
+    Args:
+        events: of a profile, with ``name`` and ``time_range``.
+        step: what the events are called that mark the steps.
+    """
+    events = list(events)
+    steps = [event.time_range for event in events if event.name == step]
+    return sum(
+        event.name in WAITS and any(span.start <= event.time_range.start <= span.end for span in steps)
+        for event in events
+    )
 
 
 def by_kind(operations: Counter[str]) -> Counter[str]:
@@ -73,47 +107,3 @@ def by_kind(operations: Counter[str]) -> Counter[str]:
     for operation, time in operations.items():
         kinds[kind_of(operation)] += time
     return kinds
-
-
-def run(arguments: argparse.Namespace, precision: str) -> dict[str, dict[str, float]]:
-    """Profile and print.
-
-    Args:
-        arguments: as of speed.py.
-        precision: of the steps.
-
-    Returns:
-        For each experiment the milliseconds per image of each kind of work.
-    """
-    quiet()
-    found = {}
-    images = arguments.steps * arguments.batch
-    for experiment in arguments.experiments:
-        task, config = make_task(experiment, Way("ours", theirs=False, channels_last=True, compiled=False))
-        device = torch.device(arguments.device)
-        batch = make_batch(config["data"]["collate"], config["data"]["size"], arguments.batch, device)
-        seen = Profiled(arguments.warmup, on_gpu=arguments.device == "cuda")
-        fit(task, batch, precision, arguments.device, arguments.warmup + arguments.steps, seen)
-        operations = seen.microseconds()
-        print_table(experiment, operations, images)
-        found[experiment] = {kind: time / images / 1000 for kind, time in by_kind(operations).items()}
-    return found
-
-
-def print_table(experiment: str, operations: Counter[str], images: int) -> None:
-    """Print milliseconds per image and shares, and the dearest operations of the rest."""
-    whole = operations.total()
-    print(f"\n{experiment}: {whole / images / 1000:.1f} ms per image")
-    for kind, time in by_kind(operations).most_common():
-        print(f"  {kind:28}{time / images / 1000:8.2f} ms{time / whole:8.1%}")
-    rest = Counter({name: time for name, time in operations.items() if kind_of(name) == REST})
-    print("  dearest of the rest: ", end="")
-    print(", ".join(f"{name} {time / whole:.1%}" for name, time in rest.most_common(6)), flush=True)
-
-
-if __name__ == "__main__":
-    style = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=style, parents=[options()])
-    parser.add_argument("--precision", default="bf16-mixed")
-    words = parser.parse_args()
-    run(words, words.precision)

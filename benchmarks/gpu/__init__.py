@@ -1,0 +1,1 @@
+"""What only a GPU can answer; its own page: ``python -m benchmarks.gpu --help``."""
