@@ -50,22 +50,30 @@ def _against(
     at_most_bf16: float,
 ) -> Iterator[Result]:
     task, _ = make_task(experiment, Way("ours", theirs=False, channels_last=True, compiled=False))
-    theirs = partial(_their_step, peer.train(), images_of(batch), targets_of(batch), _sgd(peer))
+    theirs = partial(_their_step, peer.train(), images_of(batch), targets_of(batch), sgd(peer))
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     task.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     task.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
     task.train()
-    optimizer = _sgd(task)
+    optimizer = sgd(task)
     ratio = _trainable(task) / _trainable(peer)  # their boxes have a class more, the background
     assert 0.999 < ratio <= 1, "the two do not freeze the same"
     for name, precision, limit in (("float32", None, at_most), ("bf16", torch.bfloat16, at_most_bf16)):
-        ours = partial(_our_step, task, batch, optimizer, precision)
+        ours = partial(our_step, task, batch, optimizer, precision)
         yield timed(row, f"{work}, ours in {name}, theirs in float32", ours, theirs, limit, rounds=_ROUNDS)
 
 
-def _our_step(
+def our_step(
     task: DetectionTask, batch: Any, optimizer: torch.optim.Optimizer, precision: torch.dtype | None
 ) -> None:
+    """One training step of a task of ours, or of torchvision's as one.
+
+    Args:
+        task: in training, with a trainer.
+        batch: as its loader gives it.
+        optimizer: of its parameters.
+        precision: of the forward pass; None for float32.
+    """
     with torch.autocast("cpu", precision or torch.bfloat16, enabled=precision is not None):
         loss = task.training_step(batch, 0)
         assert isinstance(loss, Tensor)
@@ -88,7 +96,8 @@ def _update(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
     optimizer.step()
 
 
-def _sgd(module: nn.Module) -> torch.optim.Optimizer:
+def sgd(module: nn.Module) -> torch.optim.Optimizer:
+    """An optimizer of what a module trains."""
     # A step too small to change what is computed: random weights must not diverge while they are timed.
     return torch.optim.SGD([p for p in module.parameters() if p.requires_grad], lr=1e-9, momentum=0.9)
 

@@ -57,6 +57,7 @@ def _measure(config: dict[str, Any]) -> "list[Measurement]":
     import torch
 
     from detection.benchmarking.measure import measure, measure_loader
+    from detection.models.backbones.folding import fold_for_good
 
     warmup, batches = config["warmup"], config["batches"]
     pl.seed_everything(config["seed"], workers=True, verbose=False)
@@ -70,6 +71,7 @@ def _measure(config: dict[str, Any]) -> "list[Measurement]":
 
     trainer = _trainer(config, [])
     task = task.to(trainer.strategy.root_device).eval()
+    fold_for_good(task)  # as predict and evaluate do
     batch = task.transfer_batch_to_device(next(iter(datamodule.val_dataloader())), task.device, 0)
     with torch.inference_mode(), trainer.precision_plugin.forward_context():
         rows.append(

@@ -96,6 +96,7 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
     from detection.report.report import Subject, write_report
 
     task = load_task(ckpt)
+    described = about(task)
     precision, line = evaluation_precision(config["trainer"], task.hparams, typed_overrides())
     config["trainer"]["precision"] = precision
     for told in filter(None, (line, notes(task.hparams, ckpt))):
@@ -123,7 +124,7 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
         dataset=datamodule.datasets[config["split"]],
         detections=seen.detections,
         targets=seen.targets,
-        about={**about(task), "precision": str(precision), **_about_views(config)},
+        about={**described, "precision": str(precision), **_about_views(config)},
         history=_history(ckpt),
         words_of_data=words,
     )
@@ -170,7 +171,9 @@ def _test(
     from detection.callbacks.collect import CollectDetections
     from detection.callbacks.own_signals import keep_own_signals
     from detection.callbacks.progress import progress_bar
+    from detection.models.backbones.folding import fold_for_good
 
+    fold_for_good(task)
     seen = CollectDetections()
     trainer = instantiate(
         config["trainer"], callbacks=[seen, progress_bar()], logger=False, enable_checkpointing=False

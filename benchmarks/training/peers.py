@@ -15,6 +15,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBo
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.ssd import SSD, SSDHead
 from torchvision.models.detection.ssdlite import SSDLiteHead
+from torchvision.ops import MultiScaleRoIAlign
 
 from detection.models import faster_rcnn, ssd
 from detection.ops.boxes import scale_boxes
@@ -116,7 +117,7 @@ def torchvision_faster_rcnn(task: FasterRCNNTask, size: Sequence[int]) -> Faster
         size: least and most pixels of the sides of the inputs.
     """
     network = task.network
-    rpn, body = network.rpn, network.roi_head.body
+    rpn, body, pool = network.rpn, network.roi_head.body, network.roi_head.pool
     per_cell = len(rpn.base_anchors[0])
     anchors = AnchorGenerator(((1,) * per_cell,) * len(rpn.base_anchors), ((1.0,),) * len(rpn.base_anchors))
     anchors.cell_anchors = list(rpn.base_anchors)
@@ -130,7 +131,9 @@ def torchvision_faster_rcnn(task: FasterRCNNTask, size: Sequence[int]) -> Faster
         rpn_pre_nms_top_n_test=rpn.pre_nms_top[1],
         rpn_post_nms_top_n_train=rpn.post_nms_top[0],
         rpn_post_nms_top_n_test=rpn.post_nms_top[1],
-        box_roi_pool=network.roi_head.pool,
+        box_roi_pool=MultiScaleRoIAlign(
+            pool.featmap_names, pool.output_size, pool.sampling_ratio, canonical_scale=pool.canonical_scale
+        ),
         box_head=body,
         box_predictor=FastRCNNPredictor(body.channels, network.num_classes + 1),
         box_score_thresh=task.select.keywords["score_threshold"],

@@ -169,7 +169,7 @@ def load(source: str | Path, device: str = "auto", plugins: str | Sequence[str] 
     described = checkpoint["hyper_parameters"]
     # Without its training, and so without Lightning, unless the task is a user's own.
     network = _built(checkpoint, alone(described["model"]) or described["model"], path)
-    return _detector_of(network, described, path, chosen)
+    return _detector_of(network, described, path, chosen).folded()
 
 
 def _load_exported(path: Path) -> "Detector":

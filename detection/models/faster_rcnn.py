@@ -18,6 +18,7 @@ from detection.models.backbones import Backbone
 from detection.models.roi_head import RoIHead, RoIOutput
 from detection.models.rpn import RPN, RPNOutput
 from detection.models.transfer import check_names, match_classes
+from detection.ops import processor
 from detection.ops.padding import pad_images
 from detection.ops.roi_postprocess import select_roi_detections
 from detection.types import Detections
@@ -167,6 +168,7 @@ class FasterRCNN(nn.Module):
         Padding is zero only before the first convolution. Deeper, biases fill it, and every further
         layer carries that into the image, so what is found near the border would depend on the other
         images of the batch. Evaluating each group as a batch of its own gives the same as image by image.
+        On a CPU large groups are parted, since a few images at once take less time.
 
         Args:
             images: ``(3, H_i, W_i)`` each.
@@ -179,4 +181,8 @@ class FasterRCNN(nn.Module):
         for i, image in enumerate(images):
             cells = (-(-image.shape[-2] // stride), -(-image.shape[-1] // stride))
             groups.setdefault(cells, []).append(i)
-        return list(groups.values())
+        parts: list[list[int]] = []
+        for (rows, columns), group in groups.items():
+            at_once = processor.images_at_once(images, rows * stride, columns * stride)
+            parts += [group[i : i + at_once] for i in range(0, len(group), at_once)]
+        return parts

@@ -16,6 +16,7 @@ from detection.bounds import MAX_ANCHORS, Count, Share, Size, height_and_width
 from detection.models.faster_rcnn import FasterRCNN, FasterRCNNOutput
 from detection.models.rpn import RPNOutput
 from detection.models.ssd import SSD, SSDOutput
+from detection.ops import processor
 from detection.ops.boxes import scale_boxes
 from detection.types import Detections, ListBatch, PaddedBatch, Target
 
@@ -78,8 +79,14 @@ class SSDInference(Inference):
 
     def forward(self, images: Tensor) -> SSDOutput:
         """Predict from uint8 images ``(B, 3, H, W)``."""
-        out: SSDOutput = self.network(images.contiguous(memory_format=self.memory_format))
-        return out
+        images = images.contiguous(memory_format=self.memory_format)
+        only_predicts = not (self.network.training or torch.is_grad_enabled())
+        at_once = processor.images_at_once(images, *images.shape[2:]) if only_predicts else len(images)
+        if len(images) <= at_once:
+            out: SSDOutput = self.network(images)
+            return out
+        logits, deltas, anchors = zip(*map(self.network, images.split(at_once)), strict=True)
+        return SSDOutput(torch.cat(logits), torch.cat(deltas), anchors[0])
 
     def predict_step(self, batch: PaddedBatch, batch_idx: int = 0) -> list[Detections]:
         """Detections of each image, in its original pixels."""

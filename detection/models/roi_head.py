@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
-from torchvision.ops import Conv2dNormActivation, MultiScaleRoIAlign
+from torchvision.ops import Conv2dNormActivation
 
 from detection.models.backbones.base import freeze_batchnorm
 from detection.models.transfer import copy_class_predictor, copy_class_rows
+from detection.ops.roi_align import RegionPool
 
 
 class RoIOutput(NamedTuple):
@@ -134,12 +135,7 @@ class RoIHead(nn.Module):
         super().__init__()
         self.num_classes, self.pooled_size = num_classes, pooled_size
         self.strides = tuple(strides)
-        self.pool = MultiScaleRoIAlign(
-            [str(i) for i in range(len(strides))],
-            output_size=pooled_size,
-            sampling_ratio=2,
-            canonical_scale=canonical_size,
-        )
+        self.pool = RegionPool(strides, pooled_size, canonical_size)
         self.body = body
         self._predictor_stds = predictor_stds
         self.class_predictor, self.box_predictor = self._predictors(num_classes)
@@ -151,7 +147,7 @@ class RoIHead(nn.Module):
             features: one ``(B, C_in, H_l, W_l)`` per stride, or more.
             proposals: ``(R_i, 4)`` xyxy of each image, in pixels of the padded input. All may be empty.
         """
-        vectors = self.body(self._pool(features, proposals))
+        vectors = self.body(self.pool(features, proposals).to(features[0].dtype))
         deltas = self.box_predictor(vectors).reshape(-1, self.num_classes, 4)
         return RoIOutput(self.class_predictor(vectors), deltas)
 
@@ -167,13 +163,6 @@ class RoIHead(nn.Module):
         copy_class_predictor(old_class, new_class, kept, 1)
         copy_class_rows(old_box, new_box, kept, 1, self.num_classes)
         self.class_predictor, self.box_predictor, self.num_classes = new_class, new_box, num_classes
-
-    def _pool(self, features: Sequence[Tensor], proposals: Sequence[Tensor]) -> Tensor:
-        maps = {str(i): features[i].float() for i in range(len(self.strides))}  # boxes need float32
-        # The pool computes strides from the size of the input: it must be that with padding.
-        height, width = (side * self.strides[0] for side in features[0].shape[2:])
-        pooled: Tensor = self.pool(maps, list(proposals), [(height, width)] * len(proposals))
-        return pooled.to(features[0].dtype)
 
     def _predictors(self, num_classes: int) -> list[nn.Linear]:
         """New predictors of class and box."""

@@ -6,8 +6,14 @@ operations, and whoever looks at a result waits for all before it. So a whole ba
 needed or not, and masked. Both ways give the same result.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+
+# Per thread. The maps of more images leave its cache: each of eight images of 300x300 takes an SSD with
+# MobileNetV2 1.35 times as long as each of two or four (measured).
+_PIXELS_AT_ONCE = 360_000
 
 
 def on_cpu(tensor: Tensor) -> bool:
@@ -36,3 +42,16 @@ def of_this_machine(device: str) -> str:
     if device.startswith("cuda:") and int(device[5:]) > last:
         raise ValueError(f"device={device}: the last GPU of this machine is cuda:{last}.")
     return device
+
+
+def images_at_once(images: Sequence[Tensor] | Tensor, height: int, width: int) -> int:
+    """How many images of a batch a network should take at once where it only predicts: on a CPU a few.
+
+    Args:
+        images: the batch, one image or more.
+        height: of each, in pixels.
+        width: of each, in pixels.
+    """
+    if not on_cpu(images[0]):
+        return len(images)
+    return max(1, torch.get_num_threads() * _PIXELS_AT_ONCE // (height * width))

@@ -1,7 +1,7 @@
 """A task, or its network alone, as its checkpoint describes it, as a detector."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from detection.data.collate import CollateList, CollatePadded
 from detection.data.transforms import DetectionTransform
+from detection.models.backbones.folding import fold_for_good
 from detection.models.inference import Inference
 from detection.prediction.detector import Detector
 from detection.types import Detections, ListBatch, PaddedBatch
@@ -40,6 +41,11 @@ class TrainedDetector(Detector, Generic[Task]):
         """Such as ``SSD on MobileNetV2``."""
         backbone = str(self.described["model"].get("backbone", {}).get("_target_", "")).rpartition(".")[2]
         return " on ".join([type(self.task.network).__name__, *filter(None, [backbone])])
+
+    def folded(self) -> Self:
+        """The same detector, faster, which can only predict from now on; see ``fold_for_good``."""
+        fold_for_good(self.task)  # type: ignore[arg-type]  # every task is a module
+        return self
 
     @torch.inference_mode()
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:

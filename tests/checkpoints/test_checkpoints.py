@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from detection.checkpoints.loading import load, load_detector, load_task, read_checkpoint
+from detection.prediction.trained import TrainedDetector
 from detection.types import Detections
 
 Write = Callable[[Path, str, list[str]], Path]
@@ -58,11 +60,18 @@ def test_a_batch_gives_what_its_images_give_alone(checkpoint: Path) -> None:
         assert_same(together, detector([image])[0])
 
 
-def test_a_network_without_its_training_finds_the_same_bit_for_bit(checkpoint: Path) -> None:
+def test_a_network_without_its_training_has_no_batch_norms_and_finds_the_same(checkpoint: Path) -> None:
     batch = images((90, 200), (300, 150))
-    alone = load(checkpoint, "cpu")
-    for found, expected in zip(alone(batch), load_detector(checkpoint)(batch), strict=True):
-        assert all(found[key].equal(expected[key]) for key in ("boxes", "scores", "labels"))
+    before = checkpoint.read_bytes()
+    alone, trained = load(checkpoint, "cpu"), load_detector(checkpoint)
+    assert isinstance(alone, TrainedDetector)
+    norms = [
+        sum(isinstance(x, nn.BatchNorm2d) for x in made.task.network.modules()) for made in (alone, trained)
+    ]
+    assert norms[0] == 0 < norms[1]
+    for found, expected in zip(alone(batch), trained(batch), strict=True):
+        assert_same(found, expected)
+    assert checkpoint.read_bytes() == before
 
 
 # What takes longer to import than an image to be looked at.

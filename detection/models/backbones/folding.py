@@ -5,11 +5,13 @@ convolution's weights instead saves reading and writing every feature map once m
 Parameters, buffers and their names stay; gradients reach the weights through the factor.
 """
 
+from collections import Counter
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 
 def fold_batchnorms(module: nn.Module) -> None:
@@ -31,11 +33,46 @@ def fold_batchnorms(module: nn.Module) -> None:
                 setattr(parent, conv_name, folding)
 
 
+@torch.no_grad()
+def fold_for_good(module: nn.Module) -> None:
+    """Multiply each batch norm into the convolution before it, in a network that will only predict.
+
+    The norms are gone then, and with them their names: such a network is neither trained nor saved. What it
+    computes is the same but for rounding.
+
+    Args:
+        module: in evaluation, with its final weights. Pairs are those of ``fold_batchnorms``, and any in a
+            plain sequence; other norms stay, as those of a convolution that stands in several places.
+    """
+    places = Counter(id(one) for _, one in module.named_modules(remove_duplicate=False))
+    for parent in list(module.modules()):
+        in_sequence = type(parent).forward is nn.Sequential.forward
+        for (_, conv), (norm_name, norm) in pairwise(list(parent.named_children())):
+            if not (isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)):
+                continue
+            if places[id(conv)] > 1 or is_parametrized(conv):
+                continue  # others use it without this norm, or its weights are made at each call
+            if (in_sequence or isinstance(conv, FoldingConv2d)) and not norm.training:
+                _multiply(conv, norm)
+                setattr(parent, norm_name, nn.Identity())
+
+
+def _multiply(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    factor = norm.weight.double() * torch.rsqrt(norm.running_var.double() + norm.eps)
+    bias = -norm.running_mean.double() if conv.bias is None else conv.bias.double() - norm.running_mean
+    weight = conv.weight.double() * factor[:, None, None, None]
+    for name, value in (("weight", weight), ("bias", bias * factor + norm.bias)):
+        setattr(conv, name, nn.Parameter(value.to(conv.weight.dtype), requires_grad=False))
+
+
 class FoldingBatchNorm2d(nn.BatchNorm2d):
     """Leaves its work to the convolution before it where its statistics are fixed and gradients are wanted.
 
     Without gradients it works itself: with the few images of an inference, multiplying all weights at each
-    call takes as long as it saves, and what runs an exported file folds once and for all.
+    call takes as long as it saves. A detector that only predicts is folded once, by ``fold_for_good``, as
+    what runs an exported file does.
     """
 
     def forward(self, x: Tensor) -> Tensor:
