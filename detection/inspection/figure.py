@@ -13,6 +13,7 @@ from detection.drawing.page import LIGHT, Picture, Theme, render, shortened
 from detection.inspection.coverage import Coverage
 from detection.inspection.statistics import Statistics, range_label
 from detection.system.console import drawn
+from detection.system.wording import counted
 
 MAX_CLASSES = 25
 
@@ -100,14 +101,15 @@ def _plot_classes(ax: Axes, theme: Theme, statistics: Statistics) -> None:
             [drawn(name) for name in names],
             counts,
             left=start,
-            label=f"{split}: {counts.sum():.0f} objects in {images} images",
+            label=f"{split}: {counted(int(counts.sum()), 'object')} in {counted(images, 'image')}",
         )
         start += counts
     more = len(totals) - len(names)
     ax.tick_params(axis="y", labelcolor=theme.text)
     ax.set_title("objects per class" + (f" (the {MAX_CLASSES} largest of {len(totals)})" if more else ""))
     ax.tick_params(axis="y", labelsize=8)
-    ax.legend(fontsize=8, labelcolor=theme.text, loc="lower right")
+    # Below: where classes are about equally frequent, every place inside has bars.
+    ax.legend(fontsize=8, labelcolor=theme.text, loc="upper center", bbox_to_anchor=(0.5, -0.06))
 
 
 def _plot_sides(ax: Axes, theme: Theme, statistics: Statistics, coverage: Coverage) -> None:
@@ -122,7 +124,8 @@ def _plot_sides(ax: Axes, theme: Theme, statistics: Statistics, coverage: Covera
     ax.set_title("side of boxes (square root of the area)")
     ax.set_xlabel("pixels")
     ax.set_ylabel("objects")
-    ax.legend(fontsize=8, labelcolor=theme.text)
+    ax.margins(y=0.28)  # room for the legend
+    ax.legend(fontsize=8, labelcolor=theme.text, loc="upper left")
 
 
 def _plot_aspects(ax: Axes, theme: Theme, statistics: Statistics) -> None:
