@@ -209,6 +209,8 @@ def test_mistakes_raise_a_sentence(detector: detection.Detector, tmp_path: Path)
         detector.predict(np.zeros((8, 9, 3)))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"does not know 'stra'.*Did you mean star"):
         detector.predict(np.zeros((8, 9, 3), np.uint8), classes="stra")
+    with pytest.raises(ValueError, match="classes is empty"):
+        detector.predict(np.zeros((8, 9, 3), np.uint8), classes=[])
     with pytest.raises(ValueError, match="source is empty"):
         detector.predict("")
     aliens: list[Any] = [[None], [5], [["photo.jpg"]]]

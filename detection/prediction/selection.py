@@ -39,10 +39,12 @@ def find_labels(classes: Sequence[str] | None, class_names: Sequence[str]) -> fr
         class_names: the detector's, in label order.
 
     Raises:
-        ValueError: a name is not one of the detector's.
+        ValueError: a name is not one of the detector's, or there is none.
     """
     if classes is None:
         return None
+    if not classes:
+        raise ValueError("classes is empty: name those to keep, or leave it out for all.")
     same = find_same(classes, class_names)
     for name in classes:
         if name not in same:

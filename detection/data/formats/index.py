@@ -43,10 +43,12 @@ def read_many(read: Callable[[Item], Result], items: Sequence[Item]) -> Iterator
     if len(items) < _MANY:
         yield from map(read, items)
         return
-    with ProcessPoolExecutor(
-        num_cores(), initializer=_IN_A_PROCESS_OF_THE_POOL.append, initargs=(read,)
-    ) as pool:
+    with ProcessPoolExecutor(num_cores(), initializer=_keep, initargs=(read,)) as pool:
         yield from pool.map(_apply, items, chunksize=_CHUNK)
+
+
+def _keep(read: Callable[[Any], Any]) -> None:
+    _IN_A_PROCESS_OF_THE_POOL.append(read)
 
 
 def _apply(item: Any) -> Any:
