@@ -9,7 +9,7 @@ import pytest
 from detection.data.formats import index
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])  # as Linux starts processes, and as macOS and Windows do
+@pytest.mark.parametrize("method", ["fork", "spawn"])  # Linux; macOS and Windows
 def test_many_files_are_read_by_several_processes_in_their_order(
     monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
