@@ -26,7 +26,7 @@ Division = Annotated[Sequence[Share], Len(2, 3)]
 """Shares of train, val and, if wanted, test."""
 Factor = Annotated[float, Interval(ge=0, le=1000)]
 Seconds = Annotated[float, Interval(ge=0, le=1_000_000)]
-Minutes = Annotated[float, Interval(gt=0, le=1_000_000)]
+Minutes = Annotated[float, Interval(ge=0, le=1_000_000)]
 Port = Annotated[int, Interval(ge=1024, le=65535)]
 """Of TCP, but for those that the system keeps for itself."""
 

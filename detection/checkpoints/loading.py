@@ -23,7 +23,6 @@ from detection.checkpoints.tensors import (
 from detection.checkpoints.wandb_artifacts import fetch_artifact, is_artifact
 from detection.models.described_anchors import with_anchors_of_format_1
 from detection.models.synonyms import in_words_of
-from detection.ops import processor
 from detection.registry import DESCRIPTION_FORMAT, alone, build, load_plugins, without_weights
 from detection.settings import SUFFIXES
 from detection.settings.base import check_device
@@ -147,19 +146,19 @@ def load(source: str | Path, device: str = "auto", plugins: str | Sequence[str] 
         TypeError: an argument is of another type.
         ValueError: it is no checkpoint of this project, or damaged; or there is no such device.
     """
+    from detection.ops.processor import of_this_machine
+
     check_arguments(load, {"source": source, "device": device, "plugins": plugins})
     if source == "":
         raise ValueError("source is empty: give a checkpoint, a run's folder, or an exported file.")
     check_device(device)
-    chosen = processor.of_this_machine(device)
+    chosen = of_this_machine(device)
     load_plugins(plugins)
     path = Path(source).expanduser()
     if path.is_dir() and not is_shared(path):
         found = checkpoint_of_run(str(path))
         if found is None:
-            raise FileNotFoundError(
-                f"{path} has no checkpoints/best.ckpt: give a run's folder, or a checkpoint."
-            )
+            raise FileNotFoundError(f"{path} has no checkpoints/best.ckpt: give that of a run.")
         path = found
     if path.suffix in (".onnx", ".xml") and path.is_file():
         if device not in ("auto", "cpu"):

@@ -15,7 +15,7 @@ import torch
 import detection
 from detection.checkpoints.init_from import make_task
 from detection.checkpoints.kept_split import split_to_keep
-from detection.checkpoints.loading import load_detector, load_task, read_checkpoint
+from detection.checkpoints.loading import load_task, read_checkpoint
 from detection.checkpoints.resume import read_origin
 from detection.checkpoints.shared import DESCRIPTION, WEIGHTS, address_of, write_shared
 from detection.cli.compose import model_config
@@ -73,7 +73,7 @@ def test_a_shared_folder_is_the_checkpoint(ckpt: Path, original: Path) -> None:
 
 def test_it_predicts_as_the_checkpoint_does(ckpt: Path, original: Path) -> None:
     images = [np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)]
-    ours, theirs = load_detector(ckpt)(images)[0], detection.load(original, "cpu")(images)[0]
+    ours, theirs = detection.load(ckpt, "cpu")(images)[0], detection.load(original, "cpu")(images)[0]
     assert len(ours["scores"]) > 0
     for key in ("boxes", "scores", "labels"):
         assert torch.equal(ours[key], theirs[key])

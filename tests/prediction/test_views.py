@@ -123,8 +123,8 @@ def test_boxes_lie_on_the_pixels_of_their_objects(tiles: int | list[int] | None,
     ("wrong", "message"),
     [
         ({"tiles": 8}, r"tiles=8: give .*auto.*whole number from 32 .*list of 2 whole numbers"),
-        ({"tiles": "big"}, "tiles=big: give"),
-        ({"tiles": [1, 2, 3]}, r"tiles=\[1,2,3\]: give"),
+        ({"tiles": "big"}, "tiles='big': give"),
+        ({"tiles": [1, 2, 3]}, r"tiles=\[1, 2, 3\]: give"),
         ({"overlap": 1.0}, "overlap=1.0: give a number from 0 to 0.9"),
     ],
 )
