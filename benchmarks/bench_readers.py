@@ -17,7 +17,8 @@ from pycocotools.coco import COCO
 
 from benchmarks.harness import Benchmark, Result, timed
 from benchmarks.large_sets import write_coco, write_voc
-from detection.data.coco import COCODetection
+from detection.data.dataset import DetectionDataset
+from detection.data.formats.coco import read_coco
 from detection.data.sources import VOCDataModule
 from detection.data.transforms import ssd_eval_transform
 from detection.data.voc import VOCDetection
@@ -54,7 +55,7 @@ def readers() -> Iterator[Result]:
         yield timed("17", f"{work}, the second time", warm, parse, 0.2, rounds=3, clock=time.perf_counter)
 
         def ours() -> None:
-            assert len(COCODetection(coco / "images", coco / "train.json")) == _IMAGES
+            assert len(DetectionDataset(read_coco(coco / "images", coco / "train.json"))) == _IMAGES
 
         def pycocotools() -> None:
             with contextlib.redirect_stdout(io.StringIO()):

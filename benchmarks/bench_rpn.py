@@ -13,7 +13,7 @@ from torchvision.ops import box_iou, nms
 from benchmarks import rpn_outputs
 from benchmarks.harness import Benchmark, Result, timed
 from benchmarks.rpn_outputs import Candidates, random_candidates, trained_candidates
-from detection.ops.suppression import nms_best
+from detection.ops.proposals import nms_best
 from detection.targets.rpn import assign_rpn_targets
 from detection.types import AnchorTargets
 

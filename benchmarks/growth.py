@@ -29,7 +29,8 @@ from benchmarks.detector_outputs import SIZE, ssd300_anchors
 from benchmarks.found_objects import tables
 from benchmarks.large_sets import write_coco
 from benchmarks.training.speed import OURS, make_task
-from detection.data.coco import COCODetection
+from detection.data.dataset import DetectionDataset
+from detection.data.formats.coco import read_coco
 from detection.data.image_files import decode_image
 from detection.data.sampling import TrainSampler
 from detection.data.transforms import ssd_eval_transform, ssd_train_transform
@@ -124,7 +125,7 @@ def reading(folder: Path) -> Make:
     def make(images: int) -> Callable[[], Any]:
         root = folder / str(images)
         write_coco(root, images)
-        return partial(COCODetection, str(root / "images"), str(root / "train.json"))
+        return lambda: DetectionDataset(read_coco(root / "images", root / "train.json"))
 
     return make
 

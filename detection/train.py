@@ -7,7 +7,7 @@ import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from detection.checkpoints.init_from import first_weights, make_task
+from detection.checkpoints.init_from import check_that_it_can_be_opened, first_weights, make_task
 from detection.checkpoints.kept_split import (
     described_split,
     keep_split,
@@ -110,6 +110,8 @@ def _prepare(
     from detection.callbacks.wise_ft import FIRST_WEIGHTS
     from detection.data.shared_memory import check_shared_memory
 
+    # Names that nobody registered are told before the data is prepared; its classes are not known yet.
+    check_that_it_can_be_opened(model_config(config, ["object"], None), config["data"])
     trainer = make_trainer(config)
     origin = read_origin(config)
     datamodule: DetectionDataModule = instantiate(config["data"])

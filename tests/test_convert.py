@@ -16,7 +16,6 @@ from defusedxml.ElementTree import parse
 from PIL import Image, ImageOps
 from pycocotools.coco import COCO
 
-from detection.data.coco import COCODetection
 from detection.data.conversion import convert
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.coco import read_coco
@@ -28,7 +27,7 @@ from detection.data.voc import VOCDetection
 from detection.data.writers.coco_writer import COCOWriter
 from detection.data.writers.voc_writer import write_voc
 from detection.data.writers.yolo_writer import write_yolo_labels
-from detection.data.yolo import YOLODetection
+from tests.data.annotated import coco_dataset, yolo_dataset
 from tests.data.test_own_sets import module_of
 from tests.data.unsplit import UNSPLIT
 from tests.warm_python import warm_python
@@ -50,8 +49,8 @@ def opened(root: Path, name: str, split: str) -> DetectionDataset:
     if name == "voc":
         return VOCDetection(root, [split], SHAPE_CLASSES)
     if name == "coco":
-        return COCODetection(root / f"{split}2017", root / f"annotations/instances_{split}2017.json")
-    return YOLODetection(root, split)
+        return coco_dataset(root / f"{split}2017", root / f"annotations/instances_{split}2017.json")
+    return yolo_dataset(root, split)
 
 
 @pytest.fixture(scope="module")

@@ -63,4 +63,5 @@ def test_every_recipe_is_on_the_page() -> None:
     page = (PAGES / "recipes.md").read_text()
     beginnings = [line.split()[1] for line in page.splitlines() if line.startswith("```{recipes}")]
     names = {path.stem for path in (key_tables.CONF / "experiment").glob("*.yaml")}
-    assert {name for beginning in beginnings for name, _ in key_tables.recipe_files(beginning)} == names
+    shown = {name for beginning in beginnings for name, _ in key_tables.recipe_files(beginning)}
+    assert shown == names, f"the name of a recipe begins with one of {beginnings}; add a section or rename it"

@@ -16,9 +16,8 @@ from detection.exporting.programs import IN_TORCH
 from detection.exporting.runners import detections_of
 from detection.metrics.analysis import analyse
 from detection.metrics.coco_ap import coco_ap
-from detection.metrics.coco_map import COCOMeanAP
 from detection.metrics.image_metric import ImageMetric
-from detection.metrics.voc_map import VOCMeanAP
+from detection.metrics.mean_ap import COCOMeanAP, VOCMeanAP
 from detection.models.backbones import TinyBackbone
 from detection.models.faster_rcnn_presets import build_faster_rcnn_fpn
 from detection.models.ssd import build_ssd

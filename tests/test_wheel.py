@@ -11,19 +11,12 @@ import pytest
 from detection.__main__ import VERBS
 from detection.data.formats.voc_folder import read_voc
 from detection.data.shapes import write_shapes
+from tests.pages import block
 
 ROOT = Path(__file__).parent.parent
 PARTS = '''
-import csv
-from collections import defaultdict
-from dataclasses import dataclass
-from pathlib import Path
-
 import pytorch_lightning as pl
 
-from detection.data.datamodule import DetectionDataModule
-from detection.data.formats.records import ImageRecord, ObjectRecord, Reading
-from detection.data.image_files import read_header
 from detection.models.backbones import TinyBackbone
 from detection.registry import register
 
@@ -31,29 +24,6 @@ from detection.registry import register
 @register
 class MyBackbone(TinyBackbone):
     """A backbone."""
-
-
-@dataclass(kw_only=True, eq=False)
-class CSVDataModule(DetectionDataModule):
-    """A data format: for each split a table of image, class, x1, y1, x2, y2."""
-
-    root: str
-
-    @property
-    def wanted_classes(self):
-        return None
-
-    def read(self, split):
-        table = Path(self.root) / f"{split}.csv"
-        reading, objects = Reading(f"the images of {table}", str(table)), defaultdict(list)
-        with open(table, newline="") as file:
-            for row in csv.DictReader(file):
-                box = tuple(float(row[key]) for key in ("x1", "y1", "x2", "y2"))
-                objects[row["image"]].append(ObjectRecord(row["class"], box, difficult=False))
-        for name, found in objects.items():
-            path = f"{self.root}/{name}"
-            reading.records.append(ImageRecord(name, path, read_header(path).size, tuple(found), str(table)))
-        return reading
 
 
 class CountImages(pl.Callback):
@@ -93,12 +63,13 @@ def main(cfg):
 if __name__ == "__main__":
     run_with_hints(main)
 """
-# CONTRIBUTING's table "To add" names these files.
+# CONTRIBUTING's table "To add" names these files; the data format is that of the documentation.
 OWN = {
     "my_parts.py": PARTS,
+    "my_format.py": block("how-to/plugins.md", "class CSVDataModule"),
     "my_count.py": COMMAND,
     "conf/model/backbone/mine.yaml": "_target_: my_parts.MyBackbone\n",
-    "conf/data/csv.yaml": "defaults: [_common, _self_]\n_target_: my_parts.CSVDataModule\nroot: ???\n",
+    "conf/data/csv.yaml": block("how-to/plugins.md", "my_format.CSVDataModule"),
     "conf/callbacks/count.yaml": "count: {_target_: my_parts.CountImages}\n",
     "conf/logger/lines.yaml": 'lines: {_target_: my_parts.LinesLogger, save_dir: "${run_dir}/lines"}\n',
     "conf/experiment/own.yaml": """\
@@ -111,7 +82,7 @@ defaults:
 data: {root: set, size: 96, batch_size: 4, num_workers: 1}
 optimizer: {lr: 0.001}
 trainer: {max_epochs: 1}
-plugins: [my_parts]
+plugins: [my_parts, my_format]
 """,
 }
 

@@ -63,7 +63,7 @@ def make_task(
         ValueError: it does not fit, or ``init_reuse`` names a class that there is not; or the checkpoints of
             this training could not be opened.
     """
-    _check_that_it_can_be_opened(model, config["data"])
+    check_that_it_can_be_opened(model, config["data"])
     source, reuse = config["init_from"], config["init_reuse"]
     if source is None:
         if reuse:
@@ -76,8 +76,16 @@ def make_task(
     return task, take_weights(task, model, origin or load_task(source), source, reuse)
 
 
-def _check_that_it_can_be_opened(model: dict[str, Any], data: Mapping[str, Any]) -> None:
-    """Refuse a training whose checkpoints nobody could open: it would be in vain."""
+def check_that_it_can_be_opened(model: dict[str, Any], data: Mapping[str, Any]) -> None:
+    """Refuse a training whose checkpoints nobody could open: it would be in vain.
+
+    Args:
+        model: what the task is made from.
+        data: the configuration of the data.
+
+    Raises:
+        ValueError: its description names what is not registered, or says what none may.
+    """
     try:
         check_description({"model": model, "data": {key: data[key] for key in DATA_KEYS}})
     except DescriptionError as error:
@@ -203,7 +211,7 @@ def _compare_anchors(old: Any, new: Any) -> list[str]:
     if then == now:
         return []
     # Of the same layers; SSDs of different ones share their backbone at most.
-    if "ratios" in then and then["ratios"] == now.get("ratios"):
+    if "anchor_ratios" in then and then["anchor_ratios"] == now.get("anchor_ratios"):
         growths = [b / a for a, b in zip(then["anchor_sizes"], now["anchor_sizes"], strict=True)]
         if growths[0] != 1 and max(growths) - min(growths) < 1e-6 * max(growths):
             return [f"  note: the anchors are {growths[0]:.3g} times as large as the checkpoint's"]
@@ -215,10 +223,7 @@ def _anchors(network: Any) -> dict[str, Any]:
     from detection.models.ssd import SSD
 
     if isinstance(network, SSD):
-        return {
-            **anchors_in_numbers(network),
-            "ratios": [list(of_map) for of_map in network.anchor_ratios],
-        }
+        return anchors_in_numbers(network)
     rpn = network.rpn
     return {"base": [b.tolist() for b in rpn.base_anchors], "steps": (rpn.strides, rpn.fit_strides)}
 

@@ -110,6 +110,8 @@ def keep_anchors(model: dict[str, Any], origin: Origin) -> tuple[dict[str, Any],
     wanted, had = _anchor_numbers(model), _anchor_numbers(resumed)
     if wanted == had:
         return resumed, ""
+    others = {name for name in {**had, **wanted} if had.get(name) != wanted.get(name)}
+    had, wanted = ({name: n[name] for name in n if name in others} for n in (had, wanted))
     asked = anchor_arguments(model)
     if asked:
         raise ValueError(

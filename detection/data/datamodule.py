@@ -18,10 +18,11 @@ from detection.data.classes import OtherClasses
 from detection.data.collate import CollateList, CollatePadded
 from detection.data.dataset import DetectionDataset, classes_of
 from detection.data.formats.findings import Finding
+from detection.data.formats.judging import judged
 from detection.data.formats.records import SPLITS, Reading, SplitName
 from detection.data.formats.usable import OnError, settle_repeats
 from detection.data.nothing import never_learned, nothing_to_find, refuse_nothing_to_learn
-from detection.data.position import Position, ResumableLoader
+from detection.data.position import Position, ResumableLoader, one_thread
 from detection.data.rare_classes import Sampling, make_sampler
 from detection.data.sampling import EvalSampler, GroupedBatchSampler, Keys, aspect_group
 from detection.data.skipping import CollateUsable, LeftOut, UsableLoader, problems_of
@@ -29,7 +30,6 @@ from detection.data.splitting import SetApart
 from detection.data.step_size import divide_step, step_line
 from detection.data.transforms import DetectionTransform
 from detection.data.varied import by_key
-from detection.data.workers import one_thread
 from detection.system.wording import counted
 from detection.types import AnchorTargets
 
@@ -127,7 +127,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
         if self.datasets:
             return
         overfits = self.overfit_images is not None
-        readings = {split: self.read(split) for split in (SPLITS[:1] if overfits else SPLITS)}
+        readings = {split: judged(self.read(split)) for split in (SPLITS[:1] if overfits else SPLITS)}
         names = self.wanted_classes or classes_of(readings.values(), self.on_error)
         evaluated = self.eval_transform(self.size)
         train = self.make_dataset("train", names, self.train_transform(self.size), readings["train"])

@@ -19,6 +19,7 @@ from detection.data.classes import (
     say_left_out,
     select_classes,
 )
+from detection.data.formats.judging import judged
 from detection.data.formats.records import Reading
 from detection.data.formats.usable import OnError, say_warnings, usable_records
 from detection.data.image_files import ImageError, decode_image, refuse_another_size
@@ -97,6 +98,7 @@ class DetectionDataset(Dataset[Sample]):
         other_classes: OtherClasses = "error",
         on_error: OnError = "raise",
     ) -> None:
+        reading = judged(reading)
         records, self.problems = usable_records(reading, on_error)
         """And what is wrong with each image that was left out when the annotations were read."""
         if classes is None:

@@ -207,9 +207,11 @@ class OwnDataModule(DetectionDataModule, ABC):
             if owners.get(finding.image, "train") == split
             or not (finding.image or finding.object is not None)
         ]
+        records = [record for record in pool.records if owners[record.image_id] == split]
         return replace(
             pool,
-            records=[record for record in pool.records if owners[record.image_id] == split],
+            records=records,
+            num_judged=len(records) if pool.num_judged == len(pool.records) else 0,
             findings=findings,
             notes=pool.notes if split == "train" else [],
         )

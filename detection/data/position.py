@@ -1,10 +1,14 @@
-"""How far a training has come in its data, so that it is resumed there without loading what is done."""
+"""How far a training has come in its data, to be resumed there without loading what is done; its workers."""
 
 import math
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
+import torch
 from torch.utils.data import DataLoader
+
+from detection.system.endings import outlive_the_step
 
 
 @dataclass(frozen=True)
@@ -54,3 +58,15 @@ class ResumableLoader(DataLoader[Any]):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Nothing to do."""
+
+
+def one_thread(worker: int) -> None:
+    """Keep a loader's worker to one thread, and alive until the step that ends a run is done.
+
+    Args:
+        worker: its number, which does not matter.
+    """
+    outlive_the_step()
+    # Workers times OpenCV's and torch's own threads would oversubscribe the machine.
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

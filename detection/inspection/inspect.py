@@ -11,6 +11,7 @@ from rich.progress import track
 from detection.data.classes import declared_classes
 from detection.data.datamodule import DetectionDataModule
 from detection.data.formats.findings import SEVERITIES, Finding
+from detection.data.formats.judging import judged
 from detection.data.formats.records import SPLITS, ImageRecord, Reading
 from detection.data.image_files import ImageError
 from detection.inspection.class_names import resolve_class_names
@@ -55,7 +56,7 @@ def inspect_dataset(
     """
     # Where there are no images for a test, it is made on those of the validation.
     splits = [split for split in SPLITS if split != "test" or not data.test_is_val]
-    readings: dict[str, Reading] = {split: data.read(split) for split in splits}
+    readings: dict[str, Reading] = {split: judged(data.read(split)) for split in splits}
     declared = data.wanted_classes or declared_classes(readings.values())
     names = resolve_class_names(
         {split: reading.records for split, reading in readings.items()},

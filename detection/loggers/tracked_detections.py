@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_only
 
 from detection.callbacks.predictions import FirstImages, Seen
-from detection.loggers.tracker import Tracker
+from detection.loggers.tracker import Tracker, going_on
 from detection.tasks.base import DetectionTask
 
 
@@ -39,7 +39,8 @@ class TrackedDetections(FirstImages):
     def show(self, trainer: pl.Trainer, task: DetectionTask, stage: str, seen: list[Seen]) -> None:
         """Send the images."""
         for tracker in self._trackers(trainer):
-            tracker.log_detections(stage, seen, task.class_names, self.threshold, trainer.global_step)
+            with going_on(tracker):
+                tracker.log_detections(stage, seen, task.class_names, self.threshold, trainer.global_step)
 
     @rank_zero_only
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -48,7 +49,8 @@ class TrackedDetections(FirstImages):
         aps = {name: float(trainer.callback_metrics[f"test/ap/{name}"]) for name in pl_module.class_names}
         defined = {name: None if math.isnan(ap) else ap for name, ap in aps.items()}
         for tracker in self._trackers(trainer):
-            tracker.log_aps("test", defined, trainer.global_step)
+            with going_on(tracker):
+                tracker.log_aps("test", defined, trainer.global_step)
 
     def _trackers(self, trainer: pl.Trainer) -> list[Tracker]:
         trackers = [logger for logger in trainer.loggers if isinstance(logger, Tracker)]

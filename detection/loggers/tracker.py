@@ -13,6 +13,7 @@ from pytorch_lightning.loggers import Logger
 from detection.callbacks.predictions import Seen
 from detection.drawing.painter import draw_marks, outcome_marks
 from detection.metrics.outcomes import outcomes_of_image
+from detection.system.errors import first_line
 
 REPORT = ("curves.png", "predictions.png", "metrics.json", "metrics.csv")
 """What a run leaves in its folder for readers, as far as it does."""
@@ -87,10 +88,29 @@ def closing_trackers(loggers: Sequence[Logger], folder: str) -> Iterator[None]:
         exit_code = 0
         files = [path for name in REPORT if (path := Path(folder, name)).is_file()]
         for tracker in trackers:
-            tracker.log_report(files)
+            with going_on(tracker):
+                tracker.log_report(files)
     finally:
         for tracker in trackers:
-            tracker.close(exit_code)
+            with going_on(tracker):
+                tracker.close(exit_code)
+
+
+@contextmanager
+def going_on(tracker: Tracker) -> Iterator[None]:
+    """Say in a line what a tracker fails with, whosever it is, and go on: the training matters more.
+
+    Args:
+        tracker: one of whose methods is called in the block.
+    """
+    try:
+        yield
+    except Exception as error:  # of code that may be anybody's
+        print(f"{tracker.tracker_name} does not take this ({_said(error)}); the run goes on.", flush=True)
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {first_line(error)}" if str(error) else type(error).__name__
 
 
 def drawn(seen: Seen, class_names: Sequence[str], threshold: float) -> NDArray[np.uint8]:

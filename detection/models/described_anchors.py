@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from detection.models.ssd import SSD
 
 _BUILDER = "detection.models.ssd.build_ssd"
-_ARGUMENTS = ("anchor_sizes", "anchor_steps", "max_anchor_side", "anchors_for")
+_ARGUMENTS = ("anchor_sizes", "anchor_ratios", "anchor_steps", "max_anchor_side", "anchors_for")
 """Of the builder, all that decides the anchors."""
 
 
@@ -44,7 +44,11 @@ def anchors_in_numbers(network: "SSD") -> dict[str, Any]:
         network: of any size.
     """
     steps = [list(step) if isinstance(step, tuple) else step for step in network.anchor_steps]
-    numbers: dict[str, Any] = {"anchor_sizes": list(network.anchor_sizes), "anchor_steps": steps}
+    numbers: dict[str, Any] = {
+        "anchor_sizes": list(network.anchor_sizes),
+        "anchor_ratios": [list(of_map) for of_map in network.anchor_ratios],
+        "anchor_steps": steps,
+    }
     if network.max_anchor_side < float("inf"):
         numbers["max_anchor_side"] = network.max_anchor_side
     return numbers

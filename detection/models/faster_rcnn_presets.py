@@ -118,10 +118,14 @@ def build_faster_rcnn_fpn(
 
 
 def _check_pyramid(strides: tuple[int, ...], anchor_sizes: Few[Length]) -> None:
-    doubling = tuple(strides[0] * 2**level for level in range(len(strides)))
-    if len(anchor_sizes) != len(strides) or strides != doubling:
+    if strides != tuple(strides[0] * 2**level for level in range(len(strides))):
         raise ValueError(
-            f"The pyramid needs maps whose strides double and one of anchor_sizes for each: its strides are "
-            f"{strides}, the anchor_sizes {tuple(anchor_sizes)}. Set model.backbone.strides=[4,8,16,32], or "
-            f"change anchor_sizes."
+            f"The pyramid needs maps whose strides double, not {strides[:-1]}: set "
+            "model.backbone.strides=[8,16,32], or [4,8,16,32] where the backbone has these."
+        )
+    if len(anchor_sizes) != len(strides):
+        usual = ",".join(str(8 * stride) for stride in strides)
+        raise ValueError(
+            f"The pyramid has {len(strides)} maps, of strides {strides}, and needs one of anchor_sizes for "
+            f"each, not {list(anchor_sizes)}: set model.network.anchor_sizes=[{usual}], say."
         )

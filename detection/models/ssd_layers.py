@@ -4,6 +4,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -219,16 +220,23 @@ def check_arguments(
         ValueError: if they do not.
     """
     num_maps = len(strides) + len(extras)
-    if not num_maps == len(anchor_steps) == len(anchor_ratios) == len(anchor_sizes) - 1:
-        raise ValueError(
-            f"{len(strides)} backbone maps and {len(extras)} extras need {num_maps} anchor_steps and "
-            f"anchor_ratios and {num_maps + 1} anchor_sizes; got {len(anchor_steps)}, "
-            f"{len(anchor_ratios)} and {len(anchor_sizes)}."
-        )
+    needed: dict[str, tuple[int, Sequence[Any]]] = {
+        "anchor_sizes": (num_maps + 1, anchor_sizes),  # see ``ssd_anchors``
+        "anchor_ratios": (num_maps, anchor_ratios),
+        "anchor_steps": (num_maps, anchor_steps),
+    }
+    for name, (count, values) in needed.items():
+        if len(values) != count:
+            one_more = "one for each and one more" if count > num_maps else "one for each"
+            raise ValueError(
+                f"model.network.{name}={list(values)}: this SSD has {num_maps} maps ({len(strides)} of the "
+                f"backbone, {len(extras)} extras) and needs {one_more}: {count}, not {len(values)}."
+            )
     if not set(strides) <= set(backbone.strides):
         raise ValueError(
             f"This SSD needs maps of strides {tuple(strides)}, but {type(backbone).__name__} has "
-            f"{backbone.strides}; set the backbone's strides, or choose another size."
+            f"{backbone.strides}: set model.backbone.strides=[{','.join(map(str, strides))}], or choose "
+            "another data.size."
         )
 
 

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from detection.bounds import Share, Size
-from detection.metrics.coco_map import COCOMeanAP
-from detection.metrics.voc_map import Interpolation, VOCMeanAP
+from detection.metrics.mean_ap import COCOMeanAP, Interpolation, VOCMeanAP
 from detection.models.inference import Inference
 from detection.registry import DESCRIPTION_FORMAT
 from detection.tasks.parameter_groups import MakeOptimizer, grouped_optimizer

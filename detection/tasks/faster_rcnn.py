@@ -10,7 +10,7 @@ from detection.bounds import Count, Factor, Share, Size
 from detection.data.collate import AssignListTargets
 from detection.losses.roi import RoILoss, roi_loss
 from detection.losses.rpn import rpn_loss
-from detection.metrics.voc_map import Interpolation
+from detection.metrics.mean_ap import Interpolation
 from detection.models.faster_rcnn import BOX_STDS, FasterRCNN
 from detection.models.inference import FasterRCNNInference, FirstStage
 from detection.models.roi_head import RoIOutput

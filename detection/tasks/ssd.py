@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from detection.bounds import Count, Factor, Share, Size, height_and_width
 from detection.data.collate import AssignTargets
 from detection.losses.multibox import BoxLoss, ClassLoss, MultiboxLoss, loss_weight, multibox_loss
-from detection.metrics.voc_map import Interpolation
+from detection.metrics.mean_ap import Interpolation
 from detection.models.described_anchors import anchors_in_numbers, with_anchor_arguments
 from detection.models.inference import SSDInference
 from detection.models.ssd import BOX_STDS, SSD, SSDOutput

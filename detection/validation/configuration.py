@@ -39,6 +39,8 @@ class _Target(NamedTuple):
 
     name: str
     parameters: list[Parameter]
+    lacking: list[str]
+    """Abstract methods of a class that it does not have."""
 
     @property
     def positional(self) -> list[Parameter]:
@@ -145,6 +147,9 @@ def _check_node(node: Mapping[str, Any], path: str, complete: bool) -> Iterator[
             ) from error
         moved = f"it is {RENAMED[name]} now" if name in RENAMED else error
         yield Mistake(path, f"{path or 'config'}: cannot import '{name}': {moved}")
+    if target is not None and target.lacking:
+        methods = ", ".join(target.lacking)
+        yield Mistake(path, f"{path}: {name} lacks {methods}: the class that it extends asks for it")
     for key, value in node.items():
         if key in _HYDRA_KEYS:
             continue
@@ -218,7 +223,8 @@ def _signature(name: str) -> _Target | None:
     """Return what a dotted name is called with, None if it does not tell (some builtins)."""
     target = _locate(name)
     try:
-        return _Target(name.rpartition(".")[2], _parameters(target))
+        lacking = sorted(getattr(target, "__abstractmethods__", ()))
+        return _Target(name.rpartition(".")[2], _parameters(target), lacking)
     except ValueError:
         return None
 

@@ -296,5 +296,7 @@ def _written(value: Any) -> str:
 
 
 def _range(bound: Interval) -> str:
-    low, high = f"{bound.ge:g}", bound.le
+    low, high = f"above {bound.gt:g}" if bound.ge is None else f"{bound.ge:g}", bound.le
+    if bound.ge is None:
+        return low if not isinstance(high, int | float) else f"{low}, up to {high:,g}"
     return f"{low} or more" if not isinstance(high, int | float) or high >= 100_000 else f"{low} to {high:,g}"

@@ -15,6 +15,7 @@ from detection.checkpoints.description import DATA_KEYS, DescriptionError, check
 from detection.checkpoints.init_from import make_task
 from detection.checkpoints.loading import load_task, read_checkpoint
 from detection.cli.compose import checked_config, inference_config, model_config
+from detection.train import train
 from tests.checkpoints.test_security import WAYS
 
 ROOT = Path(__file__).parents[2]
@@ -262,7 +263,7 @@ def test_every_name_leads_to_a_constructor(name: str) -> None:
 
 
 PLUGIN = """
-from detection.models.backbones import TinyBackbone
+from detection.models.backbones import Backbone, TinyBackbone
 from detection.registry import register
 
 @register
@@ -271,13 +272,17 @@ class MyBackbone(TinyBackbone):
 
 class NotRegistered(TinyBackbone):
     pass
+
+class Unfinished(Backbone):
+    def __init__(self, weights=None, freeze_batchnorm=False, frozen_blocks=0):
+        super().__init__(freeze_batchnorm, frozen_blocks)
 """
 
 
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "my_parts.py").write_text(PLUGIN)
-    (tmp_path / "my_facade.py").write_text("from my_parts import MyBackbone, NotRegistered\n")
+    (tmp_path / "my_facade.py").write_text("from my_parts import MyBackbone, NotRegistered, Unfinished\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(registry, "_users", {})
     for name in ("my_parts", "my_facade"):
@@ -306,6 +311,22 @@ def test_a_training_that_could_not_be_opened_again_is_refused(plugin: str) -> No
     settings = config(plugin, "plugins=[my_facade]", "model.backbone._target_=my_facade.NotRegistered")
     with pytest.raises(ValueError, match=r"could not be opened: model\.backbone would call 'my_facade\.Not"):
         make_task(model_config(settings, ["cat"], None), settings)
+
+
+def test_that_is_told_before_the_data_is_prepared(plugin: str, tmp_path: Path) -> None:
+    words = (plugin, "plugins=[my_facade]", "model.backbone._target_=my_facade.NotRegistered", "trainer=cpu")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", [f"run_dir={tmp_path}", "name=test", f"data.root={tmp_path}/set", *words])
+    with pytest.raises(SystemExit, match=r"could not be opened: model\.backbone would call 'my_facade\.Not"):
+        train(cfg)
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_class_that_lacks_what_it_must_have_is_told_at_once(plugin: str) -> None:
+    with pytest.raises(
+        SystemExit, match=r"model\.backbone: my_facade\.Unfinished lacks blocks, forward: the"
+    ):
+        config(plugin, "plugins=[my_facade]", "model.backbone._target_=my_facade.Unfinished")
 
 
 def test_a_plugin_that_is_not_there_is_named(plugin: str) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from detection.data.coco import COCODetection
-from detection.data.yolo import YOLODetection
+from tests.data.annotated import coco_dataset, yolo_dataset
 from tests.data.small_set import SIZE, jpeg
 
 
@@ -66,8 +65,8 @@ def test_what_is_wrong_with_one_image_of_coco(tmp_path: Path, case: str) -> None
     change, message = COCO[case]
     root = write_coco(tmp_path, change)
     with pytest.raises(ValueError, match=message):
-        COCODetection(root / "images", root / "a.json")
-    dataset = COCODetection(root / "images", root / "a.json", on_error="skip")
+        coco_dataset(root / "images", root / "a.json")
+    dataset = coco_dataset(root / "images", root / "a.json", on_error="skip")
     assert dataset.image_ids == ["1", "3"]
     assert [len(dataset[row].target["labels"]) for row in range(2)] == [1, 1]
     assert len(dataset.problems) == 1
@@ -76,14 +75,14 @@ def test_what_is_wrong_with_one_image_of_coco(tmp_path: Path, case: str) -> None
 def test_one_id_for_two_images_leaves_out_both(tmp_path: Path) -> None:
     root = write_coco(tmp_path, of_image(id=1))
     with pytest.raises(ValueError, match=r"has the id of 1\.jpg: give each image its own id"):
-        COCODetection(root / "images", root / "a.json")
-    dataset = COCODetection(root / "images", root / "a.json", on_error="skip")
+        coco_dataset(root / "images", root / "a.json")
+    dataset = coco_dataset(root / "images", root / "a.json", on_error="skip")
     assert dataset.image_ids == ["3"], "nobody knows which of the two the annotations are of"
 
 
 def test_an_object_of_no_image_is_listed_alone(tmp_path: Path) -> None:
     root = write_coco(tmp_path, of_object(image_id=99))
-    dataset = COCODetection(root / "images", root / "a.json", on_error="skip")
+    dataset = coco_dataset(root / "images", root / "a.json", on_error="skip")
     assert dataset.image_ids == ["1", "2", "3"]
     assert "image_id 99, which is not under images" in dataset.problems[0]
 
@@ -104,7 +103,7 @@ def test_a_file_that_is_not_json(tmp_path: Path, case: str, on_error: Any) -> No
     root = write_coco(tmp_path)
     (root / "a.json").write_bytes(BAD_JSON[case])
     with pytest.raises(ValueError, match=r"a\.json is not well-formed JSON"):
-        COCODetection(root / "images", root / "a.json", on_error=on_error)
+        coco_dataset(root / "images", root / "a.json", on_error=on_error)
 
 
 def write_yolo(root: Path, label: bytes | str = "0 0.5 0.5 0.2 0.2", yaml: str = "names: [cat]") -> Path:
@@ -143,8 +142,8 @@ def test_what_is_wrong_with_one_image_of_yolo(tmp_path: Path, case: str) -> None
     label, message = YOLO[case]
     root = write_yolo(tmp_path, label)
     with pytest.raises(ValueError, match=message):
-        YOLODetection(root)
-    dataset = YOLODetection(root, on_error="skip")
+        yolo_dataset(root)
+    dataset = yolo_dataset(root, on_error="skip")
     assert dataset.image_ids == ["images/a.jpg", "images/c.jpg"]
     assert "b.txt" in dataset.problems[0]
 
@@ -152,15 +151,15 @@ def test_what_is_wrong_with_one_image_of_yolo(tmp_path: Path, case: str) -> None
 def test_missing_and_lonely_files_of_yolo(tmp_path: Path) -> None:
     root = write_yolo(tmp_path)
     (root / "images/b.jpg").unlink()
-    assert YOLODetection(root, on_error="skip").image_ids == ["images/a.jpg", "images/c.jpg"]
+    assert yolo_dataset(root, on_error="skip").image_ids == ["images/a.jpg", "images/c.jpg"]
     (root / "list.txt").write_text("images/a.jpg\nimages/b.jpg\n")
     (root / "data.yaml").write_text("train: list.txt\nnames: [cat]\n")
-    dataset = YOLODetection(root, on_error="skip")
+    dataset = yolo_dataset(root, on_error="skip")
     assert dataset.image_ids == ["images/a.jpg"]
     assert "line 2: there is no image" in dataset.problems[0]
     (root / "list.txt").write_text("images/b.jpg\n")
     with pytest.raises(ValueError, match=r"data\.on_error=skip leaves no image: 1 of the images of train"):
-        YOLODetection(root, on_error="skip")
+        yolo_dataset(root, on_error="skip")
 
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -182,7 +181,7 @@ def test_a_description_that_could_do_harm(tmp_path: Path, case: str, monkeypatch
     monkeypatch.chdir(tmp_path)
     root = write_yolo(tmp_path, yaml=BAD_YAML[case])
     with pytest.raises(ValueError, match=r"data\.yaml"):
-        YOLODetection(root)
+        yolo_dataset(root)
     assert not (tmp_path / "harm").exists()
 
 
@@ -192,5 +191,5 @@ def test_tags_of_a_description_have_no_effect(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     root = write_yolo(tmp_path, yaml=f"names: [{tag} 'touch harm']")
-    assert YOLODetection(root).classes == ("touch harm",)
+    assert yolo_dataset(root).classes == ("touch harm",)
     assert not (tmp_path / "harm").exists()

@@ -11,9 +11,10 @@ import torch
 from PIL import Image
 from pycocotools.coco import COCO
 
-from detection.data.coco import COCODetection
+from detection.data.dataset import DetectionDataset
 from detection.data.sources import COCODataModule
 from detection.data.transforms import ssd_eval_transform, ssd_train_transform
+from tests.data.annotated import coco_dataset
 
 Document = dict[str, Any]
 
@@ -50,10 +51,10 @@ def document(tmp_path: Path) -> Document:
     }
 
 
-def read(folder: Path, document: Any, **options: Any) -> COCODetection:
+def read(folder: Path, document: Any, **options: Any) -> DetectionDataset:
     path = folder / "all.json"
     path.write_text(document if isinstance(document, str) else json.dumps(document))
-    return COCODetection(folder / "images", path, **options)
+    return coco_dataset(folder / "images", path, **options)
 
 
 def test_samples(tmp_path: Path, document: Document) -> None:
@@ -228,10 +229,10 @@ def test_files_that_are_no_annotations(tmp_path: Path, document: Document) -> No
     with pytest.raises(
         FileNotFoundError, match=r"al.json does not exist; JSON files .*: all.json.*data.root"
     ):
-        COCODetection(tmp_path / "images", tmp_path / "al.json")
+        coco_dataset(tmp_path / "images", tmp_path / "al.json")
     (tmp_path / "all.json").write_text(json.dumps(document))
     with pytest.raises(FileNotFoundError, match=r"imgs does not exist"):
-        COCODetection(tmp_path / "imgs", tmp_path / "all.json")
+        coco_dataset(tmp_path / "imgs", tmp_path / "all.json")
 
 
 def test_many_problems_are_reported_together(tmp_path: Path, document: Document) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from detection.data.sources import YOLODataModule
 from detection.data.transforms import ssd_eval_transform, ssd_train_transform
-from detection.data.yolo import YOLODetection
+from tests.data.annotated import yolo_dataset
 
 
 def write_image(path: Path, height: int = 30, width: int = 40) -> None:
@@ -44,7 +44,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_samples(root: Path) -> None:
-    dataset = YOLODetection(root)
+    dataset = yolo_dataset(root)
     assert dataset.classes == ("cat", "dog")
     assert dataset.image_ids == ["images/train/a.png", "images/train/b.jpg"]
     assert dataset.sizes == [(30, 40), (20, 50)]
@@ -54,44 +54,44 @@ def test_samples(root: Path) -> None:
     assert target["labels"].tolist() == [1, 0]
     assert target["difficult"].tolist() == [False, False]
     assert dataset[1].target["boxes"].shape == (0, 4)  # no label file: no objects
-    assert YOLODetection(root / "data.yaml", "val").image_ids == ["images/val/c.png"]
+    assert yolo_dataset(root / "data.yaml", "val").image_ids == ["images/val/c.png"]
 
 
 def test_polygons_are_read_as_their_bounding_box(root: Path) -> None:
     write_labels(root, "1 0.1 0.2 0.5 0.1 0.4 0.8 0.2 0.9\n")
-    boxes = YOLODetection(root)[0].target["boxes"]
+    boxes = yolo_dataset(root)[0].target["boxes"]
     torch.testing.assert_close(boxes, torch.tensor([[4.0, 3, 20, 27]]))
 
 
 def test_rounding_past_the_border_is_cut(root: Path) -> None:
     write_labels(root, "1 0.75 0.75 0.5004 0.5\n")
     torch.testing.assert_close(
-        YOLODetection(root)[0].target["boxes"], torch.tensor([[19.992, 15, 40, 30]]), atol=1e-4, rtol=0
+        yolo_dataset(root)[0].target["boxes"], torch.tensor([[19.992, 15, 40, 30]]), atol=1e-4, rtol=0
     )
 
 
 @pytest.mark.parametrize("names", [["cat", "dog"], {0: "cat", 1: "dog"}, {1: "dog", 0: "cat"}])
 def test_names_as_list_or_numbered(root: Path, names: Any) -> None:
     write_yaml(root, names=names, nc=2)
-    assert YOLODetection(root).classes == ("cat", "dog")
+    assert yolo_dataset(root).classes == ("cat", "dog")
 
 
 def test_where_the_images_are(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     expected = ["images/train/a.png", "images/train/b.jpg"]
     write_yaml(root, train="../images/train")  # as Roboflow exports it
-    assert YOLODetection(root).image_ids == expected
+    assert yolo_dataset(root).image_ids == expected
     (root / "list.txt").write_text("./images/train/b.jpg\nimages/train/a.png\n")
     write_yaml(root, train="list.txt")
-    assert YOLODetection(root).image_ids == expected[::-1]
+    assert yolo_dataset(root).image_ids == expected[::-1]
     write_yaml(root, train=["images/train", "images/val"])
-    assert YOLODetection(root).image_ids == [*expected, "images/val/c.png"]
+    assert yolo_dataset(root).image_ids == [*expected, "images/val/c.png"]
     write_yaml(root, train="images")
-    assert len(YOLODetection(root)) == 3
+    assert len(yolo_dataset(root)) == 3
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "my.yaml"
     elsewhere.write_text(
         yaml.safe_dump({"path": str(root), "train": "images/train", "names": ["cat", "dog"]})
     )
-    assert YOLODetection(elsewhere)[0].target["labels"].tolist() == [1, 0]
+    assert yolo_dataset(elsewhere)[0].target["labels"].tolist() == [1, 0]
 
 
 def test_labels_beside_the_images(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_labels_beside_the_images(tmp_path: Path) -> None:
     (tmp_path / "train/a.txt").write_text("0 0.5 0.5 1 1")
     (tmp_path / "train/readme.txt").write_text("hello")
     write_yaml(tmp_path, train="train")
-    assert YOLODetection(tmp_path)[0].target["labels"].tolist() == [0]
+    assert yolo_dataset(tmp_path)[0].target["labels"].tolist() == [0]
 
 
 def test_boxes_belong_to_the_image_as_it_is_shown(root: Path) -> None:
@@ -108,7 +108,7 @@ def test_boxes_belong_to_the_image_as_it_is_shown(root: Path) -> None:
     path = root / "images/train/b.jpg"
     Image.open(path).save(path, exif=exif)
     write_labels(root, "0 0.5 0.25 1 0.5\n", "train/b")
-    image, target = YOLODetection(root)[1]
+    image, target = yolo_dataset(root)[1]
     assert image.shape == (3, 50, 20)
     torch.testing.assert_close(target["boxes"], torch.tensor([[0.0, 0, 20, 25]]))
 
@@ -155,7 +155,7 @@ def test_data_module_and_subset_of_the_classes(root: Path) -> None:
 def test_bad_lines_are_named_with_their_remedy(root: Path, line: str, words: list[str]) -> None:
     write_labels(root, f"0 0.5 0.5 0.2 0.2\n{line}\n")
     with pytest.raises(ValueError, match=r"a\.txt: line 2 \(") as error:
-        YOLODetection(root)
+        yolo_dataset(root)
     assert all(word in str(error.value) for word in [line[2:], *words]), error.value
 
 
@@ -174,32 +174,32 @@ def test_bad_lines_are_named_with_their_remedy(root: Path, line: str, words: lis
 def test_bad_descriptions(root: Path, changes: dict[str, Any], message: str) -> None:
     write_yaml(root, **changes)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        YOLODetection(root)
+        yolo_dataset(root)
 
 
 def test_bad_folders_and_files(root: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"images/data.yaml does not exist.*data.root"):
-        YOLODetection(root / "images")
+        yolo_dataset(root / "images")
     (root / "list.txt").write_text("images/train/a.png\nimages/train/x.png\n")
     write_yaml(root, train="list.txt")
     with pytest.raises(ValueError, match=r"list.txt: line 2: there is no image .*x.png"):
-        YOLODetection(root)
+        yolo_dataset(root)
     write_yaml(root)
     write_labels(root, "0 0.5 0.5 0.2 0.2\n", "train/lonely")
     with pytest.raises(ValueError, match=r"lonely.txt has no image in .*images/train"):
-        YOLODetection(root)
+        yolo_dataset(root)
     (root / "labels/train/lonely.txt").unlink()
     (root / "images/train/b.jpg").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"1 of the images of train in .*\n.*b.jpg is not an image"):
-        YOLODetection(root)
+        yolo_dataset(root)
     (root / "labels/train/a.txt").unlink()
     with pytest.raises(
         FileNotFoundError, match=r"none of the 2 images of train has a label file; .*labels/train"
     ):
-        YOLODetection(root)
+        yolo_dataset(root)
     (root / "data.yaml").write_text("names: [")
     with pytest.raises(ValueError, match=r"data.yaml is not well-formed YAML"):
-        YOLODetection(root)
+        yolo_dataset(root)
     (root / "data.yaml").write_text("[]")
     with pytest.raises(ValueError, match=r"data.yaml should hold keys and values"):
-        YOLODetection(root)
+        yolo_dataset(root)

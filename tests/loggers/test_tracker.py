@@ -1,12 +1,11 @@
 """What trackers of pictures alone show of an image, and the tracker that the documentation adds."""
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pytest
 import pytorch_lightning as pl
 import torch
 
@@ -15,6 +14,7 @@ from detection.drawing.colours import OUTCOME_COLOURS, in_bytes
 from detection.loggers.tracked_detections import TrackedDetections
 from detection.loggers.tracker import closing_trackers, drawn
 from detection.types import Detections, Target
+from tests.pages import names_of
 
 
 def test_found_and_missed_objects_and_wrong_boxes_are_drawn() -> None:
@@ -41,10 +41,7 @@ def test_found_and_missed_objects_and_wrong_boxes_are_drawn() -> None:
 
 
 def test_the_documented_tracker_works(run: Callable[..., pl.Trainer], tmp_path: Path) -> None:
-    page = (Path(__file__).parents[2] / "docs/how-to/loggers.md").read_text()
-    (code,) = re.findall(r"```python\n(.+?)```", page, flags=re.DOTALL)
-    names: dict[str, Any] = {"__name__": "my_package"}
-    exec(code, names)
+    names = names_of("how-to/loggers.md", "class FolderRun")
     folder = tmp_path / "tracked"
     logger = names["FolderRun"](str(folder))
     (tmp_path / "curves.png").write_text("curves")
@@ -55,3 +52,23 @@ def test_the_documented_tracker_works(run: Callable[..., pl.Trainer], tmp_path: 
     }
     assert json.loads((folder / "test_ap_by_class.json").read_text()) == {"cat": 1, "dog": 1, "owl": None}
     assert (folder / "ended").read_text() == "complete"
+
+
+def test_a_tracker_that_fails_does_not_stop_the_run_or_the_others(
+    run: Callable[..., pl.Trainer], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    documented = names_of("how-to/loggers.md", "class FolderRun")["FolderRun"]
+
+    def fail(self: object, *values: object) -> None:
+        raise RuntimeError("no space left\nat all")
+
+    methods = ("log_detections", "log_aps", "log_report", "close")
+    failing = type("Failing", (documented,), dict.fromkeys(methods, fail) | {"tracker_name": "broken"})
+    loggers = [failing(str(tmp_path / "broken")), documented(str(tmp_path / "tracked"))]
+    with closing_trackers(loggers, str(tmp_path)):
+        run(TrackedDetections(num_images=1, every_n_epochs=1), epochs=1, logger=loggers)
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("broken")]
+    assert set(told) == {"broken does not take this (RuntimeError: no space left); the run goes on."}
+    assert len(told) == 5, "images of validation and test, APs, the report, the end"
+    assert (tmp_path / "tracked/ended").read_text() == "complete"
+    assert (tmp_path / "tracked/test_3_0.png").is_file()

@@ -4,7 +4,7 @@ import torch
 
 from detection.metrics.analysis import analyse
 from detection.metrics.coco_ap import coco_ap
-from detection.metrics.coco_map import COCOMeanAP
+from detection.metrics.mean_ap import COCOMeanAP
 from detection.types import Detections, Target
 
 

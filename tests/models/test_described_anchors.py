@@ -113,6 +113,22 @@ def test_a_run_does_not_go_on_with_other_anchors_than_asked_for(tmp_path: Path) 
     assert sizes_and_steps(task)[0] == [8, 16, 30, 60]
 
 
+def test_ratios_are_kept_as_sizes_are(tmp_path: Path) -> None:
+    asked = "+model.network.anchor_ratios=[[1,2],[1,3],[1,2]]"
+    checkpoint = written(tmp_path / "run/checkpoints/last.ckpt", asked)
+    kept = [[1, 2], [1, 3], [1, 2]]
+    stay = "The anchors stay those of the checkpoint, {'anchor_ratios': [[1, 2]"
+    cases: tuple[tuple[tuple[str, ...], str], ...] = (((), stay), ((asked,), ""))
+    for overrides, line in cases:
+        task, told = going_on(checkpoint, *overrides)
+        assert isinstance(task, SSDTask)
+        assert [list(of_map) for of_map in task.network.anchor_ratios] == kept
+        assert told.startswith(line)
+        assert "anchor_sizes" not in told
+    with pytest.raises(ValueError, match=r"leave out model\.network's anchor_ratios; .* use init_from"):
+        going_on(checkpoint, "+model.network.anchor_ratios=[[1,2],[1,4],[1,2]]")
+
+
 def test_a_start_from_other_weights_says_what_becomes_of_the_anchors(tmp_path: Path) -> None:
     source = written(tmp_path / "source.ckpt")
     for overrides, note in (

@@ -146,8 +146,9 @@ def test_a_backbone_without_a_free_layer4_is_refused() -> None:
 
 
 def test_anchor_sizes_that_do_not_fit_the_pyramid_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"strides are \(8, 16, 32, 64\), the anchor_sizes \(32, 64\)"):
+    with pytest.raises(ValueError, match=r"\(8, 16, 32, 64\).*not \[32, 64\]: set .*=\[64,128,256,512\]"):
         build_faster_rcnn_fpn(TinyBackbone(), 2, anchor_sizes=(32, 64))
+    build_faster_rcnn_fpn(TinyBackbone(), 2, anchor_sizes=(64, 128, 256, 512))  # which is what is said
     backbone = MobileNetV2Backbone(None, strides=(4, 16, 32))
     with pytest.raises(ValueError, match="strides double"):
         build_faster_rcnn_fpn(backbone, 2, anchor_sizes=(8, 16, 32, 64))

@@ -277,8 +277,11 @@ def test_detect_decodes_with_the_stds_and_obeys_its_limits() -> None:
 
 
 def test_numbers_that_disagree_are_refused() -> None:
-    with pytest.raises(ValueError, match="2 backbone maps and 1 extras need 3 anchor_steps"):
+    sizes = r"model\.network\.anchor_sizes=\[10, 20, 40\]: this SSD has 3 maps \(2 of .* one more: 4, not 3"
+    with pytest.raises(ValueError, match=sizes):
         toy_ssd(anchor_sizes=[10, 20, 40])
+    with pytest.raises(ValueError, match=r"anchor_ratios=\[\[1, 2\], \[1\]\]: .* one for each: 3, not 2"):
+        toy_ssd(anchor_ratios=[[1, 2], [1]])
 
 
 def test_a_stride_that_the_backbone_lacks_is_refused() -> None:

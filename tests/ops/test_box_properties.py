@@ -11,7 +11,7 @@ from detection.ops.boxes import clip_boxes, pairwise_iou, scale_boxes
 from detection.ops.coding import decode_boxes, encode_boxes
 from detection.ops.matching import match_anchors
 from detection.ops.postprocess import select_detections
-from detection.ops.suppression import nms_best
+from detection.ops.proposals import nms_best
 from detection.targets.roi import RoITargets, sample_proposals
 from detection.targets.rpn import assign_rpn_targets
 from detection.targets.ssd import assign_ssd_targets

@@ -6,7 +6,7 @@ from torch import Tensor
 from torchvision.ops import nms
 
 from detection.ops import processor
-from detection.ops.suppression import nms_best
+from detection.ops.proposals import nms_best
 
 
 def crowded_boxes(count: int, seed: int) -> Tensor:

@@ -11,6 +11,7 @@ from detection.report.comparison import Evaluated, write_comparison
 from detection.report.report import Subject
 from detection.types import Detections, Target
 from tests.browser import opened, started_browser, sticking_out
+from tests.html_tables import assert_rows_fit_heads
 
 Make = Callable[..., tuple[Subject, Analysis]]
 
@@ -47,6 +48,7 @@ def test_what_got_better_and_what_got_worse(both: tuple[Evaluated, Evaluated], t
     assert page.count("data:image/jpeg") == 2 * (min(better, 2) + min(worse, 2))
     assert 'href="a/report.html"' in page
     assert not re.search(r"https?://|@import|url\(", page)
+    assert_rows_fit_heads(page, tables=2)
 
 
 def test_equal_evaluations_have_no_changes(both: tuple[Evaluated, Evaluated], tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from detection.metrics.analysis import Analysis
 from detection.report.page import class_table
 from detection.report.report import Subject, write_report
 from detection.types import Detections, Target
+from tests.html_tables import assert_rows_fit_heads, cells
 
 Make = Callable[..., tuple[Subject, Analysis]]
 Evaluation = tuple[list[Detections], list[Target]]
@@ -82,6 +83,14 @@ def test_the_page_needs_nothing_else_and_shows_names_as_they_are(
     assert all(source.startswith("data:") for source in re.findall(r'(?:src|srcset|href)="([^"]*)"', page))
     assert "&lt;b&gt;cat" in page
     assert "<b>cat" not in page
+    assert_rows_fit_heads(page, tables=4)
+
+
+def test_a_row_that_does_not_fit_its_head_is_seen() -> None:
+    page = "<table><tr><th>a</th><th>b</th></tr><tr><td colspan=2>1</td></tr><tr><td>1</td></tr></table>"
+    assert cells(page) == [[2, 2, 1]]
+    with pytest.raises(AssertionError):
+        assert_rows_fit_heads(page, tables=1)
 
 
 def test_the_head_says_what_was_evaluated_and_how_it_was_trained(

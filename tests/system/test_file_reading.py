@@ -9,15 +9,14 @@ from pathlib import Path
 import pytest
 
 from detection.checkpoints.loading import read_checkpoint
-from detection.data.coco import COCODetection
 from detection.data.formats.voc import read_annotation
 from detection.data.formats.voc_folder import read_voc
 from detection.data.formats.yolo import read_yolo
 from detection.data.image_files import decode_image, read_header
 from detection.data.voc import VOCDetection
-from detection.data.yolo import YOLODetection
 from detection.models.backbones.weights import read_file
 from detection.system.file_reading import UnfitFileError, read_file_bytes, read_text
+from tests.data.annotated import coco_dataset, yolo_dataset
 from tests.data.small_set import jpeg
 
 SECRET = "root:$6$s3cr3t:19000:0:99999:7:::"
@@ -25,8 +24,8 @@ READERS: dict[str, Callable[[Path], object]] = {
     "checkpoint": read_checkpoint,
     "weights": lambda path: read_file(path, ""),
     "annotation": read_annotation,
-    "coco": lambda path: COCODetection(path.parent, path),
-    "data.yaml": lambda path: YOLODetection(path, "train"),
+    "coco": lambda path: coco_dataset(path.parent, path),
+    "data.yaml": lambda path: yolo_dataset(path, "train"),
     "header": read_header,
     "pixels": lambda path: decode_image(path, upright=False),
     "text": read_text,
@@ -151,7 +150,7 @@ def test_nothing_from_outside_is_quoted(tmp_path: Path, secret: Path, make: Call
     assert reading.findings
     assert "s3cr3t" not in str(reading)
     with pytest.raises((ValueError, OSError)) as refusal:
-        YOLODetection(root, "train") if yolo else VOCDetection(root, ["train"])
+        yolo_dataset(root, "train") if yolo else VOCDetection(root, ["train"])
     assert "s3cr3t" not in str(refusal.value)
     assert str(secret) in str(refusal.value) or "a.txt" in str(refusal.value) or "a.xml" in str(refusal.value)
 
@@ -160,4 +159,4 @@ def test_an_error_inside_of_the_data_set_quotes_the_line(tmp_path: Path) -> None
     root = yolo_set(tmp_path / "set")
     (root / "labels/a.txt").write_text("cat 0.5 0.5 0.2 0.2\n")
     with pytest.raises(ValueError, match=r"a\.txt: line 1 \(cat 0\.5"):
-        YOLODetection(root, "train")
+        yolo_dataset(root, "train")

@@ -1,6 +1,8 @@
 """What is wrong with a box, given the size of its image, and with all boxes of a set together."""
 
+import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +52,7 @@ def keep_inside(
         write: puts a box in the file's own words, for messages.
         declared: the ``(height, width)`` that the annotation says.
     """
+    reading.num_judged += 1
     if declared is not None and declared != record.size:
         message = (
             f"says that {record.path} has {by(declared)} pixels, but it has {by(record.size)}: if the boxes "
@@ -73,6 +76,28 @@ def keep_inside(
     reading.records.append(record._replace(objects=tuple(kept)))
 
 
+def judged(reading: Reading) -> Reading:
+    """A split whose boxes all lie inside their images, whoever read it: see `keep_inside`.
+
+    Readers of this package judge each image, in the words of their format. What those of a user's own did not
+    judge is judged here; objects without numbers are counted from 1 in each image.
+    """
+    if reading.num_judged == len(reading.records):
+        return reading
+    whole = replace(reading, records=[], findings=[*reading.findings], num_judged=0)
+    for record in reading.records:
+        objects = (
+            item if item.number else item._replace(number=place)
+            for place, item in enumerate(record.objects, 1)
+        )
+        keep_inside(whole, record._replace(objects=tuple(objects)), _in_pixels)
+    return whole
+
+
+def _in_pixels(box: Box) -> str:
+    return f"({', '.join(f'{float(side):g}' for side in box)})"
+
+
 def say_deep(reading: Reading, record: ImageRecord) -> None:
     """Adds that an image has more than 8 bits per channel."""
     message = (
@@ -94,6 +119,12 @@ def _are_right(objects: Iterable[ObjectRecord], size: Size) -> bool:
 
 def _judge(box: Box, size: Size, written: str, declared: Size | None = None) -> _Judgement:
     x1, y1, x2, y2 = box
+    if not all(map(math.isfinite, box)):
+        return _Judgement(
+            None,
+            "bad-coordinate",
+            f"{written} is not four finite numbers: correct the box or remove it",
+        )
     if not (x2 > x1 and y2 > y1):
         return _Judgement(
             None,

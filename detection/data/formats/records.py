@@ -74,6 +74,8 @@ class Reading:
     """What the user should know about how it was read."""
     classes: tuple[str, ...] | None = None
     """Class names that the files declare, in label order; None for formats that declare none."""
+    num_judged: int = 0
+    """How many of the records came through ``judging.keep_inside``; ``judging.judged`` sees to the others."""
 
     def add(
         self,

@@ -1,5 +1,6 @@
 """What every backbone offers to the detector built on it."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -14,8 +15,11 @@ IMAGENET_MEAN: Channels = (123.675, 116.28, 103.53)
 IMAGENET_STD: Channels = (58.395, 57.12, 57.375)
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """A stack of convolutions that returns the feature maps of several strides, finest first.
+
+    A subclass sets ``family``, ``channels`` and ``strides``, calls ``self.train()`` once it is built, and
+    takes what configurations give: ``weights``, ``strides``, ``freeze_batchnorm``, ``frozen_blocks``.
 
     Attributes:
         family: which architecture this is; with the input size it decides SSD's anchors and extras, by rule
@@ -37,13 +41,13 @@ class Backbone(nn.Module):
         self._freeze_batchnorm = freeze_batchnorm
         self._frozen_blocks = frozen_blocks
 
+    @abstractmethod
     def blocks(self) -> Sequence[nn.Module]:
         """The parts that ``frozen_blocks`` counts, from the input on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(self, images: Tensor) -> list[Tensor]:
         """Maps normalised images ``(B, 3, H, W)`` to one ``(B, channels[i], H_i, W_i)`` per stride."""
-        raise NotImplementedError
 
     def take_last_stage(self) -> tuple[nn.Module, int]:
         """Hands the stage behind the map of stride 16 over to a head that runs it on regions.

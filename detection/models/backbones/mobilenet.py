@@ -45,7 +45,8 @@ class MobileNetV2Backbone(Backbone):
         super().__init__(freeze_batchnorm, frozen_blocks)
         if not strides or not set(strides) <= set(_CHANNELS) or list(strides) != sorted(set(strides)):
             raise ValueError(
-                f"MobileNetV2 has maps of strides 4, 8, 16 and 32, in this order, not {strides}."
+                f"MobileNetV2 has maps of strides 4, 8, 16 and 32, in this order, not {list(strides)}: set "
+                "model.backbone.strides=[4,8,16,32] or some of these."
             )
         self.strides = tuple(strides)
         self.channels = tuple(_CHANNELS[stride] for stride in strides)

@@ -45,7 +45,10 @@ class MobileNetV3LargeBackbone(Backbone):
         super().__init__(freeze_batchnorm, frozen_blocks)
         self.strides = tuple(strides)
         if self.strides not in ((16, 32), (32, 32)):
-            raise ValueError(f"MobileNetV3 has maps of strides [16,32] or [32,32], not {list(strides)}.")
+            raise ValueError(
+                f"MobileNetV3 has maps of strides [16,32] or [32,32], not {list(strides)}: set "
+                "model.backbone.strides to one of these, or choose another model/backbone."
+            )
         if reduced_tail and weights == "imagenet":
             raise ValueError(
                 "ImageNet weights are published for the whole MobileNetV3-Large: set "

@@ -65,7 +65,10 @@ class ResNetBackbone(Backbone):
         self.strides = tuple(strides)
         dilated = self.strides == (8, 16)
         if self.strides not in _TAPS or (dilated and expansion > 1):
-            raise ValueError(f"ResNet-{depth} has no maps of strides {self.strides}; see its documentation.")
+            raise ValueError(
+                f"ResNet-{depth} has no maps of strides {self.strides}: set model.backbone.strides to "
+                f"[4,8,16,32], [16,32]{' or' if expansion > 1 else ', [8,16] or'} [16]."
+            )
         if dilated:
             self.layer3[0].conv1.stride = (1, 1)
             self.layer3[0].downsample[0].stride = (1, 1)

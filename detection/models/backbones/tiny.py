@@ -37,7 +37,10 @@ class TinyBackbone(Backbone):
     ) -> None:
         super().__init__(freeze_batchnorm, frozen_blocks)
         if not strides or not set(strides) <= set(_TAPS) or list(strides) != sorted(set(strides)):
-            raise ValueError(f"TinyBackbone has maps of strides 8, 16 and 32, in this order, not {strides}.")
+            raise ValueError(
+                f"TinyBackbone has maps of strides 8, 16 and 32, in this order, not {list(strides)}: set "
+                "model.backbone.strides=[8,16,32] or some of these, or choose another model/backbone."
+            )
         self.strides = tuple(strides)
         self.channels = tuple(_LAYERS[_TAPS[stride]][0] for stride in strides)
         self.layers = nn.ModuleList()

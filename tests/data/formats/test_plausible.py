@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from detection.data.coco import COCODetection
 from detection.data.formats.coco import read_coco
 from detection.data.image_files import decode_image
 from detection.data.sources import COCODataModule
 from detection.data.transforms import ssd_eval_transform, ssd_train_transform
-from detection.data.yolo import YOLODetection
+from tests.data.annotated import coco_dataset, yolo_dataset
 from tests.data.small_set import SIZE, jpeg
 
 
@@ -53,7 +52,7 @@ def test_boxes_by_another_rule_are_refused(
 ) -> None:
     root = write_coco(tmp_path, [change(box) for box in CORNERS])
     with pytest.raises(ValueError, match=words):
-        COCODetection(root, root / "a.json", on_error=on_error)
+        coco_dataset(root, root / "a.json", on_error=on_error)
 
 
 def test_a_few_odd_boxes_are_boxes(tmp_path: Path) -> None:
@@ -79,7 +78,7 @@ def test_corners_for_centres_of_yolo(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"reach past their images .*: write x y width height, x and y of the"
     ):
-        YOLODetection(tmp_path)
+        yolo_dataset(tmp_path)
 
 
 def test_repeated_objects_are_trained_on_once_and_evaluated_as_they_are(tmp_path: Path) -> None:

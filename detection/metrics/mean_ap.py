@@ -1,10 +1,11 @@
-"""VOC mean average precision as a torchmetrics metric."""
+"""Mean average precision by VOC's and by COCO's rules, as torchmetrics metrics."""
 
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from detection.metrics.coco_ap import coco_ap_of_tables, import_engine
 from detection.metrics.image_metric import ImageMetric
 from detection.metrics.voc_ap import voc_ap
 
@@ -59,3 +60,27 @@ class VOCMeanAP(ImageMetric):
 
     def _tensor(self, value: Any) -> Tensor:
         return torch.as_tensor(value, dtype=torch.float32, device=self.device)
+
+
+class COCOMeanAP(ImageMetric):
+    """COCO average precision of the images seen by all processes (see ``coco_ap_of_tables``).
+
+    Args:
+        num_classes: ``C``, without background.
+        **kwargs: Passed to ``torchmetrics.Metric``.
+
+    Raises:
+        ImportError: If the optional dependency is missing; now, not after hours of training.
+    """
+
+    def __init__(self, num_classes: int, **kwargs: Any) -> None:
+        super().__init__(num_classes, **kwargs)
+        import_engine()
+
+    def compute(self) -> dict[str, Tensor]:
+        """Evaluate all images.
+
+        Returns:
+            What ``coco_ap_of_tables`` returns.
+        """
+        return coco_ap_of_tables(*self.tables(), self.num_classes)

@@ -11,9 +11,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from detection.metrics.mean_ap import VOCMeanAP
 from detection.metrics.tables import DetectionTable, GroundTruthTable
 from detection.metrics.voc_ap import voc_ap
-from detection.metrics.voc_map import VOCMeanAP
 from detection.types import Detections, Target
 from tests.warm_python import warm_python
 
@@ -178,7 +178,7 @@ def test_two_processes_give_the_single_process_numbers(tmp_path: Path) -> None:
         [[], [list(range(NUM_IMAGES))]],
         [[[0]], [[0]]],
     ]
-    words = (*warm_python(), "-m", "tests.metrics.test_voc_map", str(tmp_path), json.dumps(shares))
+    words = (*warm_python(), "-m", "tests.metrics.test_mean_ap", str(tmp_path), json.dumps(shares))
     processes = [subprocess.Popen([*words, str(rank)], cwd=ROOT) for rank in range(2)]
     assert [process.wait(timeout=300) for process in processes] == [0, 0]
     single = evaluate([list(range(NUM_IMAGES))])
