@@ -168,6 +168,22 @@ def test_a_prediction_is_drawn_saved_and_told(
     assert repr(detector.predict(photos / "first.png", threshold=1)) == "Prediction(first.png: nothing)"
 
 
+def test_a_picture_is_not_saved_below_a_file(
+    detector: detection.Detector, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"is a file\): name another, path="):
+        detector.predict(photos / "first.png").save(tmp_path / "file/out.png")
+
+
+def test_a_detector_finds_the_same_after_somebody_has_trained_it(
+    detector: detection.Detector, photos: Path
+) -> None:
+    found = detector.predict(photos / "first.png", threshold=THRESHOLD)
+    detector.task.network.train()  # type: ignore[attr-defined]
+    assert np.array_equal(detector.predict(photos / "first.png", threshold=THRESHOLD).boxes, found.boxes)
+
+
 def test_a_detector_says_what_it_is(detector: detection.Detector) -> None:
     assert repr(detector) == (
         "Detector(SSD on TinyBackbone, 3 classes (circle, square, star), input 128 x 128 pixels)"
@@ -209,6 +225,8 @@ def test_mistakes_raise_a_sentence(detector: detection.Detector, tmp_path: Path)
         detector.predict(np.zeros((8, 9, 3)))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"does not know 'stra'.*Did you mean star"):
         detector.predict(np.zeros((8, 9, 3), np.uint8), classes="stra")
+    with pytest.raises(ValueError, match=r"overlap=0\.3: tiles have it"):
+        detector.predict(np.zeros((8, 9, 3), np.uint8), overlap=0.3)
     with pytest.raises(ValueError, match="classes is empty"):
         detector.predict(np.zeros((8, 9, 3), np.uint8), classes=[])
     with pytest.raises(ValueError, match="source is empty"):
@@ -237,7 +255,7 @@ def test_mistakes_raise_a_sentence(detector: detection.Detector, tmp_path: Path)
         ("threshold", None, "threshold=None: give a number from 0 to 1."),
         ("classes", [5], r"classes=\[5\]: give a word or None or a list of words, such as \['a', 'b'\]"),
         ("batch_size", 1.5, "batch_size=1.5: give a whole number of at least 1."),
-        ("overlap", None, "overlap=None: give a number from 0 to 0.9."),
+        ("overlap", "a", "overlap='a': give a number from 0 to 0.9"),
         ("flip", "yes", "flip='yes': give True or False."),
     ],
 )

@@ -159,6 +159,8 @@ def quieten_lightning() -> None:
     warnings.filterwarnings("ignore", "The dirpath has changed from")
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
     warnings.filterwarnings("ignore", "The checkpoint was not created with WeightAveraging")
+    # The mean over the epoch of what is the same on all processes.
+    warnings.filterwarnings("ignore", "It is recommended to use .self.log.'train/mean_loss")
     # The interval gives way: detection.callbacks.summary.
     warnings.filterwarnings(
         "ignore", "The number of training batches .* is smaller than the logging interval"

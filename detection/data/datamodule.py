@@ -22,7 +22,7 @@ from detection.data.formats.judging import judged
 from detection.data.formats.records import SPLITS, Reading, SplitName
 from detection.data.formats.usable import OnError, settle_repeats
 from detection.data.nothing import never_learned, nothing_to_find, refuse_nothing_to_learn
-from detection.data.position import Position, ResumableLoader, one_thread
+from detection.data.position import Position, ResumableLoader, start_of_worker
 from detection.data.rare_classes import Sampling, make_sampler
 from detection.data.sampling import EvalSampler, GroupedBatchSampler, Keys, aspect_group
 from detection.data.skipping import CollateUsable, LeftOut, UsableLoader, problems_of
@@ -287,7 +287,7 @@ class DetectionDataModule(pl.LightningDataModule, ABC):
             persistent_workers=self.num_workers > 0,
             timeout=self.timeout if self.num_workers else 0,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=one_thread,
+            worker_init_fn=start_of_worker(),
             # Without its own, it draws from torch's, where sampling draws: whenever it happens to start.
             generator=torch.Generator(),
             **options,

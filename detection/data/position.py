@@ -1,14 +1,16 @@
 """How far a training has come in its data, to be resumed there without loading what is done; its workers."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
 import torch
 from torch.utils.data import DataLoader
 
-from detection.system.endings import outlive_the_step
+from detection.system.endings import hears_signals, outlive_the_step
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,14 @@ class ResumableLoader(DataLoader[Any]):
         """Nothing to do."""
 
 
-def one_thread(worker: int) -> None:
-    """Keep a loader's worker to one thread, and alive until the step that ends a run is done.
+def start_of_worker() -> Callable[[int], None]:
+    """What a loader's worker does first: it keeps to one thread, and outlives the step that ends a run."""
+    return partial(_start, hears=hears_signals())  # a worker that is not forked knows nothing of that
 
-    Args:
-        worker: its number, which does not matter.
-    """
-    outlive_the_step()
+
+def _start(worker: int, hears: bool) -> None:
+    if hears:
+        outlive_the_step()
     # Workers times OpenCV's and torch's own threads would oversubscribe the machine.
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

@@ -12,6 +12,7 @@ from rich.progress import track
 
 from detection.data.formats.voc import to_voc_corners
 from detection.data.shape_drawing import SHAPE_CLASSES, Drawing, draw_image
+from detection.system.files import refuse_unwritable
 from detection.system.wording import counted
 
 __all__ = ["SHAPE_CLASSES", "write_shapes"]
@@ -66,6 +67,7 @@ def write_shapes(
         manifest._asdict()
     ):
         return devkit
+    refuse_unwritable(devkit, "data.root")
     devkit.mkdir(parents=True, exist_ok=True)
     # Written aside and renamed when whole: an interrupted run leaves nothing that looks complete.
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=devkit) as temporary:

@@ -32,6 +32,7 @@ Predictions = list[Prediction] | Iterator[Prediction]
 # Of ``predict``, beside the source.
 _CHOICES = ("threshold", "classes", "batch_size", "tiles", "overlap", "flip")
 _NAMED = 8  # classes in a line
+_OVERLAP = 0.2  # as the command's
 
 _NO_BOXES = np.zeros((0, 4), np.float32)
 _NO_LABELS = np.zeros(0, np.int64)
@@ -104,7 +105,7 @@ class Detector(ABC):
         classes: str | Sequence[str] | None = None,
         batch_size: Positive = 8,
         tiles: Tiles | None = None,
-        overlap: Overlap = 0.2,
+        overlap: Overlap | None = None,
         flip: bool = False,
     ) -> Prediction: ...
 
@@ -116,7 +117,7 @@ class Detector(ABC):
         classes: str | Sequence[str] | None = None,
         batch_size: Positive = 8,
         tiles: Tiles | None = None,
-        overlap: Overlap = 0.2,
+        overlap: Overlap | None = None,
         flip: bool = False,
     ) -> list[Prediction]: ...
 
@@ -128,7 +129,7 @@ class Detector(ABC):
         classes: str | Sequence[str] | None = None,
         batch_size: Positive = 8,
         tiles: Tiles | None = None,
-        overlap: Overlap = 0.2,
+        overlap: Overlap | None = None,
         flip: bool = False,
     ) -> Any: ...  # what lies there decides
 
@@ -139,7 +140,7 @@ class Detector(ABC):
         classes: str | Sequence[str] | None = None,
         batch_size: Positive = 8,
         tiles: Tiles | None = None,
-        overlap: Overlap = 0.2,
+        overlap: Overlap | None = None,
         flip: bool = False,
     ) -> Prediction | Predictions:
         """Detect in whatever holds images.
@@ -153,7 +154,7 @@ class Detector(ABC):
             batch_size: how many images, or tiles of an image, the network takes at once.
             tiles: to look at parts of each image beside the whole, for small objects: ``"auto"``, as large as
                 the network's input; their side in pixels; or ``[rows, columns]``.
-            overlap: share of a tile's side that it has in common with the next at least.
+            overlap: share of a tile's side that it has in common with the next at least; None for 0.2.
             flip: whether to look at the mirror image, too.
 
         Returns:
@@ -171,6 +172,9 @@ class Detector(ABC):
         check_arguments(Detector.predict, {name: asked[name] for name in _CHOICES})
         classes = [classes] if isinstance(classes, str) else classes
         select = Selection(threshold, find_labels(classes, self.class_names))
+        if tiles is None and overlap is not None:
+            raise ValueError(f"overlap={overlap:g}: tiles have it: leave it out, or give tiles=..., too.")
+        overlap = _OVERLAP if overlap is None else overlap
         detect = in_views(self, self.input_size, tiles, overlap, flip, batch_size)
         images_at_once = batch_size if tiles is None else 1
 

@@ -16,6 +16,7 @@ from PIL import Image
 from detection.data.writers.coco_writer import COCOWriter
 from detection.drawing.painter import draw_detections
 from detection.prediction.writing import described, save_picture
+from detection.system.files import refuse_unwritable
 from detection.system.wording import counted
 from detection.types import Detections
 from detection.validation.arguments import check_arguments
@@ -99,6 +100,7 @@ class Prediction:
             path: of the file.
 
         Raises:
+            OSError: its folder cannot be written to.
             TypeError: it is no path.
             ValueError: its ending is that of no format.
         """
@@ -106,6 +108,7 @@ class Prediction:
         file = Path(path).expanduser()
         if file.suffix.lower() not in Image.registered_extensions():
             raise ValueError(f"{file}: the ending chooses the format; give one such as .jpg or .png.")
+        refuse_unwritable(file.parent, "path")
         save_picture(file, self.image, self.detections, self.class_names)
 
     def to_dicts(self) -> list[dict[str, Any]]:

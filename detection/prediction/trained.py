@@ -50,6 +50,8 @@ class TrainedDetector(Detector, Generic[Task]):
     @torch.inference_mode()
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """Detect in a batch of images; see `Detector`."""
+        if self.task.network.training:
+            self.task.network.eval()  # somebody has trained it, or means to
         batch = self.collate([self.prepare(image) for image in images])
         device = next(self.task.network.parameters()).device
         return [_on_cpu(found) for found in self.task.predict_step(_to_device(batch, device))]

@@ -35,7 +35,7 @@ class _State:
     waits: bool = False
     """Whether a signal waits for the end of a step."""
     hears: bool = False
-    """Whether this process, or the one that it loads for, hears signals."""
+    """Whether this process hears signals."""
     has_said: bool = False
     saying: threading.RLock = field(default_factory=threading.RLock)
 
@@ -98,12 +98,18 @@ def told() -> signal.Signals | None:
     return _state.told_by if is_first() else None
 
 
+def hears_signals() -> bool:
+    """Whether `hear_signals` was called: by a command, not by who imports this package."""
+    return _state.hears
+
+
 def outlive_the_step() -> None:
     """Let a process that loads images go on for a while when it is told to end, as all of a group are.
 
     The step that is being made may still need what it loads. Announcements are for the first process alone.
     """
-    if _state.hears and threading.current_thread() is threading.main_thread():
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, _end_later)
         for name in ("SIGUSR1", "SIGUSR2"):
             if (number := getattr(signal, name, None)) is not None:

@@ -1,14 +1,19 @@
 """A resumed training begins in its data where it ended."""
 
+import pickle
+import signal
+from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
+from multiprocessing import get_context
 from types import SimpleNamespace as Having
 from typing import Any
 
 import pytest
 from lightning_fabric.utilities.types import _Stateful
 
-from detection.data.position import Position, ResumableLoader, same_share
+from detection.data.position import Position, ResumableLoader, same_share, start_of_worker
 from detection.data.sampling import GroupedBatchSampler, TrainSampler
+from detection.system import endings
 
 
 def a_trainer(started: int, processed: int, batches: int, parts: int = 1) -> Any:
@@ -75,3 +80,15 @@ def test_another_number_of_processes_resumes_with_the_same_samples_in_the_same_o
         return [[*chain(*step)] for step in zip(*of_ranks, strict=True)]
 
     assert steps(processes, parts, 1) == steps(2, 1, 0)[1:]
+
+
+@pytest.mark.parametrize("hears", [True, False])
+def test_a_worker_that_is_not_forked_knows_whether_signals_are_heard(
+    monkeypatch: pytest.MonkeyPatch, hears: bool
+) -> None:
+    """Ctrl-C is not for the workers of a command; of who imports this package, that is left to him."""
+    monkeypatch.setattr(endings._state, "hears", hears)
+    start = pickle.loads(pickle.dumps(start_of_worker()))
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=start, initargs=(0,)) as pool:
+        handler = pool.submit(signal.getsignal, signal.SIGINT).result()
+    assert (handler == signal.SIG_IGN) == hears
