@@ -14,6 +14,8 @@ from detection.system.progress import Tracker
 # What has an eight-bit kernel, or passes eight-bit numbers on.
 _TYPES = ("Conv", "Gemm", "MatMul", "Relu", "Clip", "MaxPool", "Add", "GlobalAveragePool")
 _LAYERS = ("Conv", "Gemm", "MatMul")
+# The inputs that are features, by type of node; of other types all are.
+_FEATURES = {"RoiAlign": (0,), "ScatterND": (0, 2)}
 
 
 def quantise_onnx(path: Path, int8_path: Path, images: Iterable[Tensor], count: int) -> int:
@@ -70,8 +72,8 @@ def quantise_onnx(path: Path, int8_path: Path, images: Iterable[Tensor], count: 
 def network_nodes(graph: Any) -> set[str]:
     """The names of the convolutions, the dense layers, and of all between them.
 
-    From a layer back to the input; of RoIAlign only the feature maps are followed, since the proposals come
-    from post-processing.
+    From a layer back to the input, along features alone: neither the regions of RoIAlign nor the rows that
+    its results are put into come from the network, but from the decoding and the choice of proposals.
 
     Args:
         graph: of an ONNX model of this package.
@@ -82,8 +84,8 @@ def network_nodes(graph: Any) -> set[str]:
     waiting = list(layers)
     while waiting:
         node = waiting.pop()
-        for name in node.input[:1] if node.op_type == "RoiAlign" else node.input:
-            producer = producers.get(name)
+        features = _FEATURES.get(node.op_type, range(len(node.input)))
+        for producer in (producers.get(node.input[row]) for row in features):
             if producer is not None and producer.name not in found:
                 found.add(producer.name)
                 waiting.append(producer)
@@ -133,8 +135,11 @@ def layers_and_between(model: Any) -> set[str]:
     found = {op.get_friendly_name() for op in waiting}
     while waiting:
         op = waiting.pop()
-        inputs = 1 if op.get_type_name() == "ROIAlign" else op.get_input_size()
-        for producer in (op.input_value(row).get_node() for row in range(inputs)):
+        features = 1 if op.get_type_name() == "ROIAlign" else op.get_input_size()
+        for value in (op.input_value(row) for row in range(features)):
+            producer = value.get_node()
+            if not value.get_element_type().is_real():
+                continue  # indices and shapes
             if producer.get_friendly_name() not in found:
                 found.add(producer.get_friendly_name())
                 waiting.append(producer)

@@ -14,12 +14,14 @@ def test_nodes_behind_the_last_layer_and_on_the_way_of_proposals_stay_in_float()
         helper.make_node("Conv", ["features", "w"], ["deltas"], "rpn"),
         helper.make_node("Add", ["deltas", "anchors"], ["proposals"], "decode"),
         helper.make_node("RoiAlign", ["features", "proposals", "rows"], ["pooled"], "pool"),
-        helper.make_node("Gemm", ["pooled", "w"], ["logits"], "dense"),
+        helper.make_node("Floor", ["proposals"], ["levels"], "level"),
+        helper.make_node("ScatterND", ["zeros", "levels", "pooled"], ["placed"], "place"),
+        helper.make_node("Gemm", ["placed", "w"], ["logits"], "dense"),
         helper.make_node("Add", ["logits", "mean"], ["boxes"], "last"),
     ]
     inputs = [helper.make_tensor_value_info("images", TensorProto.FLOAT, None)]
     graph = helper.make_graph(nodes, "detector", inputs, [])
-    assert network_nodes(graph) == {"normalise", "conv", "relu", "rpn", "pool", "dense"}
+    assert network_nodes(graph) == {"normalise", "conv", "relu", "rpn", "pool", "place", "dense"}
 
 
 def test_the_same_holds_for_openvino() -> None:
@@ -30,7 +32,14 @@ def test_the_same_holds_for_openvino() -> None:
     kernel = opset13.constant(np.ones((2, 3, 1, 1), np.float32))
     sides = [1, 1], [0, 0], [0, 0], [1, 1]
     features = opset13.convolution(shifted, kernel, *sides, name="conv")
-    boxes = opset13.softmax(features, axis=1, name="last")
+    level = opset13.floor(opset13.reshape(features, [128, 1], False), name="level")
+    rows = opset13.convert(level, np.int64, name="rows")
+    pooled = opset13.reshape(features, [128], False, name="pool")
+    zeros = opset13.constant(np.zeros(128, np.float32))
+    placed = opset13.reshape(opset13.scatter_nd_update(zeros, rows, pooled, name="place"), [1, 128], False)
+    weights = opset13.constant(np.ones((128, 4), np.float32))
+    logits = opset13.matmul(placed, weights, False, False, name="dense")
+    boxes = opset13.softmax(logits, axis=1, name="last")
     names = layers_and_between(Model([boxes], [images], "detector"))
-    assert {"conv", "normalise", "images"} <= names
-    assert "last" not in names
+    assert {"conv", "normalise", "images", "pool", "place", "dense"} <= names
+    assert names.isdisjoint({"last", "level", "rows"})
