@@ -1,6 +1,7 @@
 """What every test needs."""
 
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -45,6 +46,14 @@ def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_command_before() -> Iterator[None]:
+    """A command that a test has run in this process is not that of the next test."""
+    yield
+    if (module := sys.modules.get("hydra.core.hydra_config")) is not None:
+        module.HydraConfig.instance().cfg = None
 
 
 @pytest.fixture(scope="session")

@@ -135,9 +135,9 @@ def draw_curves(rows: Mapping[str, Mapping[str, float]], path: Path) -> None:
     ax.minorticks_off()
     ax.set_xlabel("training images of each class")
     ax.set_ylabel("mAP on VOC 2007 val, 11 points")
-    ax.set_ylim(0, 80)
+    ax.set_ylim(0, 100)
     ax.grid(alpha=0.3)
-    ax.legend(loc="center right", frameon=False)
+    ax.legend(loc="upper left", frameon=False, fontsize=9)
     ax.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
 

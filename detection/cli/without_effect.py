@@ -61,7 +61,9 @@ def without_effect(config: Mapping[str, Any], typed: Sequence[str], verb: str) -
     for word in typed:
         key, _, value = word.lstrip("+").partition("=")
         under = read.get(key)
-        if under is None or value == "null" or under.holds(_at(config, under.key)):
+        if under is None or value == "null" or _at(config, key) is None:
+            continue
+        if under.holds(_at(config, under.key)):
             continue
         other = under.example if "=" in under.example else f"{under.key}={under.example}"
         found.append(f"{key}={value}: it is read with {other} only: leave it out, or give that, too")
