@@ -14,6 +14,7 @@ from detection.system.progress import Tracker
 # What has an eight-bit kernel, or passes eight-bit numbers on.
 _TYPES = ("Conv", "Gemm", "MatMul", "Relu", "Clip", "MaxPool", "Add", "GlobalAveragePool")
 _LAYERS = ("Conv", "Gemm", "MatMul")
+_POOLING = ("ROIAlign", "ScatterNDUpdate")  # of OpenVINO
 # The inputs that are features, by type of node; of other types all are.
 _FEATURES = {"RoiAlign": (0,), "ScatterND": (0, 2)}
 
@@ -130,11 +131,18 @@ def quantise_openvino(path: Path, int8_path: Path, images: Iterable[Tensor], cou
 
 
 def layers_and_between(model: Any) -> set[str]:
-    """The same as `network_nodes` of an OpenVINO model."""
+    """The same as `network_nodes` of an OpenVINO model, without the pooling of regions.
+
+    NNCF would measure the range of each level's regions by itself. Of an image that has none of a level it is
+    from 0 to 0, and so it stayed: with that, a detector lost 27 of 46 points of mAP.
+    """
     waiting = [op for op in model.get_ordered_ops() if op.get_type_name() in OPENVINO_LAYERS]
     found = {op.get_friendly_name() for op in waiting}
+    pooling = set()
     while waiting:
         op = waiting.pop()
+        if op.get_type_name() in _POOLING:
+            pooling.add(op.get_friendly_name())
         features = 1 if op.get_type_name() == "ROIAlign" else op.get_input_size()
         for value in (op.input_value(row) for row in range(features)):
             producer = value.get_node()
@@ -143,4 +151,4 @@ def layers_and_between(model: Any) -> set[str]:
             if producer.get_friendly_name() not in found:
                 found.add(producer.get_friendly_name())
                 waiting.append(producer)
-    return found
+    return found - pooling
