@@ -23,12 +23,24 @@ _WIDTH, _HEIGHT = 500, 375
 # What a process does, and what it prints: seconds, and the most memory in MB of what it did.
 _READ = {
     "voc": "from detection.data.voc import VOCDetection; read = lambda: VOCDetection(root, ['train'], None)",
-    "yolo": "from detection.data.dataset import DetectionDataset; "
-    "from detection.data.formats.yolo import read_yolo; "
-    "read = lambda: DetectionDataset(read_yolo(root, 'train'))",
-    "coco": "from detection.data.dataset import DetectionDataset; "
-    "from detection.data.formats.coco import read_coco; "
-    "read = lambda: DetectionDataset(read_coco(root + '/images', root + '/train.json'))",
+    "yolo": """
+try:
+    from detection.data.yolo import YOLODetection  # of checkouts that have no readers apart from datasets
+    read = lambda: YOLODetection(root, "train")
+except ImportError:
+    from detection.data.dataset import DetectionDataset
+    from detection.data.formats.yolo import read_yolo
+    read = lambda: DetectionDataset(read_yolo(root, "train"))
+""",
+    "coco": """
+try:
+    from detection.data.coco import COCODetection
+    read = lambda: COCODetection(root + "/images", root + "/train.json")
+except ImportError:
+    from detection.data.dataset import DetectionDataset
+    from detection.data.formats.coco import read_coco
+    read = lambda: DetectionDataset(read_coco(root + "/images", root + "/train.json"))
+""",
 }
 _MEASURE = """
 import sys, time

@@ -21,6 +21,7 @@ from detection.prediction.capture import Capture
 from detection.prediction.prediction import Prediction
 from detection.prediction.selection import Selection, find_labels
 from detection.prediction.views import Detect, Images, in_views
+from detection.settings import Predict
 from detection.system.wording import counted, in_a_list
 from detection.types import Detections, Sample, Target
 from detection.validation.arguments import check_arguments
@@ -32,7 +33,6 @@ Predictions = list[Prediction] | Iterator[Prediction]
 # Of ``predict``, beside the source.
 _CHOICES = ("threshold", "classes", "batch_size", "tiles", "overlap", "flip")
 _NAMED = 8  # classes in a line
-_OVERLAP = 0.2  # as the command's
 
 _NO_BOXES = np.zeros((0, 4), np.float32)
 _NO_LABELS = np.zeros(0, np.int64)
@@ -154,7 +154,8 @@ class Detector(ABC):
             batch_size: how many images, or tiles of an image, the network takes at once.
             tiles: to look at parts of each image beside the whole, for small objects: ``"auto"``, as large as
                 the network's input; their side in pixels; or ``[rows, columns]``.
-            overlap: share of a tile's side that it has in common with the next at least; None for 0.2.
+            overlap: share of a tile's side that it has in common with the next at least; None for
+                the command's, 0.2.
             flip: whether to look at the mirror image, too.
 
         Returns:
@@ -174,7 +175,7 @@ class Detector(ABC):
         select = Selection(threshold, find_labels(classes, self.class_names))
         if tiles is None and overlap is not None:
             raise ValueError(f"overlap={overlap:g}: tiles have it: leave it out, or give tiles=..., too.")
-        overlap = _OVERLAP if overlap is None else overlap
+        overlap = Predict.overlap if overlap is None else overlap
         detect = in_views(self, self.input_size, tiles, overlap, flip, batch_size)
         images_at_once = batch_size if tiles is None else 1
 
