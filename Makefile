@@ -1,4 +1,4 @@
-# Needs python3 (3.11 to 3.13) and make. Every target sets up .venv on its own.
+# Needs python3 (3.11 to 3.14) and make. Every target sets up .venv on its own.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,8 +14,8 @@ PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --n
 READY := $(VENV)/.ready
 
 $(READY): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-		{ echo "This project needs Python 3.11 to 3.13: make PYTHON=python3.12 <target>"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || \
+		{ echo "This project needs Python 3.11 to 3.14: make PYTHON=python3.12 <target>"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "No venv module: install it (Debian: apt install python3-venv)."; exit 1; }
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --resolution $(RESOLUTION) --python $(BIN)/python --editable '.[dev]'

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from hydra.utils import instantiate
 
 from benchmarks.pictures import photographs
 from detection.cli.compose import checked_config, inference_config, model_config
+from detection.cli.hydra_versions import configurations
 from detection.data.formats.records import ImageRecord
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +44,7 @@ def write_checkpoint(folder: Path, experiment: str, classes: Sequence[str]) -> P
         experiment: of ``conf/experiment``.
         classes: their names.
     """
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+    with configurations():
         words = [f"experiment={experiment}", "model.backbone.weights=null", "run_dir=/nowhere", "name=x"]
         config = checked_config(compose("train", overrides=words))
     torch.manual_seed(0)

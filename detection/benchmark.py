@@ -4,18 +4,16 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hydra
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from detection.cli.compose import (
-    CONF,
     checked_config,
     errors_in_a_sentence,
     make_data_and_task,
 )
 from detection.cli.entry import run_with_hints
 from detection.cli.faults import faults_in_a_sentence, quieten_lightning
+from detection.cli.hydra_versions import hydra_main, instantiate
 from detection.settings import Benchmark
 
 if TYPE_CHECKING:
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from detection.benchmarking.measure import Measurement
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="benchmark")
+@hydra_main("benchmark")
 def main(cfg: DictConfig) -> float:
     """Measure; a sweep compares images per second of training."""
     rows = benchmark(cfg)

@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from detection.cli.compose import CONF, checked_config, errors_in_a_sentence, typed_overrides
+from detection.cli.compose import checked_config, errors_in_a_sentence, typed_overrides
 from detection.cli.entry import run_with_hints
+from detection.cli.hydra_versions import hydra_main, instantiate
 from detection.cli.quoting import as_value
 from detection.settings import Check
 from detection.system.files import refuse_unwritable
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from detection.inspection.inspect import Inspection
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="check")
+@hydra_main("check")
 def main(cfg: DictConfig) -> None:
     """Check one dataset; the exit code is 1 if something as bad as ``fail_on`` was found, else 0."""
     inspection = check(cfg)

@@ -2,16 +2,16 @@
 
 import shlex
 
-import hydra
 from omegaconf import DictConfig
 
-from detection.cli.compose import CONF, checked_config, errors_in_a_sentence
+from detection.cli.compose import checked_config, errors_in_a_sentence
 from detection.cli.entry import run_with_hints
+from detection.cli.hydra_versions import hydra_main
 from detection.settings import Convert
 from detection.system.processes import command
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="convert")
+@hydra_main("convert")
 def main(cfg: DictConfig) -> None:
     """Convert as configured, then say what was written and what was lost."""
     config = checked_config(cfg, Convert)

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hydra
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from detection.checkpoints.kept_split import keep_split, kept_split, told_of_evaluation
@@ -16,13 +14,13 @@ from detection.checkpoints.loading import load_task, open_split, with_inputs_of
 from detection.checkpoints.notes import about, evaluation_precision, notes
 from detection.checkpoints.runs import checkpoint_of_run
 from detection.cli.compose import (
-    CONF,
     checked_config,
     errors_in_a_sentence,
     typed_overrides,
 )
 from detection.cli.entry import run_with_hints
 from detection.cli.faults import faults_in_a_sentence, quieten_lightning
+from detection.cli.hydra_versions import hydra_main, instantiate
 from detection.cli.run_lines import data_name
 from detection.settings import Evaluate
 from detection.validation.values import typed
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
 _INPUTS = ("size", "transform", "train_transform", "eval_transform", "collate", "overfit_images")
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="evaluate")
+@hydra_main("evaluate")
 def main(cfg: DictConfig) -> float:
     """Evaluate one checkpoint; a sweep compares VOC07 mAP."""
     return evaluate(cfg).voc.map_07

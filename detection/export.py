@@ -3,16 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hydra
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from detection.checkpoints.kept_split import keep_split, kept_split, told_of_evaluation
 from detection.checkpoints.loading import load_detector, open_split, with_inputs_of
 from detection.checkpoints.notes import notes
-from detection.cli.compose import CONF, checked_config, errors_in_a_sentence
+from detection.cli.compose import checked_config, errors_in_a_sentence
 from detection.cli.entry import run_with_hints
 from detection.cli.faults import quieten_lightning
+from detection.cli.hydra_versions import hydra_main, instantiate
 from detection.settings import Export
 from detection.system.files import refuse_unwritable
 from detection.system.wording import counted
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 _READER = Path(__file__).with_name("reader.py").read_bytes()
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="export")
+@hydra_main("export")
 def main(cfg: DictConfig) -> None:
     """Run as configured."""
     config = checked_config(cfg, Export)

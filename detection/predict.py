@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-import hydra
 from omegaconf import DictConfig
 
 from detection.checkpoints.notes import notes
-from detection.cli.compose import CONF, checked_config, errors_in_a_sentence
+from detection.cli.compose import checked_config, errors_in_a_sentence
 from detection.cli.entry import run_with_hints
+from detection.cli.hydra_versions import hydra_main
 from detection.settings import Predict
 from detection.system.collector import no_collections
 from detection.system.endings import end_at_once
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from detection.prediction.jobs import Job
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="predict")
+@hydra_main("predict")
 def main(cfg: DictConfig) -> None:
     """Run as configured.
 

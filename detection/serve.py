@@ -2,12 +2,12 @@
 
 import socket
 
-import hydra
 from omegaconf import DictConfig
 
 from detection.checkpoints.notes import notes
-from detection.cli.compose import CONF, checked_config, errors_in_a_sentence
+from detection.cli.compose import checked_config, errors_in_a_sentence
 from detection.cli.entry import run_with_hints
+from detection.cli.hydra_versions import hydra_main
 from detection.settings import Serve
 from detection.system.endings import say_at_the_end
 from detection.system.processes import available_memory, num_cores
@@ -16,7 +16,7 @@ _BYTES = 1e9  # that a process with a small network takes
 _SHARE = 0.8  # of the memory that is left
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="serve")
+@hydra_main("serve")
 def main(cfg: DictConfig) -> None:
     """Run as configured."""
     with errors_in_a_sentence():

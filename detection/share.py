@@ -2,19 +2,19 @@
 
 import shlex
 
-import hydra
 from omegaconf import DictConfig
 
 from detection.checkpoints.loading import load_task, read_checkpoint
 from detection.checkpoints.notes import about, notes
-from detection.cli.compose import CONF, checked_config, errors_in_a_sentence
+from detection.cli.compose import checked_config, errors_in_a_sentence
 from detection.cli.entry import run_with_hints
+from detection.cli.hydra_versions import hydra_main
 from detection.settings import Share
 from detection.system.files import refuse_unwritable
 from detection.system.processes import command
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="share")
+@hydra_main("share")
 def main(cfg: DictConfig) -> None:
     """Share as configured, and say what was written."""
     settings = Share.of(checked_config(cfg, Share))

@@ -3,8 +3,6 @@
 import math
 from typing import TYPE_CHECKING, Any
 
-import hydra
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from detection.checkpoints.init_from import check_that_it_can_be_opened, first_weights, make_task
@@ -17,7 +15,6 @@ from detection.checkpoints.kept_split import (
 )
 from detection.checkpoints.resume import changes_since, describe_training, keep_anchors, read_origin
 from detection.cli.compose import (
-    CONF,
     checked_config,
     errors_in_a_sentence,
     inference_config,
@@ -29,6 +26,7 @@ from detection.cli.compose import (
 from detection.cli.corrections import is_missing
 from detection.cli.entry import run_with_hints
 from detection.cli.faults import faults_in_a_sentence, quieten_lightning
+from detection.cli.hydra_versions import hydra_main, instantiate
 from detection.cli.monitors import check_averages, check_monitors
 from detection.cli.run_lines import next_commands, opening
 from detection.cli.words import tell_readings
@@ -47,7 +45,7 @@ if TYPE_CHECKING:
     from detection.tasks.base import DetectionTask
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
+@hydra_main("train")
 def main(cfg: DictConfig) -> float:
     """Run one job; a sweep compares the metric it returns."""
     if in_sweep():

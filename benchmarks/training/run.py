@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from hydra.utils import instantiate
 from omegaconf import open_dict
 
 from detection.benchmarking.measure import StepTimes
 from detection.callbacks.progress import progress_bar
-from detection.cli.compose import CONF, checked_config, make_data_and_task
+from detection.cli.compose import checked_config, make_data_and_task
 from detection.cli.faults import quieten_lightning
+from detection.cli.hydra_versions import configurations
 from detection.tasks.base import DetectionTask
 
 Replace = Callable[[DetectionTask, dict[str, Any]], DetectionTask]
@@ -24,7 +25,7 @@ Replace = Callable[[DetectionTask, dict[str, Any]], DetectionTask]
 
 def configuration(overrides: Sequence[str], seed: int) -> dict[str, Any]:
     """That of a training without loggers, which validates once, at its end."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with configurations():
         cfg = compose("train", overrides=[*overrides, f"seed={seed}", "run_dir=/nowhere", "name=compared"])
     with open_dict(cfg):
         kept = [name for name in ("ema", "wise_ft") if name in cfg.callbacks]

@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from hydra.utils import instantiate
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.training.peers import TorchvisionTask, torchvision_of
-from detection.cli.compose import CONF, checked_config, model_config
+from detection.cli.compose import checked_config, model_config
 from detection.cli.faults import quieten_lightning
+from detection.cli.hydra_versions import configurations
 from detection.tasks.base import DetectionTask
 from detection.types import ListBatch, PaddedBatch, Target
 
@@ -58,7 +59,7 @@ def make_task(experiment: str, way: Way) -> tuple[DetectionTask, dict[str, Any]]
         "run_dir=/nowhere",
         "name=x",
     ]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with configurations():
         config = checked_config(compose("train", overrides=overrides))
     torch.manual_seed(0)
     task: DetectionTask = instantiate(model_config(config, CLASSES, None))

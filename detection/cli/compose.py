@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -16,6 +15,7 @@ from detection.checkpoints.description import DATA_KEYS
 from detection.checkpoints.runs import run_folder
 from detection.cli.devices import unusable_devices
 from detection.cli.help import keys_of
+from detection.cli.hydra_versions import instantiate, register_resolver
 from detection.cli.other_tools import groups
 from detection.cli.without_effect import without_effect
 from detection.data.step_size import keep_one_size
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from detection.tasks.base import DetectionTask
     from detection.validation.configuration import Mistake
 
-OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)
-OmegaConf.register_new_resolver("command", lambda verb: " ".join(command(verb)), replace=True)
-OmegaConf.register_new_resolver("flags", lambda: FLAGS, replace=True)
-OmegaConf.register_new_resolver("keys_of", keys_of, replace=True)
+register_resolver("run_folder", run_folder, replace=True)
+register_resolver("command", lambda verb: " ".join(command(verb)), replace=True)
+register_resolver("flags", lambda: FLAGS, replace=True)
+register_resolver("keys_of", keys_of, replace=True)
 
 
 def checked_config(cfg: DictConfig, own: type[Settings] | None = None) -> dict[str, Any]:

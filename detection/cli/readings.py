@@ -8,11 +8,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
 
+from detection.cli.hydra_versions import configurations
 from detection.cli.other_tools import compact, groups, is_group, options, read_as, told
 from detection.cli.words import apart, note_reading
 from detection.system.processes import CONF
@@ -240,7 +241,7 @@ def _composed(
     folders = [after for flag, after in pairwise(flags) if flag in ("--config-dir", "-cd")]
     own = [f"file://{Path(folder).resolve()}" for folder in folders]
     search = [f"hydra.searchpath=[{','.join(own)}]"] if own else []
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with configurations():
         try:
             cfg = compose(verb, overrides=[*chosen, *search], return_hydra_config=True)
         except HydraException:  # a group that this command does not have

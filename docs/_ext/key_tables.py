@@ -12,11 +12,12 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
 from annotated_types import Interval
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from omegaconf import OmegaConf
 
 import detection.cli.compose  # noqa: F401  registers what the configuration files call
 from detection import settings
+from detection.cli.hydra_versions import configurations
 from detection.settings import Settings, key_of
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -210,7 +211,7 @@ def _composed(group: str, name: str) -> Any:
         "callbacks": "callbacks=[default]" if name == "default" else f"callbacks=[default,{name}]",
         "logger": f"logger=[{name}]",
     }.get(group, f"{group}={name}")
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with configurations():
         return compose("train", [choice, "+hydra.runtime.output_dir=runs/x"], return_hydra_config=True)
 
 

@@ -1,0 +1,61 @@
+"""Hydra 1.3 and 1.4 by the same words: Python 3.14 needs 1.4, and what 1.3 asks for is deprecated there."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import hydra
+from hydra import initialize_config_dir
+from omegaconf import OmegaConf
+
+from detection.system.processes import CONF
+
+_BEFORE_1_4 = tuple(int(part) for part in hydra.__version__.split(".")[:2]) < (1, 4)
+_VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if _BEFORE_1_4 else {}
+
+register_resolver: Callable[..., None] = getattr(
+    OmegaConf, "register_resolver", OmegaConf.register_new_resolver
+)
+"""OmegaConf 2.4's name, where it has it."""
+
+
+def hydra_main(config_name: str) -> Callable[[Callable[..., Any]], Any]:
+    """Make a function a command: Hydra's ``main`` over ``conf/``.
+
+    Args:
+        config_name: of the file in ``conf/``, without ``.yaml``.
+    """
+    return hydra.main(config_path=str(CONF), config_name=config_name, **_VERSION_BASE)
+
+
+def configurations() -> AbstractContextManager[Any]:
+    """Where ``hydra.compose`` finds the files of ``conf/``, outside of a command."""
+    return initialize_config_dir(str(CONF), **_VERSION_BASE)
+
+
+def instantiate(node: Mapping[str, Any], **arguments: Any) -> Any:
+    """Build what a part of a configuration names, which ``checked_config`` has bound.
+
+    Whoever writes a configuration may name classes of any package. The standard library's functions are
+    nobody's part of a detector: Hydra 1.3 refuses the worst of them by a list, 1.4 all that is not allowed.
+
+    Args:
+        node: with ``_target_``.
+        arguments: more of them than it has, as built objects.
+    """
+    if not _BEFORE_1_4:
+        packages = {name.partition(".")[0] for name in _targets(node)} - sys.stdlib_module_names
+        arguments["_execution_whitelist_"] = sorted(f"{package}.*" for package in packages)
+    return hydra.utils.instantiate(node, **arguments)
+
+
+def _targets(node: Any) -> Iterator[str]:
+    """The names of all constructors at and below ``node``."""
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield str(node["_target_"])
+        node = list(node.values())
+    if isinstance(node, list | tuple):
+        for child in node:
+            yield from _targets(child)
