@@ -14,10 +14,10 @@ from detection.system.processes import CONF
 _BEFORE_1_4 = tuple(int(part) for part in hydra.__version__.split(".")[:2]) < (1, 4)
 _VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if _BEFORE_1_4 else {}
 
-register_resolver: Callable[..., None] = getattr(
-    OmegaConf, "register_resolver", OmegaConf.register_new_resolver
+register_resolver: Callable[..., None] = (
+    OmegaConf.register_new_resolver if _BEFORE_1_4 else OmegaConf.register_resolver
 )
-"""OmegaConf 2.4's name, where it has it."""
+"""By the name that it has in the OmegaConf that belongs to this Hydra."""
 
 
 def hydra_main(config_name: str) -> Callable[[Callable[..., Any]], Any]:
