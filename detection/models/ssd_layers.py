@@ -117,7 +117,8 @@ def separable_extra_layer(in_channels: int, layer: ExtraLayer, same_padding: boo
 class Pyramid(FeaturePyramidNetwork):  # type: ignore[misc]  # torchvision has no types
     """Adds to every map what the coarser ones know (Lin et al. 2017, "Feature Pyramid Networks", section 3).
 
-    The neck of Faster R-CNN's pyramid, over the backbone's maps and the extra layers'.
+    The neck of Faster R-CNN's pyramid, over the backbone's maps and the extra layers', with batch norms and
+    a ReLU: SSD's predictors are a convolution each, and two in a row without anything between are one.
 
     Args:
         in_channels: of each map, finest first.
@@ -125,12 +126,12 @@ class Pyramid(FeaturePyramidNetwork):  # type: ignore[misc]  # torchvision has n
     """
 
     def __init__(self, in_channels: Sequence[int], channels: int) -> None:
-        super().__init__(list(in_channels), channels)
+        super().__init__(list(in_channels), channels, norm_layer=LiteBatchNorm2d)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Maps ``(B, C_i, H_i, W_i)``, finest first, to those of the same sizes with ``channels``."""
         named: dict[str, Tensor] = super().forward(OrderedDict((str(i), x) for i, x in enumerate(maps)))
-        return list(named.values())
+        return [nn.functional.relu(x) for x in named.values()]
 
 
 def _conv_relu(
