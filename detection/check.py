@@ -146,12 +146,13 @@ def _coverage(config: dict[str, Any], inspection: "Inspection") -> "Coverage":
     """Lay the anchors of the configured network over the objects."""
     import numpy as np
 
-    from detection.inspection.coverage import RPN_THRESHOLDS, anchors_for, measure_coverage
+    from detection.inspection.coverage import RPN_THRESHOLDS, anchor_settings, anchors_for, measure_coverage
     from detection.models.ssd import SSD
 
     model, data = config["model"], config["data"]
     backbone = instantiate({**model["backbone"], "weights": None})  # anchors do not depend on weights
-    network = instantiate(model["network"])(backbone=backbone, num_classes=1)
+    build = instantiate(model["network"])
+    network = build(backbone=backbone, num_classes=1)
     transform = instantiate(data["eval_transform"])(data["size"])
 
     def input_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -161,7 +162,8 @@ def _coverage(config: dict[str, Any], inspection: "Inspection") -> "Coverage":
 
     thresholds = (model["iou_threshold"],) if isinstance(network, SSD) else RPN_THRESHOLDS
     anchors = anchors_for(network, inside_only=model.get("ignore_cross_boundary", False))
-    return measure_coverage(inspection.images, inspection.classes, input_size, anchors, thresholds)
+    coverage = measure_coverage(inspection.images, inspection.classes, input_size, anchors, thresholds)
+    return coverage._replace(settings=anchor_settings(build, network))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from detection.cli.corrections import is_missing
 from detection.cli.entry import run_with_hints
 from detection.cli.faults import faults_in_a_sentence, quieten_lightning
 from detection.cli.hydra_versions import hydra_main, instantiate
-from detection.cli.monitors import check_averages, check_monitors
+from detection.cli.monitors import check_averages, check_best, check_monitors
 from detection.cli.run_lines import next_commands, opening
 from detection.cli.words import tell_readings
 from detection.settings import Train
@@ -108,6 +108,9 @@ def _prepare(
     from detection.callbacks.wise_ft import FIRST_WEIGHTS
     from detection.data.shared_memory import check_shared_memory
 
+    check_averages(config["callbacks"], bool(config["init_from"] or config["ckpt"]))
+    if not config["find"]:
+        check_best(config["callbacks"])
     # Names that nobody registered are told before the data is prepared; its classes are not known yet.
     check_that_it_can_be_opened(model_config(config, ["object"], None), config["data"])
     trainer = make_trainer(config)

@@ -147,6 +147,51 @@ def test_threshold_and_classes_choose(detector: detection.Detector, photos: Path
     assert len(stars) == every.classes.count("star")
 
 
+def test_a_set_of_classes_is_a_choice_as_a_list_is(detector: detection.Detector, photos: Path) -> None:
+    listed = detector.predict(photos / "first.png", THRESHOLD, classes=["star", "circle"])
+    choices: list[Any] = [{"star", "circle"}, frozenset({"star", "circle"}), ("star", "circle")]
+    for classes in choices:
+        assert same(detector.predict(photos / "first.png", THRESHOLD, classes=classes), listed)
+    with pytest.raises(
+        TypeError, match=r"callbacks=\{'ema'\}: a set has no order: give a list, such as \['ema'\]"
+    ):
+        detection.train("quickstart", callbacks={"ema"})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("conf", 0.5, r"conf=0\.5: predict has no such argument; it is threshold=0\.5 here\.$"),
+        ("batch", 4, "it is batch_size=4 here"),
+        ("iou", 0.5, "the overlap of suppression is set in training, model.nms_threshold=..."),
+        ("imgsz", 320, "the checkpoint decides it"),
+        ("save", True, r"each prediction has save\(path\)"),
+        ("device", "cpu", r"detection\.load\(..., device=...\)"),
+        ("treshold", 0.3, "did you mean 'threshold'"),
+        ("zzz", 1, "it has source, threshold, classes, "),
+    ],
+)
+def test_words_of_other_tools_are_told_ours(
+    detector: detection.Detector, name: str, value: Any, told: str
+) -> None:
+    given: dict[str, Any] = {name: value}
+    with pytest.raises(TypeError, match=told):
+        detector.predict(np.zeros((8, 9, 3), np.uint8), **given)
+
+
+def test_last_and_best_are_those_of_the_newest_run(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"^last: .*, and no runs/\*/\*/checkpoints/last\.ckpt\.$"):
+        detection.load("last")
+    kept = tmp_path / "runs/quickstart/now/checkpoints/last.ckpt"
+    kept.parent.mkdir(parents=True)
+    shutil.copy(checkpoint, kept)
+    opened = detection.load("last", torch.device("cpu"))
+    assert opened.class_names == CLASSES
+
+
 def test_a_prediction_is_drawn_saved_and_told(
     detector: detection.Detector, photos: Path, tmp_path: Path
 ) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal
 
 from detection.checkpoints.description import (
@@ -18,21 +17,20 @@ from detection.checkpoints.tensors import (
     compare_weights,
     kinds_of_floats,
     of_another_network,
+    read_file,
     refuse_odd_tensors,
 )
 from detection.checkpoints.wandb_artifacts import fetch_artifact, is_artifact
 from detection.models.described_anchors import with_anchors_of_format_1
 from detection.models.synonyms import in_words_of
 from detection.registry import DESCRIPTION_FORMAT, alone, build, load_plugins, without_weights
-from detection.settings import SUFFIXES
 from detection.settings.base import check_device
-from detection.system.archive import is_archive, verify
-from detection.system.errors import first_line
-from detection.system.file_reading import MAX_CHECKPOINT, open_file
 from detection.validation.arguments import check_arguments
 from detection.validation.near_paths import beside, refuse_url
 
 if TYPE_CHECKING:
+    import torch
+
     from detection.data.datamodule import DetectionDataModule
     from detection.prediction.detector import Detector
     from detection.prediction.trained import TrainedDetector
@@ -63,7 +61,7 @@ def read_checkpoint(path: str | Path, to_train: bool = True) -> dict[str, Any]:
     if is_shared(path):
         return _checked(read_shared(path), path, to_train)
     if is_artifact(path):
-        return _checked(_load(fetch_artifact(path)), path, to_train)
+        return _checked(read_file(fetch_artifact(path)), path, to_train)
     if not path.exists():
         if str(path).startswith(("torchvision/", "tensorflow/")):
             from detection.checkpoints.published import read_published
@@ -71,7 +69,7 @@ def read_checkpoint(path: str | Path, to_train: bool = True) -> dict[str, Any]:
             return _checked(read_published(str(path)), path, to_train)
         refuse_url(path)
         raise FileNotFoundError(f"{path}: there is no such checkpoint{beside(path)}.")
-    return _checked(_load(path), path, to_train)
+    return _checked(read_file(path), path, to_train)
 
 
 def load_task(path: str | Path) -> "DetectionTask":
@@ -129,16 +127,20 @@ def _detector_of(
     return TrainedDetector(task.to(device), transform, described)
 
 
-def load(source: str | Path, device: str = "auto", plugins: str | Sequence[str] = ()) -> "Detector":
+def load(
+    source: str | Path, device: "str | torch.device" = "auto", plugins: str | Sequence[str] = ()
+) -> "Detector":
     """Open a trained detector.
 
     Args:
-        source: a checkpoint; a run's folder, for its best one; a folder that ``detection share`` wrote, or
-            its address on the Hugging Face hub, ``hf://user/name`` or ``hf://user/name@revision``;
-            ``wandb://entity/project/name:alias`` of a checkpoint that Weights & Biases keeps; an ONNX
-            or OpenVINO file (``.onnx``, ``.xml``) that ``detection.export`` wrote, which runs on the CPU; or
-            the name of published weights, such as ``tensorflow/ssd_mobilenet_v2_coco``.
-        device: ``cpu``, ``cuda``, one GPU such as ``cuda:1``, or ``auto``: a GPU where there is one.
+        source: a checkpoint; a run's folder, for its best one; ``last`` or ``best``, of the newest run here;
+            a folder that ``detection share`` wrote, or its address on the Hugging Face hub,
+            ``hf://user/name`` or ``hf://user/name@revision``; ``wandb://entity/project/name:alias`` of a
+            checkpoint that Weights & Biases keeps; an ONNX or OpenVINO file (``.onnx``, ``.xml``) that
+            ``detection.export`` wrote, which runs on the CPU; or the name of published weights, such as
+            ``tensorflow/ssd_mobilenet_v2_coco``.
+        device: ``cpu``, ``cuda``, one GPU such as ``cuda:1``, or ``auto``: a GPU where there is one;
+            torch's own kind, too.
         plugins: packages of yours that register classes which the checkpoint names.
 
     Raises:
@@ -148,18 +150,19 @@ def load(source: str | Path, device: str = "auto", plugins: str | Sequence[str] 
     """
     from detection.ops.processor import of_this_machine
 
-    check_arguments(load, {"source": source, "device": device, "plugins": plugins})
+    check_arguments(load, {"source": source, "plugins": plugins})
     if source == "":
         raise ValueError("source is empty: give a checkpoint, a run's folder, or an exported file.")
+    device = str(device)
     check_device(device)
     chosen = of_this_machine(device)
     load_plugins(plugins)
     path = Path(source).expanduser()
-    if path.is_dir() and not is_shared(path):
-        found = checkpoint_of_run(str(path))
-        if found is None:
+    if not is_shared(path):
+        found = checkpoint_of_run(str(source))
+        if found is None and path.is_dir():
             raise FileNotFoundError(f"{path} has no checkpoints/best.ckpt: give that of a run.")
-        path = found
+        path = found or path
     if path.suffix in (".onnx", ".xml") and path.is_file():
         if device not in ("auto", "cpu"):
             raise ValueError(f"device={device}: an exported file runs on the CPU here.")
@@ -241,32 +244,6 @@ def open_split(
     datamodule.class_names = list(class_names)
     datamodule.datasets[split] = dataset
     return wanted
-
-
-def _load(path: Path) -> dict[str, Any]:
-    """Read a file that is whole, through one handle, so that it cannot be exchanged in between."""
-    import torch
-
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder: give a checkpoint, such as checkpoints/best.ckpt of a run's.")
-    if path.suffix in SUFFIXES.values():
-        raise ValueError(
-            f"{path} is an exported file: give the checkpoint that it was made of, such as ckpt=best.ckpt. "
-            "predict takes .onnx and .xml, too; what they lose in mAP is in the table of export with data=..."
-        )
-    try:
-        with open_file(path, MAX_CHECKPOINT) as file:
-            if not is_archive(file):
-                raise ValueError("it is not the archive that torch writes")
-            verify(file)
-            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:  # torch's own words tell how to run what is in it
-        raise ValueError(
-            f"{path} cannot be read as a checkpoint: it holds more than tensors and plain values, code say."
-        ) from error
-    except Exception as error:  # a damaged file fails in many ways
-        raise ValueError(f"{path} cannot be read as a checkpoint: {first_line(error)}") from error
-    return checkpoint if isinstance(checkpoint, dict) else {}
 
 
 def _checked(checkpoint: dict[str, Any], path: Path, to_train: bool) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from detection.checkpoints.wandb_artifacts import fetch_artifact, is_artifact
 from detection.registry import RENAMED
 from detection.system.files import refuse_unwritable
 from detection.system.processes import as_typed, command_again, is_queued_again, is_started_again, slurm_job
-from detection.validation.near_paths import beside
+from detection.validation.near_paths import beside, newest_run
 
 # What decides the shape of the weights; everything else may change when a run is resumed.
 _NETWORK = ("_target_", "network", "backbone", "class_names")
@@ -185,8 +185,10 @@ def checkpoint_of_run(folder: str) -> Path | None:
     """The best checkpoint of a run, or its last where it has no best; None where this is no run's folder.
 
     Args:
-        folder: of the run, or its ``checkpoints``.
+        folder: of the run, or its ``checkpoints``; or ``last`` or ``best``, of the newest run of all.
     """
+    if folder in ("last", "best") and not Path(folder).exists():
+        return newest_run(folder)
     places = [Path(folder).expanduser() / part for part in ("checkpoints", ".")]
     paths = [place / f"{which}.ckpt" for place in places for which in ("best", "last")]
     return next((path for path in paths if path.is_file()), None)

@@ -1,15 +1,52 @@
-"""Whether the tensors of a checkpoint are plain numbers, and those of the network that it describes."""
+"""The tensors of a checkpoint: read safely, plain numbers, and those of the network that it describes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from detection.registry import build, without_weights
+from detection.settings import SUFFIXES
+from detection.system.archive import is_archive, verify
 from detection.system.errors import first_line
+from detection.system.file_reading import MAX_CHECKPOINT, open_file
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Read a file that is whole, through one handle, so that it cannot be exchanged in between.
+
+    Args:
+        path: of a checkpoint.
+
+    Raises:
+        ValueError: it is none, or damaged, or holds more than tensors and plain values.
+    """
+    import torch
+
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give a checkpoint, such as checkpoints/best.ckpt of a run's.")
+    if path.suffix in SUFFIXES.values():
+        raise ValueError(
+            f"{path} is an exported file: give the checkpoint that it was made of, such as ckpt=best.ckpt. "
+            "predict takes .onnx and .xml, too; what they lose in mAP is in the table of export with data=..."
+        )
+    try:
+        with open_file(path, MAX_CHECKPOINT) as file:
+            if not is_archive(file):
+                raise ValueError("it is not the archive that torch writes")
+            verify(file)
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:  # torch's own words tell how to run what is in it
+        raise ValueError(
+            f"{path} cannot be read as a checkpoint: it holds more than tensors and plain values, code say."
+        ) from error
+    except Exception as error:  # a damaged file fails in many ways
+        raise ValueError(f"{path} cannot be read as a checkpoint: {first_line(error)}") from error
+    return checkpoint if isinstance(checkpoint, dict) else {}
 
 
 def refuse_odd_tensors(checkpoint: Mapping[str, Any], path: str | Path) -> None:

@@ -39,6 +39,9 @@ def check_paths(function: Callable[..., Any], asked: Mapping[str, Any]) -> None:
     """
     if isinstance(overrides := asked["overrides"], str):
         raise TypeError(f"overrides={overrides!r}: give a list, such as [{overrides!r}].")
+    for name, value in asked.items():
+        if isinstance(value, set | frozenset):
+            raise TypeError(f"{name}={value!r}: a set has no order: give a list, such as {sorted(value)!r}.")
     check_arguments(function, {name: value for name, value in asked.items() if name in _PATHS})
 
 

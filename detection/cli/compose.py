@@ -233,8 +233,10 @@ def make_trainer(config: dict[str, Any]) -> "pl.Trainer":
         trainer: pl.Trainer = instantiate(config["trainer"], **TRAINER)
         keep_own_signals(trainer)
         return trainer
+    from detection.loggers.tracker import guarded
+
     callbacks = [instantiate(callback) for callback in config["callbacks"].values()]
-    loggers = [instantiate(logger) for logger in config["logger"].values()]
+    loggers = [guarded(instantiate(logger)) for logger in config["logger"].values()]
     complete: pl.Trainer = instantiate(config["trainer"], callbacks=callbacks, logger=loggers)
     keep_own_signals(complete)
     return complete

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from detection.checkpoints.runs import checkpoint_of_run
 from detection.cli.words import note_reading
 from detection.validation.configuration import Mistake
-from detection.validation.near_paths import as_found, newest_run
+from detection.validation.near_paths import as_found
 from detection.validation.values import typed
 
 # What is read, and so has to be there.
@@ -41,8 +41,6 @@ def correct_paths(cfg: DictConfig, verb: str) -> None:
         found = as_found(value)
         if key == "ckpt":
             best = checkpoint_of_run(found or value)
-            if value in ("last", "best") and not Path(value).exists():
-                best = newest_run(value)
             found = str(best) if best else found
         if found is not None:
             note_reading(f"{key}={value}", f"{key}={found}")

@@ -6,23 +6,34 @@ from typing import Any
 from detection.validation.suggestions import did_you_mean
 
 
-def check_monitors(config: Mapping[str, Any], during: Sequence[str], at_the_end: Sequence[str]) -> None:
-    """Refuse a metric that no run will have, before the first epoch instead of after it.
+def check_best(callbacks: Mapping[str, Any]) -> None:
+    """Refuse callbacks without the one that keeps the checkpoint which is tested.
 
     Args:
-        config: the whole configuration.
-        during: the metrics of training and validation.
-        at_the_end: those of the test.
+        callbacks: their configuration.
 
     Raises:
-        ValueError: no checkpoint would be kept; there is no such metric, and the message lists them all;
-            or the best of a loss would be the greatest, or of a precision the least.
+        ValueError: no checkpoint would be kept.
     """
-    if "best" not in config["callbacks"]:
+    if "best" not in callbacks:
         raise ValueError(
             "There is no callbacks.best, which keeps the checkpoint that is tested: begin your list with "
             "default, as in callbacks=[default,ema]."
         )
+
+
+def check_monitors(config: Mapping[str, Any], during: Sequence[str], at_the_end: Sequence[str]) -> None:
+    """Refuse a metric that no run will have, before the first epoch instead of after it.
+
+    Args:
+        config: the whole configuration, with ``callbacks.best``.
+        during: the metrics of training and validation.
+        at_the_end: those of the test.
+
+    Raises:
+        ValueError: there is no such metric, and the message lists them all; or the best of a loss would be
+            the greatest, or of a precision the least.
+    """
     watching = {
         f"callbacks.{name}": callback
         for name, callback in config["callbacks"].items()

@@ -14,13 +14,13 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
 
 from detection.cli.hydra_versions import configurations
-from detection.cli.other_tools import compact, groups, is_group, options, read_as, told
-from detection.cli.words import apart, note_reading
+from detection.cli.other_tools import groups, is_group, options, read_as
+from detection.cli.words import SEVERAL, apart, note_reading, with_default
 from detection.system.processes import CONF
 from detection.validation.configuration import argument_names
+from detection.validation.other_words import compact, told
 from detection.validation.suggestions import dotted_keys, successor, suggest_keys
 
-_SEVERAL = {"callbacks", "logger"}  # groups of which several files are chosen
 # The words to read instead, or a sentence that says what to type; None where nothing is wrong.
 Answer = list[str] | str | None
 
@@ -119,8 +119,8 @@ def _read_form(word: str, several: bool) -> Answer:
         return f"{word}: choose one of {', '.join(options(key))}"
     if not override.is_sweep_override() or several or not is_group(key) or "(" in value:
         return None
-    if key in _SEVERAL:
-        return [f"{key}=[{value}]"]
+    if key in SEVERAL:
+        return [f"{key}={with_default(key, f'[{value}]')}"]
     return f"{word}: these are several runs, one for each value: add -m"
 
 

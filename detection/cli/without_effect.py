@@ -36,7 +36,7 @@ _READ_BY = {
     "evaluate": {"overlap": _Under("tiles", "auto")},
     "export": {
         "calibration_images": _Under("int8", "true"),
-        "split": _Under("data._target_", "data=auto"),
+        "split": _Under("data._target_", "data=... (auto, coco, voc07 and others)"),
     },
     "convert": {
         "seed": _Under("split", "[0.8,0.2]"),
@@ -61,8 +61,9 @@ def without_effect(config: Mapping[str, Any], typed: Sequence[str], verb: str) -
     for word in typed:
         key, _, value = word.lstrip("+").partition("=")
         under = read.get(key)
-        if under is None or value == "null" or _at(config, key) is None:
-            continue
+        given = _at(config, key)
+        if under is None or value == "null" or given is None or given is False:
+            continue  # a switch that is off asks for nothing
         if under.holds(_at(config, under.key)):
             continue
         other = under.example if "=" in under.example else f"{under.key}={under.example}"

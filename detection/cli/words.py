@@ -40,6 +40,8 @@ _EXAMPLES = {
     "convert": "from=voc to=coco root=my/voc out=my/coco",
 }  # fmt: skip
 _CHECKPOINTS = {".ckpt", ".pt", ".pth"}
+SEVERAL = {"callbacks", "logger"}
+"""Groups of which several files are chosen."""
 
 
 def plain_words(words: Sequence[str], verb: str) -> list[str]:
@@ -173,6 +175,8 @@ def _with_plain_value(word: str, verb: str) -> str:
     plain = "null" if plain == "None" else plain
     plain = f"[{plain[1:-1]}]" if re.fullmatch(r"\([^()]*\)", plain) else plain  # a tuple of Python's
     plain = value_read_as(verb, key, plain) or plain
+    if key in SEVERAL:
+        plain = with_default(key, "[]" if plain == "null" else plain)
     group = key.replace(".", "/")
     if group != key and is_group(group) and (plain in options(group) or re.fullmatch(r"[\w-]+", plain)):
         key = group if plain != "null" else key
@@ -180,6 +184,20 @@ def _with_plain_value(word: str, verb: str) -> str:
     if read != word:
         note_reading(word, read)
     return read
+
+
+def with_default(group: str, value: str) -> str:
+    """Put ``default`` before callbacks of ours that go beside it: no run is without its best checkpoint.
+
+    Args:
+        group: its key.
+        value: the choice, one word or a list.
+    """
+    chosen = [name.strip(" '\"") for name in value.removeprefix("[").removesuffix("]").split(",")]
+    several = value.startswith("[") or len(chosen) == 1  # else one run for each
+    if group != "callbacks" or not several or not set(chosen) <= set(options(group)) - {"default"}:
+        return value
+    return f"[{','.join(['default', *chosen])}]"
 
 
 def _with_keys(words: Sequence[str], verb: str) -> Iterator[str]:

@@ -26,6 +26,7 @@ from detection.types import Detections, Sample, Target
 
 # Runtimes choose kernels and torch.compile its shapes at the first inputs; these runs are not timed.
 _WARM_UP = 5
+_LOSS = 1.0  # points of mAP, more than which is told in words
 
 Detect = Callable[[Sample], Detections]
 """From an input, and the size of its original image in the target, to detections in original pixels."""
@@ -123,6 +124,20 @@ def table(rows: Sequence[Measured | Unmeasured]) -> Iterator[str]:
             f"{name:28} {row.megabytes:7.1f} {means} {row.median:9.1f} {row.slow:7.1f}   "
             f"{base / row.median:.2f}"
         )
+
+
+def losses(rows: Sequence[Measured | Unmeasured]) -> dict[str, float]:
+    """The points of mAP (VOC, 11 points) that files lose against the network, where it is more than one.
+
+    Args:
+        rows: the measurements, the network's first.
+
+    Returns:
+        By the name of the file.
+    """
+    measured = [row for row in rows if isinstance(row, Measured)]
+    lost = {row.name: 100 * (measured[0].mean_aps.voc_07 - row.mean_aps.voc_07) for row in measured}
+    return {name: points for name, points in lost.items() if points > _LOSS}
 
 
 def _network(task: DetectionTask, collate: Callable[[Sequence[Sample]], Any]) -> Detect:

@@ -4,10 +4,13 @@ An object that no anchor overlaps enough is learned from its single best anchor,
 """
 
 import math
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
+from inspect import signature
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +20,7 @@ from torch import Tensor
 
 from detection.inspection.images import InspectedImage
 from detection.inspection.statistics import SIDE_EDGES
+from detection.models.described_anchors import anchors_in_numbers
 from detection.models.faster_rcnn import FasterRCNN
 from detection.models.ssd import SSD
 from detection.ops.boxes import pairwise_iou, scale_boxes
@@ -45,6 +49,8 @@ class Coverage(NamedTuple):
     """``(N,)``: square root of each box's area, in pixels of the network's input."""
     best_iou: NDArray[np.float64]
     """``(N,)``."""
+    settings: str = ""
+    """What sets the anchors that were compared, as it is typed."""
 
     def by_class(self) -> list[tuple[str, int, tuple[int, ...]]]:
         """For each class with objects, its name, how many, and how many are below each threshold."""
@@ -85,6 +91,26 @@ def anchors_for(network: SSD | FasterRCNN, inside_only: bool = False) -> Callabl
         return anchors[(x1 >= 0) & (y1 >= 0) & (x2 < size[1]) & (y2 < size[0])]
 
     return over
+
+
+def anchor_settings(build: partial[SSD | FasterRCNN], network: SSD | FasterRCNN) -> str:
+    """The anchors in force as words of a command line: for others of one map, one number is changed.
+
+    Args:
+        build: the builder of the network, with the arguments that are configured.
+        network: what it has built.
+
+    Returns:
+        Words with spaces between; none where the builder has no such arguments.
+    """
+    defaults = {name: parameter.default for name, parameter in signature(build.func).parameters.items()}
+    values = anchors_in_numbers(network) if isinstance(network, SSD) else defaults | build.keywords
+    names = ("anchor_sizes", "anchor_scales", "anchor_ratios")
+    return shlex.join(f"model.network.{name}={_typed(values[name])}" for name in names if name in values)
+
+
+def _typed(value: Any) -> str:
+    return f"{value:.5g}" if isinstance(value, int | float) else f"[{','.join(map(_typed, value))}]"
 
 
 def measure_coverage(

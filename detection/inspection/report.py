@@ -39,6 +39,8 @@ def print_report(
     console.print(_counts_table(inspection, statistics))
     if len(coverage.labels):
         console.print(_coverage_table(coverage, model))
+        if coverage.settings:
+            console.print(f"Its anchors: {escape(coverage.settings)}", highlight=False, soft_wrap=True)
     if inspection.findings:
         console.print(_findings_table(inspection.findings))
     else:

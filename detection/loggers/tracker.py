@@ -1,10 +1,11 @@
 """The one interface of trackers of experiments: what each of them gets of a detector's run."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from detection.system.errors import first_line
 
 REPORT = ("curves.png", "predictions.png", "metrics.json", "metrics.csv")
 """What a run leaves in its folder for readers, as far as it does."""
+# What Lightning calls while a run runs. That a configuration cannot be kept ends a run that has just begun.
+_CALLED = ("log_metrics", "save", "after_save_checkpoint", "finalize")
 
 
 class Tracker(ABC):
@@ -97,16 +100,41 @@ def closing_trackers(loggers: Sequence[Logger], folder: str) -> Iterator[None]:
 
 
 @contextmanager
-def going_on(tracker: Tracker) -> Iterator[None]:
-    """Say in a line what a tracker fails with, whosever it is, and go on: the training matters more.
+def going_on(logger: Tracker | Logger) -> Iterator[None]:
+    """Say in a line what a logger fails with, whosever it is, once, and go on: the training matters more.
 
     Args:
-        tracker: one of whose methods is called in the block.
+        logger: one of whose methods is called in the block.
     """
     try:
         yield
     except Exception as error:  # of code that may be anybody's
-        print(f"{tracker.tracker_name} does not take this ({_said(error)}); the run goes on.", flush=True)
+        name = getattr(logger, "tracker_name", type(logger).__name__)
+        line = f"{name} does not take this ({_said(error)}); the run goes on."
+        told = vars(logger).setdefault("_told", set())
+        if line not in told:
+            told.add(line)
+            print(line, flush=True)
+
+
+def guarded(logger: Logger) -> Logger:
+    """Let no failure of a logger end a run, see ``going_on``.
+
+    Args:
+        logger: any of Lightning's, or one's own; it is changed.
+    """
+    for name in _CALLED:
+        setattr(logger, name, _going_on(logger, getattr(logger, name)))
+    return logger
+
+
+def _going_on(logger: Logger, method: Callable[..., Any]) -> Callable[..., None]:
+    @wraps(method)
+    def call(*args: Any, **kwargs: Any) -> None:
+        with going_on(logger):
+            method(*args, **kwargs)
+
+    return call
 
 
 def _said(error: Exception) -> str:

@@ -24,10 +24,11 @@ from detection.prediction.views import Detect, Images, in_views
 from detection.settings import Predict
 from detection.system.wording import counted, in_a_list
 from detection.types import Detections, Sample, Target
-from detection.validation.arguments import check_arguments
+from detection.validation.arguments import check_arguments, telling_our_words
 
 Pixels = NDArray[np.uint8] | Tensor | Image.Image
 """An image: ``(H, W, 3)`` RGB or ``(H, W)`` grey, a tensor ``(3, H, W)``, of 8 bits each, or Pillow's."""
+Names = Sequence[str] | set[str] | frozenset[str]
 Predictions = list[Prediction] | Iterator[Prediction]
 
 # Of ``predict``, beside the source.
@@ -102,7 +103,7 @@ class Detector(ABC):
         self,
         source: Pixels,
         threshold: Share = 0.5,
-        classes: str | Sequence[str] | None = None,
+        classes: str | Names | None = None,
         batch_size: Positive = 8,
         tiles: Tiles | None = None,
         overlap: Overlap | None = None,
@@ -114,7 +115,7 @@ class Detector(ABC):
         self,
         source: Sequence[Pixels | str | Path],
         threshold: Share = 0.5,
-        classes: str | Sequence[str] | None = None,
+        classes: str | Names | None = None,
         batch_size: Positive = 8,
         tiles: Tiles | None = None,
         overlap: Overlap | None = None,
@@ -126,18 +127,19 @@ class Detector(ABC):
         self,
         source: str | Path | int,
         threshold: Share = 0.5,
-        classes: str | Sequence[str] | None = None,
+        classes: str | Names | None = None,
         batch_size: Positive = 8,
         tiles: Tiles | None = None,
         overlap: Overlap | None = None,
         flip: bool = False,
     ) -> Any: ...  # what lies there decides
 
+    @telling_our_words
     def predict(
         self,
         source: str | Path | int | Pixels | Sequence[Pixels | str | Path],
         threshold: Share = 0.5,
-        classes: str | Sequence[str] | None = None,
+        classes: str | Names | None = None,
         batch_size: Positive = 8,
         tiles: Tiles | None = None,
         overlap: Overlap | None = None,
@@ -167,7 +169,7 @@ class Detector(ABC):
             ValueError: an image cannot be read (of a folder or a pattern: none of them, else a warning names
                 those that are left out), pixels have another shape or type, a class is not known, or a
                 number is out of bounds.
-            TypeError: the source is something else, or another argument is.
+            TypeError: the source is something else, or another argument is, or there is no such argument.
         """
         asked = locals()
         check_arguments(Detector.predict, {name: asked[name] for name in _CHOICES})

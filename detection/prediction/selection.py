@@ -1,6 +1,6 @@
 """Which of a detector's findings the user asked to see."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from detection.models.synonyms import find_same
@@ -31,7 +31,7 @@ class Selection:
         )
 
 
-def find_labels(classes: Sequence[str] | None, class_names: Sequence[str]) -> frozenset[int] | None:
+def find_labels(classes: Collection[str] | None, class_names: Sequence[str]) -> frozenset[int] | None:
     """Look up the labels of the classes that a user asks for, by any name that means the same.
 
     Args:

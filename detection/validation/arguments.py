@@ -2,14 +2,17 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import cache
-from typing import Any
+from functools import cache, wraps
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from detection.validation.other_words import READ_AS, find, told
+from detection.validation.suggestions import did_you_mean
 from detection.validation.values import asked_for
 
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 # Of pydantic: the type is right, the value is not.
 _OF_VALUES = {
     *("greater_than_equal", "less_than_equal", "finite_number", "literal_error"),
@@ -43,6 +46,31 @@ def check_arguments(function: Callable[..., Any], given: Mapping[str, Any]) -> N
             kinds = {detail["type"] for detail in error.errors(include_url=False, include_input=False)}
             wrong = ValueError if kinds & _OF_VALUES else TypeError
             raise wrong(f"{name}={_shown(value)}: give {_asked_for(annotations[name])}.") from None
+
+
+def telling_our_words(method: _Method) -> _Method:
+    """Let a method of ``Detector`` end in a sentence where a word of another tool, or of nobody, is given.
+
+    Args:
+        method: one that has the words of the command of its name.
+    """
+    verb, known = method.__name__, list(inspect.signature(method).parameters)[1:]  # without self
+
+    @wraps(method)
+    def call(*given: Any, **named: Any) -> Any:
+        for name in named.keys() - known:
+            ours = find(READ_AS[verb], name)
+            shown = f"{name}={_shown(named[name])}"
+            answer = (
+                f"it is {ours}={_shown(named[name])} here"
+                if ours in known
+                else told(f"Detector.{verb}", name)
+            )
+            said = f"; {answer}." if answer else did_you_mean(name, known) or f"; it has {', '.join(known)}."
+            raise TypeError(f"{shown}: {verb} has no such argument{said}")
+        return method(*given, **named)
+
+    return cast(_Method, call)
 
 
 @cache

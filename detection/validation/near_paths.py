@@ -39,6 +39,8 @@ def beside(path: str | Path) -> str:
     if near:
         return f"; there is {' and '.join(str(folder / name) for name in sorted(near)[:3])}"
     newest = newest_run(path.name) if path.suffix in (".ckpt", "") else None
+    if newest is None and path.name in ("last", "best"):
+        return f", and no runs/*/*/checkpoints/{path.name}.ckpt"
     return f"; the newest run has {newest}" if newest else ""
 
 

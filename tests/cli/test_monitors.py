@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from detection.cli.monitors import check_monitors
+from detection.cli.monitors import check_best, check_monitors
 
 DURING = ["val/map", "val/loss", "val/ap/cat", "val/ap/dog", "train/loss"]
 AT_THE_END = ["test/map", "test/loss", "test/ap/cat", "test/ap/dog"]
@@ -53,7 +53,6 @@ def configured(**changes: Any) -> dict[str, Any]:
         ),
         ({"callbacks__stopping__mode": "max"}, "give callbacks.stopping.mode=min"),
         ({"trainer__limit_val_batches": 0}, r"without a validation there is no val/map for callbacks\.best "),
-        ({"callbacks": {}}, r"begin your list with default, as in callbacks=\[default,ema\]\.$"),
         ({"optimized_direction": "minimize"}, "give optimized_direction=maximize"),
     ],
 )
@@ -63,3 +62,9 @@ def test_what_is_watched_must_be_there(changes: dict[str, Any], message: str | N
         return
     with pytest.raises(ValueError, match=message):
         check_monitors(configured(**changes), DURING, AT_THE_END)
+
+
+def test_a_run_without_its_best_checkpoint_is_refused() -> None:
+    check_best(configured()["callbacks"])
+    with pytest.raises(ValueError, match=r"begin your list with default, as in callbacks=\[default,ema\]\.$"):
+        check_best({"ema": {}})

@@ -51,7 +51,7 @@ def with_word(config: dict[str, Any], word: str) -> dict[str, Any]:
         ("train", "+model.network.neck_channels=64", "+model.network.neck=fpn"),
         ("predict", "overlap=0.3", "tiles=auto"),
         ("evaluate", "overlap=0.3", "tiles=auto"),
-        ("export", "split=test", "data=auto"),
+        ("export", "split=test", "data=... (auto, coco, voc07 and others)"),
         ("convert", "seed=1", "split=[0.8,0.2]"),
     ],
 )
@@ -62,8 +62,7 @@ def test_a_key_in_vain_is_refused_with_what_it_needs(
         checked(monkeypatch, verb, word)
     told = f"{word.lstrip('+')}: it is read with {needs.lstrip('+')} only: leave it out, or give that, too"
     assert str(stop.value).splitlines()[1:] == [told]
-    more = ["data.root=a"] if needs == "data=auto" else []
-    checked(monkeypatch, verb, word, needs, *more)
+    checked(monkeypatch, verb, word, *(["data=auto", "data.root=a"] if verb == "export" else [needs]))
 
 
 @pytest.mark.parametrize(
@@ -85,6 +84,7 @@ def test_the_other_key_decides(config: dict[str, Any], word: str, in_vain: bool)
 
 
 def test_what_turns_it_off_is_no_mistake() -> None:
+    assert without_effect({"save": ["images"], "link": False}, ["link=false"], "predict") == []
     assert without_effect({"data": {"cache": "none"}}, ["data.cache_folder=null"], "train") == []
     for cache, vain in (("none", True), ("disk", False)):
         config = with_word({"data": {"cache": cache}}, word := "data.cache_folder=here")

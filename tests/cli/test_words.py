@@ -25,6 +25,9 @@ READ = [
     ("train", ["model.backbone=resnet50"], ["model/backbone=resnet50"]),
     ("train", ["model.backbone=resnet5"], ["model/backbone=resnet5"]),  # which Hydra refuses, not Lightning
     ("train", ["trainer.precision=fp16"], ["trainer.precision=16-mixed"]),
+    ("train", ["callbacks=ema"], ["callbacks=[default,ema]"]),
+    ("train", ["callbacks=[ema, early_stopping]"], ["callbacks=[default,ema,early_stopping]"]),
+    ("train", ["callbacks=['ema']", "logger=null"], ["callbacks=[default,ema]", "logger=[]"]),
     ("train", ["seed=1", "-m", "optimizer.lr=1,2"], ["seed=1", "optimizer.lr=1,2", "-m"]),
     ("train", ["--cfg", "job", "seed=1", "--resolve"], ["seed=1", "--cfg", "job", "--resolve"]),
     ("train", ["--info", "seed=1"], ["seed=1", "--info"]),
@@ -54,6 +57,13 @@ def test_words_of_another_form(case: tuple[str, list[str], list[str]]) -> None:
         ],
         ["model/backbone=resnet50", "model.backbone.weights=null", "model.backbone={a:1}", "source=--a=b"],
         ["optimizer.lr=choice(1,2)", "data.size=[300, 500]", "data.root="],
+        [
+            "callbacks=[default,ema]",
+            "callbacks=[mine,ema]",
+            "callbacks=ema,wise_ft",
+            "callbacks=[]",
+            "logger=wandb",
+        ],
     ]
 )
 def test_words_of_hydras_form_stay(words: list[str]) -> None:

@@ -1,6 +1,6 @@
 """The table of an export."""
 
-from detection.exporting.measurement import MeanAPs, Measured, Unmeasured, table
+from detection.exporting.measurement import MeanAPs, Measured, Unmeasured, losses, table
 
 
 def test_the_table_compares_every_file_with_the_network() -> None:
@@ -15,3 +15,11 @@ def test_the_table_compares_every_file_with_the_network() -> None:
         "torch.compile                      - there is no C++ compiler (c++)",
         "...uite_a_long_name_int8.xml    16.9   67.21   68.80       -      20.0    23.0   3.00",
     ]
+
+
+def test_a_loss_of_more_than_a_point_is_told() -> None:
+    rows: list[Measured | Unmeasured] = [Measured("PyTorch", 61.5, MeanAPs(0.673, 0.69, None), 60.0, 73.9)]
+    rows += [Unmeasured("torch.compile", "there is no C++ compiler (c++)")]
+    for name, mean in (("a.onnx", 0.673), ("a_half.xml", 0.664), ("a_int8.xml", 0.651), ("more.xml", 0.7)):
+        rows.append(Measured(name, 16.9, MeanAPs(mean, 0.69, None), 20, 23))
+    assert {name: round(points, 1) for name, points in losses(rows).items()} == {"a_int8.xml": 2.2}

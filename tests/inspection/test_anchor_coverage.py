@@ -1,14 +1,21 @@
 """Anchor coverage against a loop over all anchors and objects."""
 
+import json
+import shlex
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from detection.data.formats.records import Box, ImageRecord, ObjectRecord
-from detection.inspection.coverage import Size, anchors_for, measure_coverage
+from detection.inspection.coverage import Size, anchor_settings, anchors_for, measure_coverage
 from detection.inspection.images import InspectedImage
+from detection.models.backbones.tiny import TinyBackbone
 from detection.models.faster_rcnn import FasterRCNN
-from detection.models.ssd import SSD
+from detection.models.faster_rcnn_presets import build_faster_rcnn_fpn
+from detection.models.ssd import SSD, build_ssd
 from detection.models.zoo import get_model
 
 
@@ -106,3 +113,28 @@ def test_rpn_anchors_are_those_of_its_forward_pass(inside_only: bool) -> None:
         ]
         expected = torch.tensor(kept)
     torch.testing.assert_close(anchors_for(network, inside_only)((150, 200)), expected)
+
+
+def numbers_of(words: str) -> dict[str, Any]:
+    """The arguments that words of a command line set."""
+    pairs = (word.removeprefix("model.network.").partition("=") for word in shlex.split(words))
+    return {name: json.loads(value) for name, _, value in pairs}
+
+
+def test_the_anchors_in_force_are_words_that_make_them_again() -> None:
+    backbone, size = TinyBackbone(), (150, 300)
+    build: Any = partial(build_ssd, size=size)
+    network = build(backbone=backbone, num_classes=1)
+    numbers = numbers_of(anchor_settings(build, network))
+    assert numbers.keys() == {"anchor_sizes", "anchor_ratios"}
+    again = build(backbone=backbone, num_classes=1, **numbers)
+    torch.testing.assert_close(again.anchors_over(size), network.anchors_over(size), rtol=1e-4, atol=1e-2)
+
+
+def test_faster_rcnns_anchors_are_those_of_its_builder_and_of_the_configuration() -> None:
+    network = get_model("faster_rcnn_fpn_mobilenet_v2_voc", pretrained_backbone=False)
+    assert isinstance(network, FasterRCNN)
+    build: Any = partial(build_faster_rcnn_fpn, anchor_sizes=[16, 64.5, 128, 256, 512])
+    assert numbers_of(anchor_settings(build, network)) == {
+        "anchor_sizes": [16, 64.5, 128, 256, 512], "anchor_ratios": [0.5, 1, 2],
+    }  # fmt: skip
