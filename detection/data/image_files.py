@@ -38,6 +38,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _JPEG, _SCAN, _END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
+_HEIC = "is in HEIC's format, which is not supported: convert it to JPEG"
 _REMEDY = "replace the file or leave it out"
 _REDUCED = (
     (8, cv2.IMREAD_REDUCED_GRAYSCALE_8),
@@ -101,8 +102,8 @@ def decode_image(path: Path | bytes, upright: bool) -> NDArray[np.uint8]:
     Raises:
         ImageError: the file cannot be read, or ends before its pixels do.
     """
-    if isinstance(path, Path) and path.suffix.lower() in UNREADABLE_SUFFIXES:
-        raise _error(path, "is in HEIC's format, which is not supported: convert it to JPEG")
+    if _is_heic(path):
+        raise _error(path, _HEIC)
     content = path if isinstance(path, bytes) else _content(path)
     if not content:
         raise _error(path, f"is an empty file: {_REMEDY}")
@@ -270,7 +271,11 @@ def _not_opened(path: Path | str | bytes, error: Exception) -> ImageError:
     if isinstance(error, OSError) and error.errno is not None:
         # Some decoders name the target of a link, not what is listed.
         return _error(path, f"cannot be read ({error.strerror}): {_REMEDY}")
-    return _error(path, f"is not an image that can be read: {_REMEDY}")
+    return _error(path, _HEIC if _is_heic(path) else f"is not an image that can be read: {_REMEDY}")
+
+
+def _is_heic(path: Path | str | bytes) -> bool:
+    return not isinstance(path, bytes) and Path(path).suffix.lower() in UNREADABLE_SUFFIXES
 
 
 def _error(path: Path | str | bytes, reason: str, kind: str = "unreadable-image") -> ImageError:

@@ -59,15 +59,10 @@ def telling_our_words(method: _Method) -> _Method:
     @wraps(method)
     def call(*given: Any, **named: Any) -> Any:
         for name in named.keys() - known:
-            ours = find(READ_AS[verb], name)
-            shown = f"{name}={_shown(named[name])}"
-            answer = (
-                f"it is {ours}={_shown(named[name])} here"
-                if ours in known
-                else told(f"Detector.{verb}", name)
-            )
+            ours, value = find(READ_AS[verb], name), _shown(named[name])
+            answer = f"it is {ours}={value} here" if ours in known else told(f"Detector.{verb}", name)
             said = f"; {answer}." if answer else did_you_mean(name, known) or f"; it has {', '.join(known)}."
-            raise TypeError(f"{shown}: {verb} has no such argument{said}")
+            raise TypeError(f"{name}={value}: {verb} has no such argument{said}")
         return method(*given, **named)
 
     return cast(_Method, call)

@@ -211,6 +211,12 @@ LISTS: dict[str, tuple[Callable[[bytes], bytes], list[str]]] = {
         lambda text: b"\n\n " + text.replace(b"\n", b" \n\n\t") + b"\n\n",
         ["a", "b", "c"],
     ),
+    "file names": (lambda text: text.replace(b"\n", b".jpg\r\n") + b".XML", ["a", "b", "c"]),
+    "paths of Windows": (
+        lambda text: b"C:\\set\\JPEGImages\\" + text.replace(b"\n", b".jpg\r\n/other/Annotations/"),
+        ["a", "b", "c"],
+    ),
+    "file names and flags": (lambda text: text.replace(b"\n", b".jpg 1\n"), ["a", "b", "c"]),
     "a second column": (lambda text: text.replace(b"\n", b" -1\n") + b"  1", ["a", "b", "c"]),
 }
 
@@ -229,10 +235,10 @@ BAD_LISTS: dict[str, tuple[bytes, str, bool]] = {
     "utf-16 without a mark": ("a\nb\n".encode("utf-16-le"), r"all\.txt is not text in UTF-8", False),
     "latin-1": ("möwe\n".encode("latin-1"), r"all\.txt is not text in UTF-8", False),
     "repeated": (b"a\nb\na\n", "lists the image a 2 times: remove the repeated lines", False),
-    "with extensions": (b"a\nb\nc.jpg\n", "ids are listed without an extension", True),
+    "with extensions": (b"a\nb\nq.jpg\n", "ids are listed without an extension", True),
     "with comments": (b"# mine\na\nb\n", "lists have no comments: every line is an id", True),
     "with unknown images": (b"a\nb\nq\n", r"q\.xml is missing", True),
-    "with folders": (b"a\nb\nJPEGImages/c\n", "an id is the name of a file in Annotations", True),
+    "with folders": (b"a\nb\nJPEGImages/q\n", "an id is the name of a file in Annotations", True),
     "outside of the set": (b"a\nb\n../../x\n", "an id is the name of a file in Annotations", True),
     "absolute": (b"a\nb\n/etc/passwd\n", "an id is the name of a file in Annotations", True),
 }

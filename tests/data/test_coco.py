@@ -239,3 +239,46 @@ def test_many_problems_are_reported_together(tmp_path: Path, document: Document)
     document["annotations"] = [annotation(number, 99, 3, [0, 0, 0, 0]) for number in range(25)]
     with pytest.raises(ValueError, match=r"25 of the images of .*(?s:.*) and 15 more"):
         read(tmp_path, document)
+
+
+def test_ids_and_numbers_in_quotes_are_read(tmp_path: Path, document: Document) -> None:
+    expected = [read(tmp_path, document)[row].target for row in range(3)]
+    for item in document["annotations"]:
+        item.update(image_id=str(item["image_id"]), category_id=str(item["category_id"]))
+        item["bbox"] = [str(number) for number in item["bbox"]]
+    document["annotations"][1]["iscrowd"] = None
+    dataset = read(tmp_path, document)
+    for row, target in enumerate(expected):
+        assert torch.equal(dataset[row].target["boxes"], target["boxes"])
+        assert dataset[row].target["labels"].tolist() == target["labels"].tolist()
+
+
+def test_a_number_with_zeros_before_it_is_a_name(tmp_path: Path, document: Document) -> None:
+    for item in (document["images"][0], *document["annotations"][::2]):
+        item["id" if "file_name" in item else "image_id"] = "007"
+    dataset = read(tmp_path, document)
+    assert dataset.image_ids == ["007", "2", "5"]
+    assert len(dataset[0].target["labels"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [("my%20photo%20%C3%BC.png", "my photo ü.png"), ("my photo ü.png", "my%20photo%20ü.png")],
+)
+def test_names_that_an_address_escapes(tmp_path: Path, document: Document, written: str, name: str) -> None:
+    write_image(tmp_path / "images" / name, 30, 40)
+    document["images"][0]["file_name"] = written
+    assert read(tmp_path, document).paths[0].endswith(f"/{name}")
+
+
+def test_turned_boxes_of_cvat_are_read_as_the_box_around_them(tmp_path: Path, document: Document) -> None:
+    turned = {"occluded": False, "rotation": 90.0}
+    document["annotations"] = [
+        annotation(1, 7, 90, [10, 10, 20, 10], attributes=turned, segmentation=[]),
+        annotation(2, 7, 90, [10, 10, 20, 10], attributes={"rotation": 0.0}),
+        annotation(3, 7, 90, [10, 10, 20, 8], attributes=turned, segmentation=[[10, 10, 30, 10, 30, 18]]),
+    ]
+    boxes = read(tmp_path, document)[0].target["boxes"]
+    torch.testing.assert_close(
+        boxes, torch.tensor([[15.0, 5, 25, 25], [10, 10, 30, 20], [10, 10, 30, 18]]), atol=1e-4, rtol=0
+    )

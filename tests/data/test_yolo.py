@@ -167,7 +167,7 @@ def test_bad_lines_are_named_with_their_remedy(root: Path, line: str, words: lis
         ({"nc": 3}, r"'nc' is 3, but 'names' has 2"),
         ({"train": None}, r"no split 'train'; its splits are: val"),
         ({"train": "images/trian"}, r"says 'images/trian' under 'train', but .* does not exist"),
-        ({"path": "/nowhere"}, r"folder /nowhere of its key 'path' does not exist"),
+        ({"path": "/nowhere", "train": "photos"}, r"folder /nowhere of its key 'path' does not exist"),
         ({"train": ["images/train", "images/train"]}, r"a.png is listed 2 times in train"),
     ],
 )
@@ -203,3 +203,57 @@ def test_bad_folders_and_files(root: Path) -> None:
     (root / "data.yaml").write_text("[]")
     with pytest.raises(ValueError, match=r"data.yaml should hold keys and values"):
         yolo_dataset(root)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train": "/content/drive/pets/images/train"},
+        {"train": "C:\\pets\\images\\train"},
+        {"train": "images\\train"},
+        {"path": "/content/pets"},
+        {"path": "../datasets/pets", "train": ["images/train"]},
+    ],
+)
+def test_a_set_that_was_moved_is_read_and_said(root: Path, changes: dict[str, Any]) -> None:
+    expected = yolo_dataset(root).image_ids
+    write_yaml(root, **changes)
+    dataset = yolo_dataset(root)
+    assert dataset.image_ids == expected
+    assert ("is not here" in " ".join(dataset.notes)) == (changes != {"train": "images\\train"})
+
+
+def test_lists_of_another_computer_are_read_and_said(root: Path) -> None:
+    write_yaml(root, train="train.txt")
+    (root / "train.txt").write_text("/home/bob/pets/images/train/a.png\nD:\\pets\\images\\train\\b.jpg\n")
+    dataset = yolo_dataset(root)
+    assert dataset.image_ids == ["images/train/a.png", "images/train/b.jpg"]
+    assert "and 1 more likewise" in dataset.notes[0]
+
+
+def test_folders_behind_links_are_read(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    write_image(elsewhere / "images/d.png")
+    write_labels(elsewhere, "0 0.5 0.5 0.1 0.1\n", "d")
+    for part in ("images", "labels"):
+        (root / part / "train/shots").symlink_to(elsewhere / part)
+    dataset = yolo_dataset(root)
+    assert dataset.image_ids[-1] == "images/train/shots/d.png"
+    assert dataset[2].target["labels"].tolist() == [0]
+
+
+def test_labels_that_end_in_capitals_are_read(root: Path) -> None:
+    labels = root / "labels/train/a.txt"
+    labels.rename(labels.with_suffix(".TXT"))
+    assert yolo_dataset(root)[0].target["labels"].tolist() == [1, 0]
+
+
+def test_two_images_of_one_label_file_are_refused(root: Path) -> None:
+    write_image(root / "images/train/a.jpg", 50, 50)
+    with pytest.raises(
+        ValueError, match=r"a\.txt has the objects of a\.png or of a\.jpg, nobody knows which"
+    ):
+        yolo_dataset(root)
+    write_image(root / "images/train/b.png")  # neither has labels: neither has objects
+    (root / "images/train/a.jpg").unlink()
+    assert len(yolo_dataset(root)) == 3

@@ -3,7 +3,8 @@
 import os
 import re
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 from msgspec.structs import asdict
@@ -15,11 +16,16 @@ from detection.data.formats.coco_document import (
     Document,
     ImageEntry,
     box_around,
+    in_quotes,
     is_integer,
+    is_side,
+    number_of,
     read_categories,
     read_document,
 )
 from detection.data.formats.judging import find_another_rule, keep_inside
+from detection.data.formats.outlines import box_around_turned, rotation_in
+from detection.data.formats.places import files_below
 from detection.data.formats.records import Box, ImageRecord, ObjectRecord, Reading
 from detection.data.image_files import IMAGE_SUFFIXES, ImageError, read_header
 from detection.system.collector import no_collections
@@ -43,7 +49,7 @@ class ImageFiles:
         """The path of an image, relative to the folder.
 
         If there is no such file, this is the only one of that name in the folder: folders, the case of
-        letters and what an upload put before it do not matter.
+        letters, what an address escapes (``%20``) and what an upload put before it do not matter.
         """
         plain = file_name.replace("\\", "/")
         if "\0" in plain:
@@ -55,11 +61,11 @@ class ImageFiles:
             return plain
         if self._by_name is None:
             self._by_name = {}
-            for path in sorted(self.folder.rglob("*")):
+            for path in map(Path, files_below(self.folder)):
                 if path.suffix.lower() in IMAGE_SUFFIXES:
-                    names = self._by_name.setdefault(path.name.casefold(), [])
+                    names = self._by_name.setdefault(unquote(path.name).casefold(), [])
                     names.append(path.relative_to(self.folder).as_posix())
-        name = plain.rpartition("/")[2].casefold()
+        name = unquote(plain.rpartition("/")[2]).casefold()
         found = self._by_name.get(name) or self._by_name.get(_UPLOAD.sub("", name)) or []
         return found[0] if len(found) == 1 else None
 
@@ -73,7 +79,7 @@ def find_images(annotations: Path, file_name: str) -> Path:
     """
     split = re.sub(r"^(instances|labels|annotations)_", "", annotations.stem)
     root = annotations.parent.parent if annotations.parent.name == "annotations" else annotations.parent
-    names = (split, f"images/{split}", f"{split}/images", split.removesuffix("2017"), "images", ".")
+    names = (split, f"images/{split}", f"{split}/images", split.removesuffix("2017"), "images", "data", ".")
     candidates = [folder for name in names if (folder := root / name).is_dir()]
     return next(
         (folder for folder in candidates if ImageFiles(folder).find(file_name) is not None), candidates[-1]
@@ -86,7 +92,6 @@ KNOWN_EMPTY_BOXES = ("000000200365.jpg", "000000550395.jpg")
 _HUGE = 1e9  # pixels; also false for NaN
 _NUMBERS = {int, float}  # not bool, which is an int, too
 _IDS = (int, str)
-_SIDE = 1 << 20  # pixels; no image is wider
 _FEW = 100_000  # annotations that are read in about a second
 
 
@@ -194,7 +199,7 @@ class _Reader:
                 return refuse(error.kind, f"{who}: the file {error.reason}")
             message = f"{who} has no width and height: those of the file are taken; best add them"
             self.reading.add("missing-size", self.path, message, str(image_id))
-        if not (_is_side(height) and _is_side(width)):
+        if not (is_side(height) and is_side(width)):
             return refuse(
                 "missing-tag", f"{who} needs its width and height in pixels: correct them or leave them out"
             )
@@ -243,6 +248,8 @@ class _Reader:
             self.reading.add(kind, self.path, f"{who} {message}", str(image_id), number)
 
         category, crowd, written = annotation.category_id, annotation.iscrowd, annotation.bbox
+        category = category if type(category) is int else number_of(category)
+        crowd = 0 if crowd is None else crowd
         name = self.names.get(category) if is_integer(category) else None
         box = _box(written) if written else box_around(getattr(annotation, "segmentation", None))
         if name is None:
@@ -263,6 +270,9 @@ class _Reader:
                 "known-empty-box", f"has the empty box {written}, as in COCO's own files: it is passed over"
             )
         else:
+            # The box of a polygon is upright, whatever an attribute of that name says.
+            if annotation.attributes and not getattr(annotation, "segmentation", None):
+                box = box_around_turned(box, rotation_in(annotation.attributes))
             return ObjectRecord(name, box, bool(crowd), number)
         return None
 
@@ -272,7 +282,7 @@ def _box(written: Any) -> Box | None:
         return None
     x, y, width, height = written
     if not {type(x), type(y), type(width), type(height)} <= _NUMBERS:
-        return None
+        return _box(in_quotes(written)) if all(isinstance(value, str) for value in written) else None
     # One by one: they are false for NaN, of which the largest value would know nothing.
     if not (abs(x) < _HUGE and abs(y) < _HUGE and abs(width) < _HUGE and abs(height) < _HUGE):
         return None
@@ -285,10 +295,6 @@ def _as_written(box: Box) -> str:
 
 
 def _id(value: Any) -> int | str | None:
-    return value if isinstance(value, _IDS) else None
-
-
-def _is_side(value: Any) -> TypeGuard[int]:
-    """Whether a value is a whole number of pixels; some tools write ``160.0``."""
-    whole = is_integer(value) or (isinstance(value, float) and value.is_integer())
-    return whole and 0 < value < _SIDE
+    if type(value) is int:  # nearly all: a file has millions
+        return value
+    return number_of(value) if isinstance(value, _IDS) else None

@@ -9,9 +9,12 @@ from typing import Any, TypeGuard
 
 import msgspec
 
+from detection.data.formats.outlines import rotation_in
 from detection.data.formats.records import Box, Reading
 from detection.system.collector import no_collections
 from detection.system.file_reading import MAX_JSON, read_file_bytes, read_text
+
+_SIDE = 1 << 20  # pixels; no image is wider
 
 
 # What is read of the JSON file: the rest of it, most of the file, never becomes Python objects. Values are
@@ -34,6 +37,7 @@ class AnnotationEntry(msgspec.Struct, gc=False):
     category_id: Any = None
     iscrowd: Any = 0
     bbox: Any = None
+    attributes: Any = None
 
 
 class OutlinedEntry(AnnotationEntry, gc=False):
@@ -94,7 +98,10 @@ def _decode(path: Path) -> Document | list[str]:
     try:
         content = read_file_bytes(path, MAX_JSON)
         document = msgspec.json.decode(content, type=Document)
-        if not all(annotation.bbox for annotation in document.annotations):
+        if not all(
+            annotation.bbox and not (annotation.attributes and rotation_in(annotation.attributes))
+            for annotation in document.annotations
+        ):
             document = msgspec.json.decode(content, type=_OutlinedDocument)
         return document
     except msgspec.DecodeError:
@@ -137,7 +144,7 @@ def read_categories(document: Document, reading: Reading) -> dict[int, str]:
     categories = _without_root(document, reading)
     names: dict[int, str] = {}
     for category in categories:
-        number, name = category.get("id"), category.get("name")
+        number, name = number_of(category.get("id")), category.get("name")
         if not is_integer(number) or not isinstance(name, str) or not name.strip():
             message = f"category {category} needs an integer id and a name: add them"
             reading.add("missing-tag", reading.file, message)
@@ -158,9 +165,30 @@ def read_categories(document: Document, reading: Reading) -> dict[int, str]:
     return dict(sorted(names.items()))
 
 
+def number_of(written: Any) -> Any:
+    """An id as a number where it is one in quotes, as VIA and other tools write some; else as it is."""
+    if isinstance(written, str) and written.isascii() and written.isdigit() and len(written) < 16:
+        return int(written) if str(int(written)) == written else written
+    return written
+
+
 def is_integer(value: Any) -> TypeGuard[int]:
     """Whether a value is a whole number, and not true or false."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_side(value: Any) -> TypeGuard[int]:
+    """Whether a value is a whole number of pixels; some tools write ``160.0``."""
+    whole = is_integer(value) or (isinstance(value, float) and value.is_integer())
+    return whole and 0 < value < _SIDE
+
+
+def in_quotes(words: Sequence[str]) -> list[float] | None:
+    """Numbers that stand in quotes, all of them; None if they are none."""
+    try:
+        return [float(word) for word in words]
+    except ValueError:
+        return None
 
 
 def box_around(segmentation: Any) -> Box | None:

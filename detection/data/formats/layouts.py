@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from detection.data.formats.places import walk_below
 from detection.data.image_files import IMAGE_SUFFIXES
 
 Split = str | Sequence[int | str]
@@ -16,7 +17,7 @@ WHOLE = ""
 _WORDS_FOR_VAL = ("val", "valid", "validation")
 _FOLDERS_OF_SPLITS = ("train", *_WORDS_FOR_VAL, "test")
 _WORDS_FOR_ALL = ("trainval", "default", "all")  # of lists from which to train where there is none for val
-_IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "jpegimages", "JPEGimages")
+_IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "jpegimages", "JPEGimages", "data")
 _COCO_FILES = (
     "annotations/instances_{}2017.json", "annotations/instances_{}.json", "annotations/{}.json",
     "{}/_annotations.coco.json", "{}/annotations.json", "{}/labels.json", "instances_{}.json", "{}.json",
@@ -112,8 +113,10 @@ def training_list(root: Path) -> str:
 def _whole_voc(root: Path) -> VOCPlace | None:
     """All annotations of a folder, in one of the usual folders or beside their images."""
     for folder in (root, *_devkit_folders(root)):
-        for annotations in (folder / "Annotations", folder / "annotations", folder):
-            inside = annotations != folder and any(annotations.rglob("*.[xX][mM][lL]"))
+        for annotations in (folder / "Annotations", folder / "annotations", folder / "labels", folder):
+            inside = annotations != folder and any(
+                name.lower().endswith(".xml") for name in walk_below(annotations)
+            )
             if inside or (annotations == folder and _has(folder, ".xml")):
                 return VOCPlace(folder, annotations, _image_folder(folder), None, WHOLE)
     return None
@@ -123,7 +126,7 @@ def _annotations_in(folder: Path) -> Path | None:
     """Where the folder of a split keeps its annotations: beside its images, or in a folder of their own."""
     if (folder / "ImageSets").is_dir():
         return None
-    places = (folder, folder / "annotations", folder / "Annotations")
+    places = (folder, folder / "annotations", folder / "Annotations", folder / "labels")
     return next((place for place in places if _has(place, ".xml")), None)
 
 
@@ -237,9 +240,16 @@ def recognised(root: Path) -> Layout:
     if found is None:
         there = ", ".join(sorted(path.name for path in root.iterdir())[:10]) if root.is_dir() else ""
         what = f"holds no annotations that are known, but: {there}" if there else "does not exist or is empty"
-        raise FileNotFoundError(
-            f"{root} {what}. Point data.root to a folder in VOC's, COCO's or YOLO's format"
-        )
+        remedy = "Point data.root to a folder in VOC's, COCO's or YOLO's format"
+        inner = [path for path in sorted(root.glob("*/")) if recognise(path) is not None]
+        if (root / "Annotations").is_dir():
+            remedy = (
+                "Its ImageSets list no images to train on: write ImageSets/Main/train.txt, an image id a "
+                "line, or remove ImageSets to have all that is annotated"
+            )
+        elif len(inner) == 1:
+            remedy = f"A folder in it is a set: type {shlex.join([f'data.root={inner[0]}'])}"
+        raise FileNotFoundError(f"{root} {what}. {remedy}")
     return found
 
 
@@ -270,7 +280,9 @@ def _voc_places(root: Path) -> Iterator[VOCPlace]:
 
 
 def _has(folder: Path, suffix: str) -> bool:
-    return folder.is_dir() and any(path.suffix.lower() == suffix for path in folder.iterdir())
+    return folder.is_dir() and any(
+        path.suffix.lower() == suffix and not path.name.startswith("._") for path in folder.iterdir()
+    )
 
 
 def _has_image(folder: Path) -> bool:

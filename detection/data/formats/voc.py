@@ -5,9 +5,6 @@ pixels wide. Boxes have continuous edges everywhere else: the same object reache
 """
 
 import math
-import os
-import re
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
@@ -17,9 +14,9 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring as parse_guarded
 
 from detection.data.formats.index import Annotation, Remark
-from detection.data.formats.layouts import VOCPlace
-from detection.data.formats.records import AnnotationError, Box, ObjectRecord, Reading
-from detection.system.file_reading import MAX_TEXT, fault_of, is_inside, read_file_bytes, read_text
+from detection.data.formats.outlines import box_around_turned, outline_of, rotation_of
+from detection.data.formats.records import AnnotationError, Box, ObjectRecord
+from detection.system.file_reading import MAX_TEXT, read_file_bytes
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -137,9 +134,16 @@ def _read_object(element: Element, number: int) -> ObjectRecord | Remark:
             number,
         )
     who = f"object {number} ({name})"
+    difficult = _text(element, "difficult").lower() in ("1", "true")
     bndbox = element.find("bndbox")
     if bndbox is None:
+        outline = outline_of(element)
+        if outline is not None:
+            return ObjectRecord(name, outline, difficult, number)
         return "missing-tag", f"{who} has no <bndbox>: add its box or remove the object", number
+    count = len(element.findall("bndbox"))
+    if count > 1:
+        return "bad-coordinate", f"{who} has {count} <bndbox>: give each box an <object> of its own", number
     written: list[float] = []
     for corner in CORNERS:
         text = _text(bndbox, corner)
@@ -164,8 +168,8 @@ def _read_object(element: Element, number: int) -> ObjectRecord | Remark:
             f"{message}counted from 1; multiply them by the image's width and height",
             number,
         )
-    difficult = _text(element, "difficult").lower() in ("1", "true")
-    return ObjectRecord(name, from_voc_corners(written), difficult, number)
+    box = box_around_turned(from_voc_corners(written), rotation_of(element))
+    return ObjectRecord(name, box, difficult, number)
 
 
 def _read_size(root: Element) -> tuple[int, int] | None:
@@ -195,73 +199,3 @@ def as_written(box: Sequence[float]) -> str:
 
 def _write(corners: Sequence[float]) -> str:
     return ", ".join(f"{corner}={value:g}" for corner, value in zip(CORNERS, corners, strict=True))
-
-
-# In the lists of one class: whether the image shows it (1), does not (-1), or hardly (0).
-_FLAG = re.compile(r"\s+(-1|0|1)$")
-
-
-def xml_of(place: VOCPlace, short_id: str) -> str:
-    """The annotation of an image; its ending may be in capitals."""
-    path = f"{place.annotations}/{short_id}.xml"
-    capitals = f"{place.annotations}/{short_id}.XML"
-    return capitals if not os.path.isfile(path) and os.path.isfile(capitals) else path
-
-
-def find_xmls(place: VOCPlace, ids: Sequence[str]) -> dict[str, str]:
-    """The annotation of each image, see `xml_of`; the folder is listed once instead of looking for each."""
-    there = set(os.listdir(place.annotations)) if place.annotations.is_dir() else set()
-    folder = str(place.annotations)
-    return {
-        short_id: f"{folder}/{name}" if (name := f"{short_id}.xml") in there else xml_of(place, short_id)
-        for short_id in ids
-    }
-
-
-def omits_empty(place: VOCPlace) -> bool:
-    """Whether CVAT or Datumaro wrote a set: they list images without objects, but give them no XML."""
-    return place.list_file is not None and (place.folder / "labelmap.txt").is_file()
-
-
-def read_ids(place: VOCPlace, reading: Reading) -> list[str]:
-    """The ids of a split, each once; no message repeats those of a list outside of the set."""
-    path = place.list_file
-    if path is None:
-        beside = place.annotations == place.folder
-        found = place.annotations.iterdir() if beside else place.annotations.rglob("*")
-        xmls = (file.relative_to(place.annotations) for file in found if file.suffix.lower() == ".xml")
-        return sorted(file.with_suffix("").as_posix() for file in xmls)
-    if not path.exists():
-        reading.add("missing-list", path, _no_list(path))
-        return []
-    try:
-        lines = [line.strip().replace("\\", "/") for line in read_text(path).splitlines() if line.strip()]
-    except (ValueError, OSError) as error:
-        reading.add("broken-annotation", path, fault_of(path, place.folder, error))
-        return []
-    if not lines:
-        reading.add("empty-split", path, "lists no images: write an image id a line")
-    # An id may well end in a number: only what is no id has a flag.
-    flagged = {line for line in lines if _FLAG.search(line) and not os.path.isfile(xml_of(place, line))}
-    without = sum(line.endswith("-1") for line in flagged)
-    if without:
-        reading.notes.append(
-            f"{path} is a list of one class: {without} of its {len(lines)} images do not show it (-1), and "
-            "are used all the same; remove their lines to leave them out"
-        )
-    counts = Counter(_FLAG.sub("", line) if line in flagged else line for line in lines)
-    repeated, count = counts.most_common(1)[0] if counts else ("", 0)
-    if count > 1:
-        what = f"the image {repeated} {count} times" if is_inside(path, place.folder) else "images"
-        reading.add("listed-twice", path, f"lists {what}: remove the repeated lines")
-    return list(counts)
-
-
-def _no_list(path: Path) -> str:
-    known = sorted(file.stem for file in path.parent.glob("*.txt"))
-    if known:
-        return f"does not exist; the splits in that folder are: {', '.join(known)}"
-    return (
-        "does not exist; the splits in that folder are: none. Write train.txt and val.txt there, an image "
-        "id a line"
-    )

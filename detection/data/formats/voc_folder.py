@@ -9,9 +9,11 @@ from detection.data.formats.findings import Finding
 from detection.data.formats.index import Annotation, Entry, Index, stamp_of
 from detection.data.formats.judging import by, keep_inside, say_deep
 from detection.data.formats.layouts import Split, VOCPlace, find_voc
+from detection.data.formats.places import files_below
 from detection.data.formats.records import AnnotationError, ImageRecord, Reading
-from detection.data.formats.voc import as_written, find_xmls, omits_empty, read_annotation, read_ids, xml_of
-from detection.data.image_files import IMAGE_SUFFIXES, ImageError, read_header
+from detection.data.formats.voc import as_written, read_annotation
+from detection.data.formats.voc_lists import find_xmls, omits_empty, read_ids, xml_of
+from detection.data.image_files import IMAGE_SUFFIXES, UNREADABLE_SUFFIXES, ImageError, read_header
 from detection.system.collector import no_collections
 from detection.system.file_reading import is_inside, outside
 from detection.system.wording import counted
@@ -89,7 +91,9 @@ def unlisted_annotations(root: Path | str, splits: Sequence[Split]) -> Reading:
         listed: set[str] = set()
         for path in place.list_file.parent.glob("*.txt"):
             listed.update(read_ids(place._replace(list_file=path), Reading("")))
-        for path in sorted(place.annotations.rglob("*.[xX][mM][lL]")):
+        for path in map(Path, files_below(place.annotations)):
+            if path.suffix.lower() != ".xml":
+                continue
             short_id = path.relative_to(place.annotations).with_suffix("").as_posix()
             if short_id not in listed:
                 message = f"is in no list of {place.list_file.parent}, so it is never used: list it"
@@ -100,8 +104,10 @@ def unlisted_annotations(root: Path | str, splits: Sequence[Split]) -> Reading:
 def _say_unannotated(place: VOCPlace, reading: Reading) -> None:
     """Says how many images of a folder without lists have no annotation, so that nothing uses them."""
     used = {record.path for record in reading.records}
-    below = place.images.rglob("*") if place.images != place.folder else place.images.iterdir()
-    images = sorted(path for path in below if path.suffix.lower() in IMAGE_SUFFIXES and path not in used)
+    beside = place.images == place.folder
+    below = sorted(place.images.iterdir()) if beside else map(Path, files_below(place.images))
+    images = [path for path in below if path.suffix.lower() in IMAGE_SUFFIXES and path not in used]
+    images = [path for path in images if not path.name.startswith("._")]
     bare = [path for path in images if not os.path.exists(xml_of(place, _id_of(path, place)))]
     if bare:
         message = (
@@ -218,8 +224,10 @@ class _Reader:
         if folder not in self.images:
             self.images[folder] = _images_in(self.place.images / folder)
         there = self.images[folder]
-        # Only names that were listed are accepted, so no annotation can point outside of the folder.
-        name = there.get(stem) or there.get(filename)
+        # Only names that were listed are accepted, so no annotation can point outside of the folder. Of two
+        # images that are named like the annotation, it says which is meant.
+        named = there.get(filename) if os.path.splitext(filename)[0] == stem else None
+        name = named or there.get(stem) or there.get(filename)
         return f"{folder}/{name}" if name and folder else name
 
     def _add(self, image_id: str, entry: Entry, source: str) -> None:
@@ -264,7 +272,7 @@ def _images_in(folder: Path) -> dict[str, str]:
     found = {name: name for name in names}
     for name in names:
         stem, suffix = os.path.splitext(name)
-        if suffix.lower() in IMAGE_SUFFIXES:
+        if suffix.lower() in IMAGE_SUFFIXES | UNREADABLE_SUFFIXES:
             found.setdefault(stem, name)
     return found
 

@@ -12,9 +12,10 @@ from rich.progress import track
 from detection.data.formats.findings import Finding
 from detection.data.formats.index import Annotation, Entry, Index, Remark, stamp_of
 from detection.data.formats.judging import find_another_rule, keep_inside, say_deep
-from detection.data.formats.layouts import find_yolo
+from detection.data.formats.layouts import WHOLE, find_yolo
+from detection.data.formats.places import labels_of
 from detection.data.formats.records import AnnotationError, Box, ImageRecord, ObjectRecord, Reading
-from detection.data.formats.yolo_description import Description, label_file, list_images, read_description
+from detection.data.formats.yolo_description import Description, list_images, read_description
 from detection.data.image_files import IMAGE_SUFFIXES, ImageError, read_header
 from detection.system.collector import no_collections
 from detection.system.file_reading import is_inside, read_text
@@ -49,17 +50,21 @@ def read_yolo(root: Path | str, split: str) -> Reading:
     if description.missing_test is not None and split == "train":  # once is enough
         message = f"names images for a test, {description.missing_test!r}, which are not there: it has none"
         reading.add("missing-test", file, message)
+    if description.missing_path is not None and split in ("train", WHOLE):
+        reading.notes.append(
+            f"{file} says 'path: {description.missing_path}', which is not here: its own folder is read"
+        )
     images = list_images(description, split, reading)
     if not images and not reading.findings:
         suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
         message = f"says nothing of use: {split or 'the folder'} has no images ({suffixes}); add some"
         reading.add("empty-split", file, message)
-    if images and not any(os.path.isfile(label_file(image)) for image in images):
+    if images and not any(os.path.isfile(labels_of(image)) for image in images):
         message = (
             f"is of no use: none of the {len(images)} images {split and f'of {split} '}has a label file; "
         )
         message += (
-            f"{label_file(images[0])} would be that of {images[0]}: put the labels there (an image without "
+            f"{labels_of(images[0])} would be that of {images[0]}: put the labels there (an image without "
         )
         reading.add("missing-annotation", file, f"{message}objects may go without)")
         return reading
@@ -80,7 +85,7 @@ def _read_images(images: Sequence[Path], description: Description, split: str, r
     """Adds images to the reading, from the index where nothing changed."""
     base, keypoints = f"{description.base.as_posix()}/", description.keypoints
     # A path is put together and hashed slowly: strings go through the index.
-    pairs = {image.as_posix().removeprefix(base): (image, label_file(image)) for image in images}
+    pairs = {image.as_posix().removeprefix(base): (image, labels_of(image)) for image in images}
 
     def is_fresh(image_id: str, entry: Entry) -> bool:
         image, labels = pairs[image_id]
@@ -88,6 +93,7 @@ def _read_images(images: Sequence[Path], description: Description, split: str, r
 
     read = partial(_read_image, pairs, description.root, keypoints)
     written = _Written()
+    owners: dict[str, str] = {}
     with no_collections():
         index = Index(description.file.resolve(), f"{split}-{keypoints}")
         entries = index.read(list(pairs), is_fresh, read)
@@ -95,6 +101,15 @@ def _read_images(images: Sequence[Path], description: Description, split: str, r
         for image_id, entry in track(entries, f"Reading labels: {split}", len(pairs), disable=few):
             if isinstance(entry, Finding):
                 reading.findings.append(entry)
+                continue
+            image, labels = pairs[image_id]
+            owner = owners.setdefault(labels, image_id)
+            if owner != image_id and entry.annotation.objects:
+                message = (
+                    f"has the objects of {image.name} or of {os.path.basename(owner)}, nobody knows which: "
+                    "give the two images names that differ by more than their ending, and each its labels"
+                )
+                reading.add("listed-twice", labels, message, image_id)
             else:
                 _add(*pairs[image_id], image_id, entry, description.names, reading, written)
     boxes = np.array(written.boxes, np.float64).reshape(-1, 4)

@@ -10,10 +10,16 @@ from typing import Any, NamedTuple
 import yaml
 
 from detection.data.formats.layouts import WHOLE, has_labels_beside, words_for
+from detection.data.formats.places import files_below, label_file, labels_of, moved
 from detection.data.formats.records import Reading
-from detection.data.image_files import IMAGE_SUFFIXES
+from detection.data.image_files import IMAGE_SUFFIXES, UNREADABLE_SUFFIXES
 from detection.system.file_reading import MAX_TEXT, fault_of, is_inside, open_file, outside, read_text
 
+_KIND_OF_NAMES: dict[type, str] = {
+    str: "one word or line",
+    dict: "numbered otherwise",
+    list: "a list of other values",
+}
 _SPLIT_KEYS = ("train", *words_for("val"), "test")
 
 
@@ -29,6 +35,8 @@ class Description(NamedTuple):
     """Numbers of a line, after the box, that are keypoints."""
     missing_test: str | None = None
     """What is named as images for a test and is not there: some exports always name a test."""
+    missing_path: str | None = None
+    """What ``path`` says where that folder is not there, but the images lie beside the file."""
 
     @property
     def root(self) -> Path:
@@ -101,11 +109,13 @@ def _parse_yaml(file: Path) -> Description:
     if not isinstance(path, str):
         raise ValueError("has more than a word under 'path': it should be a folder, in one word")
     base = file.parent / path
-    if not base.is_dir():
+    missing_path = None if base.is_dir() else path
+    if missing_path is not None and not _lies_beside(file, content):
         raise FileNotFoundError(
             f"says 'path', but the folder {base} of its key 'path' does not exist; correct it, or remove "
             "'path' if the images lie beside the file"
         )
+    base = base if missing_path is None else file.parent
     if not any(content.get(key) for key in _SPLIT_KEYS):  # supervision names the classes only
         for key in _SPLIT_KEYS:
             found = next((folder for folder in _folders_of(base, key) if folder.is_dir()), None)
@@ -115,7 +125,15 @@ def _parse_yaml(file: Path) -> Description:
     missing = isinstance(test, str) and test and content.get("train") and _find_place(base, test) is None
     if missing:
         del content["test"]
-    return Description(file, base, names, content, _keypoints(content), test if missing else None)
+    missing_test = test if missing else None
+    return Description(file, base, names, content, _keypoints(content), missing_test, missing_path)
+
+
+def _lies_beside(file: Path, content: dict[str, Any]) -> bool:
+    """Whether the images to train on lie where a description says, taken from its own folder."""
+    train = content.get("train")
+    places = train if isinstance(train, list) else [train]
+    return all(isinstance(place, str) and place and _find_place(file.parent, place) for place in places)
 
 
 def _class_names(content: dict[str, Any]) -> list[str]:
@@ -125,10 +143,10 @@ def _class_names(content: dict[str, Any]) -> list[str]:
     # Other values than words are not even written out: aliases can make them endless.
     words = isinstance(names, list) and all(isinstance(name, str) for name in names)
     if not isinstance(names, list) or not names or not words or not all(name.strip() for name in names):
-        written = names if words or not names else f"a {type(names).__name__}"
+        written = names if words or not names else _KIND_OF_NAMES.get(type(names), "of other values")
         raise ValueError(
-            f"is not complete: 'names' is {written}; it should list the class names, or number them from 0 "
-            "without a gap"
+            f"is not complete: 'names' is {written}; it should list the class names, such as [cat, "
+            "dog], or number them from 0 without a gap"
         )
     count = content.get("nc", str(len(names)))
     if count != str(len(names)):
@@ -159,8 +177,13 @@ def training_key(description: Description) -> str:
 
 
 def _find_place(base: Path, place: str) -> Path | None:
+    return _named_place(base, place) or moved(base, place)
+
+
+def _named_place(base: Path, place: str) -> Path | None:
     # Roboflow exports '../train/images' for a folder that is beside the file.
-    candidates = (base / place, base / place.removeprefix("../"))
+    plain = place.replace("\\", "/")
+    candidates = (base / place, base / plain, base / plain.removeprefix("../"))
     return next((path for path in candidates if path.exists()), None)
 
 
@@ -180,16 +203,19 @@ def list_images(description: Description, split: str, reading: Reading) -> list[
             message = f"is not clear: {split} should be a folder, a text file, or several"
             reading.add("broken-annotation", file, message)
             return []
-        path = _find_place(description.base, place)
+        path = _named_place(description.base, place)
+        if path is None and (path := moved(description.base, place)) is not None:
+            reading.notes.append(f"{file} says {place!r} under {split!r}, which is not here: {path} is read")
         if path is None:
             missing = description.base / place
             message = f"says {place!r} under {split!r}, but {missing} does not exist; correct it, or 'path'"
             reading.add("missing-list", file, message)
-        elif path.is_dir():
+            continue
+        if path.is_dir():
             found = [
                 Path(file)
-                for file in _files_below(path)
-                if os.path.splitext(file)[1].lower() in IMAGE_SUFFIXES
+                for file in files_below(path)
+                if os.path.splitext(file)[1].lower() in IMAGE_SUFFIXES | UNREADABLE_SUFFIXES
                 and not os.path.basename(file).startswith(".")
             ]
             _find_lonely_labels(path, found, reading)
@@ -209,6 +235,7 @@ def list_images(description: Description, split: str, reading: Reading) -> list[
 
 def _read_list(path: Path, description: Description, reading: Reading) -> list[Path]:
     images: dict[Path, None] = {}
+    elsewhere: list[str] = []
     quoting = is_inside(path, description.root)
     try:
         lines = read_text(path).splitlines()
@@ -223,6 +250,8 @@ def _read_list(path: Path, description: Description, reading: Reading) -> list[P
         names = [name, name.removeprefix("data/")]
         candidates = [folder / part for part in names for folder in (path.parent, description.base)]
         found = next((image for image in candidates if os.path.isfile(image)), None)
+        if found is None and quoting and (found := moved(description.base, name)) is not None:
+            elsewhere.append(f"{name} is not here: {found}")
         if found in images:
             message = f"line {number} lists {name} again: {found} is listed twice; remove the line"
             reading.add("listed-twice", path, message, "", number)
@@ -236,33 +265,22 @@ def _read_list(path: Path, description: Description, reading: Reading) -> list[P
             if not quoting:
                 message = f"line {number} is no path of an image. {outside(path, description.root)}"
             reading.add("missing-image", path, message, "", number)
+    if elsewhere:
+        more = f", and {len(elsewhere) - 1} more likewise" if len(elsewhere) > 1 else ""
+        reading.notes.append(f"{path} lists images by paths of another place; {elsewhere[0]} is read{more}")
     return list(images)
-
-
-def _files_below(folder: Path) -> list[str]:
-    """What lies in a folder and its subfolders, in the order of the names of folders and files on the way."""
-    found: list[str] = []
-    for parent, folders, files in os.walk(folder):
-        found += [os.path.join(parent, name).removeprefix(f".{os.sep}") for name in (*folders, *files)]
-    return sorted(found, key=lambda file: file.split(os.sep))
-
-
-def label_file(image: Path) -> str:
-    """``labels/a.txt`` for ``images/a.jpg``, whichever folder called images comes last."""
-    before, found, after = f"/{image.as_posix()}".rpartition("/images/")
-    path = f"{before}/labels/{after}" if found else f"/{image.as_posix()}"
-    return f"{os.path.splitext(path[1:])[0]}.txt"
 
 
 def _find_lonely_labels(folder: Path, images: Sequence[Path], reading: Reading) -> None:
     labels = Path(label_file(folder / "any.jpg")).parent
     if labels == folder:
         return
-    expected = {label_file(image) for image in images}
-    for name in _files_below(labels):
+    expected = {labels_of(image) for image in images}
+    for name in files_below(labels):
         file = Path(name)
-        lonely = name.endswith(".txt") and file.as_posix() not in expected and not file.name.startswith(".")
-        if lonely and _looks_like_labels(file):
+        if file.suffix.lower() != ".txt" or file.as_posix() in expected or file.name.startswith("."):
+            continue
+        if _looks_like_labels(file):
             message = f"has no image in {folder}: add it or remove the labels"
             reading.add("missing-image", file, message, file.as_posix())
 

@@ -410,3 +410,35 @@ def test_a_test_that_an_export_names_and_does_not_have_is_val(tmp_path: Path) ->
             train_transform=ssd_train_transform,
             eval_transform=ssd_eval_transform,
         ).setup()
+
+
+def test_fiftyones_folders_are_recognised(tmp_path: Path) -> None:
+    for number in range(4):
+        image(tmp_path / f"voc/data/{number}.jpg", number)
+        xml(tmp_path / f"voc/labels/{number}.xml", number)
+        image(tmp_path / f"coco/data/{number}.jpg", number)
+    (tmp_path / "coco/labels.json").write_text(document([f"{number}.jpg" for number in range(4)]))
+    for kind in ("voc", "coco"):
+        data = AutoDataModule(root=str(tmp_path / kind), val_fraction=0.25, **SETTINGS)
+        data.setup()
+        assert data.class_names == ["cat", "dog"]
+        found = inspect_dataset(data, str(tmp_path / kind))
+        assert found.count("error") == 0
+        assert not [finding for finding in found.findings if finding.kind == "filename-mismatch"]
+
+
+def test_a_set_one_folder_deeper_is_named(tmp_path: Path) -> None:
+    yolo_valid(tmp_path / "my set")
+    (tmp_path / "__MACOSX").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"A folder in it is a set: type 'data.root=.*/my set'"):
+        AutoDataModule(root=str(tmp_path), **SETTINGS).setup()
+
+
+def test_lists_of_single_classes_alone_say_what_to_write(tmp_path: Path) -> None:
+    voc_images_folder(tmp_path)
+    folder = tmp_path / "VOCdevkit/VOC2007"
+    for path in (folder / "ImageSets/Main").iterdir():
+        path.rename(path.with_name(f"cat_{path.name}"))
+    (folder / "ImageSets/Main/dog_train.txt").write_text("0 -1\n")
+    with pytest.raises(FileNotFoundError, match=r"write ImageSets/Main/train\.txt, an image id a line"):
+        AutoDataModule(root=str(folder), **SETTINGS).setup()

@@ -48,6 +48,16 @@ def test_boxes_of_body_parts_are_not_objects(tmp_path: Path) -> None:
     assert annotation.objects[0].box == (10.0, 20.0, 31.0, 41.0)
 
 
+def test_turned_boxes_of_cvat_and_polygons_are_read_as_the_box_around_them(tmp_path: Path) -> None:
+    turned = "<attributes><attribute><name>rotation</name><value>90.0</value></attribute></attributes>"
+    long = "<bndbox><xmin>11</xmin><ymin>21</ymin><xmax>50</xmax><ymax>30</ymax></bndbox>"
+    polygon = "<polygon><x1>5</x1><y1>6</y1><x2>9</x2><y2>7</y2><x3>8</x3><y3>9</y3></polygon>"
+    bodies = [f"<object><name>cat</name>{part}</object>" for part in (turned + long, polygon)]
+    first, second = read_annotation(write(tmp_path, "".join(bodies))).objects
+    assert first.box == pytest.approx((25, 5, 35, 45))
+    assert second.box == (5, 6, 9, 9)
+
+
 def test_image_without_objects(tmp_path: Path) -> None:
     assert read_annotation(write(tmp_path, "")).objects == ()
 
@@ -70,6 +80,7 @@ def test_missing_or_zero_size_is_none(tmp_path: Path, size: str) -> None:
         (f"<object>{BOX}</object>", ["object 1", "no <name>"]),
         (f"<object><name>  </name>{BOX}</object>", ["object 1", "no <name>"]),
         ("<object><name>cat</name></object>", ["object 1 (cat)", "no <bndbox>"]),
+        (f"<object><name>cat</name>{BOX}{BOX}</object>", ["object 1 (cat) has 2 <bndbox>", "of its own"]),
         (with_box("", "1", "2", "3"), ["object 1 (cat)", "no <xmin>"]),
         (
             "<object><name>cat</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax></bndbox></object>",

@@ -232,3 +232,30 @@ def test_a_listed_image_without_an_xml(folder: Path) -> None:
         assert "lists 1 image without an XML, taken to be without objects" in reading.notes[0]
     (folder / "labelmap.txt").unlink()
     assert len(read_voc(folder, ["train"]).records) == 1
+
+
+def test_of_two_images_of_a_name_the_annotation_says_which_is_meant(folder: Path) -> None:
+    add(folder, "a", image="a.png", filename="a.png")
+    assert load(folder)["a"].path.name == "a.png"
+    add(folder, "a", filename="another.jpg")
+    assert load(folder)["a"].path.name == "a.jpg"
+
+
+def test_photos_in_heic_are_there_and_said_to_be_unreadable(folder: Path) -> None:
+    os.rename(folder / "JPEGImages/a.jpg", folder / "JPEGImages/a.HEIC")
+    (folder / "JPEGImages/a.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(30))
+    findings = read_voc(folder, ["train"]).findings
+    [finding] = [finding for finding in findings if finding.severity == "error"]
+    assert finding.kind == "unreadable-image"
+    assert "a.HEIC is in HEIC's format, which is not supported: convert it to JPEG" in finding.sentence
+
+
+def test_what_a_macintosh_puts_beside_files_is_no_annotation(folder: Path) -> None:
+    for name in ("Annotations/._a.xml", "JPEGImages/._a.jpg"):
+        (folder / name).write_bytes(b"\0\5\x16\7")
+    (folder / "ImageSets/Main/train.txt").unlink()
+    reading = read_voc(folder, [""])
+    assert [record.path.name for record in reading.records] == ["a.jpg", "b.jpg"]
+    assert not reading.notes
+    write_list(folder, ["a", "b"])
+    assert not unlisted_annotations(folder, ["train"]).findings

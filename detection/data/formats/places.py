@@ -1,0 +1,63 @@
+"""Where the files of a set lie: behind links, and where another computer or system wrote down their paths."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+def files_below(folder: Path) -> list[str]:
+    """What lies in a folder and its subfolders, in the order of the names of folders and files on the way.
+
+    Links to folders are followed, each folder once, so that a circle of them ends. What a Macintosh puts
+    beside each file of an archive (``._a.jpg``) is left out.
+    """
+    return sorted(walk_below(folder), key=lambda file: file.split(os.sep))
+
+
+def walk_below(folder: Path) -> Iterator[str]:
+    """The same one by one, for those who need the first of a kind only."""
+    seen: set[str] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        place = os.path.realpath(parent)
+        if place in seen:
+            folders.clear()
+            continue
+        seen.add(place)
+        folders.sort()  # of two links to a folder the first is followed, on every disk
+        for name in (*folders, *files):
+            if not name.startswith("._"):
+                yield os.path.join(parent, name).removeprefix(f".{os.sep}")
+
+
+def moved(base: Path, written: str) -> Path | None:
+    """What a path of another computer leads to here: the longest end of it that is there.
+
+    In a set that was copied ``/content/pets/images/train`` and ``C:/pets/images/train`` are ``images/train``.
+
+    Args:
+        base: the folder of the set, which the result lies in.
+        written: the path. One that is relative to the set is none of another computer: None.
+    """
+    plain = written.replace("\\", "/")
+    if not plain.startswith(("/", "../")) and not _DRIVE.match(plain):
+        return None
+    parts = [part for part in plain.split("/") if part not in ("", ".", "..")]
+    ends = (base.joinpath(*parts[start:]) for start in range(len(parts)) if ":" not in parts[start])
+    return next((path for path in ends if path.exists()), None)
+
+
+def label_file(image: Path) -> str:
+    """``labels/a.txt`` for ``images/a.jpg``, whichever folder called images comes last."""
+    before, found, after = f"/{image.as_posix()}".rpartition("/images/")
+    path = f"{before}/labels/{after}" if found else f"/{image.as_posix()}"
+    return f"{os.path.splitext(path[1:])[0]}.txt"
+
+
+def labels_of(image: Path) -> str:
+    """The label file of an image; its ending may be in capitals."""
+    path = label_file(image)
+    capitals = f"{path[:-4]}.TXT"
+    return capitals if not os.path.isfile(path) and os.path.isfile(capitals) else path

@@ -1,0 +1,37 @@
+import os
+from pathlib import Path
+
+from detection.data.formats.places import files_below, labels_of, moved
+
+
+def test_links_to_folders_are_followed_once_and_circles_end(tmp_path: Path) -> None:
+    (tmp_path / "set/day").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("set/b.jpg", "set/day/a.jpg", "set/day/._a.jpg", "elsewhere/c.jpg"):
+        (tmp_path / name).touch()
+    os.symlink(tmp_path / "elsewhere", tmp_path / "set/shots")
+    os.symlink(tmp_path / "elsewhere", tmp_path / "set/shots too")
+    os.symlink(tmp_path / "set", tmp_path / "elsewhere/back")
+    found = [Path(file).relative_to(tmp_path / "set") for file in files_below(tmp_path / "set")]
+    assert [str(file) for file in found if file.suffix] == ["b.jpg", "day/a.jpg", "shots/c.jpg"]
+    assert files_below(tmp_path / "nowhere") == []
+
+
+def test_paths_of_another_computer_lead_to_their_longest_end_here(tmp_path: Path) -> None:
+    (tmp_path / "images/train").mkdir(parents=True)
+    (tmp_path / "train").mkdir()
+    here = tmp_path / "images/train"
+    for path in ("/content/pets/images/train", "C:\\pets\\images\\train", "../../pets/images/train/"):
+        assert moved(tmp_path, path) == here
+    assert moved(tmp_path, "/other/train") == tmp_path / "train"
+    assert moved(tmp_path, "/content/pets/photos") is None
+    assert moved(tmp_path, "pets/images/train") is None, "relative to the set: a mistake, not another place"
+    assert moved(tmp_path / "train", "/../images/train") is None, "never above the set"
+
+
+def test_labels_may_end_in_capitals(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/a.TXT").touch()
+    assert labels_of(tmp_path / "images/a.jpg") == str(tmp_path / "labels/a.TXT")
+    assert labels_of(tmp_path / "images/b.jpg") == str(tmp_path / "labels/b.txt")
