@@ -1,14 +1,17 @@
-"""Tiles and mirror images beside the whole image alone, and beside sahi, on photographs and on large scenes.
+"""Tiles, mirror images and scales beside the whole image alone, and beside sahi: photographs, large scenes.
 
     python -m benchmarks.tiles --ckpt tensorflow/ssd_mobilenet_v2_coco --root voc --sahi
+    python -m benchmarks.tiles --ckpt best.ckpt --root voc --scales
 
 The photographs are those of ``trainval`` in a folder of VOC's layout. A scene has 2,000 x 2,000 pixels in
 cells of 500. Each photograph appears three times in the scenes: as it is, at half and at a quarter of its
-size, in cells drawn by a seed. COCO's AP, and images per second of processor time, one thread. Of sahi:
-``pip install sahi``.
+size, in cells drawn by a seed. COCO's AP, and images per second of processor time, one thread. With
+``--scales`` photographs alone, through inputs of several sizes: ``predict`` has no such key, since it does
+not pay. Of sahi: ``pip install sahi``.
 """
 
 import argparse
+import copy
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -18,14 +21,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from detection.bounds import Tiles
+from detection.bounds import Tiles, height_and_width
 from detection.checkpoints.loading import load, open_split
 from detection.data.sources import VOCDataModule
 from detection.data.transforms import ssd_eval_transform
 from detection.metrics.coco_ap import coco_ap
+from detection.models.ssd import SSD
+from detection.ops.anchors import fitted_steps
+from detection.ops.merging import merge_views
+from detection.ops.views import views_of
 from detection.prediction.detector import Detector
 from detection.prediction.selection import Selection
-from detection.prediction.views import InViews
+from detection.prediction.trained import TrainedDetector
+from detection.prediction.views import InViews, pixels_of
+from detection.registry import build
 from detection.types import Detections, Target
 
 Pixels = NDArray[np.uint8]
@@ -111,6 +120,38 @@ def _scene(cells: Sequence[Sequence[Picture]]) -> Picture:
 def ours(detector: Detector, name: str, tiles: Tiles | None, flip: bool = False) -> Row:
     """This package's way."""
     return Row(name, InViews(detector, detector.input_size, tiles, _OVERLAP, flip, batch_size=8))
+
+
+def at_scale(detector: TrainedDetector[Any], scale: float) -> Detector:
+    """The same network, given inputs larger by a factor.
+
+    An SSD's inputs change by multiples of 32 pixels, so that its maps round as they did in training, and the
+    cells cover the input evenly.
+    """
+    task, data = copy.deepcopy(detector.task), detector.described["data"]
+    step = 32 if isinstance(task.network, SSD) else 1
+    height, width = (
+        side + step * round((scale - 1) * side / step) for side in height_and_width(data["size"])
+    )
+    if isinstance(task.network, SSD) and scale != 1:
+        size = (height, width)
+        task.network.anchor_steps = fitted_steps(task.network.feature_sizes(size), size)
+    return TrainedDetector(task, build(data["eval_transform"])([height, width]), detector.described)
+
+
+def in_scales(detector: TrainedDetector[Any], scales: Sequence[float], flip: bool = False) -> Row:
+    """Whole images through inputs of several sizes, merged as mirror images are."""
+    detectors = [at_scale(detector, scale) for scale in scales]
+
+    def detect(images: Sequence[Pixels]) -> list[Detections]:
+        merged = []
+        for image in images:
+            views = [(view, each) for each in detectors for view in views_of(image.shape[:2], [], flip)]
+            found = [(view, each([pixels_of(image, view)])[0]) for view, each in views]
+            merged.append(merge_views(found, image.shape[:2]))
+        return merged
+
+    return Row(f"scales {', '.join(map(str, scales))}{', flip' if flip else ''}", detect)
 
 
 def above(row: Row, least: float) -> Row:
@@ -199,11 +240,12 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--ckpt", required=True, help="a checkpoint, or a published detector")
     parser.add_argument("--root", required=True, help="the folder of VOC 2007, or of the same layout")
     parser.add_argument("--sahi", action="store_true", help="measure sahi, too")
+    parser.add_argument("--scales", action="store_true", help="measure scales alone, on photographs")
     arguments = parser.parse_args(words)
     torch.set_num_threads(1)
     detector = load(arguments.ckpt, "cpu")
     photographs = read_photographs(arguments.root, detector)
-    scenes = compose_scenes(photographs)
+    scenes = [] if arguments.scales else compose_scenes(photographs)
     plain = Row("whole image", detector)
     of_photographs = [
         plain,
@@ -217,6 +259,11 @@ def main(words: Sequence[str] | None = None) -> None:
         ours(detector, "tiles=400 flip=true", _TILE, flip=True),
         ours(detector, "tiles=auto", "auto"),
     ]
+    if arguments.scales:
+        assert isinstance(detector, TrainedDetector), "an exported SSD has inputs of one size"
+        alone = [[1.25], [0.75, 1], [1, 1.25], [1, 1.5], [0.75, 1, 1.25]]
+        of_photographs[2:] = [in_scales(detector, scales) for scales in alone]
+        of_photographs += [in_scales(detector, scales, flip=True) for scales in alone[1:]]
     if arguments.sahi:
         names, sure = detector.class_names, above(plain, _LEAST)
         nms = {"postprocess_type": "NMS", "postprocess_match_metric": "IOU"}
@@ -229,7 +276,7 @@ def main(words: Sequence[str] | None = None) -> None:
     for what, pictures, rows in (
         ("photographs", photographs, of_photographs),
         ("scenes", scenes, of_scenes),
-    ):
+    )[: 1 if arguments.scales else 2]:
         print(f"\n{len(pictures)} {what}, {sum(len(p.target['labels']) for p in pictures)} objects")
         print(
             f"| | {' | '.join(name.replace('map', 'AP').replace('_', ' ') for name in _FIGURES)} | images/s |"

@@ -18,6 +18,7 @@ from detection.system.wording import counted
 
 if TYPE_CHECKING:
     from detection.data.datamodule import DetectionDataModule
+    from detection.exporting.tiles import InTiles
     from detection.exporting.verification import Scene
     from detection.prediction.trained import TrainedDetector
     from detection.tasks.base import DetectionTask
@@ -61,7 +62,10 @@ def export(settings: Export, data: dict[str, Any] | None) -> None:
     if told := notes(detector.described, settings.ckpt):
         print(told)
     datamodule = _open_data(settings, data, detector) if data else None
-    scenes = _scenes(settings, datamodule, detector)
+    in_tiles = _in_tiles(settings, detector)
+    if in_tiles is not None and datamodule is not None:
+        datamodule.datasets[settings.split].transform = None  # tiles are cut from whole images
+    scenes = _scenes(settings, datamodule, detector, in_tiles)
     _write(settings, detector, scenes)
     if datamodule is not None:
         if settings.half:
@@ -69,7 +73,7 @@ def export(settings: Export, data: dict[str, Any] | None) -> None:
             print(f"{settings.variant('half')}: weights in 16 bits.")
         if settings.int8:
             _write_int8(settings, datamodule)
-        _measure(settings, detector, datamodule)
+        _measure(settings, detector, datamodule, in_tiles)
 
 
 def _refuse_mistakes(settings: Export, data: dict[str, Any] | None) -> None:
@@ -113,9 +117,20 @@ def _open_data(
     return datamodule
 
 
+def _in_tiles(settings: Export, detector: "TrainedDetector[DetectionTask]") -> "InTiles | None":
+    from detection.exporting.tiles import InTiles
+
+    return None if settings.tiles is None else InTiles(detector, settings.tiles, settings.overlap)
+
+
 def _scenes(
-    settings: Export, datamodule: "DetectionDataModule | None", detector: "TrainedDetector[DetectionTask]"
+    settings: Export,
+    datamodule: "DetectionDataModule | None",
+    detector: "TrainedDetector[DetectionTask]",
+    in_tiles: "InTiles | None",
 ) -> "list[Scene]":
+    from torch import from_numpy
+
     from detection.exporting.verification import (
         generated_scenes,
         plain_scene,
@@ -126,13 +141,17 @@ def _scenes(
     def prepare(image: Any) -> Any:
         return detector.prepare(image).image
 
+    def whole(image: Any) -> Any:
+        return from_numpy(image).permute(2, 0, 1)
+
+    make = prepare if in_tiles is None else whole
     if settings.images is not None:
-        found = scenes_of_files(settings.images, settings.num_images, prepare)
+        found = scenes_of_files(settings.images, settings.num_images, make)
     elif datamodule is not None:
         found = scenes_of_dataset(datamodule.datasets[settings.split], settings.num_images)
     else:
-        found = generated_scenes(settings.num_images, settings.seed, prepare)
-    return [*found, plain_scene(prepare)]
+        found = generated_scenes(settings.num_images, settings.seed, make)
+    return [*(found if in_tiles is None else in_tiles.scenes(found)), plain_scene(prepare)]
 
 
 def _write(settings: Export, detector: "TrainedDetector[DetectionTask]", scenes: "list[Scene]") -> None:
@@ -198,14 +217,18 @@ def _write_int8(settings: Export, datamodule: "DetectionDataModule") -> None:
 
 
 def _measure(
-    settings: Export, detector: "TrainedDetector[DetectionTask]", datamodule: "DetectionDataModule"
+    settings: Export,
+    detector: "TrainedDetector[DetectionTask]",
+    datamodule: "DetectionDataModule",
+    in_tiles: "InTiles | None",
 ) -> None:
     from detection.exporting.measurement import losses, measure, table
 
     evaluated = datamodule.datasets[settings.split]
     print(f"Measuring on {settings.split}, {counted(len(evaluated), 'image')}.", flush=True)
-    rows = measure(detector.task, detector.collate, _files(settings), evaluated)
-    print(f"On {settings.split}, {counted(len(evaluated), 'image')}; times on one core:")
+    rows = measure(detector.task, detector.collate, _files(settings), evaluated, in_tiles)
+    tiled = "" if in_tiles is None else " of an image with its tiles, resizing included,"
+    print(f"On {settings.split}, {counted(len(evaluated), 'image')}; times{tiled} on one core:")
     print(*table(rows), sep="\n")
     half = " or half=true" if settings.format == "openvino" else ""
     for name, points in losses(rows).items():

@@ -228,13 +228,22 @@ def _input_sides(model: Any) -> Any:
     return model.graph.input[0].type.tensor_type.shape.dim
 
 
-def test_ssd_to_torch_export_on_images_of_a_folder(ssd: Path, tmp_path: Path) -> None:
+def test_ssd_to_torch_export_on_tiles_of_images_of_a_folder(
+    ssd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for i in range(2):
         Image.new("RGB", (60, 40 + i), (200, 10 * i, 0)).save(tmp_path / f"{i}.png")
     settings = Export(
-        str(ssd), "torch_export", str(tmp_path / "out/model.pt2"), images=str(tmp_path), input="float32"
+        str(ssd),
+        "torch_export",
+        str(tmp_path / "out/model.pt2"),
+        images=str(tmp_path),
+        input="float32",
+        tiles=[1, 2],
     )
     export(settings, None)
+    said = capsys.readouterr().out
+    assert all(f"\n{name}  " in said for name in ("0.png", "0.png, 0 0", "1.png, 26 0", "plain colour"))
     extra = {"metadata.json": ""}
     module = torch.export.load(settings.path, extra_files=extra).module()
     assert json.loads(json.loads(extra["metadata.json"])["class_names"]) == CLASSES

@@ -162,6 +162,8 @@ def export(
     calibration_images: int | None = None,
     data: str | None = None,
     split: Literal["val", "test"] | None = None,
+    tiles: Tiles | None = None,
+    overlap: float | None = None,
     overwrite: bool = False,
     plugins: Sequence[str] = (),
     overrides: Sequence[str] = (),
@@ -181,6 +183,8 @@ def export(
         calibration_images: of the training split, from which ``int8`` learns its ranges.
         data: images to compare on, to measure on, and for ``int8`` to calibrate on.
         split: of ``data``, to compare and to measure on; by default ``val``.
+        tiles: to compare and to measure on tiles of the images, too; see ``Detector.predict``.
+        overlap: of tiles, see there.
         overwrite: whether to replace an existing file.
         plugins: see ``train``.
         overrides: any other setting, such as ``["data.root=my/set"]``.

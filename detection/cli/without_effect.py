@@ -37,6 +37,7 @@ _READ_BY = {
     "export": {
         "calibration_images": _Under("int8", "true"),
         "split": _Under("data._target_", "data=... (auto, coco, voc07 and others)"),
+        "overlap": _Under("tiles", "auto"),
     },
     "convert": {
         "seed": _Under("split", "[0.8,0.2]"),

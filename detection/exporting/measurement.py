@@ -67,6 +67,7 @@ def measure(
     collate: Callable[[Sequence[Sample]], Any],
     paths: Sequence[Path],
     dataset: DetectionDataset,
+    in_tiles: Callable[[Detect], Detect] | None = None,
 ) -> list[Measured | Unmeasured]:
     """Measure a network, and the files that were made of it, on the same images.
 
@@ -77,21 +78,23 @@ def measure(
         collate: makes its batches.
         paths: the files.
         dataset: with the detector's transform; all its images are used.
+        in_tiles: given, the images of the set are whole, and this makes each detector look at their tiles.
 
     Returns:
         PyTorch's own first, compiled by torch.compile next, then the files.
     """
     weights = sum(parameter.numel() * parameter.element_size() for parameter in task.network.parameters())
-    detectors: dict[str, Detect] = {"PyTorch": _network(task, collate)}
+    shown = in_tiles or (lambda detect: detect)
+    detectors: dict[str, Detect] = {"PyTorch": shown(_network(task, collate))}
     megabytes = {"PyTorch": weights / 1e6, "torch.compile": weights / 1e6}
     with _one_thread():
-        compiled = _compiled(task, collate, dataset)
+        compiled = _compiled(task, collate, shown, dataset)
         if isinstance(compiled, Unmeasured):
             unmeasured = [compiled]
         else:
             detectors["torch.compile"], unmeasured = compiled, []
         for path in paths:
-            detectors[path.name] = _file(path)
+            detectors[path.name] = shown(_file(path))
             megabytes[path.name] = sum(file.stat().st_size for file in files_of(path)) / 1e6
         found, milliseconds = _run(detectors, dataset)
     targets = [dataset.annotation(row) for row in range(len(dataset))]
@@ -149,7 +152,10 @@ def _network(task: DetectionTask, collate: Callable[[Sequence[Sample]], Any]) ->
 
 
 def _compiled(
-    task: DetectionTask, collate: Callable[[Sequence[Sample]], Any], dataset: DetectionDataset
+    task: DetectionTask,
+    collate: Callable[[Sequence[Sample]], Any],
+    shown: Callable[[Detect], Detect],
+    dataset: DetectionDataset,
 ) -> Detect | Unmeasured:
     """The network by torch.compile, compiled, or why it cannot be had."""
     compiler = os.environ.get("CXX", "c++")  # torch's own rule
@@ -158,7 +164,7 @@ def _compiled(
     print("Compiling the network by torch.compile, to compare: a minute or so.", flush=True)
     task = copy.deepcopy(task)
     task.compile_network()
-    detect = _network(task, collate)
+    detect = shown(_network(task, collate))
     try:
         with quiet():
             detect(dataset[0])

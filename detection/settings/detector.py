@@ -124,6 +124,10 @@ class Export(Settings):
         half: true also writes <name>_half, of OpenVINO, with weights in 16 bits; needs data=...
         calibration_images: of the training split, from which int8 learns its ranges
         split: val or test: of data=..., to check and to measure on
+        tiles: check and measure on parts of each image beside the whole, merged as predict merges them,
+            the file staying the same: auto, as large as the network's input; the side in pixels,
+            tiles=512; rows and columns, tiles=[2,3]
+        overlap: share of a tile's side that it has in common with the next at least
         plugins: packages of yours whose registered classes the checkpoint names: plugins=[my_package]
         seed: of generated images
     """
@@ -139,6 +143,8 @@ class Export(Settings):
     half: bool = False
     calibration_images: Positive = 200
     split: Literal["val", "test"] = "val"
+    tiles: Tiles | None = None
+    overlap: Overlap = 0.2
     plugins: Sequence[str] = ()
     seed: int = 0
 

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import detection
 from detection.checkpoints.loading import load_detector
@@ -26,10 +25,9 @@ from detection.reader import Reader
 from detection.settings import Export, Predict, Product
 from detection.tasks.base import DetectionTask
 from detection.types import Detections
+from tests.odd_pictures import PLAIN, noise, write_odd_pictures
 
 KINDS = {".onnx": "onnx", ".xml": "openvino"}
-# Of one colour whole neighbourhoods score the same, and rounding chooses among them: the best scores agree.
-PLAIN = ("plain.png", "dot.png")
 SAVED: tuple[Product, ...] = ("images", "json", "voc", "coco")
 
 
@@ -57,28 +55,8 @@ def exported(checkpoint: Path, request: pytest.FixtureRequest) -> Exported:
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of many sizes and kinds."""
     folder = tmp_path_factory.mktemp("photos")
-    draw = np.random.default_rng(0)
-
-    def noise(height: int, width: int) -> Image.Image:
-        small = Image.fromarray(draw.integers(0, 256, (6, 8, 3), dtype=np.uint8))
-        return small.resize((width, height), Image.Resampling.BICUBIC)
-
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    noise(1, 1).save(folder / "dot.png")
-    noise(3, 700).save(folder / "line.png")
-    noise(2000, 8000).save(folder / "large.jpg")
-    noise(90, 120).convert("L").save(folder / "grey.jpg")
-    noise(90, 120).convert("L").save(folder / "grey too.png")
-    noise(90, 120).save(folder / "turned.jpg", exif=exif)
-    noise(200, 128).save(folder / "turned too.png", exif=exif)
-    Image.new("RGB", (150, 100), (124, 116, 104)).save(folder / "plain.png")
-    transparent = noise(128, 128).convert("RGBA")
-    transparent.putalpha(noise(128, 128).convert("L"))
-    transparent.save(folder / "transparent.png")
-    deep = draw.integers(0, 2**16, (6, 8, 3), dtype=np.uint16)
-    cv2.imwrite(str(folder / "deep.png"), cv2.resize(deep, (130, 100), interpolation=cv2.INTER_LINEAR))
-    cv2.imwrite(str(folder / "deep_grey.png"), cv2.resize(deep[..., 0], (130, 100)))
+    write_odd_pictures(folder)
+    noise(np.random.default_rng(0), 2000, 8000).save(folder / "large.jpg")
     return folder
 
 
@@ -136,7 +114,7 @@ def test_the_reader_finds_the_same_in_images_of_all_kinds(exported: Exported, ph
 
 
 def test_opencv_reads_plain_photos_as_predict_does(photos: Path) -> None:
-    for name in ("grey.jpg", "grey too.png", "turned.jpg", "turned too.png", "large.jpg", "dot.png"):
+    for name in ("grey.jpg", "grey too.png", "turned 6.jpg", "turned.png", "large.jpg", "dot.png"):
         theirs = cv2.imread(str(photos / name), cv2.IMREAD_COLOR_RGB)
         np.testing.assert_array_equal(theirs, decode_image(photos / name, upright=True), name)
 
