@@ -18,11 +18,12 @@ from detection.system.wording import counted
 
 if TYPE_CHECKING:
     from detection.data.datamodule import DetectionDataModule
-    from detection.exporting.tiles import InTiles
     from detection.exporting.verification import Scene
+    from detection.prediction.tiled_inputs import InTiles
     from detection.prediction.trained import TrainedDetector
     from detection.tasks.base import DetectionTask
 
+_VIEWS_CHECKED = 9  # of one image, the whole among them: a large one has hundreds of tiles
 # What users of an exported file run it by; it is copied beside the file.
 _READER = Path(__file__).with_name("reader.py").read_bytes()
 
@@ -118,7 +119,7 @@ def _open_data(
 
 
 def _in_tiles(settings: Export, detector: "TrainedDetector[DetectionTask]") -> "InTiles | None":
-    from detection.exporting.tiles import InTiles
+    from detection.prediction.tiled_inputs import InTiles
 
     return None if settings.tiles is None else InTiles(detector, settings.tiles, settings.overlap)
 
@@ -132,6 +133,7 @@ def _scenes(
     from torch import from_numpy
 
     from detection.exporting.verification import (
+        Scene,
         generated_scenes,
         plain_scene,
         scenes_of_dataset,
@@ -151,7 +153,13 @@ def _scenes(
         found = scenes_of_dataset(datamodule.datasets[settings.split], settings.num_images)
     else:
         found = generated_scenes(settings.num_images, settings.seed, make)
-    return [*(found if in_tiles is None else in_tiles.scenes(found)), plain_scene(prepare)]
+    if in_tiles is not None:
+        found = [
+            Scene(f"{name}, {place}" if place else name, shown)
+            for name, image in found
+            for place, shown in in_tiles.inputs(image, _VIEWS_CHECKED)
+        ]
+    return [*found, plain_scene(prepare)]
 
 
 def _write(settings: Export, detector: "TrainedDetector[DetectionTask]", scenes: "list[Scene]") -> None:

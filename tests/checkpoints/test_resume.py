@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,14 @@ def finish(process: "subprocess.Popen[str]") -> str:
     return printed
 
 
-def stop_at(process: "subprocess.Popen[str]", line: str, how: signal.Signals) -> tuple[str, str]:
-    """Send a signal as soon as the run prints a line; return what it printed and what its errors were."""
+def stop_at(
+    process: "subprocess.Popen[str]", line: str, how: signal.Signals, kept: Path | None = None
+) -> tuple[str, str]:
+    """Send a signal as soon as the run prints a line and has ``kept`` a file, which a thread writes.
+
+    Returns:
+        What it printed, and what its errors were.
+    """
     assert process.stdout is not None
     seen = ""
     for printed in process.stdout:
@@ -72,6 +79,8 @@ def stop_at(process: "subprocess.Popen[str]", line: str, how: signal.Signals) ->
         if line in printed:
             break
     assert line in seen, process.communicate()[1][-3000:]
+    while kept is not None and not kept.exists() and process.poll() is None:
+        time.sleep(0.01)
     if how == signal.SIGKILL:
         os.killpg(process.pid, how)  # with the loader's worker
     else:
@@ -98,9 +107,10 @@ def test_a_killed_run_ends_as_the_uninterrupted_one(start: Start, tmp_path: Path
     finish(start(*common, f"hydra.run.dir={tmp_path / 'whole'}", "data.num_workers=0"))
     killed = (*common, f"hydra.run.dir={tmp_path / 'killed'}")
     step = random.Random(experiment).randint(1, 3)
-    stop_at(start(*killed), f"epoch 2/3  step {step}/4", signal.SIGKILL)
+    kept = tmp_path / "killed" / "checkpoints" / "last.ckpt"
+    stop_at(start(*killed), f"epoch 2/3  step {step}/4", signal.SIGKILL, kept)
     printed = finish(start(*killed, "ckpt=last"))
-    assert f"Resuming from {tmp_path / 'killed' / 'checkpoints' / 'last.ckpt'}" in printed
+    assert f"Resuming from {kept}" in printed
     assert "Changed since" not in printed
 
     whole, resumed = last_checkpoint(tmp_path / "whole"), last_checkpoint(tmp_path / "killed")

@@ -12,10 +12,9 @@ from detection.data.dataset import DetectionDataset
 from detection.data.formats.voc_folder import read_voc
 from detection.data.shapes import write_shapes
 from detection.exporting.measurement import Measured, Unmeasured, measure
-from detection.exporting.tiles import InTiles
-from detection.exporting.verification import Scene
 from detection.metrics.tables import make_tables
 from detection.metrics.voc_ap import voc_ap
+from detection.prediction.tiled_inputs import InTiles
 from detection.prediction.trained import TrainedDetector
 from detection.tasks.base import DetectionTask
 from detection.types import Detections, Sample
@@ -58,16 +57,12 @@ def test_inputs_to_check_on_are_the_whole_and_few_of_many_tiles(
     detector: TrainedDetector[DetectionTask],
 ) -> None:
     image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 90, 300), dtype=np.uint8))
-    whole = Scene("photo", image)
-    scenes = list(InTiles(detector, [1, 2], 0.0).scenes([whole, Scene("another", image)]))
-    assert [scene.name for scene in scenes] == [
-        *("photo", "photo, 0 0", "photo, 150 0"),
-        *("another", "another, 0 0", "another, 150 0"),
-    ]
+    few = list(InTiles(detector, [1, 2], 0.0).inputs(image, 9))
+    assert [place for place, _ in few] == ["", "0 0", "150 0"]
     right = detector.prepare(image[:, :, 150:].permute(1, 2, 0).numpy()).image
-    assert torch.equal(scenes[2].image, right)
-    many = list(InTiles(detector, 32, 0.2).scenes([whole]))
-    assert [many[0].name, many[-1].name, len(many)] == ["photo", "photo, 268 58", 9]
+    assert torch.equal(few[2][1], right)
+    many = [place for place, _ in InTiles(detector, 32, 0.2).inputs(image, 9)]
+    assert [many[0], many[-1], len(many)] == ["", "268 58", 9]
 
 
 def test_the_table_is_of_tiles(
