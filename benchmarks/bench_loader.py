@@ -56,7 +56,7 @@ def loader() -> Iterator[Result]:
             f"loader, {_WORKERS} workers, {_BATCHES} batches of {_BATCH}, against albumentations float32",
             _epoch(data.train_dataloader()),
             _epoch(other),
-            at_most=1 / 2.4,
+            at_most=0.4,
             rounds=9,
             clock=time.perf_counter,
         )

@@ -37,7 +37,7 @@ def faster_rcnn_step() -> Iterator[Result]:
     """Row 13."""
     batch = make_batch("list", [600, 1000], 1, torch.device("cpu"))
     work = "Faster R-CNN C4 training step, one image of 600x800"
-    yield from _against("13", work, "faster_rcnn_resnet50_v1b_voc", _torchvision_c4(), batch, 0.88, 0.53)
+    yield from _against("13", work, "faster_rcnn_resnet50_v1b_voc", _torchvision_c4(), batch, 0.85, 0.53)
 
 
 def _against(

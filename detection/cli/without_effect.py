@@ -21,7 +21,6 @@ class _Under(NamedTuple):
 
 
 _READ = {
-    "model.network.neck_channels": _Under("model.network.neck", "fpn"),
     "model.neg_pos_ratio": _Under("model.class_loss", "softmax", ["softmax"]),
     "optimizer.base_batch_size": _Under("optimizer.scale_lr", "true"),
     "data.sampling_threshold": _Under("data.sampling", "repeat_factor", ["repeat_factor"]),

@@ -7,17 +7,16 @@ one map. Logits have C + 1 channels; channel 0 is background.
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from detection.bounds import Channels, Few, FewOrNone, Length, Ratio, Size, Step, Stride, height_and_width
+from detection.bounds import Few, FewOrNone, Length, Ratio, Size, Step, Stride, height_and_width
 from detection.models.backbones import Backbone
 from detection.models.presets import ExtraNumbers, nearest_preset
 from detection.models.ssd_layers import (
     LiteBatchNorm2d,
-    Pyramid,
     check_arguments,
     extra_layers,
     prediction_head,
@@ -63,8 +62,6 @@ class SSD(nn.Module):
         separable_extras: build those, and the batch norms of lite heads, as SSDLite was published.
         same_padding: of separable extras, as TensorFlow pads.
         reduced_finest: the finest map has one anchor less; see ``ssd_anchors``.
-        neck: ``fpn`` makes a pyramid of all maps before the predictors, see ``Pyramid``; None for none.
-        neck_channels: of its maps.
 
     Raises:
         ValueError: if the numbers of maps, sizes, ratios and steps disagree, or the backbone has no map
@@ -90,8 +87,6 @@ class SSD(nn.Module):
         separable_extras: bool = False,
         same_padding: bool = False,
         reduced_finest: bool = False,
-        neck: Literal["fpn"] | None = None,
-        neck_channels: Channels = 128,
     ) -> None:
         super().__init__()
         check_arguments(backbone, strides, extras, anchor_sizes, anchor_ratios, anchor_steps)
@@ -109,9 +104,6 @@ class SSD(nn.Module):
         layers = extra_layers(channels[-1], extras, separable_extras, same_padding, extras_batchnorm)
         self.extras = nn.ModuleList(layers)
         channels += [layer[1] for layer in extras]
-        self.neck = Pyramid(channels, neck_channels) if neck else None
-        if neck:
-            channels = [neck_channels] * len(channels)
 
         self.class_heads, self.box_heads = nn.ModuleList(), nn.ModuleList()
         norms = [LiteBatchNorm2d if separable_extras else nn.BatchNorm2d] * (len(channels) - 1)
@@ -189,7 +181,7 @@ class SSD(nn.Module):
                     f"{extra.min_size}. Choose a larger data.size."
                 )
             maps.append(extra(maps[-1]))
-        return self.neck(maps) if self.neck is not None else maps
+        return maps
 
     @torch.no_grad()
     def detect(
@@ -261,8 +253,6 @@ def build_ssd(
     anchor_steps: Few[Step] | None = None,
     anchors_for: Size | None = None,
     anchor_ratios: Few[Few[Ratio]] | None = None,
-    neck: Literal["fpn"] | None = None,
-    neck_channels: Channels = 128,
 ) -> SSD:
     """Builds the published SSD for a backbone and an input size; see ``preset_by_rule`` where there is none.
 
@@ -279,8 +269,6 @@ def build_ssd(
         anchors_for: inputs that the anchors are meant for, from which they grow; by default the size they
             were published for, and ``size`` for given ``anchor_sizes``.
         anchor_ratios: in place of the published ones, for each map; see ``SSD``.
-        neck: see ``SSD``.
-        neck_channels: see ``SSD``.
 
     Raises:
         ValueError: if nothing was published for maps of the backbone's strides, or the inputs are too small.
@@ -294,7 +282,7 @@ def build_ssd(
     anchors: dict[str, Any] = {"anchor_sizes": sides, "anchor_steps": anchor_steps or preset.anchor_steps}
     anchors["anchor_ratios"] = anchor_ratios or preset.anchor_ratios
     anchors["max_anchor_side"] = growth * (max_anchor_side or preset.max_anchor_side)
-    network = SSD(backbone, num_classes, **vars(preset) | anchors, neck=neck, neck_channels=neck_channels)
+    network = SSD(backbone, num_classes, **vars(preset) | anchors)
     if anchor_steps is None and image_size != height_and_width(steps_for):
         network.anchor_steps = fitted_steps(network.feature_sizes(image_size), image_size)
     return network

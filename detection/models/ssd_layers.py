@@ -1,14 +1,12 @@
 """The layers that SSD adds to its backbone, with the initialisation of the published trainings."""
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import FeaturePyramidNetwork
 
 from detection.models.backbones import Backbone
 from detection.models.backbones.same_padding import pad_as_tensorflow
@@ -112,26 +110,6 @@ def separable_extra_layer(in_channels: int, layer: ExtraLayer, same_padding: boo
     if same_padding:
         pad_as_tensorflow(extra)
     return extra
-
-
-class Pyramid(FeaturePyramidNetwork):  # type: ignore[misc]  # torchvision has no types
-    """Adds to every map what the coarser ones know (Lin et al. 2017, "Feature Pyramid Networks", section 3).
-
-    The neck of Faster R-CNN's pyramid, over the backbone's maps and the extra layers', with batch norms and
-    a ReLU: SSD's predictors are a convolution each, and two in a row without anything between are one.
-
-    Args:
-        in_channels: of each map, finest first.
-        channels: of each map afterwards.
-    """
-
-    def __init__(self, in_channels: Sequence[int], channels: int) -> None:
-        super().__init__(list(in_channels), channels, norm_layer=LiteBatchNorm2d)
-
-    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Maps ``(B, C_i, H_i, W_i)``, finest first, to those of the same sizes with ``channels``."""
-        named: dict[str, Tensor] = super().forward(OrderedDict((str(i), x) for i, x in enumerate(maps)))
-        return [nn.functional.relu(x) for x in named.values()]
 
 
 def _conv_relu(

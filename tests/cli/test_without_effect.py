@@ -48,7 +48,6 @@ def with_word(config: dict[str, Any], word: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("verb", "word", "needs"),
     [
-        ("train", "+model.network.neck_channels=64", "+model.network.neck=fpn"),
         ("predict", "overlap=0.3", "tiles=auto"),
         ("evaluate", "overlap=0.3", "tiles=auto"),
         ("export", "split=test", "data=... (auto, coco, voc07 and others)"),
