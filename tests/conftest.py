@@ -61,9 +61,9 @@ def write_checkpoint() -> Callable[[Path, str, list[str]], Path]:
     """Writes the untrained detector of an experiment, with class names, into a folder; returns the path."""
     import torch
     from hydra import compose, initialize_config_dir
-    from hydra.utils import instantiate
 
     from detection.cli.compose import checked_config, inference_config, model_config
+    from detection.cli.hydra_versions import instantiate
 
     def write(folder: Path, experiment: str, class_names: list[str]) -> Path:
         with initialize_config_dir(str(CONF), version_base="1.3"):

@@ -12,9 +12,9 @@ from pathlib import Path
 import cv2
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 
 from detection.check import _command_to_train
+from detection.cli.hydra_versions import instantiate
 from detection.data.shapes import SHAPE_CLASSES, write_shapes
 from tests.warm_python import warm_python
 

@@ -136,7 +136,6 @@ def test_every_sweep_composes_and_varies_keys_that_exist(name: str) -> None:
     assert f"sweep={name}" in lines[1], "the header shows the command"
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("train", overrides=[f"sweep={name}"], return_hydra_config=True)
-    assert cfg.hydra.mode.name == "MULTIRUN"
     for key in cfg.hydra.sweeper.params:
         assert OmegaConf.select(cfg, key) is not None, key
 

@@ -13,6 +13,10 @@ from detection.system.processes import CONF
 
 _BEFORE_1_4 = tuple(int(part) for part in hydra.__version__.split(".")[:2]) < (1, 4)
 _VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if _BEFORE_1_4 else {}
+# What Hydra itself builds: its launchers and sweepers, and our callbacks of its own.
+_MAIN: dict[str, Any] = (
+    _VERSION_BASE if _BEFORE_1_4 else {"execution_whitelist": ["detection.*", "hydra.*", "hydra_plugins.*"]}
+)
 
 register_resolver: Callable[..., None] = (
     OmegaConf.register_new_resolver if _BEFORE_1_4 else OmegaConf.register_resolver
@@ -26,7 +30,7 @@ def hydra_main(config_name: str) -> Callable[[Callable[..., Any]], Any]:
     Args:
         config_name: of the file in ``conf/``, without ``.yaml``.
     """
-    return hydra.main(config_path=str(CONF), config_name=config_name, **_VERSION_BASE)
+    return hydra.main(config_path=str(CONF), config_name=config_name, **_MAIN)
 
 
 def configurations() -> AbstractContextManager[Any]:

@@ -67,7 +67,17 @@ def plain_words(words: Sequence[str], verb: str) -> list[str]:
         if flag in _WITH_A_VALUE and value == "":
             raise SystemExit(f"{flag}: it needs a value; --help lists the flags.")
     plain = [_with_plain_value(word, verb) for word in _without_dashes(_joined(settings))]
-    return [*_with_keys(plain, verb), *flags]
+    return [*_with_mode([*_with_keys(plain, verb)]), *flags]
+
+
+def _with_mode(settings: list[str]) -> list[str]:
+    """Say that a file of ``conf/sweep`` makes several runs, which no such file can say itself in Hydra 1.4.
+
+    The processes of one of these runs have their mode already.
+    """
+    keys = dict(word.partition("=")[::2] for word in settings)
+    sweep = keys.get("sweep", "null") != "null" and "hydra.mode" not in keys
+    return [*settings, "hydra.mode=MULTIRUN"] if sweep else settings
 
 
 def apart(words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -11,13 +11,13 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 
 from detection.callbacks.safe_checkpoints import SafeCheckpointIO
 from detection.checkpoints.best_of_run import refuse_another_best
 from detection.checkpoints.loading import read_checkpoint
 from detection.cli.compose import checked_config, inference_config, make_trainer, model_config
 from detection.cli.faults import quieten_lightning
+from detection.cli.hydra_versions import instantiate
 from detection.data.dataset import DetectionDataset
 from detection.system import endings
 from detection.system.endings import ToldToEnd

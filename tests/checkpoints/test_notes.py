@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 
 import detection.predict
 from detection.checkpoints.init_from import take_weights
@@ -15,6 +14,7 @@ from detection.checkpoints.loading import load_task
 from detection.checkpoints.notes import notes
 from detection.checkpoints.resume import changes_since, keep_anchors, read_origin
 from detection.cli.compose import CONF, checked_config, inference_config, model_config
+from detection.cli.hydra_versions import instantiate
 from detection.settings import Export, Predict
 
 # The modules: their names are those of the functions for programs.

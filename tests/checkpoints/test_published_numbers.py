@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch.utils.data import DataLoader
 
 from detection.cli.compose import model_config
+from detection.cli.hydra_versions import instantiate
 from detection.data.collate import CollatePadded
 from detection.data.sampling import TrainSampler
 from detection.data.transforms import ssd_eval_transform, ssd_train_transform

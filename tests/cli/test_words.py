@@ -118,3 +118,16 @@ def test_the_version_is_the_projects(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit, match="0"):
         plain_words(["--version"], "train")
     assert capsys.readouterr().out.startswith("lightning-detection 0.")
+
+
+@pytest.mark.parametrize(
+    ("words", "sweeps"),
+    [
+        (["sweep=lr_grid"], True),
+        (["sweep=optuna", "--cfg", "job"], True),
+        (["sweep=null"], False),
+        (["sweep=lr_grid", "hydra.mode=RUN"], False),  # one of its runs
+    ],
+)
+def test_a_file_of_a_sweep_makes_several_runs(words: list[str], sweeps: bool) -> None:
+    assert ("hydra.mode=MULTIRUN" in plain_words(words, "train")) == sweeps

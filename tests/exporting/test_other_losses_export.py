@@ -5,11 +5,11 @@ from pathlib import Path
 
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from torch import Tensor
 
 from detection.checkpoints.loading import load_task
 from detection.cli.compose import checked_config, inference_config, model_config
+from detection.cli.hydra_versions import instantiate
 from detection.exporting.build import build_program
 from detection.exporting.programs import IN_ONNX
 from detection.exporting.runners import open_exported

@@ -14,11 +14,11 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from detection.cli.compose import checked_config, model_config
+from detection.cli.hydra_versions import instantiate
 from detection.data.collate import CollateList, CollatePadded
 from detection.types import Sample, Target
 

@@ -8,11 +8,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from torch import Tensor
 
 from detection.callbacks.reproducible import SeedSteps
 from detection.cli.compose import checked_config, model_config
+from detection.cli.hydra_versions import instantiate
 from detection.data.datamodule import DetectionDataModule
 from detection.models.faster_rcnn import FasterRCNN
 from detection.models.rpn import RPNOutput
