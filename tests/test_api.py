@@ -147,6 +147,11 @@ def test_threshold_and_classes_choose(detector: detection.Detector, photos: Path
     assert len(stars) == every.classes.count("star")
 
 
+def test_the_folder_of_a_run_is_an_argument_of_its_own() -> None:
+    with pytest.raises(ValueError, match="run_dir is an argument of its own, run_dir='mine'"):
+        detection.train("quickstart", overrides=["run_dir=mine"])
+
+
 def test_a_set_of_classes_is_a_choice_as_a_list_is(detector: detection.Detector, photos: Path) -> None:
     listed = detector.predict(photos / "first.png", THRESHOLD, classes=["star", "circle"])
     choices: list[Any] = [{"star", "circle"}, frozenset({"star", "circle"}), ("star", "circle")]

@@ -179,7 +179,7 @@ def quieten_lightning() -> None:
     needless = (
         r"litlogger|`Trainer\(limit_\w+=.*` was configured so |"
         "[GT]PU available: |`Trainer.fit` stopped: `max_epochs=|Found current_model_state|"
-        "Detected KeyboardInterrupt|"
+        "Detected KeyboardInterrupt|Using .* Mixed Precision|"
         "Restor(ing|ed) .*states? from the checkpoint|Loaded model weights from the checkpoint|"
         "Initializing distributed|distributed_backend=|All distributed processes registered"
     )

@@ -257,3 +257,12 @@ def test_two_images_of_one_label_file_are_refused(root: Path) -> None:
     write_image(root / "images/train/b.png")  # neither has labels: neither has objects
     (root / "images/train/a.jpg").unlink()
     assert len(yolo_dataset(root)) == 3
+
+
+def test_two_entries_of_another_computer_are_not_the_same_folder(root: Path) -> None:
+    """Else what is trained on would be what is measured on."""
+    write_yaml(root, train="/content/p/train/images", val="/content/p/valid/images")
+    with pytest.raises(
+        (ValueError, OSError), match="under 'train', but /content/p/train/images does not exist"
+    ):
+        yolo_dataset(root)

@@ -11,8 +11,9 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 def files_below(folder: Path) -> list[str]:
     """What lies in a folder and its subfolders, in the order of the names of folders and files on the way.
 
-    Links to folders are followed, each folder once, so that a circle of them ends. What a Macintosh puts
-    beside each file of an archive (``._a.jpg``) is left out.
+    Links to folders are followed, each folder once, so that a circle of them ends; those that lead above the
+    folder are not, since other splits lie there. What a Macintosh puts beside each file of an archive
+    (``._a.jpg``) is left out.
     """
     return sorted(walk_below(folder), key=lambda file: file.split(os.sep))
 
@@ -20,9 +21,10 @@ def files_below(folder: Path) -> list[str]:
 def walk_below(folder: Path) -> Iterator[str]:
     """The same one by one, for those who need the first of a kind only."""
     seen: set[str] = set()
+    root = os.path.realpath(folder)
     for parent, folders, files in os.walk(folder, followlinks=True):
         place = os.path.realpath(parent)
-        if place in seen:
+        if place in seen or root.startswith(f"{place.rstrip(os.sep)}{os.sep}"):
             folders.clear()
             continue
         seen.add(place)

@@ -217,7 +217,22 @@ class _Reader:
             header = read_header(f"{self.folder}/{image}")
         except ImageError as error:
             return Finding(error.kind, str(self.place.images / image), error.reason, image_id)
+        if (others := self._others(image)) and _plain(annotation.filename) != os.path.basename(image):
+            message = (
+                f"does not say in <filename> which image it is of: {os.path.basename(image)} is used, and "
+                f"{', '.join(others)} left out; write the name with its ending"
+            )
+            remarks = (*annotation.remarks, ("filename-mismatch", message, None))
+            annotation = annotation._replace(remarks=remarks)
         return Entry(image, header, annotation, self._stamp(short_id, image))
+
+    def _others(self, image: str) -> list[str]:
+        """The images beside one that differ from it by their endings only."""
+        folder, _, name = image.rpartition("/")
+        stem = os.path.splitext(name)[0]
+        suffixes = IMAGE_SUFFIXES | {suffix.upper() for suffix in IMAGE_SUFFIXES}
+        beside = {f"{stem}{suffix}" for suffix in suffixes} & self.images[folder].keys()
+        return sorted(beside - {name})
 
     def _find_image(self, short_id: str, filename: str) -> str | None:
         folder, _, stem = short_id.rpartition("/")
@@ -226,7 +241,8 @@ class _Reader:
         there = self.images[folder]
         # Only names that were listed are accepted, so no annotation can point outside of the folder. Of two
         # images that are named like the annotation, it says which is meant.
-        named = there.get(filename) if os.path.splitext(filename)[0] == stem else None
+        plain = _plain(filename)
+        named = there.get(plain) if os.path.splitext(plain)[0] == stem else None
         name = named or there.get(stem) or there.get(filename)
         return f"{folder}/{name}" if name and folder else name
 
@@ -262,8 +278,13 @@ class _Reader:
 
 def _is_named(image: str, filename: str) -> bool:
     """Whether an annotation names an image, wherever it says that it lies, with or without its ending."""
-    image, named = os.path.basename(image), os.path.basename(filename.replace("\\", "/"))
+    image, named = os.path.basename(image), _plain(filename)
     return named in ("", image, os.path.splitext(image)[0])
+
+
+def _plain(filename: str) -> str:
+    """The name at the end of a path of any system."""
+    return os.path.basename(filename.replace("\\", "/"))
 
 
 def _images_in(folder: Path) -> dict[str, str]:

@@ -4,6 +4,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -122,7 +123,9 @@ def _parse_yaml(file: Path) -> Description:
             if found is not None:
                 content[key] = str(found.relative_to(base))
     test = content.get("test")
-    missing = isinstance(test, str) and test and content.get("train") and _find_place(base, test) is None
+    missing = (
+        isinstance(test, str) and test and content.get("train") and _find_place(base, test, content) is None
+    )
     if missing:
         del content["test"]
     missing_test = test if missing else None
@@ -133,7 +136,9 @@ def _lies_beside(file: Path, content: dict[str, Any]) -> bool:
     """Whether the images to train on lie where a description says, taken from its own folder."""
     train = content.get("train")
     places = train if isinstance(train, list) else [train]
-    return all(isinstance(place, str) and place and _find_place(file.parent, place) for place in places)
+    return all(
+        isinstance(place, str) and place and _find_place(file.parent, place, content) for place in places
+    )
 
 
 def _class_names(content: dict[str, Any]) -> list[str]:
@@ -176,8 +181,19 @@ def training_key(description: Description) -> str:
     return "train" if "train" in known or len(known) > 1 else next(iter(known), WHOLE)
 
 
-def _find_place(base: Path, place: str) -> Path | None:
-    return _named_place(base, place) or moved(base, place)
+def _find_place(base: Path, place: str, content: dict[str, Any]) -> Path | None:
+    return _named_place(base, place) or _guessed(base, place, content)
+
+
+def _guessed(base: Path, place: str, content: dict[str, Any]) -> Path | None:
+    """What an entry of another computer leads to; None where another one leads there, too."""
+    path, others = moved(base, place), [content[key] for key in _SPLIT_KEYS if content.get(key)]
+    for other in chain.from_iterable(other if isinstance(other, list) else [other] for other in others):
+        if path is None or not isinstance(other, str) or other == place:
+            continue
+        if (_named_place(base, other) or moved(base, other)) == path:
+            return None
+    return path
 
 
 def _named_place(base: Path, place: str) -> Path | None:
@@ -204,7 +220,7 @@ def list_images(description: Description, split: str, reading: Reading) -> list[
             reading.add("broken-annotation", file, message)
             return []
         path = _named_place(description.base, place)
-        if path is None and (path := moved(description.base, place)) is not None:
+        if path is None and (path := _guessed(description.base, place, description.content)) is not None:
             reading.notes.append(f"{file} says {place!r} under {split!r}, which is not here: {path} is read")
         if path is None:
             missing = description.base / place

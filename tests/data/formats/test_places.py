@@ -17,6 +17,16 @@ def test_links_to_folders_are_followed_once_and_circles_end(tmp_path: Path) -> N
     assert files_below(tmp_path / "nowhere") == []
 
 
+def test_a_link_above_the_folder_brings_no_other_split(tmp_path: Path) -> None:
+    for name in ("images/train/a.jpg", "images/val/b.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    os.symlink("..", tmp_path / "images/train/loop")
+    os.symlink("/", tmp_path / "images/train/root")
+    found = files_below(tmp_path / "images/train")
+    assert [file for file in found if file.endswith(".jpg")] == [str(tmp_path / "images/train/a.jpg")]
+
+
 def test_paths_of_another_computer_lead_to_their_longest_end_here(tmp_path: Path) -> None:
     (tmp_path / "images/train").mkdir(parents=True)
     (tmp_path / "train").mkdir()

@@ -237,8 +237,19 @@ def test_a_listed_image_without_an_xml(folder: Path) -> None:
 def test_of_two_images_of_a_name_the_annotation_says_which_is_meant(folder: Path) -> None:
     add(folder, "a", image="a.png", filename="a.png")
     assert load(folder)["a"].path.name == "a.png"
+    add(folder, "a", image="a.png", filename="C:\\pets\\a.png")
+    assert load(folder)["a"].path.name == "a.png"
+    assert not [finding for finding in read_voc(folder, ["train"]).findings if "a.jpg" in finding.sentence]
     add(folder, "a", filename="another.jpg")
     assert load(folder)["a"].path.name == "a.jpg"
+
+
+@pytest.mark.parametrize("filename", ["", "a", "another.jpg"])
+def test_an_annotation_that_does_not_say_which_of_two_images_it_is_of(folder: Path, filename: str) -> None:
+    add(folder, "a", image="a.png", filename=filename)
+    assert load(folder)["a"].path.name == "a.jpg"
+    found = " ".join(finding.sentence for finding in read_voc(folder, ["train"]).findings)
+    assert "which image it is of: a.jpg is used, and a.png left out" in found
 
 
 def test_photos_in_heic_are_there_and_said_to_be_unreadable(folder: Path) -> None:
