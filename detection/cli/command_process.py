@@ -40,15 +40,15 @@ def check_paths(function: Callable[..., Any], asked: Mapping[str, Any]) -> None:
     """
     if isinstance(overrides := asked["overrides"], str):
         raise TypeError(f"overrides={overrides!r}: give a list, such as [{overrides!r}].")
-    for word in map(str, overrides or ()):
-        if word.startswith(("run_dir=", "hydra.run.dir=")):
-            raise ValueError(
-                f"{word}: run_dir is an argument of its own, run_dir={word.partition('=')[2]!r}."
-            )
     for name, value in asked.items():
         if isinstance(value, set | frozenset):
             raise TypeError(f"{name}={value!r}: a set has no order: give a list, such as {sorted(value)!r}.")
     check_arguments(function, {name: value for name, value in asked.items() if name in _PATHS})
+    for word in map(str, asked["overrides"] or ()):
+        if word.startswith(("run_dir=", "hydra.run.dir=")):
+            raise ValueError(
+                f"{word}: run_dir is an argument of its own, run_dir={word.partition('=')[2]!r}."
+            )
 
 
 def new_folder(run_dir: str | Path | None, name: str, ckpt: str | Path | None = None) -> Path:

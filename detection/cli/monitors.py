@@ -18,7 +18,7 @@ def check_best(callbacks: Mapping[str, Any]) -> None:
     if "best" not in callbacks:
         raise ValueError(
             "There is no callbacks.best, which keeps the checkpoint that is tested: begin your list with "
-            "default, as in callbacks=[default,ema,...]."
+            "default, as in callbacks=[default,ema]."
         )
 
 

@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 
@@ -49,6 +50,40 @@ def moved(base: Path, written: str) -> Path | None:
     parts = [part for part in plain.split("/") if part not in ("", ".", "..")]
     ends = (base.joinpath(*parts[start:]) for start in range(len(parts)) if ":" not in parts[start])
     return next((path for path in ends if path.exists()), None)
+
+
+def find_place(base: Path, written: str, entries: Sequence[Any]) -> Path | None:
+    """Where an entry of a set's description leads; see ``named_place`` and ``guessed``."""
+    return named_place(base, written) or guessed(base, written, entries)
+
+
+def named_place(base: Path, written: str) -> Path | None:
+    """The folder or list that an entry names, from the folder of the set."""
+    # Roboflow exports '../train/images' for a folder that is beside the file.
+    plain = written.replace("\\", "/")
+    candidates = (base / written, base / plain, base / plain.removeprefix("../"))
+    return next((path for path in candidates if path.exists()), None)
+
+
+def guessed(base: Path, written: str, entries: Sequence[Any]) -> Path | None:
+    """What an entry of another computer leads to; None where another entry leads there, too.
+
+    Args:
+        base: the folder of the set.
+        written: the entry.
+        entries: those of all splits, one or a list each.
+    """
+    path = moved(base, written)
+    each = [one for entry in entries for one in (entry if isinstance(entry, list) else [entry])]
+    others = [one for one in each if isinstance(one, str) and one and one != written]
+    if path is not None and any((named_place(base, other) or moved(base, other)) == path for other in others):
+        return None
+    return path
+
+
+def plain_name(path: str) -> str:
+    """The name at the end of a path of any system."""
+    return os.path.basename(path.replace("\\", "/"))
 
 
 def label_file(image: Path) -> str:

@@ -9,7 +9,7 @@ from detection.data.formats.findings import Finding
 from detection.data.formats.index import Annotation, Entry, Index, stamp_of
 from detection.data.formats.judging import by, keep_inside, say_deep
 from detection.data.formats.layouts import Split, VOCPlace, find_voc
-from detection.data.formats.places import files_below
+from detection.data.formats.places import files_below, plain_name
 from detection.data.formats.records import AnnotationError, ImageRecord, Reading
 from detection.data.formats.voc import as_written, read_annotation
 from detection.data.formats.voc_lists import find_xmls, omits_empty, read_ids, xml_of
@@ -217,7 +217,7 @@ class _Reader:
             header = read_header(f"{self.folder}/{image}")
         except ImageError as error:
             return Finding(error.kind, str(self.place.images / image), error.reason, image_id)
-        if (others := self._others(image)) and _plain(annotation.filename) != os.path.basename(image):
+        if (others := self._others(image)) and plain_name(annotation.filename) != os.path.basename(image):
             message = (
                 f"does not say in <filename> which image it is of: {os.path.basename(image)} is used, and "
                 f"{', '.join(others)} left out; write the name with its ending"
@@ -241,7 +241,7 @@ class _Reader:
         there = self.images[folder]
         # Only names that were listed are accepted, so no annotation can point outside of the folder. Of two
         # images that are named like the annotation, it says which is meant.
-        plain = _plain(filename)
+        plain = plain_name(filename)
         named = there.get(plain) if os.path.splitext(plain)[0] == stem else None
         name = named or there.get(stem) or there.get(filename)
         return f"{folder}/{name}" if name and folder else name
@@ -278,13 +278,8 @@ class _Reader:
 
 def _is_named(image: str, filename: str) -> bool:
     """Whether an annotation names an image, wherever it says that it lies, with or without its ending."""
-    image, named = os.path.basename(image), _plain(filename)
+    image, named = os.path.basename(image), plain_name(filename)
     return named in ("", image, os.path.splitext(image)[0])
-
-
-def _plain(filename: str) -> str:
-    """The name at the end of a path of any system."""
-    return os.path.basename(filename.replace("\\", "/"))
 
 
 def _images_in(folder: Path) -> dict[str, str]:

@@ -4,14 +4,21 @@ import math
 import os
 from collections import Counter
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
 from detection.data.formats.layouts import WHOLE, has_labels_beside, words_for
-from detection.data.formats.places import files_below, label_file, labels_of, moved
+from detection.data.formats.places import (
+    files_below,
+    find_place,
+    guessed,
+    label_file,
+    labels_of,
+    moved,
+    named_place,
+)
 from detection.data.formats.records import Reading
 from detection.data.image_files import IMAGE_SUFFIXES, UNREADABLE_SUFFIXES
 from detection.system.file_reading import MAX_TEXT, fault_of, is_inside, open_file, outside, read_text
@@ -123,9 +130,9 @@ def _parse_yaml(file: Path) -> Description:
             if found is not None:
                 content[key] = str(found.relative_to(base))
     test = content.get("test")
-    missing = (
-        isinstance(test, str) and test and content.get("train") and _find_place(base, test, content) is None
-    )
+    missing = False
+    if isinstance(test, str) and test and content.get("train"):
+        missing = find_place(base, test, [content.get(key) for key in _SPLIT_KEYS]) is None
     if missing:
         del content["test"]
     missing_test = test if missing else None
@@ -135,10 +142,8 @@ def _parse_yaml(file: Path) -> Description:
 def _lies_beside(file: Path, content: dict[str, Any]) -> bool:
     """Whether the images to train on lie where a description says, taken from its own folder."""
     train = content.get("train")
-    places = train if isinstance(train, list) else [train]
-    return all(
-        isinstance(place, str) and place and _find_place(file.parent, place, content) for place in places
-    )
+    places, entries = train if isinstance(train, list) else [train], [content.get(key) for key in _SPLIT_KEYS]
+    return all(isinstance(each, str) and each and find_place(file.parent, each, entries) for each in places)
 
 
 def _class_names(content: dict[str, Any]) -> list[str]:
@@ -181,28 +186,6 @@ def training_key(description: Description) -> str:
     return "train" if "train" in known or len(known) > 1 else next(iter(known), WHOLE)
 
 
-def _find_place(base: Path, place: str, content: dict[str, Any]) -> Path | None:
-    return _named_place(base, place) or _guessed(base, place, content)
-
-
-def _guessed(base: Path, place: str, content: dict[str, Any]) -> Path | None:
-    """What an entry of another computer leads to; None where another one leads there, too."""
-    path, others = moved(base, place), [content[key] for key in _SPLIT_KEYS if content.get(key)]
-    for other in chain.from_iterable(other if isinstance(other, list) else [other] for other in others):
-        if path is None or not isinstance(other, str) or other == place:
-            continue
-        if (_named_place(base, other) or moved(base, other)) == path:
-            return None
-    return path
-
-
-def _named_place(base: Path, place: str) -> Path | None:
-    # Roboflow exports '../train/images' for a folder that is beside the file.
-    plain = place.replace("\\", "/")
-    candidates = (base / place, base / plain, base / plain.removeprefix("../"))
-    return next((path for path in candidates if path.exists()), None)
-
-
 def list_images(description: Description, split: str, reading: Reading) -> list[Path]:
     """The images of a split, each once; folders are sorted by name, lists keep their order."""
     places = next((place for word in words_for(split) if (place := description.content.get(word))), None)
@@ -214,13 +197,14 @@ def list_images(description: Description, split: str, reading: Reading) -> list[
         reading.add("missing-list", file, f"has no split {split!r}; its splits are: {there}")
         return []
     images: list[Path] = []
+    entries = [description.content.get(key) for key in _SPLIT_KEYS]
     for place in places if isinstance(places, list) else [places]:
         if not isinstance(place, str):
             message = f"is not clear: {split} should be a folder, a text file, or several"
             reading.add("broken-annotation", file, message)
             return []
-        path = _named_place(description.base, place)
-        if path is None and (path := _guessed(description.base, place, description.content)) is not None:
+        path = named_place(description.base, place)
+        if path is None and (path := guessed(description.base, place, entries)) is not None:
             reading.notes.append(f"{file} says {place!r} under {split!r}, which is not here: {path} is read")
         if path is None:
             missing = description.base / place
