@@ -151,7 +151,10 @@ class SweepReport(Callback):
         Raises:
             SystemExit: naming the runs that failed.
         """
-        runs = report(Path(config.hydra.sweep.dir))
+        folder = Path(config.hydra.sweep.dir)
+        if not any(folder.rglob(".hydra/config.yaml")):
+            return  # Hydra 1.4 calls this on its way out, too: what kept all runs from starting is told by it
+        runs = report(folder)
         failed = [run for run in runs if run.status == "failed"]
         if failed:
             lines = [f"  {run.name}: {run.error.splitlines()[0]}" for run in failed]
