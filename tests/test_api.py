@@ -163,27 +163,6 @@ def test_a_set_of_classes_is_a_choice_as_a_list_is(detector: detection.Detector,
         detection.train("quickstart", callbacks={"ema"})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "told"),
-    [
-        ("conf", 0.5, r"conf=0\.5: predict has no such argument; it is threshold=0\.5 here\.$"),
-        ("batch", 4, "it is batch_size=4 here"),
-        ("iou", 0.5, "the overlap of suppression is set in training, model.nms_threshold=..."),
-        ("imgsz", 320, "the checkpoint decides it"),
-        ("save", True, r"each prediction has save\(path\)"),
-        ("device", "cpu", r"detection\.load\(..., device=...\)"),
-        ("treshold", 0.3, "did you mean 'threshold'"),
-        ("zzz", 1, "it has source, threshold, classes, "),
-    ],
-)
-def test_words_of_other_tools_are_told_ours(
-    detector: detection.Detector, name: str, value: Any, told: str
-) -> None:
-    given: dict[str, Any] = {name: value}
-    with pytest.raises(TypeError, match=told):
-        detector.predict(np.zeros((8, 9, 3), np.uint8), **given)
-
-
 def test_last_and_best_are_those_of_the_newest_run(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -307,9 +286,17 @@ def test_mistakes_raise_a_sentence(detector: detection.Detector, tmp_path: Path)
         ("batch_size", 1.5, "batch_size=1.5: give a whole number of at least 1."),
         ("overlap", "a", "overlap='a': give a number from 0 to 0.9"),
         ("flip", "yes", "flip='yes': give True or False."),
+        ("conf", 0.5, r"conf=0\.5: predict has no such argument; it is threshold=0\.5 here\.$"),
+        ("batch", 4, "it is batch_size=4 here"),
+        ("iou", 0.5, "the overlap of suppression is set in training, model.nms_threshold=..."),
+        ("imgsz", 320, "the checkpoint decides it"),
+        ("save", True, r"each prediction has save\(path\)"),
+        ("device", "cpu", r"detection\.load\(..., device=...\)"),
+        ("treshold", 0.3, "did you mean 'threshold'"),
+        ("zzz", 1, "it has source, threshold, classes, "),
     ],
 )
-def test_a_choice_of_another_type_raises_what_to_give(
+def test_what_predict_does_not_take_raises_what_to_give(
     detector: detection.Detector, name: str, value: Any, told: str
 ) -> None:
     choice: dict[str, Any] = {name: value}

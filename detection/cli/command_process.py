@@ -45,7 +45,7 @@ def check_paths(function: Callable[..., Any], asked: Mapping[str, Any]) -> None:
             raise TypeError(f"{name}={value!r}: a set has no order: give a list, such as {sorted(value)!r}.")
     check_arguments(function, {name: value for name, value in asked.items() if name in _PATHS})
     for word in map(str, asked["overrides"] or ()):
-        if word.startswith(("run_dir=", "hydra.run.dir=")):
+        if "run_dir" in asked and word.startswith(("run_dir=", "hydra.run.dir=")):
             raise ValueError(
                 f"{word}: run_dir is an argument of its own, run_dir={word.partition('=')[2]!r}."
             )

@@ -117,7 +117,7 @@ def report(folder: Path) -> list[Run]:
     Returns:
         The runs, the best one first.
     """
-    configs = sorted(folder.rglob(".hydra/config.yaml"))
+    configs = _configs(folder)
     if not configs:
         raise SystemExit(f"{folder}: no run of a sweep has started here.")
     config = OmegaConf.load(configs[0])
@@ -142,6 +142,11 @@ def report(folder: Path) -> list[Run]:
     return runs
 
 
+def _configs(folder: Path) -> list[Path]:
+    """What each run that has started leaves first."""
+    return sorted(folder.rglob(".hydra/config.yaml"))
+
+
 class SweepReport(Callback):
     """Ends a sweep with the table of its runs, and with exit status 1 and the reasons when some failed."""
 
@@ -152,8 +157,9 @@ class SweepReport(Callback):
             SystemExit: naming the runs that failed.
         """
         folder = Path(config.hydra.sweep.dir)
-        if not any(folder.rglob(".hydra/config.yaml")):
-            return  # Hydra 1.4 calls this on its way out, too: what kept all runs from starting is told by it
+        # Hydra 1.4 calls this on its way out, too: what kept all runs from starting is told by it.
+        if sys.exc_info()[0] is not None and not _configs(folder):
+            return
         runs = report(folder)
         failed = [run for run in runs if run.status == "failed"]
         if failed:

@@ -58,7 +58,7 @@ def telling_our_words(method: _Method) -> _Method:
 
     @wraps(method)
     def call(*given: Any, **named: Any) -> Any:
-        for name in named.keys() - known:
+        for name in (name for name in named if name not in known):
             ours, value = find(READ_AS[verb], name), _shown(named[name])
             answer = f"it is {ours}={value} here" if ours in known else told(f"Detector.{verb}", name)
             said = f"; {answer}." if answer else did_you_mean(name, known) or f"; it has {', '.join(known)}."

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from detection.sweeps.report import SweepReport, report
 
@@ -107,3 +107,19 @@ def test_a_failed_run_ends_the_sweep_with_its_name_and_reason(sweep: Path) -> No
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=f"{tmp_path}: no run"):
         report(tmp_path)
+
+
+def test_a_sweep_without_a_run_is_told_unless_what_kept_it_is(tmp_path: Path) -> None:
+    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}})
+    with pytest.raises(SystemExit, match=f"{tmp_path}: no run"):
+        SweepReport().on_multirun_end(config)
+    with pytest.raises(ValueError, match="no such launcher"):
+        _end_with_it(SweepReport(), config)
+
+
+def _end_with_it(callback: SweepReport, config: DictConfig) -> None:
+    """As Hydra 1.4 does."""
+    try:
+        raise ValueError("no such launcher")
+    finally:
+        callback.on_multirun_end(config)

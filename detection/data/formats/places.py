@@ -95,6 +95,13 @@ def label_file(image: Path) -> str:
 
 def labels_of(image: Path) -> str:
     """The label file of an image; its ending may be in capitals."""
-    path = label_file(image)
-    capitals = f"{path[:-4]}.TXT"
-    return capitals if not os.path.isfile(path) and os.path.isfile(capitals) else path
+    return in_either_case(label_file(image))
+
+
+def in_either_case(path: str) -> str:
+    """A file by its name, or by the same with its ending in capitals where only that is there."""
+    if os.path.isfile(path):
+        return path
+    stem, suffix = os.path.splitext(path)
+    capitals = stem + suffix.upper()
+    return capitals if os.path.isfile(capitals) else path

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detection.data.formats.layouts import VOCPlace
-from detection.data.formats.places import files_below
+from detection.data.formats.places import files_below, in_either_case
 from detection.data.formats.records import Reading
 from detection.data.image_files import IMAGE_SUFFIXES
 from detection.system.file_reading import fault_of, is_inside, read_text
@@ -18,9 +18,7 @@ _FLAG = re.compile(r"\s+(-1|0|1)$")
 
 def xml_of(place: VOCPlace, short_id: str) -> str:
     """The annotation of an image; its ending may be in capitals."""
-    path = f"{place.annotations}/{short_id}.xml"
-    capitals = f"{place.annotations}/{short_id}.XML"
-    return capitals if not os.path.isfile(path) and os.path.isfile(capitals) else path
+    return in_either_case(f"{place.annotations}/{short_id}.xml")
 
 
 def find_xmls(place: VOCPlace, ids: Sequence[str]) -> dict[str, str]:

@@ -15,7 +15,6 @@ from detection.data.formats.places import (
     find_place,
     guessed,
     label_file,
-    labels_of,
     moved,
     named_place,
 )
@@ -275,10 +274,11 @@ def _find_lonely_labels(folder: Path, images: Sequence[Path], reading: Reading) 
     labels = Path(label_file(folder / "any.jpg")).parent
     if labels == folder:
         return
-    expected = {labels_of(image) for image in images}
+    expected = {label_file(image) for image in images}
     for name in files_below(labels):
         file = Path(name)
-        if file.suffix.lower() != ".txt" or file.as_posix() in expected or file.name.startswith("."):
+        owner = file.with_suffix(".txt").as_posix()  # the ending may be in capitals
+        if file.suffix.lower() != ".txt" or owner in expected or file.name.startswith("."):
             continue
         if _looks_like_labels(file):
             message = f"has no image in {folder}: add it or remove the labels"
