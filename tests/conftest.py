@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -54,6 +55,17 @@ def _no_command_before() -> Iterator[None]:
     yield
     if (module := sys.modules.get("hydra.core.hydra_config")) is not None:
         module.HydraConfig.instance().cfg = None
+
+
+@pytest.fixture(autouse=True)
+def _no_module_of_a_test_before(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A module that a test has written and imported is not that of the next test, which may use its name."""
+    yield
+    folder = str(tmp_path_factory.getbasetemp())
+    for name, module in list(sys.modules.items()):
+        # Not getattr: some modules import what they are asked for.
+        if isinstance(module, ModuleType) and str(vars(module).get("__file__", "")).startswith(folder):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

@@ -285,8 +285,6 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "my_facade.py").write_text("from my_parts import MyBackbone, NotRegistered, Unfinished\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(registry, "_users", {})
-    for name in ("my_parts", "my_facade"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
     return "experiment=quickstart"
 
 

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,7 @@ VALUE = 3
 
 
 @pytest.fixture(autouse=True)
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package ``house`` with a module ``rooms`` that nobody has imported."""
     package = tmp_path / "house"
     package.mkdir()
@@ -64,9 +63,6 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (package / "broken.py").write_text("import a_package_that_is_not_there\n")
     (package / "failing.py").write_text("raise RuntimeError('no such operator')\n")
     monkeypatch.syspath_prepend(tmp_path)
-    yield
-    for name in [name for name in sys.modules if name.split(".")[0] == "house"]:
-        del sys.modules[name]
 
 
 def node(target: str = "DataModule", /, **arguments: Any) -> dict[str, Any]:
