@@ -153,7 +153,7 @@ def load(
     check_arguments(load, {"source": source, "plugins": plugins})
     if source == "":
         raise ValueError("source is empty: give a checkpoint, a run's folder, or an exported file.")
-    device = str(device)
+    device = str(device).replace("cpu:0", "cpu")  # torch has one CPU
     check_device(device)
     chosen = of_this_machine(device)
     load_plugins(plugins)

@@ -71,6 +71,7 @@ def checked_config(cfg: DictConfig, own: type[Settings] | None = None) -> dict[s
             mistakes = _mistakes(config, own)
         # One mistake need not be reported again wherever its value is copied to.
         errors += [m.sentence for m in mistakes if not is_copy(cfg, m.path)] or [m.sentence for m in mistakes]
+        errors += _of_another_recipe(mistakes)
         errors += _added_in_vain(config, own)
         if "trainer" in config:
             errors += started_elsewhere(config["trainer"])
@@ -85,6 +86,21 @@ def checked_config(cfg: DictConfig, own: type[Settings] | None = None) -> dict[s
         raise SystemExit("\n".join(["The configuration has errors; nothing was run.", *errors]))
     tell_readings()
     return config
+
+
+def _of_another_recipe(mistakes: "list[Mistake]") -> list[str]:
+    """What to do where a recipe sets keys for other data or another model than is typed."""
+    typed = typed_overrides()
+    recipe = [word for word in typed if word.startswith("experiment=")]
+    chosen = [word for word in typed if word.startswith(("data=", "model=", "data/", "model/"))]
+    keys = {word.lstrip("+").partition("=")[0] for word in typed}
+    unknown = [each for each in mistakes if "no argument" in each.sentence and each.path not in keys]
+    if not (recipe and chosen and unknown):
+        return []
+    return [
+        f"{recipe[0]} sets what {' '.join(chosen)} does not have: leave one of them out, or choose a "
+        "recipe that fits, such as experiment=finetune for images of your own."
+    ]
 
 
 def _do_not_go_together(config: dict[str, Any], own: type[Settings]) -> list[str]:

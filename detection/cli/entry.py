@@ -14,6 +14,7 @@ from hydra._internal import utils as hydra_internals
 from hydra.core.config_store import ConfigStore
 
 from detection.cli.quoting import quote_words
+from detection.cli.several_jobs import end_if_some_failed
 from detection.cli.words import apart, plain_words, tell_readings
 from detection.system.endings import end_if_told, hear_signals
 from detection.system.processes import agree_on_start, end_with_the_first
@@ -66,6 +67,7 @@ def run_with_hints(main: Callable[[], Any], config_name: str = "train") -> None:
         _offer_sweepers()
         _run(main, config_name)
         tell_readings()
+        end_if_some_failed()
     finally:
         end_if_told()
 

@@ -9,6 +9,7 @@ import hydra
 from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 
+from detection.cli.several_jobs import job_of_several
 from detection.system.processes import CONF
 
 _BEFORE_1_4 = tuple(int(part) for part in hydra.__version__.split(".")[:2]) < (1, 4)
@@ -30,7 +31,8 @@ def hydra_main(config_name: str) -> Callable[[Callable[..., Any]], Any]:
     Args:
         config_name: of the file in ``conf/``, without ``.yaml``.
     """
-    return hydra.main(config_path=str(CONF), config_name=config_name, **_MAIN)
+    command = hydra.main(config_path=str(CONF), config_name=config_name, **_MAIN)
+    return lambda main: command(job_of_several(main))
 
 
 def configurations() -> AbstractContextManager[Any]:

@@ -18,6 +18,9 @@ from rich.table import Table
 from detection.sweeps.job import ERROR, FOUND, METRICS, PRUNED
 from detection.system.console import plain_console
 
+_WITHOUT_METRICS = ("check", "benchmark")  # commands whose jobs have nothing to compare
+_OF_EVALUATIONS = "voc/map_07"  # by which their reports are compared
+
 
 @dataclass(frozen=True)
 class Run:
@@ -66,7 +69,7 @@ def _read_run(folder: Path, sweep: Path) -> Run:
     pairs = dict(line.lstrip("+").split("=", 1) for line in overrides if "=" in line)
     metrics: dict[str, float | str | None] = {}
     if (folder / METRICS).exists():
-        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+        metrics = _flat(json.loads((folder / METRICS).read_text(encoding="utf-8")))
     if (folder / FOUND).exists():
         [found] = json.loads((folder / FOUND).read_text(encoding="utf-8")).values()
         metrics = {"found": found}
@@ -78,8 +81,15 @@ def _read_run(folder: Path, sweep: Path) -> Run:
     if error:
         status = "failed"
     defined = {name: value for name, value in metrics.items() if isinstance(value, int | float) and not error}
-    tested_on = str(metrics.get("tested_on", ""))
+    tested_on = str(metrics.get("tested_on") or metrics.get("data", ""))
     return Run(str(folder.relative_to(sweep)), pairs, defined, status, error, tested_on)
+
+
+def _flat(metrics: dict[str, Any]) -> dict[str, Any]:
+    """``{"voc": {"map_07": 0.5}}`` of an evaluation as ``{"voc/map_07": 0.5}``; a training's are flat."""
+    protocols = {name: metrics.pop(name) for name in ("voc", "coco") if name in metrics}
+    of_all = {f"{name}/{key}": value for name, each in protocols.items() for key, value in each.items()}
+    return {**metrics, **of_all}
 
 
 def swept_keys(runs: list[Run]) -> list[str]:
@@ -121,7 +131,8 @@ def report(folder: Path) -> list[Run]:
     if not configs:
         raise SystemExit(f"{folder}: no run of a sweep has started here.")
     config = OmegaConf.load(configs[0])
-    metric, maximize = config.optimized_metric, config.optimized_direction == "maximize"
+    metric = OmegaConf.select(config, "optimized_metric") or _OF_EVALUATIONS
+    maximize = OmegaConf.select(config, "optimized_direction") != "minimize"
     title, digits = "runs, the best one first", ".4f"
     if looked_for := OmegaConf.select(config, "find"):
         metric, maximize = "found", True
@@ -135,7 +146,7 @@ def report(folder: Path) -> list[Run]:
         table.add_row(run.name, *(run.overrides.get(key, "") for key in swept), value, run.status)
     console = plain_console()
     console.print(table)
-    if metric.startswith("test/"):
+    if metric.startswith(("test/", "voc/")):
         for tested_on in sorted({run.tested_on for run in runs if run.tested_on}):
             console.print(f"Tested on {tested_on}.", highlight=False, soft_wrap=True)
     console.print(f"Kept in {folder / 'sweep.csv'}", highlight=False, soft_wrap=True)
@@ -156,6 +167,8 @@ class SweepReport(Callback):
         Raises:
             SystemExit: naming the runs that failed.
         """
+        if OmegaConf.select(config, "hydra.job.config_name") in _WITHOUT_METRICS:
+            return
         folder = Path(config.hydra.sweep.dir)
         # Hydra 1.4 calls this on its way out, too: what kept all runs from starting is told by it.
         if sys.exc_info()[0] is not None and not _configs(folder):

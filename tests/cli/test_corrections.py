@@ -78,6 +78,18 @@ def test_keys_that_nothing_reads_are_refused(monkeypatch: pytest.MonkeyPatch) ->
     ]
 
 
+def test_a_recipe_for_other_data_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    words = ["experiment=quickstart", "data=auto", f"data.root={tmp_path}"]
+    monkeypatch.setattr("detection.cli.compose.typed_overrides", lambda: words)
+    with pytest.raises(SystemExit) as stop:
+        checked(*words)
+    assert str(stop.value).splitlines()[1:] == [
+        "data.num_train: AutoDataModule has no argument 'num_train'",
+        "experiment=quickstart sets what data=auto does not have: leave one of them out, or choose a recipe "
+        "that fits, such as experiment=finetune for images of your own.",
+    ]
+
+
 def test_of_a_runs_folder_the_best_checkpoint_is_taken(tmp_path: Path) -> None:
     run = tmp_path / "Run"
     (run / "checkpoints").mkdir(parents=True)

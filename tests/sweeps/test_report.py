@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
@@ -11,7 +12,7 @@ from detection.sweeps.report import SweepReport, report
 
 
 def write_run(
-    sweep: Path, name: str, overrides: list[str], metrics: dict[str, float | None] | None, **files: str
+    sweep: Path, name: str, overrides: list[str], metrics: dict[str, Any] | None, **files: str
 ) -> None:
     folder = sweep / name
     (folder / ".hydra").mkdir(parents=True)
@@ -96,6 +97,26 @@ def test_what_was_looked_for_is_the_table(tmp_path: Path, capsys: pytest.Capture
     assert "0.0012" in printed
     with (tmp_path / "sweep.csv").open(newline="") as file:
         assert [row["found"] for row in csv.DictReader(file)] == ["0.0046", "0.00123", ""]
+
+
+def test_evaluations_are_compared_by_what_they_leave(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (("0", 0.4), ("1", 0.6)):
+        left = {"data": "shapes, test, 5 images", "voc": {"map_07": value}, "coco": {"map": None}}
+        write_run(tmp_path, name, [f"ckpt={name}.ckpt"], left)
+        (tmp_path / name / ".hydra/config.yaml").write_text(f"ckpt: {name}.ckpt\n")
+    assert [(run.name, run.metrics) for run in report(tmp_path)] == [
+        ("1", {"voc/map_07": 0.6}),
+        ("0", {"voc/map_07": 0.4}),
+    ]
+    assert "Tested on shapes, test, 5 images." in capsys.readouterr().out
+
+
+def test_jobs_that_have_no_metrics_have_no_table(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = {"hydra": {"sweep": {"dir": str(sweep)}, "job": {"config_name": "check"}}}
+    SweepReport().on_multirun_end(OmegaConf.create(config))
+    assert capsys.readouterr().out == ""
 
 
 def test_a_failed_run_ends_the_sweep_with_its_name_and_reason(sweep: Path) -> None:

@@ -1,0 +1,59 @@
+"""Several jobs of a command in one process (``-m``): one that ends early does not end those behind it."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from detection.sweeps.job import ERROR, in_sweep
+from detection.system.endings import ToldToEnd
+
+_started: list[str] = []
+_failed: list[str] = []
+
+
+def job_of_several(main: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
+    """Let a command that ends with a sentence or an exit status, as one of several jobs, tell and note it.
+
+    The reason is left as ``error.txt`` in the job's folder, too, where it has one.
+
+    Args:
+        main: the command.
+    """
+
+    @wraps(main)
+    def job(cfg: DictConfig) -> Any:
+        if not in_sweep():
+            return main(cfg)
+        overrides = " ".join(HydraConfig.get().overrides.task)
+        _started.append(overrides)
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        (folder / ERROR).unlink(missing_ok=True)  # of an earlier sweep in the same folder
+        try:
+            return main(cfg)
+        except SystemExit as end:
+            if not end.code or isinstance(end, ToldToEnd):
+                raise
+            reason = f"exit status {end.code}" if isinstance(end.code, int) else str(end.code)
+            if not isinstance(end.code, int):
+                print(reason, file=sys.stderr)
+            if folder.is_dir():
+                (folder / ERROR).write_text(f"{reason}\n", encoding="utf-8")
+            _failed.append(overrides)
+
+    return job
+
+
+def end_if_some_failed() -> None:
+    """End with the overrides of the jobs that failed.
+
+    Raises:
+        SystemExit: some did.
+    """
+    if _failed:
+        lines = [f"{len(_failed)} of {len(_started)} jobs failed:", *(f"  {each}" for each in _failed)]
+        raise SystemExit("\n".join(lines))
