@@ -1,10 +1,8 @@
 """COCO's format: a folder of images and one JSON file of annotations."""
 
 import os
-import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 from msgspec.structs import asdict
@@ -25,66 +23,10 @@ from detection.data.formats.coco_document import (
 )
 from detection.data.formats.judging import find_another_rule, keep_inside
 from detection.data.formats.outlines import box_around_turned, rotation_in
-from detection.data.formats.places import files_below
+from detection.data.formats.places import FilesByName, find_images
 from detection.data.formats.records import Box, ImageRecord, ObjectRecord, Reading
-from detection.data.image_files import IMAGE_SUFFIXES, ImageError, read_header
+from detection.data.image_files import ImageError, read_header
 from detection.system.collector import no_collections
-
-# What Label Studio puts before the name of an uploaded file.
-_UPLOAD = re.compile(r"^[0-9a-f]{8}-")
-
-
-class ImageFiles:
-    """The images in a folder, by the names that tools give them.
-
-    Args:
-        folder: that of the images.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._by_name: dict[str, list[str]] | None = None
-
-    def find(self, file_name: str) -> str | None:
-        """The path of an image, relative to the folder.
-
-        If there is no such file, this is the only one of that name in the folder: folders, the case of
-        letters, what an address escapes (``%20``) and what an upload put before it do not matter.
-        """
-        plain = file_name.replace("\\", "/")
-        if "\0" in plain:
-            return None
-        inside = not os.path.isabs(plain) and ".." not in plain.split("/")
-        if inside and os.path.isfile(f"{self.folder}/{file_name}"):
-            return file_name
-        if inside and os.path.isfile(f"{self.folder}/{plain}"):
-            return plain
-        if self._by_name is None:
-            self._by_name = {}
-            for path in map(Path, files_below(self.folder)):
-                if path.suffix.lower() in IMAGE_SUFFIXES:
-                    names = self._by_name.setdefault(unquote(path.name).casefold(), [])
-                    names.append(path.relative_to(self.folder).as_posix())
-        name = unquote(plain.rpartition("/")[2]).casefold()
-        found = self._by_name.get(name) or self._by_name.get(_UPLOAD.sub("", name)) or []
-        return found[0] if len(found) == 1 else None
-
-
-def find_images(annotations: Path, file_name: str) -> Path:
-    """The folder of the images of a JSON file: the first around it that holds one of them.
-
-    Args:
-        annotations: the JSON file.
-        file_name: what it calls that image.
-    """
-    split = re.sub(r"^(instances|labels|annotations)_", "", annotations.stem)
-    root = annotations.parent.parent if annotations.parent.name == "annotations" else annotations.parent
-    names = (split, f"images/{split}", f"{split}/images", split.removesuffix("2017"), "images", "data", ".")
-    candidates = [folder for name in names if (folder := root / name).is_dir()]
-    return next(
-        (folder for folder in candidates if ImageFiles(folder).find(file_name) is not None), candidates[-1]
-    )
-
 
 # Two images of COCO's own training set have one box without height each (bbox [x, y, w, 0]); there is nothing
 # a user could correct, so these are passed over. Any other empty box is an error.
@@ -92,6 +34,7 @@ KNOWN_EMPTY_BOXES = ("000000200365.jpg", "000000550395.jpg")
 _HUGE = 1e9  # pixels; also false for NaN
 _NUMBERS = {int, float}  # not bool, which is an int, too
 _IDS = (int, str)
+_SOME = 10  # of the images are looked for in each folder that may hold them
 _FEW = 100_000  # annotations that are read in about a second
 
 
@@ -112,7 +55,8 @@ def read_coco(images: Path | str | None, annotations: Path | str, crowd: bool = 
     if document is None:
         return reading
     if images is None:
-        folder = find_images(path, str(document.images[0].file_name))
+        some = document.images[:: max(1, len(document.images) // _SOME)]
+        folder = find_images(path, [str(entry.file_name) for entry in some])
     else:
         folder = Path(images).expanduser()
     if not folder.is_dir():
@@ -133,7 +77,7 @@ class _Reader:
         self.folder, self.path, self.names, self.reading = folder, path, names, reading
         self.images: dict[Any, tuple[str, tuple[int, int]]] = {}
         """File name and size, by the ids of the images that can be used."""
-        self.files = ImageFiles(folder)
+        self.files = FilesByName(folder)
         self.objects: dict[Any, list[ObjectRecord]] = {}
 
     def read(self, document: Document, crowd: bool) -> None:
@@ -188,7 +132,7 @@ class _Reader:
                 "listed-twice", f"{who} is listed twice: merge the two images and their annotations"
             )
         if found != file_name:
-            message = f"{who} is read from {found}, the only file of that name: correct its file_name"
+            message = f"{who} is read from {found}, the file of that name here: correct its file_name"
             self.reading.add("filename-mismatch", self.path, message, str(image_id))
             file_name = found
         height, width = entry.height, entry.width

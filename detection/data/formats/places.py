@@ -5,8 +5,13 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
+
+from detection.data.image_files import IMAGE_SUFFIXES
 
 _DRIVE = re.compile(r"[A-Za-z]:")
+# What Label Studio puts before the name of an uploaded file.
+_UPLOAD = re.compile(r"^[0-9a-f]{8}-")
 
 
 def files_below(folder: Path) -> list[str]:
@@ -105,3 +110,64 @@ def in_either_case(path: str) -> str:
     stem, suffix = os.path.splitext(path)
     capitals = stem + suffix.upper()
     return capitals if os.path.isfile(capitals) else path
+
+
+class FilesByName:
+    """The images in a folder, by the names that tools give them.
+
+    Args:
+        folder: that of the images.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._by_name: dict[str, list[str]] | None = None
+
+    def find(self, file_name: str) -> str | None:
+        """The path of an image, relative to the folder.
+
+        If there is no such file, this is the longest end of a path with a folder that is there, as in a set
+        that was moved; else the only one of that name: folders, the case of letters, what an address
+        escapes (``%20``) and what an upload put before it do not matter.
+        """
+        plain = file_name.replace("\\", "/")
+        if "\0" in plain:
+            return None
+        inside = not os.path.isabs(plain) and ".." not in plain.split("/")
+        if inside and os.path.isfile(f"{self.folder}/{file_name}"):
+            return file_name
+        if inside and os.path.isfile(f"{self.folder}/{plain}"):
+            return plain
+        parts = [part for part in plain.split("/") if part not in ("", ".", "..")]
+        for start in range(len(parts) - 1):
+            if os.path.isfile(f"{self.folder}/{(end := '/'.join(parts[start:]))}"):
+                return end
+        if self._by_name is None:
+            self._by_name = {}
+            for path in map(Path, files_below(self.folder)):
+                if path.suffix.lower() in IMAGE_SUFFIXES:
+                    names = self._by_name.setdefault(unquote(path.name).casefold(), [])
+                    names.append(path.relative_to(self.folder).as_posix())
+        name = unquote(plain.rpartition("/")[2]).casefold()
+        found = self._by_name.get(name) or self._by_name.get(_UPLOAD.sub("", name)) or []
+        return found[0] if len(found) == 1 else None
+
+
+def find_images(annotations: Path, file_names: Sequence[str]) -> Path:
+    """The folder of the images of a JSON file: that around it which holds most of them, the first of several.
+
+    Args:
+        annotations: the JSON file.
+        file_names: what it calls some of its images.
+    """
+    split = re.sub(r"^(instances|labels|annotations)_", "", annotations.stem)
+    root = annotations.parent.parent if annotations.parent.name == "annotations" else annotations.parent
+    names = (split, f"images/{split}", f"{split}/images", split.removesuffix("2017"), "images", "data", ".")
+    candidates = [folder for name in names if (folder := root / name).is_dir()]
+    held = dict.fromkeys(candidates, 0)
+    for folder in candidates:
+        files = FilesByName(folder)
+        held[folder] = sum(files.find(name) is not None for name in file_names)
+        if held[folder] == len(file_names):
+            break
+    return max(candidates, key=lambda folder: held[folder]) if any(held.values()) else candidates[-1]

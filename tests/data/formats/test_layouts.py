@@ -15,7 +15,6 @@ from pycocotools import mask
 
 from detection.data.conversion import convert
 from detection.data.datamodule import DetectionDataModule
-from detection.data.formats.coco import ImageFiles
 from detection.data.formats.coco_document import box_around
 from detection.data.formats.layouts import find_voc, recognise
 from detection.data.sources import AutoDataModule, COCODataModule, VOCDataModule, YOLODataModule
@@ -336,14 +335,6 @@ def test_photographs_are_turned_as_the_size_of_the_annotation_asks(tmp_path: Pat
         ValueError, match=r"is for an image of 48x48 pixels, but .*0.Jpg has 60x40, and 40x60 turned"
     ):
         module_of("voc", tmp_path).setup()
-
-
-def test_of_two_images_of_one_name_none_is_guessed(tmp_path: Path) -> None:
-    image(tmp_path / "a/x.jpg", 0)
-    assert ImageFiles(tmp_path).find("elsewhere/X.JPG") == "a/x.jpg"
-    image(tmp_path / "b/x.jpg", 1)
-    assert ImageFiles(tmp_path).find("elsewhere/X.JPG") is None
-    assert ImageFiles(tmp_path).find("b\\x.jpg") == "b/x.jpg"
 
 
 def test_boxes_around_segmentations_are_those_of_pycocotools() -> None:

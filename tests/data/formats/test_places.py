@@ -1,7 +1,7 @@
 import os
 from pathlib import Path
 
-from detection.data.formats.places import files_below, labels_of, moved
+from detection.data.formats.places import FilesByName, files_below, find_images, labels_of, moved
 
 
 def test_links_to_folders_are_followed_once_and_circles_end(tmp_path: Path) -> None:
@@ -45,3 +45,32 @@ def test_labels_may_end_in_capitals(tmp_path: Path) -> None:
     (tmp_path / "labels/a.TXT").touch()
     assert labels_of(tmp_path / "images/a.jpg") == str(tmp_path / "labels/a.TXT")
     assert labels_of(tmp_path / "images/b.jpg") == str(tmp_path / "labels/b.txt")
+
+
+def test_of_two_images_of_one_name_the_one_in_that_folder_is_meant(tmp_path: Path) -> None:
+    touched(tmp_path / "a/x.jpg")
+    assert FilesByName(tmp_path).find("elsewhere/X.JPG") == "a/x.jpg"
+    touched(tmp_path / "b/x.jpg")
+    assert FilesByName(tmp_path).find("elsewhere/X.JPG") is None
+    assert FilesByName(tmp_path).find("b\\x.jpg") == "b/x.jpg"
+    for path in ("/content/pets/train/b/x.jpg", "C:\\pets\\b\\x.jpg", "../b/x.jpg", "train/b/x.jpg"):
+        assert FilesByName(tmp_path).find(path) == "b/x.jpg"
+    assert FilesByName(tmp_path / "a").find("../b/x.jpg") == "x.jpg", "never above the folder"
+
+
+def test_the_folder_that_holds_most_of_the_images_is_theirs(tmp_path: Path) -> None:
+    annotations = tmp_path / "annotations/instances_val2017.json"
+    for name in ("a", "b", "c"):
+        touched(tmp_path / f"images/{name}.jpg")
+    touched(tmp_path / "val2017/a.jpg")
+    names = ["a.jpg", "b.jpg", "c.jpg", "missing.jpg"]
+    assert find_images(annotations, names) == tmp_path / "images"
+    assert find_images(annotations, ["missing.jpg", *names]) == tmp_path / "images"
+    for name in ("b", "c"):
+        touched(tmp_path / f"val2017/{name}.jpg")
+    assert find_images(annotations, names) == tmp_path / "val2017", "the first of those that hold as many"
+
+
+def touched(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
