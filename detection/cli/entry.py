@@ -13,6 +13,7 @@ import omegaconf
 from hydra._internal import utils as hydra_internals
 from hydra.core.config_store import ConfigStore
 
+from detection.cli.hydra_versions import let_sweeps_delete
 from detection.cli.quoting import quote_words
 from detection.cli.several_jobs import end_if_some_failed
 from detection.cli.words import apart, plain_words, tell_readings
@@ -65,6 +66,7 @@ def run_with_hints(main: Callable[[], Any], config_name: str = "train") -> None:
         _share_registry()
         agree_on_start()
         _offer_sweepers()
+        let_sweeps_delete()
         _run(main, config_name)
         tell_readings()
         end_if_some_failed()

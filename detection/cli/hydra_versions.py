@@ -7,6 +7,8 @@ from typing import Any
 
 import hydra
 from hydra import initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from detection.cli.several_jobs import job_of_several
@@ -33,6 +35,25 @@ def hydra_main(config_name: str) -> Callable[[Callable[..., Any]], Any]:
     """
     command = hydra.main(config_path=str(CONF), config_name=config_name, **_MAIN)
     return lambda main: command(job_of_several(main))
+
+
+def let_sweeps_delete() -> None:
+    """Let ``~callbacks.ema`` delete in a sweep as it does in a run.
+
+    Hydra's sweeper hands it to the jobs as ``~callbacks.ema=null``. Hydra 1.3 deletes whatever is there; 1.4
+    takes it for a condition, and refuses to delete what is not null.
+    """
+    split = BasicSweeper.split_arguments
+
+    def split_arguments(overrides: list[Override], max_batch_size: int | None) -> list[list[list[str]]]:
+        bare = {each.get_key_element() for each in overrides if each.is_delete() and each.value_type is None}
+        return [
+            [[key if (key := word.partition("=")[0]) in bare else word for word in job] for job in batch]
+            for batch in split(overrides, max_batch_size)
+        ]
+
+    if not _BEFORE_1_4:
+        BasicSweeper.split_arguments = staticmethod(split_arguments)  # type: ignore[method-assign]
 
 
 def configurations() -> AbstractContextManager[Any]:
