@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 LOWEST = 0.1
 """The lowest score that is a doubt."""
 _WIDTH = 560  # pixels of an image on the page
+_NAMED = 8  # boxes of an image: more labels would hide it
 
 
 def expected_mistakes(found: Detections, labels: frozenset[int] | None = None) -> float:
@@ -70,7 +71,12 @@ def write_uncertain(
     select = Selection(LOWEST, labels)
     photos = [_photo(result, detector, select, names) for result in chosen]
     page = render_template(
-        Path(__file__).parent / "uncertain.html.jinja", {}, photos=photos, images=len(results), lowest=LOWEST
+        Path(__file__).parent / "uncertain.html.jinja",
+        {},
+        photos=photos,
+        images=len(results),
+        lowest=LOWEST,
+        named=_NAMED,
     )
     (output / "uncertain.html").write_text(page, encoding="utf-8")
     print(
@@ -90,9 +96,15 @@ def _photo(
     image = decode_image(result.file.path, upright=True)
     found = select(detector([image])[0])
     boxes, scores, labels = (found[key].tolist() for key in ("boxes", "scores", "labels"))
+    named = sorted(range(len(scores)), key=lambda number: abs(scores[number] - 0.5))[:_NAMED]
     marks = [
-        Mark(box, f"{names[label]} {score:.2f}", class_colour(label), dashed=score < 0.5)
-        for box, score, label in zip(boxes, scores, labels, strict=True)
+        Mark(
+            box,
+            f"{names[label]} {score:.2f}" if number in named else "",
+            class_colour(label),
+            dashed=score < 0.5,
+        )
+        for number, (box, score, label) in enumerate(zip(boxes, scores, labels, strict=True))
     ]
     doubtful = sum(score < 0.5 for score in scores)
     name, counts = result.file.name, f"{len(scores) - doubtful} found, {doubtful} in doubt"
