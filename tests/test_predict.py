@@ -122,8 +122,10 @@ def test_the_end_says_what_was_found_skipped_and_written(
 def test_tiles_on_the_command_line_are_those_of_python(ssd: Path, tmp_path: Path) -> None:
     noise(150, 230).save(tmp_path / "a.png")
     words = ["tiles=[2,3]", "overlap=0.3", "flip=true", "threshold=0.1", "save=[json]", "device=cpu"]
-    code, _, errors = run(f"ckpt={ssd}", f"source={tmp_path / 'a.png'}", f"output={tmp_path / 'out'}", *words)
+    out = f"output={tmp_path / 'out'}"
+    code, printed, errors = run(f"ckpt={ssd}", f"source={tmp_path / 'a.png'}", out, *words)
     assert code == 0, errors
+    assert "No image is larger" not in printed
     found = detection.load(ssd, device="cpu").predict(
         tmp_path / "a.png", threshold=0.1, tiles=[2, 3], overlap=0.3, flip=True
     )

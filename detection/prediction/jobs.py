@@ -22,6 +22,7 @@ from detection.prediction.selection import Selection
 from detection.prediction.tracking import Identities
 from detection.prediction.uncertainty import expected_mistakes, write_uncertain
 from detection.prediction.video import predict_video, prefetched
+from detection.prediction.views import InViews
 from detection.prediction.writing import (
     Result,
     Skipped,
@@ -192,6 +193,10 @@ def predict_in_images(job: Job, source: ImageFiles) -> None:
         findings.skipped,
         job.output,
     )
+    if isinstance(job.detector, InViews) and job.settings.tiles is not None and not job.detector.cut:
+        height, width = job.detector.input_size
+        what = f"the network's input, {height} x {width}" if job.settings.tiles == "auto" else "a tile"
+        print(f"No image is larger than {what}: each was looked at as a whole, as without tiles=.")
     if source.num_videos:
         print(f"{counted(source.num_videos, 'video')} left out: give each as a source of its own.")
     if findings.interrupted:

@@ -42,6 +42,8 @@ class InViews:
         self.detect, self.input_size = detect, input_size
         self.tiles, self.overlap, self.flip = tiles, overlap, flip
         self.batch_size = batch_size
+        self.cut = 0
+        """How many images had tiles: those that are no larger than one are looked at as a whole."""
 
     def __call__(self, images: Images) -> list[Detections]:
         """Detect in images, each ``(H, W, 3)`` RGB, of any size.
@@ -64,7 +66,9 @@ class InViews:
         if self.tiles is None:
             return views_of(size, [], self.flip)
         tile = tile_size(size, self.tiles, self.input_size, self.overlap)
-        return views_of(size, tile_windows(size, tile, self.overlap), self.flip)
+        windows = tile_windows(size, tile, self.overlap)
+        self.cut += len(windows) > 1
+        return views_of(size, windows, self.flip)
 
 
 def in_views(

@@ -82,6 +82,15 @@ def test_auto_tiles_are_as_large_as_the_input(detector: detection.Detector) -> N
     assert len(views) == 1 + 4 * 3
 
 
+def test_images_that_need_no_tiles_are_told_apart(detector: detection.Detector) -> None:
+    height, width = detector.input_size
+    looks = InViews(detector, detector.input_size, "auto", 0.2, False, 8)
+    assert len(looks.views((height, width))) == 1
+    assert looks.cut == 0
+    looks.views((height + 1, width))
+    assert looks.cut == 1
+
+
 def find_colours(images: Sequence[Photo]) -> list[Detections]:
     """A box around each colour but black; its class is the blue value."""
     found = []
