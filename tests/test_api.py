@@ -172,7 +172,7 @@ def test_last_and_best_are_those_of_the_newest_run(
     kept = tmp_path / "runs/quickstart/now/checkpoints/last.ckpt"
     kept.parent.mkdir(parents=True)
     shutil.copy(checkpoint, kept)
-    opened = detection.load("last", torch.device("cpu"))
+    opened = detection.load("last", torch.device("cpu:0"))
     assert opened.class_names == CLASSES
 
 

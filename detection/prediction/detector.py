@@ -1,5 +1,7 @@
 """Detection as a function of images."""
 
+from __future__ import annotations
+
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence

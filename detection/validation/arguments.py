@@ -70,7 +70,10 @@ def telling_our_words(method: _Method) -> _Method:
 
 @cache
 def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
-    return {name: parameter.annotation for name, parameter in inspect.signature(function).parameters.items()}
+    written = {name: each.annotation for name, each in inspect.signature(function).parameters.items()}
+    # Where a module keeps them as text, so that help() is short.
+    as_text = all(isinstance(each, str) for name, each in written.items() if name != "self")
+    return inspect.get_annotations(function, eval_str=True) if as_text else written
 
 
 @cache
