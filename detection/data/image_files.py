@@ -39,6 +39,7 @@ _TURNS = {
 }
 _JPEG, _SCAN, _END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 _HEIC = "is in HEIC's format, which is not supported: convert it to JPEG"
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")  # ISO 23008-12; AVIF has its own
 _REMEDY = "replace the file or leave it out"
 _REDUCED = (
     (8, cv2.IMREAD_REDUCED_GRAYSCALE_8),
@@ -271,7 +272,18 @@ def _not_opened(path: Path | str | bytes, error: Exception) -> ImageError:
     if isinstance(error, OSError) and error.errno is not None:
         # Some decoders name the target of a link, not what is listed.
         return _error(path, f"cannot be read ({error.strerror}): {_REMEDY}")
-    return _error(path, _HEIC if _is_heic(path) else f"is not an image that can be read: {_REMEDY}")
+    heic = _is_heic(path) or _holds_heic(path)
+    return _error(path, _HEIC if heic else f"is not an image that can be read: {_REMEDY}")
+
+
+def _holds_heic(path: Path | str | bytes) -> bool:
+    """Whether it is such a photo under another name: an upload, or a phone's photo renamed to ``.jpg``."""
+    try:
+        with _opened(path) as file:
+            head = file.read(12)
+    except OSError:
+        return False
+    return head[4:8] == b"ftyp" and head[8:] in _HEIC_BRANDS
 
 
 def _is_heic(path: Path | str | bytes) -> bool:

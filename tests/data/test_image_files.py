@@ -129,12 +129,18 @@ def jpeg() -> bytes:
         ("a.jpg", b"<html>not found</html>", "is not an image"),
         ("a.jpg", jpeg()[:1500], "breaks off before its last pixel"),
         ("a.HEIC", b"anything", "HEIC.*not supported: convert it to JPEG"),
+        ("a.jpg", b"\0\0\0\x18ftypheic" + bytes(30), "HEIC.*not supported: convert it to JPEG"),
     ],
 )
 def test_broken_files_say_why(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ImageError, match=message):
         shown(tmp_path / name)
+
+
+def test_an_uploaded_photo_in_heic_says_so() -> None:
+    with pytest.raises(ImageError, match="The file is in HEIC's format"):
+        decode_image(b"\0\0\0\x18ftypmif1" + bytes(30), upright=True)
 
 
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
