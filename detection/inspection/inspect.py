@@ -1,5 +1,6 @@
 """The inspection of a dataset: every image is decoded once, every check is made."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -127,5 +128,14 @@ def _check_splits(
 
 def _shown(finding: Finding, root: Path) -> Finding:
     """Names files relative to the dataset's root where they lie there."""
-    file, message = (text.replace(f"{root}/", "") for text in (finding.file, finding.message))
-    return finding._replace(file=file, message=message)
+    return finding._replace(file=below(root, finding.file), message=below(root, finding.message))
+
+
+def below(root: Path, text: str) -> str:
+    """A path, or a sentence with paths, without a folder at their beginning.
+
+    Args:
+        root: the folder.
+        text: in which it is left out; not where a longer name ends in it.
+    """
+    return re.sub(rf"(?<![^\s'\"(\[,;:=]){re.escape(str(root))}/", "", text)

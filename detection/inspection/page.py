@@ -17,7 +17,7 @@ from detection.inspection.coverage import Coverage
 from detection.inspection.duplicates import MAX_COMPARED, SIMILAR, TRAIN, NearDuplicates, Twins
 from detection.inspection.figure import make_pictures
 from detection.inspection.images import InspectedImage
-from detection.inspection.inspect import Inspection
+from detection.inspection.inspect import Inspection, below
 from detection.inspection.pictures import IN_QUESTION, OTHER, nothing_to_show, short, show, show_findings
 from detection.inspection.statistics import Statistics, range_label
 from detection.inspection.unusual import find_unusual
@@ -185,7 +185,7 @@ def _what_is_wrong(inspection: Inspection) -> Iterator[Wrong]:
     places: dict[tuple[str, str], InspectedImage] = {}
     for image in inspection.images:
         for file in (image.read.source, str(image.read.path)):
-            places.setdefault((file.replace(f"{inspection.root}/", ""), image.read.image_id), image)
+            places.setdefault((below(inspection.root, file), image.read.image_id), image)
     for kind, number in Counter(item.kind for item in inspection.findings).items():
         findings = [item for item in inspection.findings if item.kind == kind]
         bound = MAX_NOTES if findings[0].severity == "note" else MAX_PHOTOS

@@ -10,7 +10,7 @@ from detection.data.formats.judging import by
 from detection.data.formats.records import ObjectRecord
 from detection.inspection.duplicates import TRAIN
 from detection.inspection.images import InspectedImage
-from detection.inspection.inspect import Inspection
+from detection.inspection.inspect import Inspection, below
 
 # What becomes of that which an error, or a warning, is about.
 CHANGES = {
@@ -93,11 +93,6 @@ def select(inspection: Inspection) -> Selection:
     )
 
 
-def shown_file(path: Path | str, root: Path) -> str:
-    """A file as findings name it: relative to the dataset's root where it lies there."""
-    return str(path).replace(f"{root}/", "")
-
-
 def _splits_left(
     inspection: Inspection, kept: Sequence[Sequence[InspectedImage]]
 ) -> tuple[list[str], list[str]]:
@@ -134,7 +129,7 @@ def _changes_of_findings(inspection: Inspection) -> Iterator[str]:
 
 def _key(image: InspectedImage, root: Path) -> tuple[str, str]:
     """How findings name an image: by the file with its annotation, and its id."""
-    return shown_file(image.record.source, root), image.record.image_id
+    return below(root, str(image.record.source)), image.record.image_id
 
 
 def _without_repeats(inspection: Inspection) -> tuple[list[list[InspectedImage]], list[str]]:
@@ -166,7 +161,7 @@ def _without_repeats(inspection: Inspection) -> tuple[list[list[InspectedImage]]
         kept.append(list(splits.values()))
         for image in group:
             if not any(image is other for other in splits.values()):
-                what, other = (shown_file(i.record.path, inspection.root) for i in (image, first))
+                what, other = (below(inspection.root, str(i.record.path)) for i in (image, first))
                 changes.append(f"{what} ({image.split}): left out, it repeats {other} ({first.split})")
     return kept, changes
 
@@ -202,7 +197,7 @@ def _changes_of_objects(
     known = {item.number: item for item in before.record.objects}
     kept: dict[int, ObjectRecord] = {item.number: item for item in after.record.objects}
     for item in before.read.objects:
-        who = f"{shown_file(before.read.source, root)}: {before.read.name_of(item.number)} ({item.name})"
+        who = f"{below(root, str(before.read.source))}: {before.read.name_of(item.number)} ({item.name})"
         if item.number in kept:
             name = kept[item.number].name
             if names.get(item.name, item.name) != name:

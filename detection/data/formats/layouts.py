@@ -67,11 +67,9 @@ def find_voc(root: Path, split: Split) -> VOCPlace:
         return whole
     if isinstance(split, str):
         folders, name = [root, *_devkit_folders(root)], split
-        for word in words_for(split):
-            folder = root / word
-            annotations = _annotations_in(folder)
-            if annotations is not None and not (root / "Annotations").is_dir():
-                return VOCPlace(folder, annotations, _image_folder(folder), None, split)
+        own = (_folder_of_split(root, word, split) for word in words_for(split))
+        if (place := next(filter(None, own), None)) is not None:
+            return place
     else:
         if len(split) != 2:
             raise ValueError(f"a split is a name or a pair such as [2007, trainval]; got {list(split)}")
@@ -97,10 +95,7 @@ def training_list(root: Path) -> str:
         root: see `find_voc`.
     """
     folder = next((path for path in (root, *_devkit_folders(root)) if (path / "Annotations").is_dir()), None)
-    if folder is None or folder != root:
-        beside = [split for split in _FOLDERS_OF_SPLITS if _annotations_in(root / split)]
-    else:
-        beside = []
+    beside = [split for split in _FOLDERS_OF_SPLITS if _folder_of_split(root, split, split)]
     known = beside or (sorted(path.stem for path in _lists_of(folder).glob("*.txt")) if folder else [])
     if not known and _whole_voc(root) is not None:
         return WHOLE
@@ -120,6 +115,22 @@ def _whole_voc(root: Path) -> VOCPlace | None:
             if inside or (annotations == folder and _has(folder, ".xml")):
                 return VOCPlace(folder, annotations, _image_folder(folder), None, WHOLE)
     return None
+
+
+def _folder_of_split(root: Path, word: str, split: str) -> VOCPlace | None:
+    """A split with a folder of its own: of images and annotations, or of annotations in ``Annotations``."""
+    together = root / "Annotations"
+    if not together.is_dir():
+        folder, annotations = root / word, _annotations_in(root / word)
+        return VOCPlace(folder, annotations, _image_folder(folder), None, split) if annotations else None
+    # Folders of other names are days, or classes, of which VOC calls one train.
+    by_split = word in {path.name for path in together.glob("*/")} <= {*_FOLDERS_OF_SPLITS}
+    if not by_split or (root / "ImageSets").is_dir():
+        return None
+    own, place = (images := _image_folder(root)) / word, together / word
+    return (
+        VOCPlace(place, place, own if own.is_dir() else images, None, split) if _has(place, ".xml") else None
+    )
 
 
 def _annotations_in(folder: Path) -> Path | None:
@@ -145,7 +156,8 @@ def _image_folder(folder: Path) -> Path:
     """Where a folder keeps its images: in one of the usual folders, or beside its annotations."""
     found = next((folder / name for name in _IMAGE_FOLDERS if (folder / name).is_dir()), None)
     beside = folder / "Annotations"
-    return found or (folder / "JPEGImages" if beside.is_dir() and not _has_image(beside) else folder)
+    apart = beside.is_dir() and not any(path.suffix.lower() in IMAGE_SUFFIXES for path in beside.iterdir())
+    return found or (folder / "JPEGImages" if apart else folder)
 
 
 def _no_voc(root: Path, folders: Sequence[Path]) -> str:
@@ -170,11 +182,8 @@ def _no_voc(root: Path, folders: Sequence[Path]) -> str:
 
 def find_coco(root: Path, split: str) -> Path | None:
     """Finds the annotation file of a split in COCO's format; a single file serves for training."""
-    named = _named_coco(root, split)
-    if named is None and split == "train":
-        files = [*root.glob("*.json"), *root.glob("annotations/*.json")]
-        return files[0] if len(files) == 1 else None
-    return named
+    files = [*root.glob("*.json"), *root.glob("annotations/*.json")] if split == "train" else []
+    return _named_coco(root, split) or (files[0] if len(files) == 1 else None)
 
 
 def _named_coco(root: Path, split: str) -> Path | None:
@@ -257,7 +266,7 @@ def _voc_layout(root: Path) -> Layout | None:
     places = list(_voc_places(root))
     if places and places[0].list_file is None:
         folders = " and ".join(place.folder.name for place in places)
-        beside = " beside their images" if places[0].annotations == places[0].folder else ""
+        beside = " beside their images" if places[0].annotations == places[0].images else ""
         return Layout("voc", f"VOC annotations{beside} in {folders}")
     if places:
         return Layout("voc", f"VOC annotations in {places[0].annotations}")
@@ -271,9 +280,8 @@ def _voc_layout(root: Path) -> Layout | None:
 
 def _voc_places(root: Path) -> Iterator[VOCPlace]:
     folders = [folder for folder in (root, *_devkit_folders(root)) if (folder / "Annotations").is_dir()]
-    beside = any(_annotations_in(root / word) for word in _FOLDERS_OF_SPLITS)
-    for split in ("train", "val", "test") if folders or beside else ():
-        if folders or any(_annotations_in(root / word) for word in words_for(split)):
+    for split in ("train", "val", "test"):
+        if folders or any(_folder_of_split(root, word, split) for word in words_for(split)):
             place = find_voc(root, split)
             if place.list_file is None or place.list_file.exists():
                 yield place
@@ -283,10 +291,6 @@ def _has(folder: Path, suffix: str) -> bool:
     return folder.is_dir() and any(
         path.suffix.lower() == suffix and not path.name.startswith("._") for path in folder.iterdir()
     )
-
-
-def _has_image(folder: Path) -> bool:
-    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir())
 
 
 def has_labels_beside(folder: Path) -> bool:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from detection.data.image_files import IMAGE_SUFFIXES
+from detection.data.image_files import IMAGE_SUFFIXES, UNREADABLE_SUFFIXES
 
+# Of several images of one name, the first of these is meant.
+_PREFERRED = (".jpg", ".jpeg", ".png")
 _DRIVE = re.compile(r"[A-Za-z]:")
 # What Label Studio puts before the name of an uploaded file.
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-")
@@ -171,3 +173,18 @@ def find_images(annotations: Path, file_names: Sequence[str]) -> Path:
         if held[folder] == len(file_names):
             break
     return max(candidates, key=lambda folder: held[folder]) if any(held.values()) else candidates[-1]
+
+
+def images_by_stem(folder: Path) -> dict[str, str]:
+    """The names of the files in a folder, by themselves and, of images, by their stems."""
+    names = sorted(os.listdir(folder), key=_preference) if folder.is_dir() else []
+    found = {name: name for name in names}
+    for name in names:
+        stem, suffix = os.path.splitext(name)
+        if suffix.lower() in IMAGE_SUFFIXES | UNREADABLE_SUFFIXES:
+            found.setdefault(stem, name)
+    return found
+
+
+def _preference(name: str) -> tuple[bool, str]:
+    return os.path.splitext(name)[1].lower() not in _PREFERRED, name

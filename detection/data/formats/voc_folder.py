@@ -1,6 +1,7 @@
 """A folder in VOC's layout: annotations, images, and lists of image ids for the splits."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,11 @@ from detection.data.formats.findings import Finding
 from detection.data.formats.index import Annotation, Entry, Index, stamp_of
 from detection.data.formats.judging import by, keep_inside, say_deep
 from detection.data.formats.layouts import Split, VOCPlace, find_voc
-from detection.data.formats.places import files_below, plain_name
+from detection.data.formats.places import files_below, images_by_stem, plain_name
 from detection.data.formats.records import AnnotationError, ImageRecord, Reading
 from detection.data.formats.voc import as_written, read_annotation
 from detection.data.formats.voc_lists import find_xmls, omits_empty, read_ids, xml_of
-from detection.data.image_files import IMAGE_SUFFIXES, UNREADABLE_SUFFIXES, ImageError, read_header
+from detection.data.image_files import IMAGE_SUFFIXES, ImageError, read_header
 from detection.system.collector import no_collections
 from detection.system.file_reading import is_inside, outside
 from detection.system.wording import counted
@@ -21,9 +22,6 @@ from detection.system.wording import counted
 VOC0712_TRAINVAL = ((2007, "trainval"), (2012, "trainval"))
 # What the devkits hold; an incomplete copy would silently change every published comparison.
 OFFICIAL_COUNTS = {VOC0712_TRAINVAL: 16551, ((2007, "test"),): 4952}
-# Of several images of one name, the first of these is meant.
-_PREFERRED = (".jpg", ".jpeg", ".png")
-
 _NO_XML = (0, 0)  # in the stamp of an entry
 
 
@@ -103,6 +101,8 @@ def unlisted_annotations(root: Path | str, splits: Sequence[Split]) -> Reading:
 
 def _say_unannotated(place: VOCPlace, reading: Reading) -> None:
     """Says how many images of a folder without lists have no annotation, so that nothing uses them."""
+    if place.annotations.parent.name == "Annotations" and place.annotations.name != place.images.name:
+        return  # the images of all splits lie together
     used = {record.path for record in reading.records}
     beside = place.images == place.folder
     below = sorted(place.images.iterdir()) if beside else map(Path, files_below(place.images))
@@ -143,6 +143,8 @@ class _Reader:
         self.folder = str(place.images)
         self.images: dict[str, dict[str, str]] = {}
         """For each subfolder of the images, the names of the files in it, by stem and by name."""
+        self.stems: Counter[str] = Counter()
+        """How many of the ids end in each name."""
         self.xmls: dict[str, str] = {}
         """The annotation of each image, looked for once."""
 
@@ -154,6 +156,7 @@ class _Reader:
             return
         lists = _what_lists(self.place)
         quoting = is_inside(lists, self.place.folder)
+        self.stems.update(short_id.rpartition("/")[2] for short_id in ids)
         self.xmls = find_xmls(self.place, ids)
         with no_collections():
             index = Index(self.place.folder.resolve(), self.place.split)
@@ -236,15 +239,22 @@ class _Reader:
 
     def _find_image(self, short_id: str, filename: str) -> str | None:
         folder, _, stem = short_id.rpartition("/")
+        name = self._named(folder, stem, filename)
+        # Annotations may lie in subfolders where images do not, but not two of one name.
+        if name is None and folder and self.stems[stem] == 1:
+            return self._named("", stem, filename)
+        return f"{folder}/{name}" if name and folder else name
+
+    def _named(self, folder: str, stem: str, filename: str) -> str | None:
+        """The name of the image in a folder of the images."""
         if folder not in self.images:
-            self.images[folder] = _images_in(self.place.images / folder)
+            self.images[folder] = images_by_stem(self.place.images / folder)
         there = self.images[folder]
         # Only names that were listed are accepted, so no annotation can point outside of the folder. Of two
         # images that are named like the annotation, it says which is meant.
         plain = plain_name(filename)
         named = there.get(plain) if os.path.splitext(plain)[0] == stem else None
-        name = named or there.get(stem) or there.get(filename)
-        return f"{folder}/{name}" if name and folder else name
+        return named or there.get(stem) or there.get(filename)
 
     def _add(self, image_id: str, entry: Entry, source: str) -> None:
         said = entry.annotation
@@ -280,18 +290,3 @@ def _is_named(image: str, filename: str) -> bool:
     """Whether an annotation names an image, wherever it says that it lies, with or without its ending."""
     image, named = os.path.basename(image), plain_name(filename)
     return named in ("", image, os.path.splitext(image)[0])
-
-
-def _images_in(folder: Path) -> dict[str, str]:
-    """The names of the files in a folder, by themselves and, of images, by their stems."""
-    names = sorted(os.listdir(folder), key=_preference) if folder.is_dir() else []
-    found = {name: name for name in names}
-    for name in names:
-        stem, suffix = os.path.splitext(name)
-        if suffix.lower() in IMAGE_SUFFIXES | UNREADABLE_SUFFIXES:
-            found.setdefault(stem, name)
-    return found
-
-
-def _preference(name: str) -> tuple[bool, str]:
-    return os.path.splitext(name)[1].lower() not in _PREFERRED, name

@@ -87,6 +87,13 @@ def voc_subfolders(root: Path) -> None:
         (root / f"ImageSets/{split}.txt").write_text("\n".join(f"day/{number}" for number in numbers))
 
 
+def voc_folders_of_annotations(root: Path) -> None:
+    for split, numbers in NUMBERS.items():
+        for number in numbers:
+            image(root / f"JPEGImages/{number}.jpg", number)
+            xml(root / f"Annotations/{split}/{number}.xml", number, f"{number}.jpg")
+
+
 def voc_images_folder(root: Path) -> None:
     folder = root / "VOCdevkit/VOC2007"
     (folder / "ImageSets/Main").mkdir(parents=True)
@@ -155,6 +162,7 @@ def yolo_darknet(root: Path) -> None:
 LAYOUTS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "voc beside": (voc_beside, "voc", "VOC annotations beside their images in train and valid"),
     "voc subfolders": (voc_subfolders, "voc", "VOC annotations in"),
+    "voc annotations": (voc_folders_of_annotations, "voc", "VOC annotations in train and valid"),
     "voc images": (voc_images_folder, "voc", "VOC annotations in"),
     "coco roboflow": (coco_roboflow, "coco", "COCO annotations in train/_annotations.coco.json and valid"),
     "coco elsewhere": (coco_of_another_place, "coco", "COCO annotations in annotations/instances_train.json"),
@@ -222,6 +230,24 @@ def test_a_layout_is_converted_there_and_back(name: str, tmp_path: Path) -> None
                 assert [target["labels"].tolist() for target in targets] == [[0], [1]]
                 for target in targets:
                     assert target["boxes"].tolist()[0] == pytest.approx([4, 4, 30, 40], abs=1e-3)
+
+
+def test_annotations_in_subfolders_of_images_that_are_not(tmp_path: Path) -> None:
+    for number in range(4):  # a folder of VOC's class train is no split
+        image(tmp_path / f"JPEGImages/{number}.jpg", number)
+        xml(tmp_path / f"Annotations/{('bus', 'train')[number % 2]}/{number}.xml", number, f"{number}.jpg")
+    layout = recognise(tmp_path)
+    assert layout is not None
+    assert layout.words.startswith("VOC annotations without lists")
+    data = AutoDataModule(root=str(tmp_path), **SETTINGS)
+    data.setup()
+    assert sum(len(dataset) for dataset in data.datasets.values()) == 4
+    xml(tmp_path / "Annotations/bus/1.xml", 1, "1.jpg")  # two of one name
+    inspection = inspect_dataset(AutoDataModule(root=str(tmp_path), **SETTINGS), str(tmp_path))
+    named = [
+        (finding.kind, finding.file) for finding in inspection.findings if finding.kind == "missing-image"
+    ]
+    assert named == [("missing-image", f"Annotations/{name}/1.xml") for name in ("bus", "train")]
 
 
 @pytest.mark.parametrize(
