@@ -270,8 +270,7 @@ def _voc_layout(root: Path) -> Layout | None:
         return Layout("voc", f"VOC annotations{beside} in {folders}")
     if places:
         return Layout("voc", f"VOC annotations in {places[0].annotations}")
-    name = training_list(root)
-    if name == WHOLE and (whole := _whole_voc(root)) is not None:
+    if (name := training_list(root)) == WHOLE and (whole := _whole_voc(root)) is not None:
         return Layout("voc", f"VOC annotations without lists in {whole.annotations}")
     if name == "train":
         return None
