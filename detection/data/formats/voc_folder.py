@@ -181,6 +181,9 @@ class _Reader:
     def _is_fresh(self, short_id: str, entry: Entry) -> bool:
         if entry.stamp[:2] == _NO_XML and not self.omits_empty:
             return False
+        folder, _, stem = short_id.rpartition("/")
+        if folder and "/" not in entry.image and self.stems[stem] > 1:  # there was one before
+            return False
         return entry.stamp == self._stamp(short_id, entry.image)
 
     def _stamp(self, short_id: str, image: str) -> tuple[int, ...]:
