@@ -53,8 +53,8 @@ class SSD(nn.Module):
         extras: ``(mid_channels, out_channels, kernel, stride, padding)`` of each extra layer.
         anchor_sizes: in pixels, one more than there are maps; see ``ssd_anchors``.
         anchor_ratios: one list per map.
-        anchor_steps: pixels per cell, one number or (down, right) per map. Sizes and steps stay as given for
-            inputs of any size; ``build_ssd`` fits them to one.
+        anchor_steps: pixels per cell, one number or (down, right) per map. Sizes stay as given for inputs of
+            any size, and so do steps, unless ``build_ssd`` knows of which input they are.
         extras_batchnorm: whether the extra layers have batch norm, as fits the backbone.
         max_anchor_side: in pixels; longer sides of anchors are cut to it.
         lite_heads: predict with a depthwise and a 1x1 convolution in place of a full 3x3 (SSDLite,
@@ -93,6 +93,8 @@ class SSD(nn.Module):
         self.num_classes = num_classes
         self.anchor_sizes, self.anchor_ratios, self.anchor_steps = anchor_sizes, anchor_ratios, anchor_steps
         self.max_anchor_side, self.reduced_finest = max_anchor_side, reduced_finest
+        self.steps_for: tuple[int, int] | None = None
+        """``(height, width)`` of the inputs of ``anchor_steps``; over others the cells are spread evenly."""
         self._num_anchors = [len(ratios) + 1 for ratios in anchor_ratios]  # of a cell of each map
         self._num_anchors[0] -= reduced_finest
         self.backbone = backbone
@@ -127,7 +129,8 @@ class SSD(nn.Module):
             for head, x in zip(self.class_heads, maps, strict=True)
         ]
         deltas = [in_order_of_anchors(head(x), 4) for head, x in zip(self.box_heads, maps, strict=True)]
-        anchors = self._anchors([(x.shape[2], x.shape[3]) for x in maps], images.device)
+        size = images.shape[2], images.shape[3]
+        anchors = self._anchors([(x.shape[2], x.shape[3]) for x in maps], size, images.device)
         return SSDOutput(torch.cat(logits, dim=1), torch.cat(deltas, dim=1), anchors)
 
     def anchors_over(self, image_size: tuple[int, int]) -> Tensor:
@@ -142,7 +145,7 @@ class SSD(nn.Module):
         Raises:
             ValueError: if the input is too small for the last extra layers.
         """
-        return self._anchors(self.feature_sizes(image_size), None)
+        return self._anchors(self.feature_sizes(image_size), image_size, None)
 
     @torch.no_grad()
     def feature_sizes(self, image_size: tuple[int, int]) -> list[tuple[int, int]]:
@@ -158,10 +161,16 @@ class SSD(nn.Module):
         cells = (height * width for height, width in self.feature_sizes(image_size))
         return sum(count * num for count, num in zip(cells, self._num_anchors, strict=True))
 
-    def _anchors(self, feature_sizes: Sequence[tuple[int, int]], device: torch.device | None) -> Tensor:
+    def _anchors(
+        self,
+        feature_sizes: Sequence[tuple[int, int]],
+        image_size: tuple[int, int],
+        device: torch.device | None,
+    ) -> Tensor:
+        as_given = self.steps_for in (None, image_size)
         return ssd_anchors(
             feature_sizes,
-            self.anchor_steps,
+            self.anchor_steps if as_given else fitted_steps(feature_sizes, image_size),
             self.anchor_sizes,
             self.anchor_ratios,
             device,
@@ -285,4 +294,5 @@ def build_ssd(
     network = SSD(backbone, num_classes, **vars(preset) | anchors)
     if anchor_steps is None and image_size != height_and_width(steps_for):
         network.anchor_steps = fitted_steps(network.feature_sizes(image_size), image_size)
+    network.steps_for = image_size
     return network

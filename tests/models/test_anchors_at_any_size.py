@@ -71,6 +71,27 @@ def test_published_sizes_have_the_published_anchors_bit_for_bit(family: str, siz
     assert torch.equal(made(family, (size, size)).anchors_over((size, size)), published)
 
 
+@pytest.mark.parametrize(("family", "size"), [("vgg16_atrous", 300), ("mobilenet_v2_tensorflow", 300)])
+@pytest.mark.parametrize("drawn", [280, 332, 400, 500, (350, 280)], ids=str)
+def test_inputs_of_a_drawn_size_are_covered_evenly(family: str, size: int, drawn: Size) -> None:
+    """One detector trained on several sizes: a cell looks at the same part of the image as its anchors do."""
+    network, (height, width) = made(family, size), sides(drawn)
+    anchors = network.anchors_over((height, width))
+    centres = (anchors[:, :2] + anchors[:, 2:]) / 2
+    start = 0
+    for (rows, columns), count in zip(
+        network.feature_sizes((height, width)), network._num_anchors, strict=True
+    ):
+        end = start + rows * columns * count
+        of_map = centres[start:end].reshape(rows, columns, count, 2)
+        x = (torch.arange(columns) + 0.5) * width / columns
+        y = (torch.arange(rows) + 0.5) * height / rows
+        assert torch.allclose(of_map[..., 0], x[None, :, None].expand(rows, columns, count), atol=1e-3)
+        assert torch.allclose(of_map[..., 1], y[:, None, None].expand(rows, columns, count), atol=1e-3)
+        start = end
+    assert start == len(anchors)
+
+
 @pytest.mark.parametrize("family", ["vgg16_atrous", "mobilenet_v2"])
 @pytest.mark.parametrize("size", [280, 350, 405, 640, 800, (300, 500), (900, 300), (512, 1024)], ids=str)
 def test_big_objects_have_an_anchor_at_any_size(family: str, size: Size) -> None:

@@ -123,8 +123,9 @@ def test_any_height_and_width_work(size: tuple[int, int]) -> None:
         output = model(random_images(1, 3, *size))
     assert output.logits.shape[1] == output.deltas.shape[1] == output.anchors.shape[0]
     centres = (output.anchors[:, :2] + output.anchors[:, 2:]) / 2
-    cells = 4 * -(-size[0] // 8) * -(-size[1] // 8)  # the finest map rounds up
-    assert centres[cells - 1].tolist() == [(-(-size[1] // 8) - 0.5) * 8, (-(-size[0] // 8) - 0.5) * 8]
+    rows, columns = -(-size[0] // 8), -(-size[1] // 8)  # the finest map rounds up
+    last = [(columns - 0.5) * size[1] / columns, (rows - 0.5) * size[0] / rows]
+    assert centres[4 * rows * columns - 1].tolist() == pytest.approx(last, abs=1e-4)
 
 
 # Behaviour
