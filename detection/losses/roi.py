@@ -30,7 +30,7 @@ def roi_loss(
     """Cross entropy over the proposals, plus smooth L1 over the box of the true class of the positives.
 
     Both are means over images. Of an image both are sums divided by the number of its proposals, positive or
-    not, so it counts the same whatever it is batched with. Of an image without any proposal both are zero,
+    not, so it counts as much whatever it is batched with. Of an image without any proposal both are zero,
     and their gradients are zero, not missing.
 
     Args:

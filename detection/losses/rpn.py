@@ -28,7 +28,7 @@ def rpn_loss(
     """Binary cross entropy over the sampled anchors, plus smooth L1 over the positive ones.
 
     Both are means over images. Of an image both are sums divided by the number of its SAMPLED anchors, so
-    the box loss does not grow when it has few positives, and an image counts the same whatever it is batched
+    the box loss does not grow when it has few positives, and an image counts as much whatever it is batched
     with. Of an image without any sample both are zero, and their gradients are zero, not missing.
 
     Args:
