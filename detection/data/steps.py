@@ -34,10 +34,12 @@ class SteppedBatchSampler(Sampler[list[SteppedKey]]):
     Args:
         batches: the keys.
         num_steps: of the whole run; a run that is longer has all done.
+        of_epoch: steps of an epoch, where the run ends its epochs before their last.
     """
 
-    def __init__(self, batches: GroupedBatchSampler, num_steps: int) -> None:
+    def __init__(self, batches: GroupedBatchSampler, num_steps: int, of_epoch: int | None = None) -> None:
         self.batches, self.num_steps = batches, num_steps
+        self.of_epoch = batches.num_steps if of_epoch is None else of_epoch
 
     @property
     def sampler(self) -> Keys:
@@ -51,6 +53,6 @@ class SteppedBatchSampler(Sampler[list[SteppedKey]]):
         seed, epoch, parts = self.sampler.seed, self.sampler.epoch, self.batches.parts
         for number, batch in enumerate(self.batches, start=self.batches.first_step * parts):
             within = number // parts
-            done = min(1.0, (epoch * self.batches.num_steps + within) / self.num_steps)
+            done = min(1.0, (epoch * self.of_epoch + within) / self.num_steps)
             step = Step(random.Random(f"step: {seed}, {epoch}, {within}").getrandbits(31), done)
             yield [SteppedKey(key, step) for key in batch]

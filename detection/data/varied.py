@@ -190,17 +190,20 @@ def _picture(image: NDArray[np.uint8], target: Target) -> Picture:
     return Picture(image, *(values.numpy() for values in objects))
 
 
-def steps_of(trainer: Any, num_steps: int) -> int:
-    """Optimizer steps of a run, counted in whole epochs.
+def steps_of(trainer: Any, num_steps: int) -> tuple[int, int]:
+    """Optimizer steps of a run, and of an epoch of it.
 
     Args:
-        trainer: Lightning's, whose run ends after a number of epochs or steps; None is for one epoch.
-        num_steps: of an epoch.
+        trainer: Lightning's, whose run ends after a number of epochs or steps; None is for one whole epoch.
+        num_steps: of a whole epoch.
     """
     if trainer is None:
-        return num_steps
-    limits = (trainer.max_epochs or -1) * num_steps, trainer.max_steps
-    return min((limit for limit in limits if limit > 0), default=num_steps)
+        return num_steps, num_steps
+    limit = trainer.limit_train_batches  # a share, or a number of batches, which are parts of steps
+    steps = limit * num_steps if isinstance(limit, float) else limit / trainer.accumulate_grad_batches
+    of_epoch = max(1, min(int(steps), num_steps))
+    limits = (trainer.max_epochs or -1) * of_epoch, trainer.max_steps
+    return min((limit for limit in limits if limit > 0), default=of_epoch), of_epoch
 
 
 def by_key(
@@ -217,7 +220,7 @@ def by_key(
     usable = Replaced(images) if skip else images
     if not isinstance(images.transform, VariedTransform):
         return SeededDataset(usable), batches
-    stepped = SteppedBatchSampler(batches, steps_of(trainer, batches.num_steps))
+    stepped = SteppedBatchSampler(batches, *steps_of(trainer, batches.num_steps))
     return VariedDataset(usable, images.transform), stepped
 
 

@@ -35,4 +35,7 @@ def test_steps_differ_and_know_how_far_the_run_is() -> None:
     run = [*steps(0), *steps(1), *steps(2)]
     assert len({step.seed for step in run}) == 15
     assert [step.done for step in run] == pytest.approx([number / 15 for number in range(15)])
+    short = SteppedBatchSampler(GroupedBatchSampler(TrainSampler(20, seed=3), None, 4), 4, of_epoch=2)
+    short.sampler.set_epoch(1)
+    assert [batch[0].step.done for batch in short][:2] == [0.5, 0.75], "epochs that end after two steps"
     assert [step.done for step in steps(2, num_steps=12)] == pytest.approx([10 / 12, 11 / 12, 1, 1, 1])

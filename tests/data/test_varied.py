@@ -124,11 +124,18 @@ def test_no_image_is_drawn_twice_for_a_sample_as_long_as_there_are_others() -> N
 
 
 def test_the_length_of_a_run() -> None:
-    assert steps_of(None, 7) == 7
-    assert steps_of(SimpleNamespace(max_epochs=3, max_steps=-1), 7) == 21
-    assert steps_of(SimpleNamespace(max_epochs=3, max_steps=20), 7) == 20
-    assert steps_of(SimpleNamespace(max_epochs=None, max_steps=20), 7) == 20
-    assert steps_of(SimpleNamespace(max_epochs=-1, max_steps=-1), 7) == 7
+    def steps(epochs: int | None, most: int, limit: float = 1.0, parts: int = 1) -> tuple[int, int]:
+        named = {"limit_train_batches": limit, "accumulate_grad_batches": parts}
+        return steps_of(SimpleNamespace(max_epochs=epochs, max_steps=most, **named), 7)
+
+    assert steps_of(None, 7) == (7, 7)
+    assert steps(3, -1) == (21, 7)
+    assert steps(3, 20) == (20, 7)
+    assert steps(None, 20) == (20, 7)
+    assert steps(-1, -1) == (7, 7)
+    assert steps(3, -1, 0.5) == (9, 3)
+    assert steps(3, -1, 4, parts=2) == (6, 2)
+    assert steps(3, -1, 40) == (21, 7)
 
 
 # From the data module
