@@ -1,5 +1,7 @@
 """The commands as functions, each in a process of its own: any number of times, on any number of devices."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
