@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from detection.cli.empty_folders import folder_of_run
 from detection.system.files import is_alive
-from detection.system.processes import is_first
+from detection.system.processes import is_first, is_started_again
 
 NAME = ".running"
 BEAT_SECONDS = 5.0
@@ -124,7 +124,8 @@ class ClaimFolder(Callback):
         """Claim it.
 
         Raises:
-            SystemExit: another run writes to it, or it is the folder of the data.
+            SystemExit: another run writes to it or has left its checkpoints there, or it is the folder of
+                the data.
         """
         folder = folder_of_run(config)
         if folder is None:
@@ -134,7 +135,33 @@ class ClaimFolder(Callback):
             raise SystemExit(
                 f"run_dir={folder} is the folder of the data (data.root): name another, to write to."
             )
-        claim(folder)
+        lock = claim(folder)
+        if lock is not None and (kept := _would_be_replaced(config, folder)) is not None:
+            lock.release()
+            source = folder if kept.name == "last.ckpt" else kept
+            raise SystemExit(
+                f"{folder} holds the checkpoints of another run, which this one would replace: resume that "
+                f"one (ckpt={source}), name another folder (run_dir=...), or remove this one."
+            )
+
+
+def _would_be_replaced(config: DictConfig, folder: Path) -> Path | None:
+    """The checkpoint of another run, where this one is to begin in its folder; the last one if it is there.
+
+    None for a run that resumes from there; for a search for settings, which keeps no weights; and for a job
+    of a sweep, which writes where the job of its number did when the sweep was started before.
+    """
+    if is_started_again(folder) or OmegaConf.select(config, "find"):
+        return None
+    if not OmegaConf.is_missing(config.hydra.job, "num"):
+        return None
+    ckpt = OmegaConf.select(config, "ckpt")
+    if ckpt in ("last", "best"):  # which are looked for in this folder
+        return None
+    if ckpt is not None and _resolved(str(ckpt)).is_relative_to(_resolved(folder)):
+        return None
+    kept = (folder / "checkpoints").glob("*.ckpt")
+    return max(kept, key=lambda path: (path.name == "last.ckpt", path.name), default=None)
 
 
 def _resolved(folder: str | Path) -> Path:

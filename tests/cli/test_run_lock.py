@@ -3,15 +3,19 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
 
 from detection.cli import run_lock
 from detection.cli.compose import CONF
@@ -174,6 +178,106 @@ def test_of_two_trainings_that_start_at_once_in_a_folder_one_trains(tmp_path: Pa
     rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows if row["val/map"]] == ["0", "1"], "one run's, once"
     assert not (folder / NAME).exists()
+    kept = {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    third = subprocess.run(
+        [*warm_python(), "train.py", *words, *places, "seed=5"], cwd=root, env=environment, text=True,
+        capture_output=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert third.returncode == 1
+    assert third.stderr.strip() == f"{folder} {REFUSAL.format(ckpt=folder)}"
+    assert {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()} == kept
+
+
+REFUSAL = (
+    "holds the checkpoints of another run, which this one would replace: resume that one (ckpt={ckpt}), name "
+    "another folder (run_dir=...), or remove this one."
+)
+
+
+@cache  # it takes a while
+def settings() -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", return_hydra_config=True)
+
+
+def starts(folder: Path, *words: str, **environment: str) -> None:
+    """What a training does first."""
+    config = deepcopy(settings())
+    OmegaConf.set_readonly(config.hydra, False)
+    for word in (f"hydra.run.dir={folder}", *words):
+        OmegaConf.update(config, *word.split("="))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        ClaimFolder().on_run_start(config)
+    (folder / NAME).unlink(missing_ok=True)
+
+
+def of_a_run(folder: Path, *names: str) -> Path:
+    (folder / "checkpoints").mkdir(parents=True)
+    for name in names:
+        (folder / "checkpoints" / name).touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("words", "environment"),
+    [
+        ((), {}),
+        (("seed=5", "name=another"), {}),
+        (("init_from={folder}",), {}),
+        (("ckpt={other}",), {}),
+        (("ckpt={other}/checkpoints/last.ckpt",), {}),
+        ((), {"SLURM_JOB_ID": "12"}),
+        ((), {"TORCHELASTIC_RUN_ID": "mine"}),
+    ],
+)
+def test_a_run_is_not_begun_over_another(
+    tmp_path: Path, words: tuple[str, ...], environment: dict[str, str]
+) -> None:
+    folder, other = of_a_run(tmp_path / "a", "best.ckpt", "last.ckpt"), of_a_run(tmp_path / "b", "last.ckpt")
+    given = [word.format(folder=folder, other=other) for word in words]
+    with pytest.raises(SystemExit) as refusal:
+        starts(folder, *given, **environment)
+    assert str(refusal.value) == f"{folder} {REFUSAL.format(ckpt=folder)}"
+    assert sorted(path.name for path in folder.rglob("*")) == ["best.ckpt", "checkpoints", "last.ckpt"]
+
+
+def test_what_can_be_resumed_is_named(tmp_path: Path) -> None:
+    best = of_a_run(tmp_path / "a", "best.ckpt", ".last.ckpt.host.7.ab.new") / "checkpoints/best.ckpt"
+    with pytest.raises(SystemExit, match=re.escape(f"(ckpt={best})")):
+        starts(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("words", "environment"),
+    [
+        (("ckpt=last",), {}),
+        (("ckpt=best",), {}),
+        (("ckpt={folder}",), {}),
+        (("ckpt={folder}/../a/checkpoints/best.ckpt",), {}),
+        (("ckpt={link}",), {}),
+        (("find=lr",), {}),
+        (("hydra.job.num=3",), {}),
+        ((), {"SLURM_RESTART_COUNT": "1"}),
+        ((), {"TORCHELASTIC_RUN_ID": "mine", "TORCHELASTIC_RESTART_COUNT": "1"}),
+        ((), {"RUN_STARTED": "a"}),
+        ((), {"LOCAL_RANK": "1"}),
+        ((), {"NODE_RANK": "1"}),
+    ],
+)
+def test_a_run_goes_on_in_its_own_folder(
+    tmp_path: Path, words: tuple[str, ...], environment: dict[str, str]
+) -> None:
+    folder, link = of_a_run(tmp_path / "a", "best.ckpt", "last.ckpt"), tmp_path / "link"
+    link.symlink_to(folder)
+    starts(folder, *(word.format(folder=folder, link=link) for word in words), **environment)
+
+
+def test_a_run_that_kept_nothing_is_begun_again(tmp_path: Path) -> None:
+    folder = of_a_run(tmp_path / "a")
+    (folder / "metrics.csv").touch()
+    starts(folder)
 
 
 def test_a_place_that_is_no_folder_is_named(tmp_path: Path) -> None:
