@@ -13,6 +13,7 @@ from detection.checkpoints.kept_split import (
     split_to_keep,
     write_split,
 )
+from detection.checkpoints.measured import chosen_anew
 from detection.checkpoints.resume import changes_since, describe_training, keep_anchors, read_origin
 from detection.cli.compose import (
     checked_config,
@@ -141,9 +142,11 @@ def _prepare(
     if datamodule.targets_in_workers:
         datamodule.assign = task.assigner(datamodule.size)
     changes = changes_since(origin, config, model, training) if origin else ""
+    anew = chosen_anew(origin.checkpoint, config["trainer"], model, inputs, training) if origin else ""
+    task.best_is_chosen_anew = bool(anew)
     learned = "\n".join(learned_before(datamodule, kept))
     begins = opening(config, trainer, datamodule, task, step, length)
-    for told in (weights, changes, anchors, learned, begins):
+    for told in (weights, changes, anew, anchors, learned, begins):
         if told and trainer.is_global_zero:
             tell(told)
     return trainer, datamodule, task, origin.path if origin else None

@@ -23,7 +23,7 @@ class BestCheckpoint(ModelCheckpoint):
     best_metrics: dict[str, float] | None = None
     """The metrics of their validation, ``val/ap/<class>`` among them."""
     metrics_before: dict[str, float] | None = None
-    """Those of the best that they have replaced; None where they are the first."""
+    """Those of the best that they have replaced, or will where it is chosen anew; None for the first."""
 
     @property
     def state_key(self) -> str:
@@ -36,7 +36,7 @@ class BestCheckpoint(ModelCheckpoint):
             is_best = super().check_monitor_top_k(trainer, current)
             if is_best:
                 metrics = trainer.callback_metrics.items()
-                self.metrics_before = self.best_metrics
+                self.metrics_before = self.best_metrics or self.metrics_before
                 self.best_epoch = trainer.current_epoch + 1
                 self.best_metrics = {name: float(value) for name, value in metrics if name.startswith("val/")}
             return is_best
@@ -57,6 +57,7 @@ class BestCheckpoint(ModelCheckpoint):
         """
         super().load_state_dict(state_dict)
         if self.best_model_score is None:
+            self.metrics_before = state_dict.get("metrics_before")
             return
         written = _written_state(self.best_model_path, self.state_key)
         known = written if is_next_best(written, state_dict) else state_dict

@@ -8,6 +8,7 @@ import yaml
 
 from detection.checkpoints.best_of_run import refuse_another_best
 from detection.checkpoints.loading import read_checkpoint
+from detection.checkpoints.measured import VAL_SET
 from detection.checkpoints.notes import full_name, notes
 from detection.checkpoints.runs import changed_keys, check_same_network, find_checkpoint, of_restarted_job
 from detection.checkpoints.tensors import compare_weights
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from detection.data.datamodule import DetectionDataModule
 
 # Of trainer; what else a description has under "training" is told in these words.
-_TRAINER = ("precision", "accumulate_grad_batches", "max_epochs", "max_steps")
+_TRAINER = ("precision", "accumulate_grad_batches", "max_epochs", "max_steps", "limit_val_batches")
 _WORDS = {
     "images_per_step": "images per step",
     "train_images": "training images",
@@ -83,7 +84,8 @@ def describe_training(config: Mapping[str, Any], datamodule: "DetectionDataModul
     images = {f"{split}_images": len(datamodule.datasets[split]) for split in ("train", "val")}
     trainer = {key: config["trainer"].get(key) for key in _TRAINER}
     trainer["precision"] = full_name(trainer["precision"])
-    return {**trainer, "images_per_step": datamodule.images_per_step, **images}
+    images_per_step, val_set = datamodule.images_per_step, datamodule.datasets["val"].fingerprint()
+    return {**trainer, "images_per_step": images_per_step, **images, VAL_SET: val_set}
 
 
 def keep_anchors(model: dict[str, Any], origin: Origin) -> tuple[dict[str, Any], str]:
@@ -202,8 +204,8 @@ def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
     )
     lines = changed_keys(before, after)
     if "training" in then:  # not in checkpoints of 0.1
-        known = {key: then["training"].get(key) for key in now["training"]}
-        lines += changed_keys(known, now["training"])
+        told = {key: value for key, value in now["training"].items() if key != VAL_SET}
+        lines += changed_keys({key: then["training"].get(key) for key in told}, told)
     changes = dict(line.split(": ", 1) for line in lines)
     named = {key: f"trainer.{key}" for key in _TRAINER} | _WORDS
     return {named.get(key, key): values for key, values in changes.items()}

@@ -20,6 +20,7 @@ from detection.tasks.parameter_groups import MakeOptimizer, grouped_optimizer
 from detection.tasks.resuming import (
     TrainingState,
     follow_folder,
+    forget_best,
     name_parameters,
     restore_optimizer,
     restore_schedule,
@@ -76,6 +77,8 @@ class DetectionTask(Inference, pl.LightningModule):
         self.schedule = scheduler
         self.started_from = frozenset[str]()
         """Names of the weights that another training brought, the predictors of classes left out."""
+        self.best_is_chosen_anew = False
+        """Whether a training that resumes forgets which epoch was the best: it is validated otherwise now."""
         self._resumed: TrainingState | None = None
         metrics = {
             stage: VOCMeanAP(len(self.class_names), interpolation=interpolation) for stage in ("val", "test")
@@ -147,6 +150,8 @@ class DetectionTask(Inference, pl.LightningModule):
         if self.trainer.state.fn == "fit":
             averaging = any(isinstance(callback, WeightAveraging) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
             self._resumed = take_training_state(checkpoint, averaging)
+            if self.best_is_chosen_anew:
+                forget_best(checkpoint, self.trainer.callbacks)  # type: ignore[attr-defined]
             follow_folder(checkpoint, self.trainer.callbacks)  # type: ignore[attr-defined]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -59,6 +59,23 @@ def take_training_state(checkpoint: dict[str, Any], averaging: bool) -> Training
     )
 
 
+def forget_best(checkpoint: dict[str, Any], callbacks: Iterable[pl.Callback]) -> None:
+    """Let callbacks that watch a metric of validation begin anew: what they know was measured otherwise.
+
+    Args:
+        checkpoint: as it was loaded; changed in place.
+        callbacks: of the trainer.
+    """
+    states = checkpoint.get("callbacks", {})
+    for callback in callbacks:
+        if not str(getattr(callback, "monitor", None)).startswith("val/"):
+            continue
+        state = states.pop(callback.state_key, None)
+        if isinstance(callback, ModelCheckpoint) and isinstance(state, dict):
+            # The next best replaces that one's file, which a run that is killed then must understand.
+            states[callback.state_key] = {"metrics_before": state.get("best_metrics")}
+
+
 def follow_folder(checkpoint: dict[str, Any], callbacks: Iterable[pl.Callback]) -> None:
     """Let a resumed run know the checkpoints in its own folder, and no others.
 
@@ -98,6 +115,8 @@ def _own_files(state: Mapping[str, Any], callback: ModelCheckpoint) -> dict[str,
             new["metrics_before"] = state.get("metrics_before")
     elif callback.monitor is None:
         new["best_model_path"] = own(state.get("best_model_path"))
+    elif isinstance(state.get("metrics_before"), dict):
+        new["metrics_before"] = state["metrics_before"]
     return new
 
 

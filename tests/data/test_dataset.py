@@ -35,6 +35,29 @@ def dataset_of(records: list[ImageRecord], classes: list[str], **options: Any) -
     return DetectionDataset(Reading("the images", records=records), classes, **options)
 
 
+def test_a_fingerprint_is_of_images_and_annotations_wherever_they_lie(tmp_path: Path) -> None:
+    (tmp_path / "moved").mkdir()
+
+    def of(*records: ImageRecord) -> str:
+        return dataset_of(list(records), ["cat", "dog"]).fingerprint()
+
+    one, two = record(tmp_path, "1", item("cat")), record(tmp_path, "2")
+    same = of(one, two)
+    assert len(same) == 16
+    assert of(record(tmp_path / "moved", "1", item("cat")), record(tmp_path / "moved", "2")) == same
+    assert dataset_of([one, two, one._replace(image_id="3")], ["cat", "dog"]).first(2).fingerprint() == same
+    others = [
+        (one,),
+        (one, record(tmp_path, "3")),
+        (one, two._replace(size=(31, 40))),
+        (one._replace(objects=()), two._replace(objects=one.objects)),
+        (one._replace(objects=(item("dog"),)), two),
+        (one._replace(objects=(item("cat", difficult=True),)), two),
+        (one._replace(objects=(item("cat", (1, 2, 10, 21)),)), two),
+    ]
+    assert len({same, *(of(*records) for records in others)}) == 1 + len(others)
+
+
 @pytest.fixture
 def records(tmp_path: Path) -> list[ImageRecord]:
     return [

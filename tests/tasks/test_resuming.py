@@ -15,8 +15,12 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from detection.callbacks.best_checkpoint import BestCheckpoint
+from detection.callbacks.early_stopping import EarlyStopping
 from detection.callbacks.ema import EMA
+from detection.checkpoints.best_of_run import is_next_best
 from detection.tasks.base import DetectionTask
+from detection.tasks.resuming import follow_folder, forget_best
 from detection.tasks.schedules import Cosine, MultiStep, OneCycle, Schedule
 
 Make = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -316,6 +320,78 @@ def test_the_best_of_a_copied_run_is_kept(tmp_path: Path) -> None:
     assert best.best_model_path == str(tmp_path / "copy" / "best.ckpt")
     assert (tmp_path / "copy/best.ckpt").read_bytes() == (tmp_path / "run/best.ckpt").read_bytes()
     assert read(tmp_path / "copy")["global_step"] > read(tmp_path / "copy", "best.ckpt")["global_step"]
+
+
+class Scored(TwoLayers):
+    """Its metric is a figure for each epoch."""
+
+    def __init__(self, *figures: float) -> None:
+        super().__init__()
+        self.figures = figures
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> Any:
+        figure = torch.tensor(float(self.figures[self.trainer.current_epoch]))
+        self.log_dict({"val/map": figure, "val/one": figure, "val/two": figure})
+
+
+def watching(folder: Path, task: TwoLayers, epochs: int, ckpt: str | None = None) -> list[Any]:
+    """A training with all that compares epochs."""
+    found: list[Any] = [
+        BestCheckpoint(folder, "the_best", monitor="val/one", mode="max", enable_version_counter=False),
+        ModelCheckpoint(folder, "two_{epoch}", monitor="val/two", mode="max", save_top_k=2),
+        EarlyStopping("val/map", mode="max", patience=3),
+    ]
+    fit(folder, task, epochs=epochs, ckpt=ckpt, callbacks=found, num_sanity_val_steps=0)
+    return found
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_where_validation_is_another_the_best_is_chosen_anew(tmp_path: Path, anew: bool) -> None:
+    watching(tmp_path, Scored(0.5, 0.9, 0.8, 0.7), 4)
+    before = read(tmp_path, "the_best.ckpt")
+    assert before["epoch"] == 1
+    task = Scored(0, 0, 0, 0, 0.1, 0.3, 0.2)
+    task.best_is_chosen_anew = anew
+    best, two, stopping = watching(tmp_path, task, 7, "last.ckpt")
+    kept = read(tmp_path, "the_best.ckpt")
+    state = kept["callbacks"][best.state_key]
+    assert (kept["epoch"], best.best_epoch) == ((5, 6) if anew else (1, 2))
+    if not anew:
+        assert stopping.stopped_epoch == 4
+        assert best.best_model_score == torch.tensor(0.9)
+        return
+    assert stopping.stopped_epoch == 0, "it is patient anew"
+    assert stopping.best_score == best.best_model_score == two.best_model_score == torch.tensor(0.3)
+    assert sorted(float(score) for score in two.best_k_models.values()) == pytest.approx([0.2, 0.3])
+    assert state["metrics_before"]["val/one"] == pytest.approx(0.1)
+
+
+def test_a_best_that_is_chosen_anew_is_known_after_a_kill_beside_the_last(tmp_path: Path) -> None:
+    watching(tmp_path, Scored(0.5, 0.9), 2)
+    known = read(tmp_path)
+    task = Scored(0, 0, 0.1)
+    task.best_is_chosen_anew = True
+    best, *_ = watching(tmp_path, task, 3, "last.ckpt")
+    written = read(tmp_path, "the_best.ckpt")["callbacks"][best.state_key]
+    assert is_next_best(written, known["callbacks"][best.state_key])
+
+
+def test_what_waits_for_its_first_validation_waits_when_it_is_resumed(tmp_path: Path) -> None:
+    watching(tmp_path, Scored(0.5, 0.9), 2)
+    checkpoint = read(tmp_path)
+    callbacks: list[Any] = [
+        BestCheckpoint(tmp_path, "the_best", monitor="val/one", mode="max", enable_version_counter=False)
+    ]
+    known = checkpoint["callbacks"][callbacks[0].state_key]["best_metrics"]
+    assert "val/one" in known
+    forget_best(checkpoint, callbacks)
+    for _ in range(2):  # as a checkpoint within the first epoch keeps it, too
+        follow_folder(checkpoint, callbacks)
+        callbacks[0].load_state_dict(checkpoint["callbacks"][callbacks[0].state_key])
+        checkpoint["callbacks"][callbacks[0].state_key] = callbacks[0].state_dict()
+        assert callbacks[0].best_model_score is None
+        assert callbacks[0].best_model_path == ""
+        assert callbacks[0].metrics_before == known
 
 
 def test_a_state_cannot_name_files_of_others(tmp_path: Path) -> None:
