@@ -14,7 +14,13 @@ from detection.checkpoints.kept_split import (
     write_split,
 )
 from detection.checkpoints.measured import chosen_anew
-from detection.checkpoints.resume import changes_since, describe_training, keep_anchors, read_origin
+from detection.checkpoints.resume import (
+    changes_since,
+    describe_training,
+    keep_anchors,
+    read_origin,
+    refuse_another_network,
+)
 from detection.cli.compose import (
     checked_config,
     errors_in_a_sentence,
@@ -116,6 +122,9 @@ def _prepare(
     check_that_it_can_be_opened(model_config(config, ["object"], None), config["data"])
     trainer = make_trainer(config)
     origin = read_origin(config)
+    if origin is not None:
+        refuse_another_network(origin, model_config(config, origin.class_names, None))
+        config = {**config, "ckpt": config["ckpt"] or str(origin.path)}  # of a job that is started again
     datamodule: DetectionDataModule = instantiate(config["data"])
     if is_missing(config["data"]):
         datamodule.setup()  # which says so, before weights are downloaded in vain

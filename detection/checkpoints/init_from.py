@@ -65,12 +65,13 @@ def make_task(
     """
     check_that_it_can_be_opened(model, config["data"])
     source, reuse = config["init_from"], config["init_reuse"]
-    if source is None:
-        if reuse:
-            raise ValueError("init_reuse says which classes to take from a checkpoint: give init_from too.")
-        return build(model), "" if config["ckpt"] else frozen_noise(model["backbone"])
+    if source is None and reuse:
+        raise ValueError("init_reuse says which classes to take from a checkpoint: give init_from too.")
     if config["ckpt"] is not None:
-        return build(model), f"init_from={source} is not read: ckpt={config['ckpt']} brings its own weights."
+        line = f"init_from={source} is not read: ckpt={config['ckpt']} brings its own weights."
+        return build(without_weights(model)), line if source else ""
+    if source is None:
+        return build(model), frozen_noise(model["backbone"])
     source = find_weights(source, config["name"])
     task: DetectionTask = build(without_weights(model))  # the backbone's are in the checkpoint too
     return task, take_weights(task, model, origin or load_task(source), source, reuse)

@@ -1,12 +1,11 @@
 """How a run is resumed (``ckpt=...``): from which checkpoint, and what has changed since."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import yaml
-
 from detection.checkpoints.best_of_run import refuse_another_best
+from detection.checkpoints.config_before import changes_of_config, config_before
 from detection.checkpoints.loading import read_checkpoint
 from detection.checkpoints.measured import VAL_SET
 from detection.checkpoints.notes import full_name, notes
@@ -26,17 +25,6 @@ _WORDS = {
     "train_images": "training images",
     "val_images": "validation images",
 }
-# A resumed run has these anyway, or they are told by what the checkpoint itself says.
-_TYPED = (
-    "run_dir",
-    "ckpt",
-    *(f"logger.{it}.{key}" for it in ("wandb", "mlflow") for key in ("overrides", "sweep_dir")),
-)
-_NOT_COMPARED = (
-    *(*_TYPED, "optimizer", "scheduler", "model.optimizer", "model.scheduler"),
-    *("callbacks.going_on", "callbacks.how_to_resume", "init_from", "init_reuse"),
-    *("callbacks.last", "callbacks.seed_epochs", "callbacks.seed_steps"),
-)
 
 
 class Origin(NamedTuple):
@@ -45,6 +33,12 @@ class Origin(NamedTuple):
     path: Path
     checkpoint: dict[str, Any]
     """As ``read_checkpoint`` gives it."""
+
+    @property
+    def class_names(self) -> list[str]:
+        """Those that it knows, in label order."""
+        names: list[str] = self.checkpoint["hyper_parameters"]["model"]["class_names"]
+        return names
 
 
 def read_origin(config: Mapping[str, Any]) -> Origin | None:
@@ -86,6 +80,21 @@ def describe_training(config: Mapping[str, Any], datamodule: "DetectionDataModul
     trainer["precision"] = full_name(trainer["precision"])
     images_per_step, val_set = datamodule.images_per_step, datamodule.datasets["val"].fingerprint()
     return {**trainer, "images_per_step": images_per_step, **images, VAL_SET: val_set}
+
+
+def refuse_another_network(origin: Origin, model: dict[str, Any]) -> None:
+    """Compare the networks before any data is read; what that decides, classes and anchors, is not looked at.
+
+    Args:
+        origin: the checkpoint.
+        model: the configured one, with the checkpoint's classes.
+
+    Raises:
+        ValueError: they are not the same.
+    """
+    described = origin.checkpoint["hyper_parameters"]["model"]
+    kept = anchor_arguments(described)
+    check_same_network(described, with_anchor_arguments(model, kept) if kept else model, origin.path)
 
 
 def keep_anchors(model: dict[str, Any], origin: Origin) -> tuple[dict[str, Any], str]:
@@ -174,7 +183,7 @@ def changes_since(
         if weights in checkpoint:
             compare_weights(described["model"], checkpoint[weights], path)
     refuse_another_best(path, checkpoint, config["callbacks"])
-    before = _config_before(path)
+    before = config_before(path)
     lines = [
         f"Resuming from {path}.",
         notes(described, path, resumes=True),
@@ -183,7 +192,7 @@ def changes_since(
     changes = _changes(described, {"model": model, "training": training})
     if config["optimizer"]["scale_lr"] and "optimizer.lr" in changes:  # nobody has typed these
         changes["learning rate"] = changes.pop("optimizer.lr")
-    changes |= _changes_of_config(before, config)
+    changes |= changes_of_config(before, config)
     if changes:
         told = (f"{key}: {values}" for key, values in sorted(changes.items()))
         lines.append(f"Changed since: {'; '.join(told)}. This is used from now on.")
@@ -209,41 +218,6 @@ def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
     changes = dict(line.split(": ", 1) for line in lines)
     named = {key: f"trainer.{key}" for key in _TRAINER} | _WORDS
     return {named.get(key, key): values for key, values in changes.items()}
-
-
-def _config_before(checkpoint: Path) -> dict[str, Any]:
-    """The ``config.yaml`` of a checkpoint's run; empty where it is missing or broken."""
-    try:
-        then = yaml.safe_load((checkpoint.parent.parent / "config.yaml").read_text(encoding="utf-8"))
-    except Exception:  # it is only compared, so nothing that may be wrong with it matters
-        return {}
-    return {str(key): value for key, value in then.items()} if isinstance(then, dict) else {}
-
-
-def _in_folder(value: Any, folder: str, now: str) -> Any:
-    """A configuration as it would be in another folder: a run that was moved or copied has not changed."""
-    if isinstance(value, Mapping):
-        return {key: _in_folder(child, folder, now) for key, child in value.items()}
-    if isinstance(value, list):
-        return [_in_folder(child, folder, now) for child in value]
-    return now + value[len(folder) :] if isinstance(value, str) and value.startswith(folder) else value
-
-
-def _changes_of_config(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
-    """What changed since the run's ``config.yaml``, where that could be read."""
-    folder = then.get("run_dir")
-    if isinstance(folder, str) and folder:
-        then = _in_folder(then, folder, str(now["run_dir"]))
-    lines = changed_keys(then, now) if then else []
-    changes = dict(line.split(": ", 1) for line in lines)
-    if "global_batch_size" in then.get("data", {}):  # of 0.1: keys that it did not know are no changes
-        unknown = ("(none)", "off -> on", "on -> off")
-        changes = {key: told for key, told in changes.items() if not any(word in told for word in unknown)}
-    return {key: told for key, told in changes.items() if not _is_in(key, _NOT_COMPARED)}
-
-
-def _is_in(key: str, nodes: Iterable[str]) -> bool:
-    return any(key == node or key.startswith(f"{node}.") for node in nodes)
 
 
 def _what_is_left(checkpoint: Mapping[str, Any], trainer: Mapping[str, Any], path: Path) -> str:

@@ -10,12 +10,14 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from detection.checkpoints.init_from import first_weights, make_task
 from detection.checkpoints.notes import evaluation_precision
 from detection.checkpoints.resume import changes_since, keep_anchors, read_origin
 from detection.checkpoints.runs import find_weights
 from detection.cli.compose import checked_config, describe_lr, inference_config, model_config
 from detection.registry import build
 from detection.tasks.base import DetectionTask
+from detection.train import train
 
 CONF = Path(__file__).parents[2] / "conf"
 TRAINING = {
@@ -154,6 +156,34 @@ def test_what_cannot_be_done_is_refused_with_the_way(
     path = written(tmp_path)
     with pytest.raises(ValueError, match=message):
         told(path, *overrides)
+
+
+def test_another_network_is_told_before_data_and_weights_are_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "set").mkdir()  # without images, and without the words that chose the model
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "weights"))
+    words = [f"run_dir={tmp_path}", "name=test", "data=auto", f"data.root={tmp_path}/set", "trainer=cpu"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", [*words, f"ckpt={written(tmp_path)}", "trainer.max_epochs=5"])
+    with pytest.raises(SystemExit, match=r"last.ckpt holds another network than the one configured \(backb"):
+        train(cfg)
+    assert not (tmp_path / "weights").exists()
+
+
+def test_first_weights_are_not_looked_for() -> None:
+    config = {**settings("model/backbone=mobilenet_v2", "model.backbone.weights=/nowhere.pth")}
+    with pytest.raises(FileNotFoundError):
+        first_weights(config)
+    config |= {"ckpt": "last.ckpt"}
+    model = model_config(config, ["cat"], None)
+    assert first_weights(config) is None
+    task, told_of_weights = make_task(model, config)
+    assert isinstance(task, DetectionTask)
+    assert told_of_weights == ""
+    assert model["backbone"]["weights"] == "/nowhere.pth", "which the description of the run still says"
+    with pytest.raises(ValueError, match="give init_from too"):
+        make_task(model, config | {"init_reuse": {"cat": "dog"}})
 
 
 @pytest.mark.parametrize("part", ["optimizer_states", "loops"])

@@ -1,0 +1,56 @@
+"""The settings of a checkpoint's run, as its ``config.yaml`` has them, and what has changed since."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from detection.checkpoints.runs import changed_keys
+
+# A resumed run has these anyway, or they are told by what the checkpoint itself says.
+_TYPED = (
+    "run_dir",
+    "ckpt",
+    *(f"logger.{it}.{key}" for it in ("wandb", "mlflow") for key in ("overrides", "sweep_dir")),
+)
+_NOT_COMPARED = (
+    *(*_TYPED, "optimizer", "scheduler", "model.optimizer", "model.scheduler"),
+    *("callbacks.going_on", "callbacks.how_to_resume", "init_from", "init_reuse"),
+    *("callbacks.last", "callbacks.seed_epochs", "callbacks.seed_steps"),
+)
+
+
+def config_before(checkpoint: Path) -> dict[str, Any]:
+    """The ``config.yaml`` of a checkpoint's run; empty where it is missing or broken."""
+    try:
+        then = yaml.safe_load((checkpoint.parent.parent / "config.yaml").read_text(encoding="utf-8"))
+    except Exception:  # it is only compared, so nothing that may be wrong with it matters
+        return {}
+    return {str(key): value for key, value in then.items()} if isinstance(then, dict) else {}
+
+
+def _in_folder(value: Any, folder: str, now: str) -> Any:
+    """A configuration as it would be in another folder: a run that was moved or copied has not changed."""
+    if isinstance(value, Mapping):
+        return {key: _in_folder(child, folder, now) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_in_folder(child, folder, now) for child in value]
+    return now + value[len(folder) :] if isinstance(value, str) and value.startswith(folder) else value
+
+
+def changes_of_config(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """What changed since the run's ``config.yaml``, where that could be read."""
+    folder = then.get("run_dir")
+    if isinstance(folder, str) and folder:
+        then = _in_folder(then, folder, str(now["run_dir"]))
+    lines = changed_keys(then, now) if then else []
+    changes = dict(line.split(": ", 1) for line in lines)
+    if "global_batch_size" in then.get("data", {}):  # of 0.1: keys that it did not know are no changes
+        unknown = ("(none)", "off -> on", "on -> off")
+        changes = {key: told for key, told in changes.items() if not any(word in told for word in unknown)}
+    return {key: told for key, told in changes.items() if not _is_in(key, _NOT_COMPARED)}
+
+
+def _is_in(key: str, nodes: Iterable[str]) -> bool:
+    return any(key == node or key.startswith(f"{node}.") for node in nodes)
