@@ -1,10 +1,13 @@
 """The settings of a checkpoint's run, as its ``config.yaml`` has them, and what has changed since."""
 
-from collections.abc import Iterable, Mapping
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import OmegaConf
 
 from detection.checkpoints.runs import changed_keys
 
@@ -21,13 +24,51 @@ _NOT_COMPARED = (
 )
 
 
-def config_before(checkpoint: Path) -> dict[str, Any]:
-    """The ``config.yaml`` of a checkpoint's run; empty where it is missing or broken."""
+SETTINGS = "settings"
+"""Under ``training`` of a description: which ``config.yaml`` is that of the checkpoint."""
+
+
+def config_before(checkpoint: Path, training: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``config.yaml`` of a checkpoint's run; empty where it is missing, broken, or not the checkpoint's.
+
+    A run that is resumed writes another one, and its best checkpoint may be of a part before.
+
+    Args:
+        checkpoint: in the folder of its run.
+        training: what it says of its training.
+    """
     try:
         then = yaml.safe_load((checkpoint.parent.parent / "config.yaml").read_text(encoding="utf-8"))
+        known = training.get(SETTINGS)
+        if known is not None and _digest(then) != known:
+            return {}
     except Exception:  # it is only compared, so nothing that may be wrong with it matters
         return {}
     return {str(key): value for key, value in then.items()} if isinstance(then, dict) else {}
+
+
+def digest_of_settings(config: Mapping[str, Any]) -> str:
+    """Tells settings from others, wherever the run lies: 16 hexadecimal digits.
+
+    Args:
+        config: the whole configuration, as ``config.yaml`` will have it.
+    """
+    return _digest(yaml.safe_load(OmegaConf.to_yaml(OmegaConf.create(dict(config)))))
+
+
+def _digest(config: Mapping[str, Any]) -> str:
+    anywhere = _in_folder(config, str(config["run_dir"]), "")
+    said = {key: value for key, value in _leaves(anywhere) if not _is_in(key, _NOT_COMPARED)}
+    text = json.dumps(said, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _leaves(config: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
 
 
 def _in_folder(value: Any, folder: str, now: str) -> Any:

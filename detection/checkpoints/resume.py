@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from detection.checkpoints.best_of_run import refuse_another_best
-from detection.checkpoints.config_before import changes_of_config, config_before
+from detection.checkpoints.config_before import SETTINGS, changes_of_config, config_before, digest_of_settings
 from detection.checkpoints.loading import read_checkpoint
 from detection.checkpoints.measured import VAL_SET
 from detection.checkpoints.notes import full_name, notes
@@ -79,7 +79,8 @@ def describe_training(config: Mapping[str, Any], datamodule: "DetectionDataModul
     trainer = {key: config["trainer"].get(key) for key in _TRAINER}
     trainer["precision"] = full_name(trainer["precision"])
     images_per_step, val_set = datamodule.images_per_step, datamodule.datasets["val"].fingerprint()
-    return {**trainer, "images_per_step": images_per_step, **images, VAL_SET: val_set}
+    described = {**trainer, "images_per_step": images_per_step, **images}
+    return {**described, VAL_SET: val_set, SETTINGS: digest_of_settings(config)}
 
 
 def refuse_another_network(origin: Origin, model: dict[str, Any]) -> None:
@@ -183,7 +184,7 @@ def changes_since(
         if weights in checkpoint:
             compare_weights(described["model"], checkpoint[weights], path)
     refuse_another_best(path, checkpoint, config["callbacks"])
-    before = config_before(path)
+    before = config_before(path, described.get("training", {}))
     lines = [
         f"Resuming from {path}.",
         notes(described, path, resumes=True),
@@ -213,7 +214,7 @@ def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
     )
     lines = changed_keys(before, after)
     if "training" in then:  # not in checkpoints of 0.1
-        told = {key: value for key, value in now["training"].items() if key != VAL_SET}
+        told = {key: value for key, value in now["training"].items() if key not in (VAL_SET, SETTINGS)}
         lines += changed_keys({key: then["training"].get(key) for key in told}, told)
     changes = dict(line.split(": ", 1) for line in lines)
     named = {key: f"trainer.{key}" for key in _TRAINER} | _WORDS

@@ -94,5 +94,6 @@ def test_the_best_of_another_set_does_not_stay(tmp_path: Path) -> None:
     printed = train(f"ckpt={run}", other, "data.num_val=4", "trainer.max_epochs=3")
     assert "The best epoch is chosen anew, since the validation images are others." in printed
     assert "val_set" not in printed
+    assert "data.num_val: 2 -> 4; " in printed
     assert "0.970" not in printed
     assert torch.load(run / "checkpoints/best.ckpt", weights_only=True)["epoch"] == 2

@@ -10,6 +10,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from detection.checkpoints.config_before import digest_of_settings
 from detection.checkpoints.init_from import first_weights, make_task
 from detection.checkpoints.notes import evaluation_precision
 from detection.checkpoints.resume import changes_since, keep_anchors, read_origin
@@ -108,6 +109,23 @@ def test_callbacks_and_optimizers_are_told_in_words(tmp_path: Path) -> None:
     assert f"Changed since: {changed}. This" in lines
 
 
+def test_a_checkpoint_is_compared_with_its_own_settings(tmp_path: Path) -> None:
+    """Not with those of the part of its run that came last."""
+    own, later = settings("data.num_workers=0"), settings("data.num_workers=3", "data.batch_size=2")
+    OmegaConf.save(OmegaConf.create(later), tmp_path / "config.yaml")
+    described = {
+        "model": model_config(own, ["cat"], None),
+        "data": inference_config(own["data"]),
+        "training": TRAINING | {"settings": digest_of_settings(own)},
+    }
+    path = written(tmp_path, name="best", hyper_parameters=described)
+    now = TRAINING | {"settings": digest_of_settings(later), "max_epochs": 6}
+    lines = told(path, "data.num_workers=0", training=now)
+    assert "Changed since: trainer.max_epochs: 3 -> 6. This" in lines
+    OmegaConf.save(OmegaConf.create(own), tmp_path / "config.yaml")
+    assert "data.num_workers: 0 -> 1;" in told(path, "data.num_workers=1", training=now)
+
+
 def test_without_changes_nothing_is_told(tmp_path: Path) -> None:
     path = written(tmp_path)
     assert "Changed" not in told(path)
@@ -164,16 +182,19 @@ def test_another_network_is_told_before_data_and_weights_are_looked_for(
     (tmp_path / "set").mkdir()  # without images, and without the words that chose the model
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "weights"))
     words = [f"run_dir={tmp_path}", "name=test", "data=auto", f"data.root={tmp_path}/set", "trainer=cpu"]
+    words += [f"ckpt={written(tmp_path)}", "trainer.max_epochs=5"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", [*words, f"ckpt={written(tmp_path)}", "trainer.max_epochs=5"])
+        cfg = compose("train", words)
     with pytest.raises(SystemExit, match=r"last.ckpt holds another network than the one configured \(backb"):
         train(cfg)
     assert not (tmp_path / "weights").exists()
 
 
 def test_first_weights_are_not_looked_for() -> None:
-    config = {**settings("model/backbone=mobilenet_v2", "model.backbone.weights=/nowhere.pth")}
-    with pytest.raises(FileNotFoundError):
+    config = {
+        **settings("model/backbone=mobilenet_v2", "model.backbone.weights=/nowhere.pth", "data.size=300")
+    }
+    with pytest.raises(ValueError, match="no weights file"):
         first_weights(config)
     config |= {"ckpt": "last.ckpt"}
     model = model_config(config, ["cat"], None)
