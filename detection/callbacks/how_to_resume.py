@@ -27,6 +27,7 @@ class HowToResume(pl.Callback):
         self.checkpoint = Path(checkpoint)
         self._trainer: pl.Trainer | None = None
         self._queued = ""
+        self._was_written = True
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Be ready."""
@@ -38,8 +39,10 @@ class HowToResume(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Say it, when what was saved is on the disk."""
-        with suppress(OSError):  # it is another error that ends the run
+        try:
             finish_checkpoints(trainer)
+        except OSError:  # it is another error that ends the run
+            self._was_written = False
         if (signal := told()) is not None and signal == announcing(trainer):
             self._queued = queue_again(trainer)
         say()
@@ -64,8 +67,10 @@ class HowToResume(pl.Callback):
         elif others := sorted(self.checkpoint.parent.glob("*.ckpt")):  # the disk was full at last
             command = resume_command(sys.argv, str(others[0]), "init_from")
             lines.append(f"Kept: {others[0]}. To start from its weights:\n  {command}")
-        else:
+        elif told() is not None and self._was_written:
             lines.append("Nothing was kept yet: the step that was being made did not end in time.")
+        else:  # the error says why
+            lines.append("Nothing was kept yet.")
         return "\n".join(lines)
 
 

@@ -1,5 +1,6 @@
 """A run that stops early says what is kept and what to type."""
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 import pytorch_lightning as pl
 
 from detection.callbacks.how_to_resume import HowToResume
+from detection.callbacks.safe_checkpoints import SafeCheckpointIO
+from detection.system import endings
 
 Run = Callable[..., pl.Trainer]
 
@@ -40,7 +43,31 @@ def test_without_one_it_says_that_nothing_was_kept(
 ) -> None:
     with pytest.raises(RuntimeError, match="out of memory"):
         run(HowToResume(str(tmp_path / "last.ckpt")), FailsAt(0))
-    assert "Nothing was kept yet" in capsys.readouterr().err
+    assert "Nothing was kept yet.\n" in capsys.readouterr().err, "no step was given up"
+
+
+class FailsToWrite(pl.Callback):
+    """A checkpoint that was begun before the end could not be written."""
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        checkpoint_io = SafeCheckpointIO()
+        checkpoint_io._error = OSError("the disk is full")
+        trainer.strategy.checkpoint_io = checkpoint_io
+
+
+@pytest.mark.parametrize("signalled", [False, True])
+def test_a_full_disk_is_no_step_that_took_too_long(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    signalled: bool,
+) -> None:  # fmt: skip
+    how = HowToResume(str(tmp_path / "last.ckpt"))
+    monkeypatch.setattr(endings._state, "told_by", signal.SIGTERM if signalled else None)
+    assert ("did not end in time" in how.sentence()) == signalled
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run(how, FailsToWrite(), FailsAt(0))
+    printed = capsys.readouterr().err
+    assert "Nothing was kept yet.\n" in printed
+    assert "in time" not in printed
 
 
 def test_where_only_the_best_was_kept_it_is_named(
