@@ -137,7 +137,7 @@ def test_a_run_that_would_never_validate_is_refused() -> None:
     with pytest.raises(SystemExit, match="nothing would be validated, so there would be no best checkpoint"):
         checked_config(resolved(*overrides, "trainer.max_epochs=4"))
     checked_config(resolved(*overrides, "trainer.max_epochs=5"))
-    checked_config(resolved(*overrides, "trainer.max_epochs=-1"))
+    checked_config(resolved(*overrides, "trainer.max_epochs=-1", "+trainer.max_steps=9"))
 
 
 @pytest.mark.parametrize(
@@ -146,6 +146,7 @@ def test_a_run_that_would_never_validate_is_refused() -> None:
         ("optimizer.lr=-1", "optimizer.lr=-1: give a learning rate above 0"),
         ("optimizer.lr=0", "optimizer.lr=0: give a learning rate above 0"),
         ("trainer.max_epochs=0", "nothing would be trained; evaluate tests a checkpoint"),
+        ("trainer.max_epochs=-1", "trainer.max_epochs=-1: the learning rate follows the length of the run"),
     ],
 )
 def test_a_run_that_would_not_learn_is_refused_before_weights_are_fetched(

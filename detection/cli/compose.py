@@ -163,6 +163,13 @@ def _never_trained(config: dict[str, Any]) -> list[str]:
         errors.append(f"optimizer.lr={lr}: give a learning rate above 0, such as optimizer.lr=0.001")
     if epochs == 0:
         errors.append("trainer.max_epochs=0: nothing would be trained; evaluate tests a checkpoint")
+    limits, has_steps = config["trainer"], config["trainer"].get("max_steps") not in (None, -1)
+    endless = epochs == -1 or (epochs is None and limits.get("max_time") is not None)
+    if endless and not has_steps and not config.get("find"):
+        errors.append(
+            f"trainer.max_epochs={-1 if epochs else 'null'}: the learning rate follows the length of the "
+            "run; give trainer.max_epochs=<epochs>, or trainer.max_steps=<optimizer steps> as well"
+        )
     return errors
 
 
