@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
 
 from detection.checkpoints.runs import changed_keys
 
@@ -40,7 +39,7 @@ def config_before(checkpoint: Path, training: Mapping[str, Any]) -> dict[str, An
     try:
         then = yaml.safe_load((checkpoint.parent.parent / "config.yaml").read_text(encoding="utf-8"))
         known = training.get(SETTINGS)
-        if known is not None and _digest(then) != known:
+        if known is not None and digest_of_settings(then) != known:
             return {}
     except Exception:  # it is only compared, so nothing that may be wrong with it matters
         return {}
@@ -51,12 +50,8 @@ def digest_of_settings(config: Mapping[str, Any]) -> str:
     """Tells settings from others, wherever the run lies: 16 hexadecimal digits.
 
     Args:
-        config: the whole configuration, as ``config.yaml`` will have it.
+        config: the whole configuration, with ``run_dir``.
     """
-    return _digest(yaml.safe_load(OmegaConf.to_yaml(OmegaConf.create(dict(config)))))
-
-
-def _digest(config: Mapping[str, Any]) -> str:
     anywhere = _in_folder(config, str(config["run_dir"]), "")
     said = {key: value for key, value in _leaves(anywhere) if not _is_in(key, _NOT_COMPARED)}
     text = json.dumps(said, sort_keys=True, default=str)
