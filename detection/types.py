@@ -28,6 +28,9 @@ class Target(TypedDict):
     image_id: str
     size: tuple[int, int]
     """``(height, width)`` of the original image on disk."""
+    areas: NotRequired[Tensor]
+    """float32 ``(N,)``, in evaluation: the area of each object in pixels of the image on disk, by its
+    annotation: of the segment where COCO's file has it, else of the box. Decides what COCO calls small."""
     seed: NotRequired[int]
     """In training, the seed of all that is drawn at random for this image in this epoch."""
 
@@ -94,6 +97,8 @@ class PaddedBatch(NamedTuple):
     image_ids: list[str]
     targets: AnchorTargets | None = None
     """Set when the loader's workers assign targets (``data.targets_in_workers=true``)."""
+    areas: Tensor | None = None
+    """float32 ``(B, M)`` in evaluation, see `Target.areas`; zeros where padded."""
 
 
 class ListBatch(NamedTuple):

@@ -130,6 +130,20 @@ def test_written_coco_is_read_by_pycocotools(originals: dict[str, Path], shapes:
         assert [item["iscrowd"] for item in found] == expected["difficult"].int().tolist()
 
 
+def test_areas_of_segments_stay_those_of_coco(tmp_path: Path) -> None:
+    Image.new("RGB", (100, 80)).save(tmp_path / "a.png")
+    writer = COCOWriter(["cat"])
+    boxes = [(0, 0, 100, 80), (10, 10, 20, 30)]
+    writer.add("a.png", (80, 100), boxes, [0, 0], areas=[1234.5, None])
+    writer.write(tmp_path / "all.json")
+    convert(
+        "coco", "coco", str(tmp_path), str(tmp_path / "new"), ["all"],
+        coco_images=".", coco_annotations="{split}.json",
+    )  # fmt: skip
+    written = json.loads((tmp_path / "new/annotations/instances_all2017.json").read_text())["annotations"]
+    assert [annotation["area"] for annotation in written] == [1234.5, 200]
+
+
 def test_fractions_are_rounded_in_voc_and_said(tmp_path: Path) -> None:
     Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
     writer = COCOWriter(["cat"])

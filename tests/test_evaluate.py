@@ -122,6 +122,37 @@ def test_faster_rcnn_on_its_training_images(place: Path, tmp_path: Path) -> None
     assert_complete(tmp_path, checkpoint, place / "shapes", "train")
 
 
+@pytest.mark.filterwarnings("ignore:The 'test_dataloader' does not have many workers")
+@pytest.mark.parametrize("name", ["ssd", "faster_rcnn"])
+def test_sizes_of_objects_are_those_of_cocos_file(place: Path, tmp_path: Path, name: str) -> None:
+    """The segment in a large box is small; without one the box counts, in its own pixels."""
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images/a.png"), np.full((151, 233, 3), 90, np.uint8))
+    boxes = [([10, 10, 120, 120], {"area": 500.5}), ([40.1, 60.3, 32, 32], {})]
+    document = {
+        "images": [{"id": 3, "file_name": "a.png", "width": 233, "height": 151}],
+        "categories": [{"id": i, "name": each} for i, each in enumerate(SHAPE_CLASSES)],
+        "annotations": [
+            {"id": i, "image_id": 3, "category_id": 0, "bbox": box, **area}
+            for i, (box, area) in enumerate(boxes)
+        ],
+    }
+    (tmp_path / "all.json").write_text(json.dumps(document))
+    data = ["data=coco", f"data.root={tmp_path}", "data.num_workers=0", "split=val", "num_images=1"]
+    data += [
+        f"data.{split}_{what}"
+        for split in ("train", "val")
+        for what in ("images=images", "annotations=all.json")
+    ]
+    evaluate(configured(tmp_path / "run", f"ckpt={place}/{name}.ckpt", *data))
+    figures = json.loads((tmp_path / "run/metrics.json").read_text())["coco"]
+    assert figures["map_small"] is not None
+    assert figures["map_medium"] is not None, "32 x 32 is both, as in COCO's own evaluator"
+    assert figures["map_large"] is None
+    written = json.loads((tmp_path / "run/coco/ground_truth.json").read_text())["annotations"]
+    assert [annotation["area"] for annotation in written] == [500.5, 1024]
+
+
 def test_two_checkpoints_are_compared(place: Path, tmp_path: Path) -> None:
     run = tmp_path / "both"
     ckpts = f"ckpt=[{place}/ssd.ckpt,{place}/faster_rcnn.ckpt]"

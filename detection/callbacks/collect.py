@@ -5,6 +5,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from detection.metrics.tables import areas_of
 from detection.tasks.base import DetectionTask
 from detection.tasks.whole_images import WholeImages
 from detection.types import Detections, Target
@@ -41,5 +42,6 @@ class CollectDetections(pl.Callback):
                     difficult=target["difficult"].cpu(),
                     image_id=target["image_id"],
                     size=target["size"],
+                    areas=areas_of(target).cpu(),
                 )
             )

@@ -51,6 +51,11 @@ class CollatePadded:
             boxes[i, :count] = target["boxes"]
             labels[i, :count] = target["labels"]
             difficult[i, :count] = target["difficult"]
+        areas = None
+        if all("areas" in target for _, target in samples):
+            areas = torch.zeros(batch, longest)
+            for i, (_, target) in enumerate(samples):
+                areas[i, : len(target["areas"])] = target["areas"]
         return PaddedBatch(
             images=torch.stack([sample.image for sample in samples]),
             boxes=boxes,
@@ -59,6 +64,7 @@ class CollatePadded:
             sizes=torch.tensor([sample.target["size"] for sample in samples]),
             image_ids=[sample.target["image_id"] for sample in samples],
             targets=self.assign(boxes, labels) if self.assign else None,
+            areas=areas,
         )
 
 

@@ -22,7 +22,7 @@ from detection.data.classes import (
     select_classes,
 )
 from detection.data.formats.judging import judged
-from detection.data.formats.records import Reading
+from detection.data.formats.records import ObjectRecord, Reading
 from detection.data.formats.usable import OnError, say_warnings, usable_records
 from detection.data.image_files import ImageError, decode_image, refuse_another_size
 from detection.types import Sample, Target
@@ -51,13 +51,19 @@ def with_objects(
     labels: NDArray[np.int64],
     difficult: NDArray[np.bool_],
 ) -> Sample:
-    """A sample: what a transform returns, and the rest of its image's target."""
+    """A sample: what a transform returns, and the rest of its image's target.
+
+    Areas are those of the annotation, so they go where a transform of one's own has dropped objects.
+    """
     objects = {
         "boxes": torch.as_tensor(boxes, dtype=torch.float32).reshape(-1, 4),
         "labels": torch.as_tensor(labels, dtype=torch.int64),
         "difficult": torch.as_tensor(difficult, dtype=torch.bool),
     }
-    return Sample(image, {**target, **objects})  # type: ignore[typeddict-item]
+    sample: Target = {**target, **objects}  # type: ignore[typeddict-item]
+    if "areas" in sample and len(sample["areas"]) != len(labels):
+        del sample["areas"]
+    return Sample(image, sample)
 
 
 def classes_of(readings: Iterable[Reading], on_error: OnError = "raise") -> list[str]:
@@ -74,6 +80,11 @@ def classes_of(readings: Iterable[Reading], on_error: OnError = "raise") -> list
     readings = list(readings)
     usable = [record for reading in readings for record in usable_records(reading, on_error)[0]]
     return declared_classes(readings) or found_classes(usable)
+
+
+def _area(item: ObjectRecord) -> float:
+    x1, y1, x2, y2 = item.box
+    return (x2 - x1) * (y2 - y1) if item.area is None else item.area
 
 
 class DetectionDataset(Dataset[Sample]):
@@ -129,6 +140,7 @@ class DetectionDataset(Dataset[Sample]):
         self._boxes = np.array([item.box for item in objects], dtype=np.float32).reshape(-1, 4)
         self._labels = np.array([labels[item.name] for item in objects], dtype=np.int64)
         self._difficult = np.array([item.difficult for item in objects], dtype=np.bool_)
+        self._areas = np.array([_area(item) for item in objects], dtype=np.float32)
         self._ends = np.cumsum([0, *(len(record.objects) for record in selected)])
         self.unusable = torch.zeros(len(selected), dtype=torch.bool).share_memory_()
         """Images that turned out to be unusable when they were wanted; the loader's workers write here."""
@@ -167,6 +179,7 @@ class DetectionDataset(Dataset[Sample]):
             difficult=torch.from_numpy(self._difficult[rows].copy()),
             image_id=self.image_ids[index],
             size=self.sizes[index],
+            areas=torch.from_numpy(self._areas[rows].copy()),
         )
 
     def problem(self, index: int) -> str:

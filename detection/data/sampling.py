@@ -16,7 +16,7 @@ from typing import Protocol
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from detection.types import Sample
+from detection.types import Sample, Target
 
 Key = tuple[int, int]
 """Index of a sample, and the seed of all that is drawn at random for it."""
@@ -49,7 +49,14 @@ class SeededDataset(Dataset[Sample]):
         index, seed = key
         self.dataset.seed(seed)
         image, target = self.dataset[index]
-        return Sample(image, {**target, "seed": seed})
+        return Sample(image, for_training(target, seed))
+
+
+def for_training(target: Target, seed: int) -> Target:
+    """The target of a sample with the seed of what is drawn for it; its objects may be cut: areas go."""
+    target = {**target, "seed": seed}
+    target.pop("areas", None)
+    return target
 
 
 class Keys(Sampler[Key]):

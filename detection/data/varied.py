@@ -24,7 +24,7 @@ from detection.data.compositions import (
     sample_tile,
 )
 from detection.data.dataset import DetectionDataset, SampleTransform, with_objects
-from detection.data.sampling import GroupedBatchSampler, SeededDataset
+from detection.data.sampling import GroupedBatchSampler, SeededDataset, for_training
 from detection.data.skipping import Replaced
 from detection.data.steps import Step, SteppedBatchSampler, SteppedKey
 from detection.ops.views import tile_size
@@ -173,7 +173,7 @@ class VariedDataset(Dataset[Sample]):
             return _picture(*self.images.load(used[-1]))
 
         made = self.transform.sample(_picture(image, target), other, seed, step)
-        return with_objects({**target, "seed": seed}, *made)
+        return with_objects(for_training(target, seed), *made)
 
 
 def _another(rng: random.Random, count: int, used: Sequence[int]) -> int:

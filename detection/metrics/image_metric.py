@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from detection.metrics.tables import DetectionTable, GroundTruthTable, IntArray, image_key
+from detection.metrics.tables import DetectionTable, GroundTruthTable, IntArray, areas_of, image_key
 from detection.types import Detections, Target
 
 
@@ -40,6 +40,7 @@ class ImageMetric(Metric, ABC):
     gt_labels: list[Tensor]
     gt_boxes: list[Tensor]
     gt_difficult: list[Tensor]
+    gt_areas: list[Tensor]
 
     def __init__(self, num_classes: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -55,6 +56,7 @@ class ImageMetric(Metric, ABC):
             "gt_labels": torch.zeros(0, dtype=torch.int64),
             "gt_boxes": torch.zeros(0, 4),
             "gt_difficult": torch.zeros(0, dtype=torch.bool),
+            "gt_areas": torch.zeros(0),
         }
         for name in self._empty_states:
             self.add_state(name, default=[], dist_reduce_fx="cat")
@@ -113,6 +115,7 @@ class ImageMetric(Metric, ABC):
         self._extend("gt_labels", torch.cat([target["labels"] for target in targets]))
         self._extend("gt_boxes", torch.cat([target["boxes"] for target in targets]))
         self._extend("gt_difficult", torch.cat([target["difficult"] for target in targets]))
+        self._extend("gt_areas", torch.cat([areas_of(target) for target in targets]))
 
     def _extend(self, name: str, rows: Tensor) -> None:
         empty = self._empty_states[name]
@@ -136,6 +139,7 @@ class ImageMetric(Metric, ABC):
             states["gt_labels"][gt_rows],
             states["gt_boxes"][gt_rows],
             states["gt_difficult"][gt_rows],
+            states["gt_areas"][gt_rows],
         )
         return found, existing
 

@@ -46,10 +46,15 @@ class GroundTruthTable(NamedTuple):
     """``(G, 4)`` xyxy in pixels of the original image."""
     difficult: BoolArray
     """``(G,)``: ignored, whether found or not."""
+    areas: FloatArray | None = None
+    """``(G,)``: of the objects, see `Target.areas`; None stands for those of the boxes."""
 
     def take(self, rows: IntArray | BoolArray) -> "GroundTruthTable":
         """Return the given rows, in the given order."""
-        return GroundTruthTable(self.images[rows], self.labels[rows], self.boxes[rows], self.difficult[rows])
+        areas = None if self.areas is None else self.areas[rows]
+        return GroundTruthTable(
+            self.images[rows], self.labels[rows], self.boxes[rows], self.difficult[rows], areas
+        )
 
 
 class Overlaps(NamedTuple):
@@ -82,19 +87,27 @@ def make_tables(
     images = np.argsort(keys, kind="stable")
     columns = [(detections[i], targets[i]) for i in images]
     found = [(d["labels"].cpu(), d["scores"].cpu(), d["boxes"].cpu()) for d, _ in columns]
-    existing = [(t["labels"].cpu(), t["boxes"].cpu(), t["difficult"].cpu()) for _, t in columns]
+    existing = [
+        (t["labels"].cpu(), t["boxes"].cpu(), t["difficult"].cpu(), areas_of(t).cpu()) for _, t in columns
+    ]
     none = (torch.zeros(0, dtype=torch.int64), torch.zeros(0), torch.zeros(0, 4))
     labels, scores, boxes = (torch.cat(column).numpy() for column in zip(none, *found, strict=True))
-    no_gt = (none[0], none[2], torch.zeros(0, dtype=torch.bool))
-    gt_labels, gt_boxes, difficult = (
+    no_gt = (none[0], none[2], torch.zeros(0, dtype=torch.bool), none[1])
+    gt_labels, gt_boxes, difficult, areas = (
         torch.cat(column).numpy() for column in zip(no_gt, *existing, strict=True)
     )
     return (
         DetectionTable(np.repeat(images, [len(row[0]) for row in found]), labels, scores, boxes),
         GroundTruthTable(
-            np.repeat(images, [len(row[0]) for row in existing]), gt_labels, gt_boxes, difficult
+            np.repeat(images, [len(row[0]) for row in existing]), gt_labels, gt_boxes, difficult, areas
         ),
     )
+
+
+def areas_of(target: Target) -> torch.Tensor:
+    """The areas of an image's objects, ``(N,)``; those of the boxes where nobody says others."""
+    sides = target["boxes"][:, 2:] - target["boxes"][:, :2]
+    return target["areas"] if "areas" in target else sides.prod(dim=1)
 
 
 def image_key(image_id: str) -> int:
@@ -109,7 +122,7 @@ def check_tables(detections: DetectionTable, ground_truth: GroundTruthTable, num
         ValueError: If the columns of a table differ in length, or a label is outside ``0..C-1``.
     """
     for name, columns in (("detections", detections._asdict()), ("ground_truth", ground_truth._asdict())):
-        lengths = {column: len(values) for column, values in columns.items()}
+        lengths = {column: len(values) for column, values in columns.items() if values is not None}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"the columns of {name} differ in length: {lengths}")
         labels = columns["labels"]

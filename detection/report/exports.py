@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from detection.data.formats.voc import to_voc_corners
+from detection.metrics.tables import areas_of
 from detection.system.files import file_names, write_text
 from detection.types import Detections, Target
 
@@ -70,11 +71,11 @@ def write_coco_results(
     for image_id, target in zip(ids, targets, strict=True):
         height, width = target["size"]
         images.append({"id": image_id, "file_name": target["image_id"], "height": height, "width": width})
-        boxes, labels = target["boxes"].tolist(), target["labels"].tolist()
-        for box, label, difficult in zip(boxes, labels, target["difficult"].tolist(), strict=True):
+        columns = target["boxes"], target["labels"], target["difficult"], areas_of(target)
+        for box, label, difficult, area in zip(*(column.tolist() for column in columns), strict=True):
             left, top, wide, high = _xywh(box)
             annotation = {"id": len(annotations) + 1, "image_id": image_id, "category_id": label + 1}
-            annotation |= {"bbox": [left, top, wide, high], "area": wide * high}
+            annotation |= {"bbox": [left, top, wide, high], "area": area}
             annotations.append({**annotation, "iscrowd": int(difficult), "difficult": int(difficult)})
     categories = [{"id": label + 1, "name": name} for label, name in enumerate(class_names)]
     document = {"info": {}, "images": images, "categories": categories, "annotations": annotations}

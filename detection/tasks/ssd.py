@@ -145,6 +145,8 @@ class SSDTask(SSDInference, DetectionTask):
                 image_id=image_id,
                 size=size,
             )
+            if batch.areas is not None:
+                target["areas"] = batch.areas[i][real]
             targets.append(target)
         return targets
 

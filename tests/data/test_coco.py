@@ -11,9 +11,13 @@ import torch
 from PIL import Image
 from pycocotools.coco import COCO
 
+from detection.data.collate import CollateList, CollatePadded
 from detection.data.dataset import DetectionDataset
+from detection.data.sampling import SeededDataset
 from detection.data.sources import COCODataModule
-from detection.data.transforms import ssd_eval_transform, ssd_train_transform
+from detection.data.transforms import DetectionTransform, exactly, ssd_eval_transform, ssd_train_transform
+from detection.tasks.faster_rcnn import FasterRCNNTask
+from detection.tasks.ssd import SSDTask
 from tests.data.annotated import coco_dataset
 
 Document = dict[str, Any]
@@ -96,6 +100,44 @@ def test_crowds_are_not_trained_on(tmp_path: Path, document: Document) -> None:
     train, val = next(iter(data.train_dataloader())), next(iter(data.val_dataloader()))
     assert int(train.difficult.sum()) == 0
     assert val.difficult.tolist() == [[False, True], [False, False], [False, False]]
+
+
+def test_areas_of_segments_are_those_of_an_evaluation(tmp_path: Path, document: Document) -> None:
+    first, second, third = document["annotations"]
+    first["area"], second["area"], third["area"] = 80.25, 0, float("nan")
+    dataset = read(tmp_path, document)
+    assert dataset.annotation(0)["areas"].tolist() == [80.25, 900]  # NaN is none: the area of the box
+    assert dataset.annotation(1)["areas"].tolist() == [1000]
+    for none in (-3, True, "80", None, 1e30):
+        first["area"] = none
+        assert read(tmp_path, document).annotation(0)["areas"].tolist() == [10 * 20.25, 900]
+
+
+def test_boxes_of_32_pixels_keep_their_area_whatever_the_input(tmp_path: Path) -> None:
+    """They go to the network's input and back in float32, which no longer decides what is small."""
+    write_image(tmp_path / "images/a.png", 333, 517)
+    corners: list[list[float]] = [[7, 11], [101.3, 57.1], [400.7, 299.9]]
+    document = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 517, "height": 333}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [annotation(i, 1, 1, [*corner, 32, 32]) for i, corner in enumerate(corners)],
+    }
+    dataset = read(tmp_path, document)
+    dataset.transform = ssd_eval_transform([200, 333])
+    assert dataset[0].target["areas"].tolist() == [1024] * 3
+    batch = CollatePadded()([dataset[0]])
+    assert SSDTask.original_targets(None, batch)[0]["areas"].tolist() == [1024] * 3  # type: ignore[arg-type]
+    listed = CollateList()([dataset[0]])
+    assert FasterRCNNTask.original_targets(None, listed)[0]["areas"].tolist() == [1024] * 3  # type: ignore[arg-type]
+    assert "areas" not in SeededDataset(dataset)[0, 5].target
+
+
+def test_a_transform_that_drops_objects_goes_without_areas(tmp_path: Path, document: Document) -> None:
+    dataset = read(tmp_path, document)
+    dataset.transform = DetectionTransform(exactly((30, 40)), min_box_side=25)
+    target = dataset[0].target
+    assert len(target["labels"]) == 1
+    assert "areas" not in target
 
 
 def test_random_sets_against_pycocotools(tmp_path: Path) -> None:

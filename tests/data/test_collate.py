@@ -45,6 +45,16 @@ def test_padded() -> None:
     assert batch.targets is None
 
 
+def test_padded_areas_of_an_evaluation() -> None:
+    samples = [sample(2, "a"), sample(0, "bb"), sample(1, "ccc")]
+    assert CollatePadded()(samples).areas is None
+    for each in samples:
+        each.target["areas"] = 7.5 + torch.arange(len(each.target["labels"]))
+    areas = CollatePadded()(samples).areas
+    assert areas is not None
+    assert areas.tolist() == [[7.5, 8.5], [0, 0], [7.5, 0]]
+
+
 def test_padded_without_any_object() -> None:
     batch = CollatePadded()([sample(0, "a"), sample(0, "bb")])
     assert batch.boxes.shape == (2, 0, 4)

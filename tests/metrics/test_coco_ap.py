@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from detection.metrics.coco_ap import coco_ap
+from detection.metrics.tables import areas_of
 from detection.types import Detections, Target
 
 NUM_CLASSES = 5
@@ -56,10 +57,14 @@ def by_pycocotools(detections: list[Detections], targets: list[Target]) -> tuple
     from pycocotools.cocoeval import COCOeval
 
     annotations = [
-        {"image_id": i, "category_id": label, "bbox": box, "area": box[2] * box[3], "iscrowd": marked}
+        {"image_id": i, "category_id": label, "bbox": box, "area": area, "iscrowd": marked}
         for i, target in enumerate(targets)
-        for box, label, marked in zip(
-            xywh(target["boxes"]), target["labels"].tolist(), target["difficult"].int().tolist(), strict=True
+        for box, label, marked, area in zip(
+            xywh(target["boxes"]),
+            target["labels"].tolist(),
+            target["difficult"].int().tolist(),
+            areas_of(target).tolist(),
+            strict=True,
         )
     ]
     results = [
@@ -98,6 +103,23 @@ def test_equals_pycocotools(seed: int) -> None:
     np.testing.assert_allclose(result["ap"].numpy(), per_class, atol=1e-6)
     assert torch.isnan(result["ap"][NUM_CLASSES - 1])
     assert 0 < result["map"] < 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sizes_are_those_of_the_areas_that_annotations_say(seed: int) -> None:
+    """A segment fills a part of its box; 32 x 32 exactly counts as small and as medium."""
+    detections, targets = dataset(seed)
+    by_boxes = coco_ap(detections, targets, NUM_CLASSES)
+    rng = np.random.default_rng(seed)
+    for target in targets:
+        share = torch.tensor(rng.uniform(0.3, 1, len(target["labels"])), dtype=torch.float32)
+        target["areas"] = areas_of(target) * share
+        target["areas"][:1] = 1024
+    result = coco_ap(detections, targets, NUM_CLASSES)
+    stats, _ = by_pycocotools(detections, targets)
+    np.testing.assert_allclose([result[name].item() for name in STATS], stats, atol=1e-6)
+    assert result["map"] == by_boxes["map"]
+    assert result["map_small"] != by_boxes["map_small"]
 
 
 def test_perfect_detections_score_one() -> None:

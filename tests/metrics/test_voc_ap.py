@@ -54,7 +54,7 @@ def naive_ap(
 ) -> tuple[float, float]:
     objects = [
         {"image": int(image), "box": corners(box), "difficult": bool(difficult), "found": False}
-        for image, object_label, box, difficult in zip(*gts, strict=True)
+        for image, object_label, box, difficult in zip(*gts[:4], strict=True)
         if object_label == label
     ]
     num_positive = sum(not item["difficult"] for item in objects)

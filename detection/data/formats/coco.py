@@ -217,7 +217,7 @@ class _Reader:
             # The box of a polygon is upright, whatever an attribute of that name says.
             if annotation.attributes and not getattr(annotation, "segmentation", None):
                 box = box_around_turned(box, rotation_in(annotation.attributes))
-            return ObjectRecord(name, box, bool(crowd), number)
+            return ObjectRecord(name, box, bool(crowd), number, _area(annotation.area))
         return None
 
 
@@ -231,6 +231,11 @@ def _box(written: Any) -> Box | None:
     if not (abs(x) < _HUGE and abs(y) < _HUGE and abs(width) < _HUGE and abs(height) < _HUGE):
         return None
     return float(x), float(y), float(x) + float(width), float(y) + float(height)
+
+
+def _area(written: Any) -> float | None:
+    """An area that makes sense; tools that know of no segments leave it out, or write 0."""
+    return float(written) if type(written) in _NUMBERS and 0 < written < _HUGE**2 else None
 
 
 def _as_written(box: Box) -> str:

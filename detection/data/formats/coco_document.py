@@ -37,6 +37,7 @@ class AnnotationEntry(msgspec.Struct, gc=False):
     category_id: Any = None
     iscrowd: Any = 0
     bbox: Any = None
+    area: Any = None
     attributes: Any = None
 
 

@@ -27,6 +27,8 @@ class ObjectRecord(NamedTuple):
     """Ignored by the metric: VOC's ``difficult``, COCO's ``iscrowd``."""
     number: int = 0
     """What a finding calls it: see `Finding.object`."""
+    area: float | None = None
+    """In pixels, where the annotation says it: COCO's, of the segment. None is the area of the box."""
 
 
 class ImageRecord(NamedTuple):

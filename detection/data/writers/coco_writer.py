@@ -28,6 +28,7 @@ class COCOWriter:
         labels: Sequence[int],
         scores: Sequence[float] | None = None,
         crowd: Sequence[bool] | None = None,
+        areas: Sequence[float | None] | None = None,
     ) -> None:
         """Adds one image.
 
@@ -38,17 +39,19 @@ class COCOWriter:
             labels: class of each box, ``0..C-1``.
             scores: written as ``score`` where given, for detections.
             crowd: written as ``iscrowd``; 0 where not given.
+            areas: in pixels; that of the box where not given, or None.
         """
         image_id = len(self.images) + 1
         self.images.append({"id": image_id, "file_name": image_name, "width": size[1], "height": size[0]})
         for number, (box, label) in enumerate(zip(boxes, labels, strict=True)):
             x1, y1, x2, y2 = map(float, box)
+            area = areas[number] if areas is not None else None
             annotation = {
                 "id": len(self.annotations) + 1,
                 "image_id": image_id,
                 "category_id": self.categories[label]["id"],
                 "bbox": [round(value, 4) for value in (x1, y1, x2 - x1, y2 - y1)],
-                "area": round((x2 - x1) * (y2 - y1), 4),
+                "area": round((x2 - x1) * (y2 - y1), 4) if area is None else area,
                 "iscrowd": int(crowd is not None and crowd[number]),
             }
             if scores is not None:

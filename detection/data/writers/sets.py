@@ -83,7 +83,8 @@ def write_coco_set(
             image_name = stems[record.path] + record.path.suffix
             _place_image(record.path, images / image_name, link)
             boxes, labels, difficult = columns_of(record, names)
-            writer.add(image_name, record.size, boxes, labels, _of(record, scores), difficult)
+            areas = [item.area for item in record.objects]
+            writer.add(image_name, record.size, boxes, labels, _of(record, scores), difficult, areas)
         writer.write(annotations)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from detection.data.formats import voc_folder
 from detection.data.formats.index import FORMAT
-from detection.data.formats.records import ImageRecord
+from detection.data.formats.records import ImageRecord, ObjectRecord
 from detection.data.formats.usable import usable_records
 from detection.data.formats.voc import read_annotation
 from detection.data.formats.voc_folder import read_voc, unlisted_annotations
@@ -70,7 +70,7 @@ def test_entries_in_the_order_of_the_list(folder: Path) -> None:
     assert list(entries) == ["b", "a"]
     assert entries["a"].path == folder / "JPEGImages/a.jpg"
     assert entries["a"].size == (30, 40)
-    assert entries["a"].objects == (("cat", (0.0, 1.0, 30.0, 20.0), False, 1),)
+    assert entries["a"].objects == (ObjectRecord("cat", (0.0, 1.0, 30.0, 20.0), False, 1),)
 
 
 def test_second_time_reads_the_cache(folder: Path, parsed: list[str]) -> None:
