@@ -36,6 +36,7 @@ CHECKS: dict[str, tuple[str, ...]] = {
         "broken-annotation",
         "missing-image",
         "unknown-image",
+        "shared-labels",
         "unlisted-annotation",
         "unannotated-images",
         "filename-mismatch",

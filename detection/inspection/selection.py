@@ -33,6 +33,7 @@ CHANGES = {
     "bad-class-name": "each class gets one name that training takes; the lines below say which",
     "unknown-image": "left out, it is of no image",
     "listed-twice": "used once, or left out where it is not clear which is meant",
+    "shared-labels": "left out, its label file is that of another image, too",
     "box-past-border": "cut at the border of the image",
 }
 # Mistakes of a whole set which nobody but its owner can correct.

@@ -251,9 +251,14 @@ def test_labels_that_end_in_capitals_are_read(root: Path) -> None:
 def test_two_images_of_one_label_file_are_refused(root: Path) -> None:
     write_image(root / "images/train/a.jpg", 50, 50)
     with pytest.raises(
-        ValueError, match=r"a\.txt has the objects of a\.png or of a\.jpg, nobody knows which"
+        ValueError, match=r"a\.png and a\.jpg have one label file, .*a\.txt, and nobody knows"
     ):
         yolo_dataset(root)
+    left = yolo_dataset(root, on_error="skip")
+    assert [name for name in left.image_ids if "/a." in name] == [], (
+        "either might learn what it does not show"
+    )
+    assert len(left.problems) == 2
     write_image(root / "images/train/b.png")  # neither has labels: neither has objects
     (root / "images/train/a.jpg").unlink()
     assert len(yolo_dataset(root)) == 3

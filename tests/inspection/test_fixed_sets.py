@@ -10,6 +10,7 @@ import torch
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from detection.data.conversion import convert
 from detection.data.datamodule import DetectionDataModule
@@ -94,6 +95,8 @@ def broken_yolo(clean: "VOCFolder", root: Path) -> DetectionDataModule:
     path = root / "images/train/train_00012.jpg"
     path.write_bytes(path.read_bytes()[:900])
     images = sorted((root / "images/train").iterdir())
+    twin = root / "images/train/train_00009.png"  # two images of one label file
+    Image.open(images[9]).transpose(Image.Transpose.ROTATE_180).save(twin)
     odd = images[13].rename(images[13].with_name(" ends in a number 1 .jpg"))
     (root / f"labels/train/{images[13].stem}.txt").rename(root / f"labels/train/{odd.stem}.txt")
     listed = [*images[:13], odd, *images[14:], images[0], Path("gone.jpg")]
@@ -110,7 +113,7 @@ BROKEN: dict[str, tuple[Callable[["VOCFolder", Path], DetectionDataModule], set[
         broken_voc,
         {kind for kind, severity in KINDS.items() if severity == "error"}
         - OF_SETS
-        - {"unknown-image", "image-of-another-size", "unknown-class"},
+        - {"unknown-image", "image-of-another-size", "unknown-class", "shared-labels"},
     ),
     "coco": (
         broken_coco,
@@ -121,7 +124,8 @@ BROKEN: dict[str, tuple[Callable[["VOCFolder", Path], DetectionDataModule], set[
     "yolo": (
         broken_yolo,
         {"broken-annotation", "missing-tag", "bad-coordinate", "missing-image", "unreadable-image"}
-        | {"truncated-image", "empty-box", "unknown-class", "bad-class-name", "listed-twice"},
+        | {"truncated-image", "empty-box", "unknown-class", "bad-class-name", "listed-twice"}
+        | {"shared-labels"},
     ),
 }
 

@@ -28,6 +28,7 @@ KINDS: dict[str, Severity] = {
     "nothing-to-learn": "error",
     "unknown-image": "error",
     "listed-twice": "error",
+    "shared-labels": "error",
     "in-two-splits": "warning",
     "known-empty-box": "warning",
     "box-past-border": "warning",

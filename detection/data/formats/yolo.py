@@ -93,7 +93,9 @@ def _read_images(images: Sequence[Path], description: Description, split: str, r
 
     read = partial(_read_image, pairs, description.root, keypoints)
     written = _Written()
-    owners: dict[str, str] = {}
+    owners: dict[str, list[str]] = {}
+    for image, labels in pairs.values():
+        owners.setdefault(labels, []).append(image.name)
     with no_collections():
         index = Index(description.file.resolve(), f"{split}-{keypoints}")
         entries = index.read(list(pairs), is_fresh, read)
@@ -103,13 +105,13 @@ def _read_images(images: Sequence[Path], description: Description, split: str, r
                 reading.findings.append(entry)
                 continue
             image, labels = pairs[image_id]
-            owner = owners.setdefault(labels, image_id)
-            if owner != image_id and entry.annotation.objects:
+            if len(owners[labels]) > 1 and entry.annotation.objects:
                 message = (
-                    f"has the objects of {image.name} or of {os.path.basename(owner)}, nobody knows which: "
-                    "give the two images names that differ by more than their ending, and each its labels"
+                    f"and {_others(image.name, owners[labels])} have one label file, {labels}, and nobody "
+                    "knows whose objects these are: give the images names that differ by more than their "
+                    "ending, and each its labels"
                 )
-                reading.add("listed-twice", labels, message, image_id)
+                reading.add("shared-labels", image, message, image_id)
             else:
                 _add(*pairs[image_id], image_id, entry, description.names, reading, written)
     boxes = np.array(written.boxes, np.float64).reshape(-1, 4)
@@ -120,6 +122,10 @@ def _read_images(images: Sequence[Path], description: Description, split: str, r
         reading, boxes, numbers, sizes, lambda row: name.format(written.places[row]),
         "x y width height, x and y of the centre",
     )  # fmt: skip
+
+
+def _others(name: str, names: Sequence[str]) -> str:
+    return " and ".join(other for other in names if other != name)
 
 
 def _read_image(
