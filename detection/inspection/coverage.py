@@ -96,6 +96,9 @@ def anchors_for(network: SSD | FasterRCNN, inside_only: bool = False) -> Callabl
 def anchor_settings(build: partial[SSD | FasterRCNN], network: SSD | FasterRCNN) -> str:
     """The anchors in force as words of a command line: for others of one map, one number is changed.
 
+    As they stand they change nothing: numbers have all their digits, and keys that the configuration does not
+    have a ``+``.
+
     Args:
         build: the builder of the network, with the arguments that are configured.
         network: what it has built.
@@ -105,12 +108,20 @@ def anchor_settings(build: partial[SSD | FasterRCNN], network: SSD | FasterRCNN)
     """
     defaults = {name: parameter.default for name, parameter in signature(build.func).parameters.items()}
     values = anchors_in_numbers(network) if isinstance(network, SSD) else defaults | build.keywords
-    names = ("anchor_sizes", "anchor_scales", "anchor_ratios")
-    return shlex.join(f"model.network.{name}={_typed(values[name])}" for name in names if name in values)
+    names = ["anchor_sizes", "anchor_scales", "anchor_ratios", "max_anchor_side"]
+    if build.keywords.get("anchors_for") is not None:  # sizes would grow from there, and have grown already
+        names += ["anchor_steps", "anchors_for"]
+        values["anchors_for"] = None
+    keys = {name: f"{'' if name in build.keywords else '+'}model.network.{name}" for name in names}
+    return shlex.join(f"{keys[name]}={_typed(values[name])}" for name in names if name in values)
 
 
 def _typed(value: Any) -> str:
-    return f"{value:.5g}" if isinstance(value, int | float) else f"[{','.join(map(_typed, value))}]"
+    if value is None:
+        return "null"
+    if isinstance(value, int | float):
+        return repr(float(value)).removesuffix(".0")
+    return f"[{','.join(map(_typed, value))}]"
 
 
 def measure_coverage(

@@ -12,7 +12,9 @@ import torch
 from detection.data.formats.records import Box, ImageRecord, ObjectRecord
 from detection.inspection.coverage import Size, anchor_settings, anchors_for, measure_coverage
 from detection.inspection.images import InspectedImage
+from detection.models.backbones.mobilenet import MobileNetV2Backbone
 from detection.models.backbones.tiny import TinyBackbone
+from detection.models.described_anchors import anchors_in_numbers
 from detection.models.faster_rcnn import FasterRCNN
 from detection.models.faster_rcnn_presets import build_faster_rcnn_fpn
 from detection.models.ssd import SSD, build_ssd
@@ -115,26 +117,47 @@ def test_rpn_anchors_are_those_of_its_forward_pass(inside_only: bool) -> None:
     torch.testing.assert_close(anchors_for(network, inside_only)((150, 200)), expected)
 
 
-def numbers_of(words: str) -> dict[str, Any]:
-    """The arguments that words of a command line set."""
-    pairs = (word.removeprefix("model.network.").partition("=") for word in shlex.split(words))
+def numbers_of(words: str, plus: bool) -> dict[str, Any]:
+    """The arguments that words of a command line set, all of which have a ``+`` or none."""
+    prefix = f"{'+' if plus else ''}model.network."
+    assert all(word.startswith(prefix) for word in shlex.split(words))
+    pairs = (word.removeprefix(prefix).partition("=") for word in shlex.split(words))
     return {name: json.loads(value) for name, _, value in pairs}
 
 
-def test_the_anchors_in_force_are_words_that_make_them_again() -> None:
-    backbone, size = TinyBackbone(), (150, 300)
+@pytest.mark.parametrize("size", [(150, 300), (200, 333), 300])
+def test_the_anchors_in_force_are_words_that_make_them_again(size: Any) -> None:
+    backbone = (
+        TinyBackbone() if size != 300 else MobileNetV2Backbone(None, strides=(16, 32))
+    )  # whose largest anchor is cut
+    image = (size, size) if isinstance(size, int) else size
     build: Any = partial(build_ssd, size=size)
     network = build(backbone=backbone, num_classes=1)
-    numbers = numbers_of(anchor_settings(build, network))
-    assert numbers.keys() == {"anchor_sizes", "anchor_ratios"}
+    numbers = numbers_of(anchor_settings(build, network), plus=True)
     again = build(backbone=backbone, num_classes=1, **numbers)
-    torch.testing.assert_close(again.anchors_over(size), network.anchors_over(size), rtol=1e-4, atol=1e-2)
+    assert anchors_in_numbers(again) == anchors_in_numbers(network)
+    assert torch.equal(again.anchors_over(image), network.anchors_over(image))
+
+
+def test_anchors_of_another_size_do_not_grow_twice() -> None:
+    backbone, size = MobileNetV2Backbone(None, strides=(16, 32)), (333, 517)
+    build: Any = partial(build_ssd, size=size, anchors_for=260)
+    network = build(backbone=backbone, num_classes=1)
+    words = shlex.split(anchor_settings(build, network))
+    assert "model.network.anchors_for=null" in words
+    pairs = [word.removeprefix("+").removeprefix("model.network.").partition("=") for word in words]
+    numbers: Any = {name: json.loads(value) for name, _, value in pairs}
+    again = build(backbone=backbone, num_classes=1, **numbers)
+    assert torch.equal(again.anchors_over(size), network.anchors_over(size))
 
 
 def test_faster_rcnns_anchors_are_those_of_its_builder_and_of_the_configuration() -> None:
     network = get_model("faster_rcnn_fpn_mobilenet_v2_voc", pretrained_backbone=False)
     assert isinstance(network, FasterRCNN)
-    build: Any = partial(build_faster_rcnn_fpn, anchor_sizes=[16, 64.5, 128, 256, 512])
-    assert numbers_of(anchor_settings(build, network)) == {
-        "anchor_sizes": [16, 64.5, 128, 256, 512], "anchor_ratios": [0.5, 1, 2],
+    sizes, ratios = [16, 64.5, 128, 256.123456789, 512], [1 / 3, 1, 3]
+    build: Any = partial(build_faster_rcnn_fpn, anchor_sizes=sizes, anchor_ratios=ratios)
+    assert numbers_of(anchor_settings(build, network), plus=False) == {
+        "anchor_sizes": sizes, "anchor_ratios": ratios,
     }  # fmt: skip
+    build = partial(build_faster_rcnn_fpn, anchor_sizes=sizes)
+    assert "+model.network.anchor_ratios=[0.5,1,2]" in anchor_settings(build, network)
