@@ -15,6 +15,7 @@ from detection.cli.entry import run_with_hints
 from detection.cli.faults import faults_in_a_sentence, quieten_lightning
 from detection.cli.hydra_versions import hydra_main, instantiate
 from detection.settings import Benchmark
+from detection.system.wording import counted
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -95,8 +96,8 @@ def _steps(name: str, config: dict[str, Any], run: Any) -> "Measurement":
     seconds, images = times.seconds[config["warmup"] :], times.images[config["warmup"] :]
     if not seconds:
         raise ValueError(
-            f"{name} has {len(times.seconds)} batches, and {config['warmup']} warm up: take more images, a "
-            "smaller data.batch_size or warmup=1."
+            f"{name} has {counted(len(times.seconds), 'batch')}, of which {config['warmup']} to warm up: "
+            "take more images, a smaller data.batch_size or warmup=1."
         )
     typical, size = sorted(seconds)[len(seconds) // 2], sum(images) / len(images)
     return Measurement(

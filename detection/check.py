@@ -13,6 +13,7 @@ from detection.cli.quoting import as_value
 from detection.settings import Check
 from detection.system.files import refuse_unwritable
 from detection.system.processes import as_typed, command
+from detection.system.wording import counted
 
 if TYPE_CHECKING:
     from detection.inspection.coverage import Coverage
@@ -96,9 +97,8 @@ def _fix(inspection: "Inspection", output: Path | None, root: str) -> tuple[list
     if output is None:
         return [], [f"Write a copy without these errors: {_command_to_fix(inspection.root, root)}"]
     write_fixed_copy(selection, output)
-    done = (
-        f"{output}: a corrected copy with {len(selection.changes)} changes, listed in its {LIST_OF_CHANGES}"
-    )
+    changes = counted(len(selection.changes), "change")
+    done = f"{output}: a corrected copy with {changes}, listed in its {LIST_OF_CHANGES}"
     test = ["data.test_splits=[test]"] if "test" in selection.splits else []
     # VOC's layout has no order of classes, and training takes the alphabet's.
     order = [f"data.classes={as_value(selection.classes)}"]

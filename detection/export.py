@@ -220,7 +220,8 @@ def _write_int8(settings: Export, datamodule: "DetectionDataModule") -> None:
     quantise = quantise_onnx if settings.format == "onnx" else quantise_openvino
     layers = quantise(settings.path, settings.variant("int8"), images, len(rows))
     print(
-        f"{settings.variant('int8')}: {layers} layers in eight bits, ranges from {len(rows)} training images."
+        f"{settings.variant('int8')}: {counted(layers, 'layer')} in eight bits, ranges from "
+        f"{counted(len(rows), 'training image')}."
     )
 
 

@@ -27,6 +27,7 @@ from detection.data.voc import VOCDetection
 from detection.data.writers.coco_writer import COCOWriter
 from detection.data.writers.voc_writer import write_voc
 from detection.data.writers.yolo_writer import write_yolo_labels
+from detection.system.wording import are, counted
 from tests.data.annotated import coco_dataset, yolo_dataset
 from tests.data.test_own_sets import module_of
 from tests.data.unsplit import UNSPLIT
@@ -108,11 +109,15 @@ def test_what_is_lost_is_said(originals: dict[str, Path], tmp_path: Path) -> Non
         for source in FORMATS
         for to in FORMATS
     }
-    ordinary = f"{count} difficult or crowd objects are ordinary ones now: YOLO cannot mark them"
+    ordinary = (
+        f"{counted(count, 'difficult or crowd object')} {are(count)} ordinary now: YOLO cannot mark them"
+    )
     assert ordinary in notes["voc", "yolo"]
     assert ordinary in notes["coco", "yolo"]
-    assert f"{count} difficult objects are crowd regions now (iscrowd)" in notes["voc", "coco"]
-    assert f"{count} crowd regions are difficult objects now" in notes["coco", "voc"]
+    assert (
+        f"now crowd regions (iscrowd), no longer trained on: {count} difficult object" in notes["voc", "coco"]
+    )
+    assert f"trained on: {count} crowd region" in notes["coco", "voc"]
     assert "difficult" not in notes["yolo", "coco"]
 
 

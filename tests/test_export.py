@@ -274,7 +274,7 @@ def test_a_file_that_differs_is_rejected(
         export(settings, None)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.pt2", "model.pt2.rejected"]
     assert (tmp_path / "model.pt2").read_text() == "earlier"
-    assert "detections have no partner" in capsys.readouterr().out
+    assert "<- without a partner: " in capsys.readouterr().out
 
 
 def test_an_existing_file_is_not_replaced_unasked(ssd: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from detection.system.console import plain_console
 from detection.system.processes import num_cores
+from detection.system.wording import counted
 from detection.types import ListBatch, PaddedBatch
 
 
@@ -174,7 +175,9 @@ def surroundings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def print_table(rows: Sequence[Measurement], about: Mapping[str, Any]) -> None:
     """Print one row per measurement, under what it was measured on."""
-    title = f"{about['device']}, {about['cores']} cores, torch {about['torch']}, {about['precision']}"
+    title = (
+        f"{about['device']}, {counted(about['cores'], 'core')}, torch {about['torch']}, {about['precision']}"
+    )
     table = Table(title=title)
     on_gpu = rows[-1].device_memory is not None
     columns = ("part", "images/s", "ms per batch", "batch", "process MiB", *["device MiB"] * on_gpu)

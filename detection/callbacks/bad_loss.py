@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
+from detection.system.wording import counted
 from detection.types import ListBatch, PaddedBatch
 
 _SHOWN = 5
@@ -120,7 +121,7 @@ class BadLoss(pl.Callback):
         if not torch.isfinite(loss):
             rate = float(trainer.optimizers[0].param_groups[0]["lr"])
             raise BadLossError(
-                f"val/loss is not a finite number after {trainer.global_step} steps (epoch "
+                f"val/loss is not a finite number after {counted(trainer.global_step, 'step')} (epoch "
                 f"{trainer.current_epoch + 1}, learning rate {rate:g}): the weights are spoilt. Lower the "
                 "learning rate (optimizer.lr), or clip gradients (trainer.gradient_clip_val=10)"
             )

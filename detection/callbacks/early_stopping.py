@@ -8,6 +8,8 @@ from pytorch_lightning.callbacks.early_stopping import EarlyStopping as Lightnin
 from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 from pytorch_lightning.utilities import rank_zero_only
 
+from detection.system.wording import counted
+
 
 class EarlyStopping(LightningEarlyStopping):
     """Ends the training when a metric no longer gets better, and says so.
@@ -42,7 +44,7 @@ class EarlyStopping(LightningEarlyStopping):
         if self.stopping_reason == EarlyStoppingReason.PATIENCE_EXHAUSTED:
             reason = (
                 f"{self.monitor} has not got better by more than {abs(self.min_delta):g} in "
-                f"{self.wait_count} validations (its best is {float(self.best_score):.4f}; "
+                f"{counted(self.wait_count, 'validation')} (its best is {float(self.best_score):.4f}; "
                 f"callbacks.early_stopping.patience={self.patience})"
             )
         elif self.stopping_reason == EarlyStoppingReason.NON_FINITE_METRIC:

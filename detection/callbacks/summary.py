@@ -15,6 +15,7 @@ from detection.data.datamodule import DetectionDataModule
 from detection.drawing.plots import plot_curves
 from detection.system.console import tell
 from detection.system.files import write_text
+from detection.system.wording import counted
 from detection.tasks.base import DetectionTask
 
 _FEW = 30  # objects of a class; then the standard error of a recall is up to nine points
@@ -64,7 +65,7 @@ def _few_objects(trainer: pl.Trainer) -> str:
     if not few:
         return ""
     shown = ", ".join(f"{name} {count}" for count, name in few[:_SHOWN])
-    more = f" and {len(few) - _SHOWN} classes more" if len(few) > _SHOWN else ""
+    more = f" and {counted(len(few) - _SHOWN, 'class')} more" if len(few) > _SHOWN else ""
     # The standard error of a recall of a half, which is the largest.
     points = 50 / math.sqrt(few[0][0])
     return f"Few objects: {shown}{more}. Such an AP is a rough guess: by {points:.0f} points for {few[0][1]}."

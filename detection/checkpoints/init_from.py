@@ -189,7 +189,7 @@ def _take_backbone(
     classes = counted(len(task.class_names), "class")
     return [
         "  kept: the backbone",
-        f"  re-initialised: all {classes} and {skipped} tensors behind the backbone, since",
+        f"  re-initialised: all {classes} and {counted(skipped, 'tensor')} behind the backbone, since",
         f"    {names}",
     ]
 

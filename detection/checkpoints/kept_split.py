@@ -10,6 +10,7 @@ from detection.checkpoints.runs import find_weights
 from detection.checkpoints.shared import is_address, is_shared
 from detection.checkpoints.wandb_artifacts import is_artifact
 from detection.system.files import write_text
+from detection.system.wording import counted
 
 if TYPE_CHECKING:
     from detection.checkpoints.resume import Origin
@@ -98,8 +99,9 @@ def learned_before(datamodule: "DetectionDataModule", kept: Kept | None) -> list
         if split != "train"
     }
     return [
-        f"Warning: {kept.whose} was trained on {count} of the {len(datamodule.datasets[split])} images of "
-        f"{split}, by their names: its metrics on them are better than on images that it has not seen."
+        f"Warning: {kept.whose} was trained on {count} of the "
+        f"{counted(len(datamodule.datasets[split]), 'image')} of {split}, by their names: "
+        "its metrics on them are better than on images that it has not seen."
         for split, count in counts.items()
         if count
     ]

@@ -14,6 +14,7 @@ from detection.checkpoints.tensors import compare_weights
 from detection.data.step_size import step_of_the_first_release
 from detection.models.described_anchors import anchor_arguments, anchors_in_numbers, with_anchor_arguments
 from detection.registry import build, without_weights
+from detection.system.wording import counted
 
 if TYPE_CHECKING:
     from detection.data.datamodule import DetectionDataModule
@@ -236,11 +237,12 @@ def _what_is_left(checkpoint: Mapping[str, Any], trainer: Mapping[str, Any], pat
         ways = f"more with trainer.max_{key}={2 * done}, say"
         if done > wanted:
             raise ValueError(
-                f"{path} has {done} {key} of training, and trainer.max_{key}={wanted} asks for fewer: there "
-                f"is nothing to do. Train {ways}; test what there is with python -m detection.evaluate; or "
-                f"start a new run from its weights with init_from={path}"
+                f"{path} has {counted(done, key[:-1])} of training, and trainer.max_{key}={wanted} asks "
+                f"for fewer: there is nothing to do. Train {ways}; test what there is with python -m "
+                f"detection.evaluate; or start a new run from its weights with init_from={path}"
             )
-        return f"All {done} {key} are done: nothing is left to train (train {ways}), the best is tested."
+        told = f"All {done} {key} are" if done > 1 else f"The one {key[:-1]} is"
+        return f"{told} done: nothing is left to train (train {ways}), the best is tested."
     return ""
 
 
@@ -256,4 +258,5 @@ def _later_epochs(checkpoint: Mapping[str, Any], path: Path) -> str:
     lost = steps - checkpoint["global_step"]
     if lost <= 0:
         return ""
-    return f"The {lost} steps that {last} has more are trained again, and replaced (ckpt={last} keeps them)."
+    steps = f"{lost} steps that {last} has more are" if lost > 1 else f"one step that {last} has more is"
+    return f"The {steps} trained again, and replaced (ckpt={last} keeps {'them' if lost > 1 else 'it'})."

@@ -181,10 +181,10 @@ def _crowded(data: dict[str, Any], trainer: "pl.Trainer") -> Iterator[str]:
     devices = trainer.world_size // trainer.num_nodes
     cores = num_cores()
     if trainer.strategy.root_device.type == "cpu" and devices > cores:
-        yield f"{devices} processes train on {cores} cores: trainer.devices={cores} is as fast."
+        yield f"{devices} processes train on {counted(cores, 'core')}: trainer.devices={cores} is as fast."
     if (processes := data["num_workers"] * devices) > cores:
         fitting = max(1, cores // devices)
         yield (
             f"{processes} processes load images (data.num_workers={data['num_workers']}), more than the "
-            f"{cores} cores: data.num_workers={fitting} takes less memory and is mostly as fast."
+            f"{counted(cores, 'core')}: data.num_workers={fitting} takes less memory and is mostly as fast."
         )

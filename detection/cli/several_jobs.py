@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from detection.sweeps.job import ERROR, in_sweep
 from detection.system.endings import ToldToEnd
+from detection.system.wording import counted
 
 _started: list[str] = []
 _failed: list[str] = []
@@ -55,5 +56,8 @@ def end_if_some_failed() -> None:
         SystemExit: some did.
     """
     if _failed:
-        lines = [f"{len(_failed)} of {len(_started)} jobs failed:", *(f"  {each}" for each in _failed)]
+        lines = [
+            f"{len(_failed)} of {counted(len(_started), 'job')} failed:",
+            *(f"  {each}" for each in _failed),
+        ]
         raise SystemExit("\n".join(lines))

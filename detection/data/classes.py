@@ -163,5 +163,5 @@ def refuse_misspelt(classes: Sequence[str], used: Iterable[str], left_out: Itera
 def say_left_out(left_out: Counter[str]) -> str:
     """Says in one line how many objects of which classes were left out."""
     shown = ", ".join(f"{name} {count}" for name, count in left_out.most_common(10))
-    more = f" and {len(left_out) - 10} more classes" if len(left_out) > 10 else ""
+    more = f" and {counted(len(left_out) - 10, 'more class')}" if len(left_out) > 10 else ""
     return f"{counted(left_out.total(), 'object')} of other classes left out: {shown}{more}"

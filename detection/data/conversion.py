@@ -37,7 +37,7 @@ from detection.data.writers.sets import (
     write_yolo_set,
 )
 from detection.system.files import refuse_unwritable
-from detection.system.wording import counted
+from detection.system.wording import are, counted
 
 Format = Literal["voc", "coco", "yolo"]
 _TURNED = range(2, 9)  # of EXIF's orientations; some cameras write 0 for upright
@@ -169,7 +169,9 @@ def _divide(sets: Sets, split: Sequence[float], seed: int, folder: Path) -> Sets
     """Divides all images anew, as a training would."""
     records = {name_in(folder, record.path): record for joined in sets.values() for record in joined}
     if len(records) < len(split):
-        raise ValueError(f"split: {len(records)} images are too few for {len(split)} splits: add images")
+        raise ValueError(
+            f"split: {counted(len(records), 'image')} cannot fill {len(split)} splits: add images"
+        )
     fractions = dict(zip(SPLITS[1:], split[1:], strict=False))
     images, _ = divide(records, fractions, seed, folder)
     return {name: [records[image] for image in images[name]] for name in images}
@@ -257,12 +259,17 @@ def _losses(source: Format, to: Format, sets: Sets) -> list[str]:
     everything = {record.path: record for records in sets.values() for record in records}.values()
     notes = []
     difficult = sum(item.difficult for record in everything for item in record.objects)
+    ordinary = counted(difficult, "difficult or crowd object")
     if difficult and to == "yolo":
-        notes.append(f"{difficult} difficult or crowd objects are ordinary ones now: YOLO cannot mark them")
+        notes.append(f"{ordinary} {are(difficult)} ordinary now: YOLO cannot mark them")
     if difficult and source == "voc" and to == "coco":
-        notes.append(f"{difficult} difficult objects are crowd regions now (iscrowd): no longer trained on")
+        notes.append(
+            f"now crowd regions (iscrowd), no longer trained on: {counted(difficult, 'difficult object')}"
+        )
     if difficult and source == "coco" and to == "voc":
-        notes.append(f"{difficult} crowd regions are difficult objects now: still ignored, but trained on")
+        notes.append(
+            f"now difficult objects, still ignored, but trained on: {counted(difficult, 'crowd region')}"
+        )
     if to == "voc":
         moves = [_move(item.box, record.size) for record in everything for item in record.objects]
         moved = [move for move in moves if move > 1e-3]

@@ -25,6 +25,7 @@ from detection.data.formats.judging import judged
 from detection.data.formats.records import ObjectRecord, Reading
 from detection.data.formats.usable import OnError, say_warnings, usable_records
 from detection.data.image_files import ImageError, decode_image, refuse_another_size
+from detection.system.wording import counted
 from detection.types import Sample, Target
 
 
@@ -231,7 +232,9 @@ class DetectionDataset(Dataset[Sample]):
             ValueError: there are not so many.
         """
         if not 1 <= count <= len(self):
-            raise ValueError(f"the first {count} of {len(self)} images are wanted: take 1 to {len(self)}")
+            raise ValueError(
+                f"the first {count} of {counted(len(self), 'image')} are wanted: take 1 to {len(self)}"
+            )
         few = copy(self)
         few.image_ids, few.sizes = self.image_ids[:count], self.sizes[:count]
         return few

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from detection.data.dataset import DetectionDataset
+from detection.system.wording import counted
 
 _MEANING = {
     "val": "val/map is undefined: it chooses no best checkpoint (the last one is tested), ends no run early "
@@ -21,8 +22,8 @@ def refuse_nothing_to_learn(train: DetectionDataset) -> None:
         return
     why = f" ({'; '.join(train.notes)})" if train.notes else ""
     raise ValueError(
-        f"There is nothing to learn: none of the {len(train)} training images has an object to train on"
-        f"{why}. python -m detection.check shows what was read."
+        f"There is nothing to learn: of {counted(len(train), 'training image')} none has an object to "
+        f"train on{why}. python -m detection.check shows what was read."
     )
 
 
@@ -58,8 +59,8 @@ def nothing_to_find(datasets: Mapping[str, DetectionDataset]) -> list[str]:
         A line for each such split.
     """
     return [
-        f"Warning: {split} holds nothing to find (no object that counts in {len(datasets[split])} images); "
-        f"{meaning}."
+        f"Warning: {split} holds nothing to find (no object that counts in "
+        f"{counted(len(datasets[split]), 'image')}); {meaning}."
         for split, meaning in _MEANING.items()
         if split in datasets and not datasets[split].num_objects(difficult=False)
     ]

@@ -14,7 +14,7 @@ from detection.data.formats.listing import Listing
 from detection.data.formats.records import ImageRecord, Reading, SplitName
 from detection.data.likeness import DIFFERING, group_alike, look_at
 from detection.data.splitting import SetApart, divide, keep_known, name_in
-from detection.system.wording import counted
+from detection.system.wording import are, counted
 
 _VAL_FRACTION = 0.2  # where nothing was given
 _MOST = 0.95  # of the images, for val and test together
@@ -165,6 +165,7 @@ class OwnDataModule(DetectionDataModule, ABC):
             raise ValueError(f"{self._listed} holds {few}, too few to set some apart for {whom}: add some.")
         images, alike = divide(records, self.fractions, self.seed, self._folder)
         counts = ", ".join(f"{len(images[split])} for {split}" for split in self.fractions)
+        apart = sum(len(images[split]) for split in self.fractions)
         together = (
             "images that look alike stay together"
             if alike
@@ -172,7 +173,7 @@ class OwnDataModule(DetectionDataModule, ABC):
         )
         others = "" if self._typed_fractions() else ". data.val_fraction=... chooses another share"
         line = (
-            f"lists no images for {whom}: of its {len(records)}, {counts} are set apart by "
+            f"lists no images for {whom}: of its {len(records)}, {counts} {are(apart)} set apart by "
             f"data.seed={self.seed}; {together}{others}"
         )
         return SetApart(self.seed, self.fractions, images), line

@@ -16,6 +16,7 @@ from typing import Protocol
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from detection.system.wording import counted
 from detection.types import Sample, Target
 
 Key = tuple[int, int]
@@ -196,7 +197,9 @@ class GroupedBatchSampler(Sampler[list[Key]]):
         self.rank, self.world_size = rank, world_size
         each = self.images_per_step // world_size
         if each < 1:
-            raise ValueError(f"{len(sampler)} training images do not give each of {world_size} devices one.")
+            raise ValueError(
+                f"{counted(len(sampler), 'training image')} for {world_size} devices: each needs one."
+            )
         self.parts = min(parts, each)
         self._begin = (0, 0)
 

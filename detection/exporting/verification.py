@@ -17,6 +17,7 @@ from detection.exporting.build import decisions
 from detection.exporting.comparison import Difference, Thresholds, compare, share_in_common
 from detection.exporting.runners import Outputs, Runner, detections_of, proposals_of
 from detection.models.faster_rcnn import FasterRCNNOutput
+from detection.system.wording import counted
 from detection.tasks.base import DetectionTask
 from detection.tasks.faster_rcnn import FasterRCNNTask
 from detection.tasks.ssd import SSDTask
@@ -204,7 +205,7 @@ def summary(results: list[Result]) -> str:
     shares = [result.common_proposals for result in results if result.common_proposals is not None]
     proposals = f", at least {min(shares):.1%} of proposals in common" if shares else ""
     borderline = sum(difference.borderline for difference in differences)
-    doubtful = f", {borderline} borderline detections" if borderline else ""
+    doubtful = f", {counted(borderline, 'borderline detection')}" if borderline else ""
     return (
         f"boxes within {max(difference.box for difference in differences):.5f} px, "
         f"scores within {max(difference.score for difference in differences):.7f}{proposals}{doubtful}"
@@ -214,7 +215,7 @@ def summary(results: list[Result]) -> str:
 def _reason(result: Result) -> str:
     difference = result.difference
     if difference.unexplained:
-        return f"<- {difference.unexplained} detections have no partner"
+        return f"<- without a partner: {counted(difference.unexplained, 'detection')}"
     if result.common_proposals is not None and result.common_proposals < LEAST_COMMON_PROPOSALS:
         return f"<- only {result.common_proposals:.0%} of the proposals are the same"
     return "<- differs too much"

@@ -135,7 +135,7 @@ def _counts_table(inspection: Inspection, statistics: Statistics) -> Table:
         counts = [statistics.objects[split][name] for split in inspection.splits]
         table.add_row(escape(name), *(str(count) if count else "[yellow]0[/]" for count in counts))
     if len(inspection.classes) > MAX_CLASSES:
-        table.add_row(f"({len(inspection.classes) - MAX_CLASSES} more classes)", style="dim")
+        table.add_row(f"({counted(len(inspection.classes) - MAX_CLASSES, 'more class')})", style="dim")
     totals = [sum(statistics.objects[split].values()) for split in inspection.splits]
     table.add_section()
     table.add_row("all", *map(str, totals))

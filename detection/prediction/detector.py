@@ -232,9 +232,9 @@ class Detector(ABC):
             if some:
                 predictions += self._predict_batch(some, some_names, find)
         if refused and not predictions:
-            raise ValueError(f"None of {len(images)} images can be read. The first: {refused[0]}")
+            raise ValueError(f"None of {counted(len(images), 'image')} can be read. The first: {refused[0]}")
         if refused:
-            told = f"{len(refused)} of {len(images)} images cannot be read: {'; '.join(refused)}"
+            told = f"{len(refused)} of {counted(len(images), 'image')} cannot be read: {'; '.join(refused)}"
             warnings.warn(told, stacklevel=3)
         return predictions
 

@@ -180,7 +180,7 @@ def predict_in_images(job: Job, source: ImageFiles) -> None:
     )
     if findings.skipped and not findings.results and not findings.interrupted:
         reasons = "\n".join(f"  {name}: {reason}" for name, reason in findings.skipped[:10])
-        raise ValueError(f"None of {len(source.files)} images could be read:\n{reasons}")
+        raise ValueError(f"None of {counted(len(source.files), 'image')} could be read:\n{reasons}")
     _write_image_results(job, findings)
     count = len(findings.results)
     print_report(

@@ -20,6 +20,7 @@ from detection.drawing.painter import Mark
 from detection.drawing.photos import draw_photo
 from detection.prediction.selection import Selection
 from detection.prediction.writing import Result
+from detection.system.wording import counted
 from detection.types import Detections
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def write_uncertain(
     )
     (output / "uncertain.html").write_text(page, encoding="utf-8")
     print(
-        f"Most worth labelling next: {len(chosen)} of {len(results)} images, in {output / 'uncertain.csv'}; "
+        f"Most worth labelling next: {len(chosen)} of {counted(len(results), 'image')}, "
+        f"in {output / 'uncertain.csv'}; "
         f"look through them in {output / 'uncertain.html'}"
     )
 

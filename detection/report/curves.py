@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from detection.drawing.page import Theme, shortened
 from detection.metrics.analysis import Analysis
 from detection.metrics.tables import FloatArray, IntArray
+from detection.system.wording import counted
 
 MAX_CURVES = 81
 """Of more classes, so many of those with the most objects are drawn."""
@@ -178,7 +179,7 @@ def most_confused(counts: IntArray, names: Sequence[str]) -> Confused:
     place[-1] = len(kept) + 1
     gathered = np.zeros((len(kept) + 2,) * 2, dtype=counts.dtype)
     np.add.at(gathered, (place[:, None], place[None, :]), counts)
-    shown = [*(names[label] for label in kept), f"{others} others"]
+    shown = [*(names[label] for label in kept), counted(others, "other")]
     return Confused(gathered, [*shown, "background"], [*shown, "missed"], place)
 
 

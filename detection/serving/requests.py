@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from detection.prediction.selection import Selection, find_labels
 from detection.settings import Serve
+from detection.system.wording import are, counted
 from detection.validation.suggestions import did_you_mean
 
 PATH = "/predict"
@@ -150,7 +151,8 @@ class Limits:
         if scope["type"] != "http" or scope["path"] != PATH:
             await self.app(scope, receive, send)
         elif len(self.running) >= self.most_requests:
-            refusal = f"{self.most_requests} requests are being answered: try again in a moment."
+            busy = f"{counted(self.most_requests, 'request')} {are(self.most_requests)}"
+            refusal = f"{busy} being answered: try again in a moment."
             await _refuse(503, refusal, scope, receive, send)
         elif _declared(scope) > self.most_bytes:
             await _refuse(413, self._too_large(), scope, receive, send)

@@ -18,6 +18,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from detection.sweeps.job import PRUNED
+from detection.system.wording import are, counted
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -156,7 +157,7 @@ class StudySweeper(Sweeper):
             study.tell(trial.number, state=TrialState.FAIL)
             study.enqueue_trial(trial.params, user_attrs={"repeats": trial.number})
         log.info(
-            f"{len(_finished(study))} of {self.n_trials} trials are done. "
+            f"{len(_finished(study))} of {counted(self.n_trials, 'trial')} {are(self.n_trials)} done. "
             f"If this sweep is interrupted, the same command with hydra.sweep.dir={folder} continues it."
         )
         return study

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from detection.sweeps.job import ERROR, FOUND, METRICS, PRUNED
 from detection.system.console import plain_console
+from detection.system.wording import counted
 
 _WITHOUT_METRICS = ("check", "benchmark")  # commands whose jobs have nothing to compare
 _OF_EVALUATIONS = "voc/map_07"  # by which their reports are compared
@@ -177,7 +178,7 @@ class SweepReport(Callback):
         failed = [run for run in runs if run.status == "failed"]
         if failed:
             lines = [f"  {run.name}: {run.error.splitlines()[0]}" for run in failed]
-            raise SystemExit("\n".join([f"{len(failed)} of {len(runs)} runs failed:", *lines]))
+            raise SystemExit("\n".join([f"{len(failed)} of {counted(len(runs), 'run')} failed:", *lines]))
 
 
 if __name__ == "__main__":

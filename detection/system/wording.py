@@ -8,10 +8,15 @@ def counted(number: int, noun: str) -> str:
 
     Args:
         number: of them.
-        noun: what one of them is called; more than one end in ``s``, after ``s`` and ``x`` in ``es``.
+        noun: what one of them is called; more than one end in ``s``, after ``s``, ``x`` and ``tch`` in ``es``.
     """
-    ending = "" if number == 1 else "es" if noun.endswith(("s", "x")) else "s"
+    ending = "" if number == 1 else "es" if noun.endswith(("s", "x", "tch")) else "s"
     return f"{number:,} {noun}{ending}"
+
+
+def are(number: int) -> str:
+    """What follows on so many: ``is`` or ``are``."""
+    return "is" if number == 1 else "are"
 
 
 def in_a_list(name: str) -> str:

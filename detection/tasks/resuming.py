@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from detection.data.position import same_share
+from detection.system.wording import counted
 
 Make = Callable[[list[nn.Parameter]], Optimizer]
 
@@ -197,7 +198,7 @@ def _restore_moments(optimizer: Optimizer, make_optimizer: Make, state: Training
         return f"The optimizer now also keeps {', '.join(lacking)}: its moments start anew."
     optimizer.load_state_dict({"state": moments, "param_groups": now["param_groups"]})
     fresh = sum(name not in number_of for name in names)
-    return f"Trained from now on, without moments at first: {fresh} tensors." if fresh else ""
+    return f"Trained from now on, without moments at first: {counted(fresh, 'tensor')}." if fresh else ""
 
 
 def _check_moments(kept: dict[str, Any], parameter: nn.Parameter) -> None:

@@ -12,6 +12,7 @@ from rich.progress import Progress
 
 from detection.data.datamodule import DetectionDataModule
 from detection.drawing.plots import plot_learning_rates
+from detection.system.wording import counted
 from detection.tasks.base import DetectionTask
 
 _RATES = np.geomspace(1e-6, 1, 100)
@@ -165,6 +166,6 @@ def find_batch_size(
     of_parts = f", in {parts} parts" if parts > 1 else ""
     print(f"The largest batch that fits on a device: data.batch_size_per_device={found * parts}{of_parts}")
     if found == 2**doublings:
-        most = f"the training set has {images} images, and {2**_MOST_DOUBLINGS} is the most"
+        most = f"the training set has {counted(images, 'image')}, and {2**_MOST_DOUBLINGS} is the most"
         print(f"Nothing larger was tried: {most}.")
     return {"data.batch_size_per_device": float(found * parts)}

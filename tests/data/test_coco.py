@@ -81,7 +81,7 @@ def test_samples(tmp_path: Path, document: Document) -> None:
 def test_crowds_are_not_trained_on(tmp_path: Path, document: Document) -> None:
     dataset = read(tmp_path, document, crowd=False)
     assert dataset[0].target["labels"].tolist() == [2]
-    assert dataset.notes == ["1 crowd regions (iscrowd) are not trained on"]
+    assert dataset.notes == ["1 crowd region (iscrowd) is not trained on"]
     (tmp_path / "all.json").write_text(json.dumps(document))
     data = COCODataModule(
         root=str(tmp_path),

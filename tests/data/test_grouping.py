@@ -146,7 +146,7 @@ def test_a_set_smaller_than_a_step_is_one_step(
 
 
 def test_a_process_without_images_is_refused() -> None:
-    with pytest.raises(ValueError, match="1 training images do not give each of 4 devices one"):
+    with pytest.raises(ValueError, match="1 training image for 4 devices: each needs one"):
         batches([0], 8, 0, 4)
 
 

@@ -194,7 +194,7 @@ def test_bad_folders_and_files(root: Path) -> None:
         yolo_dataset(root)
     (root / "labels/train/a.txt").unlink()
     with pytest.raises(
-        FileNotFoundError, match=r"none of the 2 images of train has a label file; .*labels/train"
+        FileNotFoundError, match=r"of 2 images of train none has a label file; .*labels/train"
     ):
         yolo_dataset(root)
     (root / "data.yaml").write_text("names: [")

@@ -201,3 +201,14 @@ def test_nothing_to_find_has_no_cost() -> None:
 def test_labels_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="num_classes is 1"):
         find_errors(detections((1, 0.5, A)), objects(), 1)
+
+
+def test_what_has_no_error_costs_nothing() -> None:
+    """Not a hair: before and after are means of the same curves, added in another order."""
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        dets, gts = random_case(rng)
+        found = kinds(dets, gts)
+        for kind, cost in cost_of_errors(dets, gts, 2).items():
+            assert cost == 0 or np.isnan(cost) or abs(cost) > 1e-9
+            assert kind in found or kind == "missed" or cost == 0 or np.isnan(cost)

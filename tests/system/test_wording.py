@@ -15,6 +15,7 @@ from detection.system.wording import counted, in_a_list
         (1, "class", "1 class"),
         (2, "box", "2 boxes"),
         (2, "epoch", "2 epochs"),
+        (2, "batch", "2 batches"),
     ],
 )
 def test_one_is_no_plural(number: int, noun: str, expected: str) -> None:

@@ -27,6 +27,7 @@ from detection.data.formats.places import FilesByName, find_images
 from detection.data.formats.records import Box, ImageRecord, ObjectRecord, Reading
 from detection.data.image_files import ImageError, read_header
 from detection.system.collector import no_collections
+from detection.system.wording import are, counted
 
 # Two images of COCO's own training set have one box without height each (bbox [x, y, w, 0]); there is nothing
 # a user could correct, so these are passed over. Any other empty box is an error.
@@ -182,7 +183,9 @@ class _Reader:
                 self.reading.add("unknown-image", self.path, message, "", number)
 
         if num_crowd:
-            self.reading.notes.append(f"{num_crowd} crowd regions (iscrowd) are not trained on")
+            self.reading.notes.append(
+                f"{counted(num_crowd, 'crowd region')} (iscrowd) {are(num_crowd)} not trained on"
+            )
 
     def _read_object(self, annotation: AnnotationEntry, number: int, image_id: Any) -> ObjectRecord | None:
         file_name = self.images[image_id][0]

@@ -6,6 +6,7 @@ from typing import Literal
 
 from detection.data.formats.findings import Finding
 from detection.data.formats.records import AnnotationError, ImageRecord, Reading
+from detection.system.wording import are, counted
 
 OnError = Literal["raise", "skip"]
 """What becomes of an image that cannot be used: it stops the run, or it is left out and listed."""
@@ -68,7 +69,7 @@ def settle_repeats(reading: Reading, training: bool) -> Reading:
     what = "each is trained on once" if training else "nothing can find them both, which lowers the metrics"
     notes = [
         *reading.notes,
-        f"{count} objects are annotated twice, class and box: {what}; remove one of each",
+        f"{counted(count, 'object')} {are(count)} annotated twice, class and box: {what}; remove one of each",
     ]
     return replace(reading, records=records if training else reading.records, notes=notes)
 

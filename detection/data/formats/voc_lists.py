@@ -11,6 +11,7 @@ from detection.data.formats.places import files_below, in_either_case
 from detection.data.formats.records import Reading
 from detection.data.image_files import IMAGE_SUFFIXES
 from detection.system.file_reading import fault_of, is_inside, read_text
+from detection.system.wording import are, counted
 
 # In the lists of one class: whether the image shows it (1), does not (-1), or hardly (0).
 _FLAG = re.compile(r"\s+(-1|0|1)$")
@@ -59,15 +60,17 @@ def read_ids(place: VOCPlace, reading: Reading) -> list[str]:
     without = sum(line.endswith("-1") for line in flagged)
     if without:
         reading.notes.append(
-            f"{path} is a list of one class: {without} of its {len(lines)} images do not show it (-1), and "
-            "are used all the same; remove their lines to leave them out"
+            f"{path} is a list of one class: of its {counted(len(lines), 'image')} {without} "
+            f"without it (-1) {are(without)} used all the same; remove such lines to leave them out"
         )
     names = [_FLAG.sub("", line) if line in flagged else line for line in lines]
     ids = [_id_of(name, place) for name in names]
     paths = [(name, short_id) for name, short_id in zip(names, ids, strict=True) if name != short_id]
     if paths:
         told = f", {paths[0][0]} for one, which is read as {paths[0][1]}" * is_inside(path, place.folder)
-        reading.notes.append(f"{path} lists {len(paths)} images by file names or paths instead of ids{told}")
+        reading.notes.append(
+            f"{path} lists {counted(len(paths), 'image')} by file name or path instead of id{told}"
+        )
     counts = Counter(ids)
     repeated, count = counts.most_common(1)[0] if counts else ("", 0)
     if count > 1:

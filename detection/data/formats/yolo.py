@@ -19,6 +19,7 @@ from detection.data.formats.yolo_description import Description, list_images, re
 from detection.data.image_files import IMAGE_SUFFIXES, ImageError, read_header
 from detection.system.collector import no_collections
 from detection.system.file_reading import is_inside, read_text
+from detection.system.wording import counted
 
 # Written coordinates are rounded: the far corner of a box at the border may come out a hair past 1.
 TOLERANCE = 1e-3
@@ -60,10 +61,9 @@ def read_yolo(root: Path | str, split: str) -> Reading:
         message = f"says nothing of use: {split or 'the folder'} has no images ({suffixes}); add some"
         reading.add("empty-split", file, message)
     if images and not any(os.path.isfile(labels_of(image)) for image in images):
+        what = counted(len(images), "image")
         message = (
-            f"is of no use: none of the {len(images)} images {split and f'of {split} '}has a label file; "
-        )
-        message += (
+            f"is of no use: of {what}{split and f' of {split}'} none has a label file; "
             f"{labels_of(images[0])} would be that of {images[0]}: put the labels there (an image without "
         )
         reading.add("missing-annotation", file, f"{message}objects may go without)")

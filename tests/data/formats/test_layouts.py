@@ -330,9 +330,7 @@ def test_flags_of_a_list_of_one_class_are_said(tmp_path: Path) -> None:
     (tmp_path / "VOCdevkit/VOC2007/ImageSets/Main/train.txt").write_text("0 1\n1 -1\n")
     data = module_of("voc", tmp_path)
     data.setup()
-    assert (
-        "1 of its 2 images do not show it (-1), and are used all the same" in data.datasets["train"].notes[0]
-    )
+    assert "of its 2 images 1 without it (-1) is used all the same" in data.datasets["train"].notes[0]
 
 
 def test_names_of_classes_are_the_words_that_are_written(tmp_path: Path) -> None:
