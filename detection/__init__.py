@@ -51,7 +51,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("lightning-detection")
-    raise AttributeError(f"module 'detection' has no attribute '{name}'")
+    hint = ": a detector has it, detection.load(...).predict(...)" if name == "predict" else ""
+    raise AttributeError(f"module 'detection' has no attribute '{name}'{hint}")
 
 
 def __dir__() -> list[str]:

@@ -123,8 +123,29 @@ def test_what_cannot_be_read_in_a_folder_is_left_out_with_a_warning(
         found = detector.predict(tmp_path)
     assert [one.name for one in found] == ["b.png"]
     (tmp_path / "b.png").unlink()
-    with pytest.raises(ValueError, match="None of 1 images can be read"):
+    with pytest.raises(ValueError, match="None of 1 image can be read"):
         detector.predict(tmp_path)
+
+
+def test_numbers_of_numpy_are_numbers(detector: detection.Detector) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    given: Any = {
+        "batch_size": np.int32(2),
+        "tiles": np.int64(64),
+        "overlap": np.float32(0.25),
+        "threshold": np.float64(THRESHOLD),
+    }
+    with_numpy = detector.predict(image, **given)
+    assert same(
+        with_numpy, detector.predict(image, tiles=64, overlap=0.25, threshold=THRESHOLD, batch_size=2)
+    )
+    grid: Any = list(np.array([1, 2]))
+    assert len(detector.predict(image, tiles=grid, threshold=THRESHOLD).boxes)
+
+
+def test_a_detector_predicts_not_the_package() -> None:
+    with pytest.raises(AttributeError, match=r"'predict'.*detection\.load\(\.\.\.\)\.predict"):
+        detection.__getattr__("predict")
 
 
 def test_a_video_is_read_as_it_is_asked(detector: detection.Detector, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ def counted(number: int, noun: str) -> str:
 
     Args:
         number: of them.
-        noun: what one of them is called; more than one end in ``s``, after ``s``, ``x`` and ``tch`` in ``es``.
+        noun: what one of them is called; more end in ``s``, after ``s``, ``x`` and ``tch`` in ``es``.
     """
     ending = "" if number == 1 else "es" if noun.endswith(("s", "x", "tch")) else "s"
     return f"{number:,} {noun}{ending}"

@@ -39,17 +39,24 @@ def check_arguments(function: Callable[..., Any], given: Mapping[str, Any]) -> N
     annotations = _annotations(function)
     for name, value in given.items():
         try:
-            _adapter(annotations[name]).validate_python(
-                value.item() if isinstance(value, np.generic) else value
-            )
+            _adapter(annotations[name]).validate_python(plain(value))
         except ValidationError as error:
             kinds = {detail["type"] for detail in error.errors(include_url=False, include_input=False)}
             wrong = ValueError if kinds & _OF_VALUES else TypeError
             raise wrong(f"{name}={_shown(value)}: give {_asked_for(annotations[name])}.") from None
 
 
+def plain(value: Any) -> Any:
+    """Python's own number in place of NumPy's, also in a list or tuple; all else as it is."""
+    if isinstance(value, list | tuple) and any(isinstance(item, np.generic) for item in value):
+        return type(value)(map(plain, value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def telling_our_words(method: _Method) -> _Method:
     """Let a method of ``Detector`` end in a sentence where a word of another tool, or of nobody, is given.
+
+    It is handed Python's numbers where NumPy's are given.
 
     Args:
         method: one that has the words of the command of its name.
@@ -63,7 +70,7 @@ def telling_our_words(method: _Method) -> _Method:
             answer = f"it is {ours}={value} here" if ours in known else told(f"Detector.{verb}", name)
             said = f"; {answer}." if answer else did_you_mean(name, known) or f"; it has {', '.join(known)}."
             raise TypeError(f"{name}={value}: {verb} has no such argument{said}")
-        return method(*given, **named)
+        return method(*map(plain, given), **{name: plain(value) for name, value in named.items()})
 
     return cast(_Method, call)
 

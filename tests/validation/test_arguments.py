@@ -27,6 +27,7 @@ def function(
     [
         *[("share", value) for value in (0, 1, 0.5, np.float32(0.5))],
         ("count", np.int64(3)),
+        *[("tiles", value) for value in (np.int64(64), [np.int32(2), 3], (np.int64(2), np.int64(3)))],
         *[("tiles", value) for value in (None, "auto", 64, [2, 3], (2, 3))],
         *[("names", value) for value in ([], ("a",), ["a", "b"])],
         *[("path", value) for value in ("a", Path("a"))],
