@@ -10,7 +10,7 @@ from detection.checkpoints.notes import notes
 from detection.checkpoints.runs import find_weights, words_of_model
 from detection.models.described_anchors import anchor_arguments, anchors_in_numbers
 from detection.registry import build, without_weights
-from detection.system.wording import counted, in_a_list
+from detection.system.wording import counted, in_a_list, some_of
 from detection.validation.suggestions import nearest
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def take_weights(
         fresh = [name for name in new_names if name not in kept]
         lines.append(f"  kept: {_kept(kept)}, background and all other layers")
         if fresh:
-            hints = ", ".join(_hint(name, old_names) for name in fresh)
+            hints = some_of([_hint(name, old_names) for name in fresh])
             lines += [
                 f"  re-initialised: {counted(len(fresh), 'class')}: {hints}",
                 "    one that looks like a known class starts better from it: 'init_reuse={NEW: KNOWN}'",
@@ -242,7 +242,7 @@ def _call(node: Mapping[str, Any]) -> str:
 def _kept(kept: Mapping[str, str]) -> str:
     told = {in_a_list(new): in_a_list(old) for new, old in kept.items()}
     names = [new if new == old else f"{new} (from {old})" for new, old in told.items()]
-    return f"{counted(len(kept), 'class')}: {', '.join(names)}" if kept else "no class"
+    return f"{counted(len(kept), 'class')}: {some_of(names)}" if kept else "no class"
 
 
 def _hint(name: str, old_names: list[str]) -> str:

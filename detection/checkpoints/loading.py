@@ -25,6 +25,7 @@ from detection.models.described_anchors import with_anchors_of_format_1
 from detection.models.synonyms import in_words_of
 from detection.registry import DESCRIPTION_FORMAT, alone, build, load_plugins, without_weights
 from detection.settings.base import check_device
+from detection.system.wording import some_of
 from detection.validation.arguments import check_arguments
 from detection.validation.near_paths import beside, refuse_url
 
@@ -229,7 +230,7 @@ def open_split(
     skipping = getattr(datamodule, "other_classes", None) == "skip"
     if unknown and not skipping:
         raise ValueError(
-            f"{ckpt} knows the classes {', '.join(class_names)}; the data also has {', '.join(unknown)}. "
+            f"{ckpt} knows the classes {some_of(class_names)}; the data also has {some_of(unknown)}. "
             "Choose the data that belongs to the checkpoint (data=..., data.root=...), or leave out objects "
             "of other classes (data.other_classes=skip)."
         )
@@ -237,8 +238,8 @@ def open_split(
         dataset = datamodule.make_dataset(split, wanted, transform)
     if list(dataset.classes) != wanted:  # a source whose classes are fixed
         raise ValueError(
-            f"{ckpt} knows the classes {', '.join(class_names)}; those of the data are fixed, and others or "
-            f"in another order: {', '.join(dataset.classes)}."
+            f"{ckpt} knows the classes {some_of(class_names)}; those of the data are fixed, and others or "
+            f"in another order: {some_of(dataset.classes)}."
         )
     dataset.classes = tuple(class_names)
     datamodule.class_names = list(class_names)

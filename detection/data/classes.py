@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from detection.data.formats.findings import Finding
 from detection.data.formats.records import ImageRecord, ObjectRecord, Reading
-from detection.system.wording import counted
+from detection.system.wording import counted, some_of
 from detection.validation.suggestions import nearest
 
 OtherClasses = Literal["error", "skip"]
@@ -122,7 +122,7 @@ def unknown_class(record: ImageRecord, item: ObjectRecord, classes: Sequence[str
     message = (
         f"{record.name_of(item.number)} has the unknown class "
         + (f"{item.name!r}, did you mean {near!r}?" if near else f"{item.name!r}.")
-        + f" The classes are: {', '.join(classes)}."
+        + f" The classes are: {some_of(classes)}."
         + " Correct the annotation or set data.classes; data.other_classes=skip leaves such objects out"
     )
     # The box travels along: what is of no class is not kept among the objects.

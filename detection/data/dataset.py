@@ -25,7 +25,7 @@ from detection.data.formats.judging import judged
 from detection.data.formats.records import ObjectRecord, Reading
 from detection.data.formats.usable import OnError, say_warnings, usable_records
 from detection.data.image_files import ImageError, decode_image, refuse_another_size
-from detection.system.wording import counted
+from detection.system.wording import counted, some_of
 from detection.types import Sample, Target
 
 
@@ -253,7 +253,7 @@ class DetectionDataset(Dataset[Sample]):
         refuse_misspelt(self.classes, used, self.left_out)
         unused = [name for name in self.classes if name not in used]
         if unused:
-            self.notes.append(f"no object has the class {', '.join(unused)}")
+            self.notes.append(f"no object has the class {some_of(unused)}")
 
     def _read_image(self, index: int) -> NDArray[np.uint8]:
         path, size = Path(self._paths[index]), self.sizes[index]

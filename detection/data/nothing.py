@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from detection.data.dataset import DetectionDataset
-from detection.system.wording import counted
+from detection.system.wording import counted, some_of
 
 _MEANING = {
     "val": "val/map is undefined: it chooses no best checkpoint (the last one is tested), ends no run early "
@@ -41,7 +41,7 @@ def never_learned(datasets: Mapping[str, DetectionDataset]) -> list[str]:
     if unknown.get("test") == unknown.get("val"):
         unknown.pop("test", None)
     return [
-        f"Warning: {split} has objects of {', '.join(names)}, which no training image shows: they cannot be "
+        f"Warning: {split} has objects of {some_of(names)}, which no training image shows: they cannot be "
         "learned. Add such images to train; or leave these classes out by data.classes=[...], of the others, "
         "and data.other_classes=skip."
         for split, names in unknown.items()

@@ -18,7 +18,7 @@ from detection.data.image_files import ImageError
 from detection.inspection.class_names import resolve_class_names
 from detection.inspection.duplicates import TRAIN, find_repeats
 from detection.inspection.images import ImageFacts, InspectedImage, inspect_image, read_facts
-from detection.system.wording import counted
+from detection.system.wording import counted, some_of
 
 
 class Inspection(NamedTuple):
@@ -119,7 +119,7 @@ def _check_splits(
         elif absent and reading.records:
             consequence = "cannot be learned" if split == TRAIN else "have no AP there"
             message = (
-                f"has no object of {', '.join(absent)} in {split}, which {consequence}: add some, or drop "
+                f"has no object of {some_of(absent)} in {split}, which {consequence}: add some, or drop "
                 "these "
             )
             findings.append(Finding("class-missing-in-split", reading.file, f"{message}classes"))

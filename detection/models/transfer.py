@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from detection.models.synonyms import find_same
+from detection.system.wording import some_of
 from detection.validation.suggestions import nearest
 
 
@@ -34,7 +35,7 @@ def match_classes(
                 hint = f" Did you mean {near!r}?" if near else ""
                 raise ValueError(
                     f"There is no {side} class {name!r} to start from or with (new: old).{hint} "
-                    f"The {side} classes are {', '.join(known)}."
+                    f"The {side} classes are {some_of(known)}."
                 )
     same = find_same(new_names, old_names) | origins
     labels = {name: label for label, name in reversed(list(enumerate(old_names)))}

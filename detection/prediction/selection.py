@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from detection.models.synonyms import find_same
+from detection.system.wording import some_of
 from detection.types import Detections
 from detection.validation.suggestions import nearest
 
@@ -51,6 +52,6 @@ def find_labels(classes: Collection[str] | None, class_names: Sequence[str]) -> 
             near = nearest(name, class_names)
             hint = f" Did you mean {near}?" if near else ""
             raise ValueError(
-                f"classes: this detector does not know {name!r}.{hint} It knows: {', '.join(class_names)}."
+                f"classes: this detector does not know {name!r}.{hint} It knows: {some_of(class_names)}."
             )
     return frozenset(class_names.index(name) for name in same.values())

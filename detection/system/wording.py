@@ -1,6 +1,9 @@
 """Numbers and names in a sentence."""
 
+from collections.abc import Sequence
+
 _LONGEST = 60  # letters of a name
+_MOST = 20  # names in a sentence: VOC's classes
 
 
 def counted(number: int, noun: str) -> str:
@@ -17,6 +20,12 @@ def counted(number: int, noun: str) -> str:
 def are(number: int) -> str:
     """What follows on so many: ``is`` or ``are``."""
     return "is" if number == 1 else "are"
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Names in a sentence, with commas between; of very many the first, and how many more there are."""
+    more = f" and {len(names) - _MOST:,} more" if len(names) > _MOST else ""
+    return ", ".join(names[:_MOST]) + more
 
 
 def in_a_list(name: str) -> str:

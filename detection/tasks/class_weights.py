@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from detection.bounds import Factor
+from detection.system.wording import some_of
 from detection.validation.suggestions import did_you_mean
 
 ClassWeights = Mapping[str, Factor]
@@ -31,7 +32,7 @@ def by_label(weights: ClassWeights | None, class_names: Sequence[str]) -> Tensor
     ordered = torch.ones(len(class_names) + 1)
     for name, weight in weights.items():
         if name.casefold() not in labels:
-            near = did_you_mean(name, class_names) or f"; they are {', '.join(class_names)}"
+            near = did_you_mean(name, class_names) or f"; they are {some_of(class_names)}"
             raise ValueError(f"model.class_weights: '{name}' is none of the classes{near}")
         ordered[labels[name.casefold()]] = weight
     return ordered

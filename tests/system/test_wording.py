@@ -2,7 +2,7 @@
 
 import pytest
 
-from detection.system.wording import counted, in_a_list
+from detection.system.wording import counted, in_a_list, some_of
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,10 @@ def test_one_is_no_plural(number: int, noun: str, expected: str) -> None:
 
 def test_a_comma_in_a_name_parts_no_list() -> None:
     assert ", ".join(map(in_a_list, ["red, green", "blue", "x" * 99])) == f"'red, green', blue, {'x' * 59}…"
+
+
+def test_of_hundreds_of_names_the_first_are_told() -> None:
+    names = [f"class{i}" for i in range(1300)]
+    assert some_of(names[:20]) == ", ".join(names[:20]), "all of VOC's"
+    assert some_of(names) == ", ".join(names[:20]) + " and 1,280 more"
+    assert some_of([]) == ""
