@@ -12,6 +12,7 @@ from detection.cli.compose import checked_config, errors_in_a_sentence
 from detection.cli.entry import run_with_hints
 from detection.cli.faults import quieten_lightning
 from detection.cli.hydra_versions import hydra_main, instantiate
+from detection.cli.quoting import as_value
 from detection.settings import Export
 from detection.system.files import refuse_unwritable
 from detection.system.wording import counted
@@ -236,7 +237,8 @@ def _measure(
     evaluated = datamodule.datasets[settings.split]
     print(f"Measuring on {settings.split}, {counted(len(evaluated), 'image')}.", flush=True)
     rows = measure(detector.task, detector.collate, _files(settings), evaluated, in_tiles)
-    tiled = "" if in_tiles is None else " of an image with its tiles, resizing included,"
+    views = f"tiles={as_value(settings.tiles)} overlap={settings.overlap:g}"
+    tiled = "" if in_tiles is None else f" of an image with its tiles ({views}), resizing included,"
     print(f"On {settings.split}, {counted(len(evaluated), 'image')}; times{tiled} on one core:")
     print(*table(rows), sep="\n")
     half = " or half=true" if settings.format == "openvino" else ""

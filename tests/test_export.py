@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ import detection
 from detection.checkpoints.loading import load_detector, load_task
 from detection.data.shape_drawing import draw_image
 from detection.data.shapes import write_shapes
-from detection.export import export
+from detection.export import _measure, export
 from detection.exporting import runners, writers
 from detection.reader import Reader
 from detection.settings import Export
@@ -250,6 +251,19 @@ def test_ssd_to_torch_export_on_tiles_of_images_of_a_folder(
     outputs = module(torch.zeros(5, 3, 128, 128))
     assert outputs["boxes"].shape == (5, 100, 4)
     assert outputs["num_detections"].dtype == torch.int64
+
+
+def test_times_say_of_which_tiles_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, made in (("measure", []), ("table", ["rows"]), ("losses", {})):
+        monkeypatch.setattr(f"detection.exporting.measurement.{name}", lambda *given, made=made: made)
+    split: Any = SimpleNamespace(datasets={"val": range(3)})
+    detector: Any = SimpleNamespace(task=None, collate=None)
+    in_tiles: Any = object()
+    settings = Export("a.ckpt", "onnx", "a.onnx", split="val", tiles=[2, 3], overlap=0.25)
+    _measure(settings, detector, split, in_tiles)
+    assert "times of an image with its tiles (tiles=[2,3] overlap=0.25), resizing" in capsys.readouterr().out
 
 
 def test_a_file_that_differs_is_rejected(
