@@ -53,7 +53,7 @@ def test_mistakes_end_with_exit_code_1_a_report_and_a_corrected_copy(shapes: Pat
     assert "truncated-image" in result.stdout
     assert "JPEGImages/train_00003.jpg breaks off" in result.stdout
     assert "1 error," in result.stdout
-    assert "corrected copy with 1 changes" in result.stdout
+    assert "corrected copy with 1 change" in result.stdout
     train = f"Train on it: python train.py {' '.join(small)} data=voc_custom data.root={tmp_path}/copy"
     assert f"{train} '{own_order}'" in result.stdout, "labels keep their numbers"
     report = json.loads((run / "report.json").read_text())
@@ -97,7 +97,7 @@ def test_the_last_line_is_the_command_that_mends_what_can_be_mended(shapes: Path
     assert f"'data.root={root}'" in line
     assert line in html.unescape((tmp_path / "run" / "report.html").read_text())
     again = check(tmp_path / "again", *words[3:])
-    assert f"{root}_fixed: a corrected copy with 1 changes" in again.stdout
+    assert f"{root}_fixed: a corrected copy with 1 change" in again.stdout
     train = shlex.split(again.stdout.splitlines()[-1].removeprefix("Train on it: python "))
     epoch = ("trainer=cpu", "trainer.max_epochs=1", "data.batch_size=4", "data.num_workers=0")
     trained = run_command(*train, *epoch, f"run_dir={tmp_path}/trained")

@@ -31,6 +31,13 @@ def weights(path: Path) -> torch.Tensor:
     return value
 
 
+def _processes() -> "multiprocessing.context.ForkServerContext":
+    """Not forked from this process, whose threads may hold a lock that a writer would wait for."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload([__name__])
+    return processes
+
+
 def test_it_writes_and_replaces(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "last.ckpt"
     for value in (1.0, 2.0):
@@ -53,7 +60,7 @@ def die_while_writing(path: Path) -> None:
 def test_a_writer_that_dies_midway_leaves_the_one_before(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     write(1.0, path)
-    writer = multiprocessing.get_context("fork").Process(target=die_while_writing, args=(path,))
+    writer = _processes().Process(target=die_while_writing, args=(path,))
     writer.start()
     writer.join(30)
     assert writer.exitcode == -signal.SIGKILL
@@ -74,7 +81,7 @@ def write_for_ever(path: Path) -> None:
 def test_a_writer_killed_at_any_time_leaves_a_whole_one(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     for number in range(8):
-        writer = multiprocessing.get_context("fork").Process(target=write_for_ever, args=(path,))
+        writer = _processes().Process(target=write_for_ever, args=(path,))
         writer.start()
         while not path.exists():
             time.sleep(0.01)

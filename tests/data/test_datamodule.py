@@ -136,7 +136,7 @@ def test_lists_of_images(root: str) -> None:
         collate="list",
         batch_size=2,
     )
-    for loader, extra in ((data.train_dataloader(), {"seed"}), (data.val_dataloader(), set())):
+    for loader, extra in ((data.train_dataloader(), {"seed"}), (data.val_dataloader(), {"areas"})):
         batch = next(iter(loader))
         assert isinstance(batch, ListBatch)
         assert [image.shape for image in batch.images] == [(3, 48, 48)] * 2

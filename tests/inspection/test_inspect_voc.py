@@ -19,6 +19,7 @@ ELSEWHERE = {
         "missing-list",
         "missing-test",
         "unknown-image",
+        "shared-labels",
         "known-empty-box",
         "duplicate-id",
         "image-of-another-size",
