@@ -20,6 +20,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from detection.cli.empty_folders import folder_of_run
+from detection.system.console import tell
 from detection.system.files import is_alive
 from detection.system.processes import is_first, is_started_again
 
@@ -121,11 +122,10 @@ class ClaimFolder(Callback):
     """Claims a run's folder before Hydra writes the first file to it."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Claim it.
+        """Claim it, and say so where the checkpoints of another run are there.
 
         Raises:
-            SystemExit: another run writes to it or has left its checkpoints there, or it is the folder of
-                the data.
+            SystemExit: another run writes to it, or it is the folder of the data.
         """
         folder = folder_of_run(config)
         if folder is None:
@@ -135,13 +135,11 @@ class ClaimFolder(Callback):
             raise SystemExit(
                 f"run_dir={folder} is the folder of the data (data.root): name another, to write to."
             )
-        lock = claim(folder)
-        if lock is not None and (kept := _would_be_replaced(config, folder)) is not None:
-            lock.release()
+        if claim(folder) is not None and (kept := _would_be_replaced(config, folder)) is not None:
             source = folder if kept.name == "last.ckpt" else kept
-            raise SystemExit(
-                f"{folder} holds the checkpoints of another run, which this one would replace: resume that "
-                f"one (ckpt={source}), name another folder (run_dir=...), or remove this one."
+            tell(
+                f"{folder} holds the checkpoints of another run, which this one replaces as soon as it keeps "
+                f"its own: ckpt={source} resumes that one, and run_dir=... names another folder."
             )
 
 
