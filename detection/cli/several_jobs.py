@@ -3,13 +3,12 @@
 import sys
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from detection.sweeps.job import ERROR, in_sweep
+from detection.sweeps.job import error_noted, in_sweep
 from detection.system.endings import ToldToEnd
 from detection.system.wording import counted
 
@@ -32,18 +31,14 @@ def job_of_several(main: Callable[[DictConfig], Any]) -> Callable[[DictConfig], 
             return main(cfg)
         overrides = " ".join(HydraConfig.get().overrides.task)
         _started.append(overrides)
-        folder = Path(HydraConfig.get().runtime.output_dir)
-        (folder / ERROR).unlink(missing_ok=True)  # of an earlier sweep in the same folder
         try:
-            return main(cfg)
+            with error_noted(HydraConfig.get().runtime.output_dir):
+                return main(cfg)
         except SystemExit as end:
             if not end.code or isinstance(end, ToldToEnd):
                 raise
-            reason = f"exit status {end.code}" if isinstance(end.code, int) else str(end.code)
-            if not isinstance(end.code, int):
-                print(reason, file=sys.stderr)
-            if folder.is_dir():
-                (folder / ERROR).write_text(f"{reason}\n", encoding="utf-8")
+            if not isinstance(end.code, int):  # else it has been told
+                print(end.code, file=sys.stderr)
             _failed.append(overrides)
 
     return job

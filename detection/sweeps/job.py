@@ -114,6 +114,8 @@ def error_noted(folder: str) -> Iterator[None]:
         yield
     except (Exception, SystemExit) as error:
         message = f"{error}" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+        if isinstance(error, SystemExit) and isinstance(error.code, int):
+            message = f"exit status {error.code}"
         # A full disk, too many open files: what was wrong at first matters more.
         with suppress(OSError), path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{stopped_by() or message}\n")
