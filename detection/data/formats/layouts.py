@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from detection.data.formats.places import walk_below
+from detection.data.formats.places import folder_called, has_below, has_yolo_labels
 from detection.data.image_files import IMAGE_SUFFIXES
 
 Split = str | Sequence[int | str]
@@ -109,10 +109,8 @@ def _whole_voc(root: Path) -> VOCPlace | None:
     """All annotations of a folder, in one of the usual folders or beside their images."""
     for folder in (root, *_devkit_folders(root)):
         for annotations in (folder / "Annotations", folder / "annotations", folder / "labels", folder):
-            inside = annotations != folder and any(
-                name.lower().endswith(".xml") for name in walk_below(annotations)
-            )
-            if inside or (annotations == folder and _has(folder, ".xml")):
+            has = _has if annotations == folder else has_below
+            if has(annotations, ".xml"):
                 return VOCPlace(folder, annotations, _image_folder(folder), None, WHOLE)
     return None
 
@@ -212,7 +210,8 @@ def find_yolo(root: Path) -> Path | None:
         return root
     yamls = sorted(path for pattern in ("*.yaml", "*.yml") for path in root.glob(pattern))
     candidates = [root / "data.yaml", *(yamls if len(yamls) == 1 else [])]
-    candidates += [root / name for name in ("obj.data", "obj.names", "classes.txt", "labels/classes.txt")]
+    candidates += [root / name for name in ("obj.data", "obj.names", "classes.txt")]
+    candidates.append(folder_called(root, "labels") / "classes.txt")
     return next((path for path in candidates if path.is_file()), None)
 
 
@@ -234,7 +233,7 @@ def recognise(root: Path) -> Layout | None:
     coco = dict.fromkeys(str(path.relative_to(root)) for path in found if path is not None)
     if coco:
         return Layout("coco", f"COCO annotations in {' and '.join(coco)}")
-    if _has(root / "labels", ".txt") or has_labels_beside(root):
+    if has_yolo_labels(root):
         return Layout("yolo", "YOLO labels, described by no file")
     return None
 
@@ -289,12 +288,4 @@ def _voc_places(root: Path) -> Iterator[VOCPlace]:
 def _has(folder: Path, suffix: str) -> bool:
     return folder.is_dir() and any(
         path.suffix.lower() == suffix and not path.name.startswith("._") for path in folder.iterdir()
-    )
-
-
-def has_labels_beside(folder: Path) -> bool:
-    """Whether an image has a text file of its name beside it."""
-    return folder.is_dir() and any(
-        path.suffix.lower() in IMAGE_SUFFIXES and path.with_suffix(".txt").is_file()
-        for path in folder.iterdir()
     )

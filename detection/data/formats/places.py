@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -12,6 +13,8 @@ from detection.data.image_files import IMAGE_SUFFIXES, UNREADABLE_SUFFIXES
 # Of several images of one name, the first of these is meant.
 _PREFERRED = (".jpg", ".jpeg", ".png")
 _DRIVE = re.compile(r"[A-Za-z]:")
+# The last folder called images on the way to a file.
+_IMAGES = re.compile(r"(.*/|)images(/.*)", re.IGNORECASE | re.DOTALL)
 # What Label Studio puts before the name of an uploaded file.
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-")
 
@@ -65,10 +68,11 @@ def find_place(base: Path, written: str, entries: Sequence[Any]) -> Path | None:
 
 
 def named_place(base: Path, written: str) -> Path | None:
-    """The folder or list that an entry names, from the folder of the set."""
+    """The folder or list that an entry names, from the folder of the set; folders in capitals or not."""
     # Roboflow exports '../train/images' for a folder that is beside the file.
     plain = written.replace("\\", "/")
-    candidates = (base / written, base / plain, base / plain.removeprefix("../"))
+    candidates = [base / written, base / plain, base / plain.removeprefix("../")]
+    candidates.append(reduce(folder_called, plain.removeprefix("../").split("/"), base))
     return next((path for path in candidates if path.exists()), None)
 
 
@@ -93,11 +97,22 @@ def plain_name(path: str) -> str:
     return os.path.basename(path.replace("\\", "/"))
 
 
+def folder_called(base: Path, name: str) -> Path:
+    """The folder of a name; where there is none, the only one whose name differs in capitals."""
+    folder = base / name
+    if os.path.isdir(folder) or not os.path.isdir(base):
+        return folder
+    alike = [path for path in base.iterdir() if path.name.casefold() == name.casefold() and path.is_dir()]
+    return alike[0] if len(alike) == 1 else folder
+
+
 def label_file(image: Path) -> str:
-    """``labels/a.txt`` for ``images/a.jpg``, whichever folder called images comes last."""
-    before, found, after = f"/{image.as_posix()}".rpartition("/images/")
-    path = f"{before}/labels/{after}" if found else f"/{image.as_posix()}"
-    return f"{os.path.splitext(path[1:])[0]}.txt"
+    """``labels/a.txt`` for ``images/a.jpg``, by the last folder called images, in capitals or not."""
+    stem = os.path.splitext(image.as_posix())[0]
+    if (found := _IMAGES.fullmatch(stem)) is None:
+        return f"{stem}.txt"
+    before, after = found.groups()
+    return f"{folder_called(Path(before), 'labels').as_posix()}{after}.txt"
 
 
 def labels_of(image: Path) -> str:
@@ -112,6 +127,19 @@ def in_either_case(path: str) -> str:
     stem, suffix = os.path.splitext(path)
     capitals = stem + suffix.upper()
     return capitals if os.path.isfile(capitals) else path
+
+
+def has_below(folder: Path, suffix: str) -> bool:
+    """Whether a file with an ending, in small letters, lies in a folder or below."""
+    return any(name.lower().endswith(suffix) for name in walk_below(folder))
+
+
+def has_yolo_labels(root: Path) -> bool:
+    """Whether there are text files in a folder called labels, of the set or of a split, or beside images."""
+    images = (path for path in root.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    labels = (folder_called(folder, "labels") for folder in (root, *root.glob("*/")))
+    beside = any(path.with_suffix(".txt").is_file() for path in images)
+    return beside or any(has_below(folder, ".txt") for folder in labels)
 
 
 class FilesByName:

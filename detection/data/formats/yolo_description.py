@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from detection.data.formats.layouts import WHOLE, has_labels_beside, words_for
+from detection.data.formats.layouts import WHOLE, words_for
 from detection.data.formats.places import (
     files_below,
     find_place,
+    folder_called,
     guessed,
+    has_yolo_labels,
     label_file,
     moved,
     named_place,
@@ -64,7 +66,7 @@ def read_description(file: Path, reading: Reading) -> Description | None:
             f"does not exist; YAML files in that folder: {there}. Point data.root to the folder that holds "
             "data.yaml, or to a YAML file of another name"
         )
-        if (file.parent / "labels").is_dir() or has_labels_beside(file.parent):
+        if has_yolo_labels(file.parent):
             message = (
                 "does not exist, and nothing else names the classes: write it, with a line such as names: "
             )
@@ -81,7 +83,7 @@ def read_description(file: Path, reading: Reading) -> Description | None:
 
 def _parse_lists(file: Path) -> Description:
     """Reads what darknet, CVAT and Label Studio write: class names, and a list for each split."""
-    root = file.parent.parent if file.parent.name == "labels" else file.parent
+    root = file.parent.parent if file.parent.name.casefold() == "labels" else file.parent
     content: dict[str, Any] = {}
     if file.name == "obj.data":
         pairs = (line.partition("=") for line in read_text(file).splitlines() if "=" in line)
@@ -99,7 +101,10 @@ def _parse_lists(file: Path) -> Description:
 
 def _folders_of(base: Path, key: str) -> list[Path]:
     """Where the images of a split are if nothing says it."""
-    return [base / "images" / key, base / key / "images"]
+    return [
+        folder_called(folder_called(base, "images"), key),
+        folder_called(folder_called(base, key), "images"),
+    ]
 
 
 def _parse_yaml(file: Path) -> Description:
@@ -190,7 +195,7 @@ def list_images(description: Description, split: str, reading: Reading) -> list[
     places = next((place for word in words_for(split) if (place := description.content.get(word))), None)
     file = description.file
     if split == WHOLE:
-        places = "images" if (description.base / "images").is_dir() else "."
+        places = folder.name if (folder := folder_called(description.base, "images")).is_dir() else "."
     if not places:
         there = ", ".join(key for key in _SPLIT_KEYS if description.content.get(key)) or "none"
         reading.add("missing-list", file, f"has no split {split!r}; its splits are: {there}")

@@ -375,20 +375,29 @@ def test_boxes_around_segmentations_are_those_of_pycocotools() -> None:
         assert box_around(wrong) is None
 
 
-def test_labels_beside_their_images_need_the_names_of_the_classes(tmp_path: Path) -> None:
-    image(tmp_path / "a.jpg", 0)
-    (tmp_path / "a.txt").write_text(f"0 {LINE}\n")
+@pytest.mark.parametrize(
+    ("images", "labels"), [("", ""), ("images/train", "labels/train"), ("TRAIN/IMAGES", "TRAIN/LABELS")]
+)
+def test_labels_alone_need_the_names_of_the_classes(images: str, labels: str, tmp_path: Path) -> None:
+    image(tmp_path / images / "a.jpg", 0)
+    (tmp_path / labels).mkdir(parents=True, exist_ok=True)
+    (tmp_path / labels / "a.txt").write_text(f"0 {LINE}\n")
     with pytest.raises(
         FileNotFoundError, match=r"nothing else names the classes: write it, with a line such as names:"
     ):
         AutoDataModule(root=str(tmp_path), **SETTINGS).setup("fit")
 
 
+@pytest.mark.parametrize("capitals", [False, True])
 @pytest.mark.parametrize("places", ["{split}/{part}", "{part}/{split}"])
-def test_splits_of_a_file_that_names_the_classes_only(places: str, tmp_path: Path) -> None:
+def test_splits_of_a_file_that_names_the_classes_only(places: str, capitals: bool, tmp_path: Path) -> None:
+    def folder(split: str, part: str) -> Path:
+        name = places.format(split=split, part=part)
+        return tmp_path / (name.upper() if capitals else name)
+
     for number, split in enumerate(("train", "valid")):
-        image(tmp_path / places.format(split=split, part="images") / "a.jpg", number)
-        labels = tmp_path / places.format(split=split, part="labels") / "a.txt"
+        image(folder(split, "images") / "a.jpg", number)
+        labels = folder(split, "labels") / "a.txt"
         labels.parent.mkdir(parents=True)
         labels.write_text(f"0 {LINE}\n")
     (tmp_path / "data.yaml").write_text("nc: 1\nnames: [cat]\n")

@@ -1,7 +1,7 @@
 import os
 from pathlib import Path
 
-from detection.data.formats.places import FilesByName, files_below, find_images, labels_of, moved
+from detection.data.formats.places import FilesByName, files_below, find_images, labels_of, moved, named_place
 
 
 def test_links_to_folders_are_followed_once_and_circles_end(tmp_path: Path) -> None:
@@ -45,6 +45,18 @@ def test_labels_may_end_in_capitals(tmp_path: Path) -> None:
     (tmp_path / "labels/a.TXT").touch()
     assert labels_of(tmp_path / "images/a.jpg") == str(tmp_path / "labels/a.TXT")
     assert labels_of(tmp_path / "images/b.jpg") == str(tmp_path / "labels/b.txt")
+
+
+def test_folders_may_be_written_in_capitals(tmp_path: Path) -> None:
+    for name in ("IMAGES/Train/a.jpg", "LABELS/Train/a.txt"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    image = tmp_path / "IMAGES/Train/a.jpg"
+    assert labels_of(image) == str(tmp_path / "LABELS/Train/a.txt")
+    assert named_place(tmp_path, "images/train") == image.parent
+    assert named_place(tmp_path, "images/val") is None
+    (tmp_path / "labels").mkdir()
+    assert labels_of(image) == str(tmp_path / "labels/Train/a.txt"), "the name as it is goes before"
 
 
 def test_of_two_images_of_one_name_the_one_in_that_folder_is_meant(tmp_path: Path) -> None:
