@@ -59,8 +59,11 @@ class LastCheckpoint(ModelCheckpoint):
         return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """From here on, signals wait for the end of a step."""
+        """From here on, signals wait for the end of a step, and what is kept here is this run's."""
         super().on_train_start(trainer, pl_module)
+        # Now all processes have read what they begin with, which may be one of these.
+        if trainer.ckpt_path is None and trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            _set_aside(Path(str(self.dirpath)))
         self._written_at, self._written_when = trainer.global_step, time.monotonic()
         endings.wait_for_steps(True)
 
@@ -164,6 +167,17 @@ class LastCheckpoint(ModelCheckpoint):
         with _as_after_the_step(trainer, validated=self._validated_at == trainer.global_step):
             checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
         trainer.strategy.save_checkpoint(checkpoint, path)
+
+
+def _set_aside(folder: Path) -> None:
+    """Moves the checkpoints of another run, in whose folder this one begins, to ``before`` in that folder."""
+    place, number = folder / "before", 1
+    while place.exists():
+        number += 1
+        place = folder / f"before_{number}"
+    for path in folder.glob("*.ckpt"):
+        place.mkdir(exist_ok=True)
+        path.rename(place / path.name)
 
 
 def _log_epoch(trainer: pl.Trainer) -> None:

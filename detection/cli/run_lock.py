@@ -135,15 +135,16 @@ class ClaimFolder(Callback):
             raise SystemExit(
                 f"run_dir={folder} is the folder of the data (data.root): name another, to write to."
             )
-        if claim(folder) is not None and (kept := _would_be_replaced(config, folder)) is not None:
+        if claim(folder) is not None and (kept := _would_be_moved(config, folder)) is not None:
             source = folder if kept.name == "last.ckpt" else kept
             tell(
-                f"{folder} holds the checkpoints of another run, which this one replaces as soon as it keeps "
-                f"its own: ckpt={source} resumes that one, and run_dir=... names another folder."
+                f"{folder} holds the checkpoints of another run: this one moves them to checkpoints/before "
+                f"when it begins to train. ckpt={source} resumes that run, and run_dir=... names another "
+                "folder."
             )
 
 
-def _would_be_replaced(config: DictConfig, folder: Path) -> Path | None:
+def _would_be_moved(config: DictConfig, folder: Path) -> Path | None:
     """The checkpoint of another run, where this one is to begin in its folder; the last one if it is there.
 
     None for a run that resumes from there; for a search for settings, which keeps no weights; and for a job

@@ -194,6 +194,22 @@ def test_a_killed_run_is_resumed_at_its_last_kept_step(
     assert_same_runs(run("killed", *given, experiment=experiment, resumes=True), whole)
 
 
+def test_checkpoints_of_another_run_in_the_folder_are_set_aside(run: Run, tmp_path: Path) -> None:
+    kept = tmp_path / "twice/checkpoints"
+    run("twice", "trainer.max_epochs=1")
+    first = {path.name: path.read_bytes() for path in kept.glob("*.ckpt")}
+    with pytest.raises(KilledError):  # before it keeps anything of its own
+        run("twice", "seed=1", end=At("on_train_batch_end", 1, kill))
+    assert {path.name: path.read_bytes() for path in (kept / "before").iterdir()} == first
+    assert not list(kept.glob("*.ckpt"))
+    run("twice", "seed=2", "trainer.max_epochs=1")
+    assert not (kept / "before_2").exists()
+    run("twice", "trainer.max_epochs=2", resumes=True)
+    assert not (kept / "before_2").exists(), "it goes on with its own"
+    run("twice", "trainer.max_epochs=1")
+    assert {path.name for path in (kept / "before_2").iterdir()} == set(first)
+
+
 def test_a_long_epoch_is_kept_from_time_to_time(run: Run, tmp_path: Path) -> None:
     often = "callbacks.last.every_minutes=0.00001"
     with pytest.raises(KilledError):
