@@ -180,8 +180,8 @@ def test_of_two_trainings_that_start_at_once_in_a_folder_one_trains(tmp_path: Pa
 
 
 TOLD = (
-    "holds the checkpoints of another run: this one moves them to checkpoints/before when it begins to train. "
-    "ckpt={ckpt} resumes that run, and run_dir=... names another folder."
+    "holds the checkpoints of another run: this one moves them to checkpoints/before when it begins to "
+    "train. ckpt={ckpt} resumes that run, and run_dir=... names another folder."
 )
 
 
