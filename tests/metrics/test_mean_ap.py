@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from detection.metrics.mean_ap import VOCMeanAP
+from detection.metrics.mean_ap import COCOMeanAP, VOCMeanAP
 from detection.metrics.tables import DetectionTable, GroundTruthTable
 from detection.metrics.voc_ap import voc_ap
 from detection.types import Detections, Target
@@ -39,6 +39,8 @@ def image_pair(index: int, num_detections: int | None = None) -> tuple[Detection
         image_id=f"{index:06d}",
         size=(120, 120),
     )
+    if index % 2:  # as in a set of which a part has outlines
+        target["areas"] = size.prod(dim=1) * 2.0
     copies = (
         integers(0, count, (7 if num_detections is None else num_detections,))
         if count
@@ -54,7 +56,10 @@ def image_pair(index: int, num_detections: int | None = None) -> tuple[Detection
 
 
 def evaluate(batches: list[list[int]], interpolation: str = "07") -> dict[str, Tensor]:
-    metric = VOCMeanAP(NUM_CLASSES, interpolation)  # type: ignore[arg-type]
+    return result_of(VOCMeanAP(NUM_CLASSES, interpolation), batches)  # type: ignore[arg-type]
+
+
+def result_of(metric: VOCMeanAP | COCOMeanAP, batches: list[list[int]]) -> dict[str, Tensor]:
     for batch in batches:
         pairs = [image_pair(index) for index in batch]
         metric.update([pair[0] for pair in pairs], [pair[1] for pair in pairs])
@@ -164,6 +169,7 @@ def worker(rank: int, folder: str, shares: list[list[list[list[int]]]]) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     results = [evaluate(deal[rank]) for deal in shares]
+    results.append(result_of(COCOMeanAP(NUM_CLASSES), shares[0][rank]))
     torch.save(results, Path(folder) / f"rank{rank}.pt")
     dist.destroy_process_group()
 
@@ -183,8 +189,11 @@ def test_two_processes_give_the_single_process_numbers(tmp_path: Path) -> None:
     assert [process.wait(timeout=300) for process in processes] == [0, 0]
     single = evaluate([list(range(NUM_IMAGES))])
     assert torch.isfinite(single["map"])
+    of_coco = result_of(COCOMeanAP(NUM_CLASSES), [list(range(NUM_IMAGES))])
+    assert of_coco["map_small"] > 0 and of_coco["map_medium"] > 0
     for rank in range(2):
-        padded, first_only, second_only, nothing_to_find = torch.load(tmp_path / f"rank{rank}.pt")
+        padded, first_only, second_only, nothing_to_find, by_coco = torch.load(tmp_path / f"rank{rank}.pt")
+        assert_same(by_coco, of_coco)
         assert_same(padded, single)
         assert_same(first_only, single)
         assert_same(second_only, single)
