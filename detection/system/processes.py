@@ -230,9 +230,11 @@ def as_typed(words: Sequence[str]) -> str:
     """A command line to paste, without the quotes that the commands put in themselves for Hydra.
 
     Args:
-        words: of a command line, as Hydra reads them.
+        words: of a command line, as Hydra reads them; of several with one key the last counts.
     """
-    return shlex.join(_QUOTED.sub(r"\1", word) for word in words)
+    last = {word.partition("=")[0]: number for number, word in enumerate(words) if "=" in word}
+    kept = (word for number, word in enumerate(words) if last.get(word.partition("=")[0], number) == number)
+    return shlex.join(_QUOTED.sub(r"\1", word) for word in kept)
 
 
 def in_quotes(value: str) -> str:

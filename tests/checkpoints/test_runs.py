@@ -160,3 +160,5 @@ def test_another_network_is_refused_and_another_schedule_is_not() -> None:
 def test_the_resume_command_is_the_command_again_with_the_checkpoint() -> None:
     typed = ["train.py", "model=ssd", "+a=b c", "ckpt=old.ckpt", "hydra.run.dir=/x"]
     assert resume_command(typed, "/x/last.ckpt") == "python train.py model=ssd '+a=b c' ckpt=/x/last.ckpt"
+    twice = ["train.py", "seed=1", "-m", "seed=2", "~callbacks.ema"]
+    assert resume_command(twice, "a.ckpt") == "python train.py -m seed=2 '~callbacks.ema' ckpt=a.ckpt"
