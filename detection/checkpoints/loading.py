@@ -251,8 +251,9 @@ def _checked(checkpoint: dict[str, Any], path: Path, to_train: bool) -> dict[str
     described, state = checkpoint.get("hyper_parameters"), checkpoint.get("state_dict")
     if not isinstance(described, dict) or not {"model", "data"} <= described.keys():
         raise ValueError(
-            f"{path} does not describe a detector. Give a checkpoint that a training wrote, such as "
-            "runs/<name>/<date>/checkpoints/best.ckpt."
+            f"{path} does not describe a detector: it is of another tool, or holds weights alone. Give a "
+            "checkpoint that a training wrote, such as runs/<name>/<date>/checkpoints/best.ckpt; a file that "
+            f"torchvision publishes goes by its name, such as torchvision/ssd300_vgg16:{path}."
         )
     written = described.get("format", 1)  # 0.1 wrote no number
     if type(written) is not int or written < 1:
