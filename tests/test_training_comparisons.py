@@ -41,7 +41,8 @@ def test_both_detectors_train_on_the_same_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, experiment: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    against_torchvision.main([f"experiment={experiment}", f"data.root={tmp_path}/data", *SMALL])
+    words = (f"experiment={experiment}", f"data.root={tmp_path}/data", "model.layer_decay=0.9")
+    against_torchvision.main([*words, *SMALL])
     rows = results(tmp_path, "against_torchvision")
     assert [row["run"] for row in rows] == ["ours", "torchvision"]
     for row in rows:

@@ -38,6 +38,11 @@ class Features(nn.Module):
         maps = self.parts(images)
         return OrderedDict((str(i), x) for i, x in enumerate(maps))
 
+    def blocks(self) -> Sequence[nn.Module]:
+        """Those of our backbone, for ``layer_decay``."""
+        blocks: Sequence[nn.Module] = self.parts.backbone.blocks()
+        return blocks
+
 
 class _SSDParts(nn.Module):
     def __init__(self, network: ssd.SSD) -> None:
@@ -160,7 +165,8 @@ class TorchvisionTask(DetectionTask):
     loss_names = ("loss",)
 
     def __init__(self, ours: SSDTask | FasterRCNNTask, network: SSD | FasterRCNN) -> None:
-        super().__init__(ours.class_names, ours.make_optimizer, ours.schedule, "07", False)
+        rates = ours.layer_decay, ours.decay_norms
+        super().__init__(ours.class_names, ours.make_optimizer, ours.schedule, "07", False, *rates)
         self.network = network
         self._original_targets = ours.original_targets
 
