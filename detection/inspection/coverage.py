@@ -149,7 +149,7 @@ def measure_coverage(
     labels: list[int] = []
     sides: list[float] = []
     best: list[float] = []
-    for size, group in track(groups.items(), "Comparing objects with anchors"):
+    for size, group in track(groups.items(), "Comparing objects with anchors", disable=not groups):
         boxes = torch.cat([_scaled_boxes(image, size) for image in group])
         labels += [label_of[item.name] for image in group for item in image.record.objects]
         sides += [math.sqrt((x2 - x1) * (y2 - y1)) for x1, y1, x2, y2 in boxes.tolist()]

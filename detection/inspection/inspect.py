@@ -93,7 +93,8 @@ def _read_images(
     # Threads suffice: decoding and hashing release the interpreter's lock.
     with ThreadPoolExecutor(workers) as pool:
         facts = pool.map(read_facts, unique.values())
-        results = track(facts, f"Reading {counted(len(unique), 'image')}", total=len(unique))
+        title = f"Reading {counted(len(unique), 'image')}"
+        results = track(facts, title, total=len(unique), disable=not unique)
         return dict(zip(unique, results, strict=True))
 
 

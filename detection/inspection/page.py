@@ -172,7 +172,7 @@ def write_page(
         within=_pairs(near.within),
         unusual=[
             (item.rule, [show(e.image.read, f"{e.image.split}: {e.note}", e.objects) for e in item.examples])
-            for item in track(unusual, "Drawing the page")
+            for item in track(unusual, "Drawing the page", disable=not unusual)
         ],
         alike=alike,
         colours={"in_question": IN_QUESTION, "other": OTHER},

@@ -36,7 +36,8 @@ def print_report(
     """
     for note in inspection.notes:
         console.print(escape(note), highlight=False)
-    console.print(_counts_table(inspection, statistics))
+    if inspection.images:
+        console.print(_counts_table(inspection, statistics))
     if len(coverage.labels):
         console.print(_coverage_table(coverage, model))
         if coverage.settings:
