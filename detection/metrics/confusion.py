@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detection.metrics.tables import DetectionTable, GroundTruthTable, IntArray, paired_iou
+from detection.metrics.voc_ap import judge
 
 
 class Pairs(NamedTuple):
@@ -20,7 +21,7 @@ class Pairs(NamedTuple):
     def matrix(self, num_classes: int) -> IntArray:
         """Count by true class (rows) and detected class (columns): ``(C + 1, C + 1)``.
 
-        The last row is background, i.e. false positives where nothing was left to find; the last column is
+        The last row is background, i.e. false positives where nothing was left to take; the last column is
         missed objects.
         """
         matrix = np.zeros((num_classes + 1, num_classes + 1), dtype=np.int64)
@@ -37,9 +38,10 @@ def confused_pairs(
 ) -> Pairs:
     """Find out which class objects were detected as.
 
-    Detections take objects from the best score down, each the one it overlaps most among those still
-    free, of whatever class. A detection that took a difficult object does not count, nor does a difficult
-    object that none took.
+    True positives are those of ``voc_ap``. Every other detection, from the best score down, takes the object
+    of another class that it overlaps most among those that nothing has found or taken. So a column has all
+    true and false positives of its class, and a row all of its objects. Detections of difficult objects of
+    their class do not count, nor do difficult objects.
 
     Args:
         detections: What was found in all images; equal scores take in row order.
@@ -53,21 +55,21 @@ def confused_pairs(
     gt = ground_truth.take(np.argsort(ground_truth.images, kind="stable"))
     start = np.searchsorted(gt.images, found.images, side="left")
     end = np.searchsorted(gt.images, found.images, side="right")
-    free = np.ones(len(gt.labels), dtype=bool)
-    true = np.full(len(found.labels), num_classes)
-    counts = np.ones(len(found.labels), dtype=bool)
-    for row in range(len(found.labels)):
+    verdicts = judge(found, gt, iou_threshold)
+    free = ~gt.difficult
+    free[verdicts.gt[verdicts.true_positive]] = False
+    true = np.where(verdicts.true_positive, found.labels, num_classes)
+    for row in np.flatnonzero(~verdicts.true_positive & ~verdicts.ignored):
         candidates = np.arange(start[row], end[row])
-        candidates = candidates[free[candidates]]
+        candidates = candidates[free[candidates] & (gt.labels[candidates] != found.labels[row])]
         box = found.boxes[row : row + 1].repeat(len(candidates), axis=0)
         iou = paired_iou(box, gt.boxes[candidates])
         if iou.max(initial=0) >= iou_threshold:
             taken = candidates[np.argmax(iou)]
-            free[taken] = False
-            true[row], counts[row] = gt.labels[taken], not gt.difficult[taken]
-    missed = free & ~gt.difficult
+            free[taken], true[row] = False, gt.labels[taken]
+    counts = ~verdicts.ignored
     return Pairs(
-        np.concatenate([found.images[counts], gt.images[missed]]),
-        np.concatenate([true[counts], gt.labels[missed]]),
-        np.concatenate([found.labels[counts], np.full(int(missed.sum()), num_classes)]),
+        np.concatenate([found.images[counts], gt.images[free]]),
+        np.concatenate([true[counts], gt.labels[free]]),
+        np.concatenate([found.labels[counts], np.full(int(free.sum()), num_classes)]),
     )

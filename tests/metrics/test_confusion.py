@@ -1,10 +1,13 @@
 """The confusion matrix against a plain loop and cases worked out by hand."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from detection.metrics.confusion import confused_pairs
 from detection.metrics.tables import DetectionTable, GroundTruthTable, paired_iou
+from detection.metrics.voc_ap import judge
 
 A, B, FAR = (0.0, 0.0, 9.0, 9.0), (40.0, 0.0, 49.0, 9.0), (80.0, 80.0, 89.0, 89.0)
 Box = tuple[float, float, float, float]
@@ -30,26 +33,31 @@ def objects(*rows: tuple[int, int, Box, bool]) -> GroundTruthTable:
 
 def naive(dets: DetectionTable, gts: GroundTruthTable, num_classes: int, threshold: float) -> np.ndarray:
     matrix = np.zeros((num_classes + 1, num_classes + 1), dtype=int)
-    free = [True] * len(gts.labels)
-    order = sorted(range(len(dets.labels)), key=lambda row: -dets.scores[row])
-    for row in order:
-        if dets.scores[row] < threshold:
-            continue
-        best, best_gt = 0.0, None
-        for gt in range(len(gts.labels)):
-            if free[gt] and gts.images[gt] == dets.images[row]:
-                iou = float(paired_iou(dets.boxes[row : row + 1], gts.boxes[gt : gt + 1])[0])
-                if iou >= 0.5 and iou > best:
-                    best, best_gt = iou, gt
-        if best_gt is None:
-            matrix[num_classes, dets.labels[row]] += 1
-        else:
-            free[best_gt] = False
-            if not gts.difficult[best_gt]:
-                matrix[gts.labels[best_gt], dets.labels[row]] += 1
+    free = [not difficult for difficult in gts.difficult]
+    order = sorted(np.flatnonzero(dets.scores >= threshold), key=lambda row: -dets.scores[row])
+
+    def best(row: int, wanted: Callable[[int], bool]) -> int | None:
+        candidates = [
+            gt for gt in range(len(gts.labels)) if gts.images[gt] == dets.images[row] and wanted(gt)
+        ]
+        ious = [float(paired_iou(dets.boxes[[row]], gts.boxes[[gt]])[0]) for gt in candidates]
+        return candidates[int(np.argmax(ious))] if max(ious, default=0.0) >= 0.5 else None
+
+    left = []
+    for row in order:  # as the devkit of VOC does
+        gt = best(row, lambda gt, row=row: gts.labels[gt] == dets.labels[row])  # type: ignore[misc]
+        if gt is None or (not free[gt] and not gts.difficult[gt]):
+            left.append(row)
+        elif free[gt]:
+            free[gt] = False
+            matrix[gts.labels[gt], gts.labels[gt]] += 1
+    for row in left:
+        gt = best(row, lambda gt, row=row: free[gt] and gts.labels[gt] != dets.labels[row])  # type: ignore[misc]
+        matrix[num_classes if gt is None else gts.labels[gt], dets.labels[row]] += 1
+        if gt is not None:
+            free[gt] = False
     for gt, is_free in enumerate(free):
-        if is_free and not gts.difficult[gt]:
-            matrix[gts.labels[gt], num_classes] += 1
+        matrix[gts.labels[gt], num_classes] += is_free
     return matrix
 
 
@@ -64,8 +72,9 @@ def test_hits_confusions_false_positives_and_misses_have_their_cells() -> None:
     np.testing.assert_array_equal(confused_pairs(dets, gts, 2, 0.5).matrix(2), expected)
 
 
-def test_an_object_is_taken_once_by_the_best_score() -> None:
-    dets = detections((0, 1, 0.6, A), (0, 0, 0.9, A))
+@pytest.mark.parametrize("wrong", [0.6, 0.95])
+def test_a_true_positive_has_its_object_whatever_the_score_of_another_class(wrong: float) -> None:
+    dets = detections((0, 1, wrong, A), (0, 0, 0.9, A))
     np.testing.assert_array_equal(
         confused_pairs(dets, objects((0, 0, A, False)), 2, 0.5).matrix(2), [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
     )
@@ -73,7 +82,27 @@ def test_an_object_is_taken_once_by_the_best_score() -> None:
 
 def test_difficult_objects_count_neither_found_nor_missed() -> None:
     gts = objects((0, 0, A, True), (0, 0, B, True))
-    assert confused_pairs(detections((0, 1, 0.9, A)), gts, 2, 0.5).matrix(2).sum() == 0
+    assert confused_pairs(detections((0, 0, 0.9, A)), gts, 2, 0.5).matrix(2).sum() == 0
+    of_another_class = confused_pairs(detections((0, 1, 0.9, A)), gts, 2, 0.5).matrix(2)
+    np.testing.assert_array_equal(of_another_class, [[0, 0, 0], [0, 0, 0], [0, 1, 0]])
+
+
+def test_columns_have_the_detections_that_average_precision_counts() -> None:
+    rng = np.random.default_rng(1)
+    corner, gt_corner = rng.integers(0, 12, (200, 2)), rng.integers(0, 12, (60, 2))
+    dets = DetectionTable(
+        rng.integers(0, 9, 200), rng.integers(0, 3, 200), rng.random(200).astype(np.float32),
+        np.concatenate([corner, corner + rng.integers(3, 7, (200, 2))], axis=1),
+    )  # fmt: skip
+    gts = GroundTruthTable(
+        rng.integers(0, 9, 60), rng.integers(0, 3, 60),
+        np.concatenate([gt_corner, gt_corner + rng.integers(3, 7, (60, 2))], axis=1), rng.random(60) < 0.2,
+    )  # fmt: skip
+    matrix, verdicts = confused_pairs(dets, gts, 3, 0.0).matrix(3), judge(dets, gts)
+    assert matrix[:3, :3].diagonal().sum() == verdicts.true_positive.sum() > 5
+    for label in range(3):
+        assert matrix[:, label].sum() == (~verdicts.ignored & (dets.labels == label)).sum()
+        assert matrix[label].sum() == (~gts.difficult & (gts.labels == label)).sum()
 
 
 def test_equals_a_loop_on_random_cases() -> None:

@@ -13,6 +13,7 @@ from detection.report.page import class_table
 from detection.report.report import Subject, write_report
 from detection.types import Detections, Target
 from tests.html_tables import assert_rows_fit_heads, cells
+from tests.report.conftest import evaluation
 
 Make = Callable[..., tuple[Subject, Analysis]]
 Evaluation = tuple[list[Detections], list[Target]]
@@ -74,10 +75,10 @@ def test_the_figures_are_kept_before_anything_is_drawn(
     assert json.loads((tmp_path / "metrics.json").read_text())["counts"]["images"] == 12
 
 
-def test_the_page_needs_nothing_else_and_shows_names_as_they_are(
-    named: tuple[Subject, Analysis], tmp_path: Path
-) -> None:
-    write_report(tmp_path, *named, num_images=1)
+def test_the_page_needs_nothing_else_and_shows_names_as_they_are(make_subject: Make, tmp_path: Path) -> None:
+    subject, analysis = make_subject(*evaluation(seed=1), class_names=["dining table", "<b>cat", "dog"])
+    assert analysis.confusion[1, 0] == 1, "so there is a table of confusions"
+    write_report(tmp_path, subject, analysis, num_images=1)
     page = (tmp_path / "report.html").read_text()
     assert not re.search(r"https?://|@import|url\(", page)
     assert all(source.startswith("data:") for source in re.findall(r'(?:src|srcset|href)="([^"]*)"', page))
