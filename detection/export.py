@@ -242,11 +242,12 @@ def _measure(
     print(f"On {settings.split}, {counted(len(evaluated), 'image')}; times{tiled} on one core:")
     print(*table(rows), sep="\n")
     half = " or half=true" if settings.format == "openvino" else ""
+    images = settings.calibration_images
+    more = f", or give eight bits more images to learn, calibration_images={2 * images}"
+    all_used = images >= len(datamodule.datasets.get("train", ()))
     for name, points in losses(rows).items():
-        print(
-            f"{name} loses {points:.1f} points of mAP against float32: take {settings.path.name}{half}, or "
-            f"give eight bits more images to learn, calibration_images={2 * settings.calibration_images}."
-        )
+        loss = f"{name} loses {points:.1f} points of mAP against float32"
+        print(f"{loss}: take {settings.path.name}{half}{'' if all_used else more}.")
 
 
 if __name__ == "__main__":

@@ -164,6 +164,15 @@ def constructor(name: str) -> Callable[..., Any]:
     return built_in
 
 
+def word_for(target: str) -> str:
+    """What people call what a name builds: ``ssd`` for ``build_ssd``, ``MobileNetV2`` for its backbone.
+
+    Args:
+        target: as in a configuration's ``_target_``.
+    """
+    return target.rpartition(".")[2].removeprefix("build_").removesuffix("Backbone")
+
+
 def alone(model: Mapping[str, Any]) -> dict[str, Any] | None:
     """The description of a network without its training, or None where the task is a user's own.
 

@@ -236,7 +236,7 @@ def test_a_detector_finds_the_same_after_somebody_has_trained_it(
 
 def test_a_detector_says_what_it_is(detector: detection.Detector) -> None:
     assert repr(detector) == (
-        "Detector(SSD on TinyBackbone, 3 classes (circle, square, star), input 128 x 128 pixels)"
+        "Detector(SSD on Tiny, 3 classes (circle, square, star), input 128 x 128 pixels)"
     )
 
 

@@ -78,7 +78,7 @@ def test_the_run_says_where_it_keeps_things_and_shows_its_figures(run: tuple[Pat
         lines["Data"],
     )
     assert re.fullmatch(
-        r"SSD on TinyBackbone, 1,\d{3},\d{3} parameters, all trained, input 128 x 128 pixels, random weights",
+        r"SSD on Tiny, 1,\d{3},\d{3} parameters, all trained, input 128 x 128 pixels, random weights",
         lines["Model"],
     )
     step = "8 images = 1 device x 8 images, 3 an epoch, 2 epochs, SGD at lr 0.01, float32 on cpu"

@@ -68,7 +68,8 @@ def _few_objects(trainer: pl.Trainer) -> str:
     more = f" and {counted(len(few) - _SHOWN, 'class')} more" if len(few) > _SHOWN else ""
     # The standard error of a recall of a half, which is the largest.
     points = 50 / math.sqrt(few[0][0])
-    return f"Few objects: {shown}{more}. Such an AP is a rough guess: by {points:.0f} points for {few[0][1]}."
+    guess = f"Such an AP is a rough guess, give or take {points:.0f} points for {few[0][1]}."
+    return f"Few objects: {shown}{more}. {guess}"
 
 
 class RunSummary(pl.Callback):

@@ -9,7 +9,7 @@ from detection.checkpoints.loading import load_task
 from detection.checkpoints.notes import notes
 from detection.checkpoints.runs import find_weights, words_of_model
 from detection.models.described_anchors import anchor_arguments, anchors_in_numbers
-from detection.registry import build, without_weights
+from detection.registry import build, without_weights, word_for
 from detection.system.wording import counted, in_a_list, some_of
 from detection.validation.suggestions import nearest
 
@@ -158,12 +158,14 @@ def take_weights(
         task.network.load_state_dict(old)
         task.started_from = _of_task(old.keys() - anew)
         fresh = [name for name in new_names if name not in kept]
-        lines.append(f"  kept: {_kept(kept)}, background and all other layers")
+        lines.append(f"  kept: all layers{_kept(kept)}")
         if fresh:
             hints = some_of([_hint(name, old_names) for name in fresh])
             lines += [
                 f"  re-initialised: {counted(len(fresh), 'class')}: {hints}",
-                "    one that looks like a known class starts better from it: 'init_reuse={NEW: KNOWN}'",
+                "    one that looks like a class of the checkpoint starts better from it: "
+                f"'init_reuse={{{in_a_list(fresh[0])}: {in_a_list(old_names[0])}}}', say. It knows "
+                f"{some_of(old_names)}",
             ]
         return "\n".join(lines + anchors_note)
     return "\n".join(lines + _take_backbone(task, model, origin, source))
@@ -236,13 +238,16 @@ def _describe(model: Mapping[str, Any]) -> str:
 def _call(node: Mapping[str, Any]) -> str:
     hidden = (*_HISTORY, *anchor_arguments({"network": node}))
     arguments = ", ".join(f"{key}={value}" for key, value in node.items() if key not in hidden)
-    return f"{node['_target_'].rpartition('.')[-1]}({arguments})"
+    name = word_for(node["_target_"])
+    return f"{name}({arguments})" if arguments else name
 
 
 def _kept(kept: Mapping[str, str]) -> str:
     told = {in_a_list(new): in_a_list(old) for new, old in kept.items()}
     names = [new if new == old else f"{new} (from {old})" for new, old in told.items()]
-    return f"{counted(len(kept), 'class')}: {some_of(names)}" if kept else "no class"
+    if not kept:
+        return " and background, but no class"
+    return f", background and {counted(len(kept), 'class')}: {some_of(names)}"
 
 
 def _hint(name: str, old_names: list[str]) -> str:

@@ -5,6 +5,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from detection.bounds import height_and_width
+from detection.registry import word_for
 
 if TYPE_CHECKING:
     from detection.tasks.base import DetectionTask
@@ -65,8 +66,9 @@ def about(task: "DetectionTask") -> dict[str, str]:
 
     height, width = height_and_width(task.hparams["data"]["size"])
     parameters = sum(parameter.numel() for parameter in task.network.parameters())
-    backbone = task.hparams["model"].get("backbone", {}).get("_target_", "").rpartition(".")[2]
-    model = [type(task.network).__name__, *filter(None, [backbone]), f"{parameters / 1e6:.1f} M parameters"]
+    backbone = task.hparams["model"].get("backbone", {}).get("_target_", "")
+    names = filter(None, [type(task.network).__name__, word_for(backbone)])
+    model = [*names, f"{parameters / 1e6:.1f} M parameters"]
     return {
         "model": ", ".join(model),
         "input size": f"{width} x {height} pixels"

@@ -1,5 +1,7 @@
 """How a run is resumed (``ckpt=...``): from which checkpoint, and what has changed since."""
 
+import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,11 +16,14 @@ from detection.checkpoints.tensors import compare_weights
 from detection.data.step_size import step_of_the_first_release
 from detection.models.described_anchors import anchor_arguments, anchors_in_numbers, with_anchor_arguments
 from detection.registry import build, without_weights
+from detection.system.processes import as_typed
 from detection.system.wording import counted
 
 if TYPE_CHECKING:
     from detection.data.datamodule import DetectionDataModule
 
+# A key with a value, as it is typed, in place of words or a whole part.
+_SETTING = re.compile(r"\w+(\.\w+)+")
 # Of trainer; what else a description has under "training" is told in these words.
 _TRAINER = ("precision", "accumulate_grad_batches", "max_epochs", "max_steps", "limit_val_batches")
 _WORDS = {
@@ -197,7 +202,7 @@ def changes_since(
     changes |= changes_of_config(before, config)
     if changes:
         told = (f"{key}: {values}" for key, values in sorted(changes.items()))
-        lines.append(f"Changed since: {'; '.join(told)}. This is used from now on.")
+        lines.append(f"Changed since: {'; '.join(told)}. This is used from now on.{_as_it_was(changes)}")
     try:
         lines += [_what_is_left(checkpoint, config["trainer"], path), _later_epochs(checkpoint, path)]
     except (KeyError, TypeError, AttributeError) as error:
@@ -220,6 +225,18 @@ def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
     changes = dict(line.split(": ", 1) for line in lines)
     named = {key: f"trainer.{key}" for key in _TRAINER} | _WORDS
     return {named.get(key, key): values for key, values in changes.items()}
+
+
+def _as_it_was(changes: Mapping[str, str]) -> str:
+    """What to type to have settings as they were; nothing where all that changed was typed."""
+    typed = {word.lstrip("+").partition("=")[0] for word in sys.argv[1:]}
+    before = {key: values.partition(" -> ")[0] for key, values in changes.items() if key not in typed}
+    words = [
+        f"{key}={value}"
+        for key, value in sorted(before.items())
+        if _SETTING.fullmatch(key) and value not in ("(none)", "off", "on")
+    ]
+    return f" To have it as it was, add: {as_typed(words)}" if words else ""
 
 
 def _what_is_left(checkpoint: Mapping[str, Any], trainer: Mapping[str, Any], path: Path) -> str:

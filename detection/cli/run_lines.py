@@ -14,6 +14,7 @@ from detection.bounds import height_and_width
 from detection.checkpoints.notes import full_name
 from detection.cli.compose import describe_lr
 from detection.data.formats.records import SPLITS
+from detection.registry import word_for
 from detection.system.console import plain_console
 from detection.system.processes import as_typed, command, num_cores
 from detection.system.wording import counted
@@ -133,7 +134,7 @@ def _model(config: dict[str, Any], datamodule: "DetectionDataModule", task: "Det
     if datamodule.collate == "list":
         size = f"of a shortest side of {height}, but a longest of {width} pixels at most"
     return (
-        f"{network} on {backbone['_target_'].rpartition('.')[2]}, {task.describe_size()}, input "
+        f"{network} on {word_for(backbone['_target_'])}, {task.describe_size()}, input "
         f"{size}, {_weights(config)}"
     )
 

@@ -112,21 +112,17 @@ def measure(
 
 
 def table(rows: Sequence[Measured | Unmeasured]) -> Iterator[str]:
-    """The measurements in lines; how many times as fast is meant against the first row."""
-    yield (
-        f"{'':28} {'MB':>7} {'mAP 07':>7} {'area':>7} {'COCO':>7} {'ms/image':>9} {'95 %':>7}   times as fast"
-    )
+    """The measurements in lines of 80 columns; the speed is how many times that of the first row."""
+    yield f"{'':24} {'MB':>6} {'mAP 07':>6} {'area':>6} {'COCO':>6} {'ms/image':>8} {'95 %':>6} {'speed':>6}"
     base = next(row.median for row in rows if isinstance(row, Measured))
     for row in rows:
-        name = row.name if len(row.name) <= 28 else f"...{row.name[-25:]}"
+        name = row.name if len(row.name) <= 24 else f"...{row.name[-21:]}"
         if isinstance(row, Unmeasured):
-            yield f"{name:28} {'-':>7} {row.reason}"
+            yield f"{name:24} {'-':>6} {row.reason}"
             continue
-        means = " ".join(f"{'-' if mean is None else f'{100 * mean:.2f}':>7}" for mean in row.mean_aps)
-        yield (
-            f"{name:28} {row.megabytes:7.1f} {means} {row.median:9.1f} {row.slow:7.1f}   "
-            f"{base / row.median:.2f}"
-        )
+        means = " ".join(f"{'-' if mean is None else f'{mean:.4f}':>6}" for mean in row.mean_aps)
+        times = f"{row.median:8.1f} {row.slow:6.1f} {base / row.median:5.2f}x"
+        yield f"{name:24} {row.megabytes:6.1f} {means} {times}"
 
 
 def losses(rows: Sequence[Measured | Unmeasured]) -> dict[str, float]:

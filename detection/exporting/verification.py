@@ -176,8 +176,13 @@ def _reference(
     return found, share_in_common(stage.proposals[0], proposals, stage.rpn, stage.sizes[0])
 
 
+# Of a line: 80 columns have room for it.
+_WIDTHS = (8, 5, 5, 7, 7, 9, 10)
+
+
 def _line(name: str, *cells: str) -> str:
-    return f"{name:<30} " + " ".join(f"{cell:>10}" for cell in cells)
+    short = name if len(name) <= 20 else f"...{name[-17:]}"
+    return f"{short:<20} " + " ".join(f"{cell:>{width}}" for cell, width in zip(cells, _WIDTHS, strict=True))
 
 
 HEADING = _line("image", "input", "batch", "found", "in file", "box, px", "score", "borderline")
@@ -187,7 +192,7 @@ def row(result: Result) -> str:
     """One image: its size, detections of both, largest differences, and a reason if they are too large."""
     difference = result.difference
     line = _line(
-        result.name if len(result.name) <= 30 else f"...{result.name[-27:]}",
+        result.name,
         f"{result.size[1]}x{result.size[0]}",
         str(result.batch),
         str(difference.count),

@@ -12,6 +12,7 @@ from detection.data.transforms import DetectionTransform
 from detection.models.backbones.folding import fold_for_good
 from detection.models.inference import Inference
 from detection.prediction.detector import Detector
+from detection.registry import word_for
 from detection.types import Detections, ListBatch, PaddedBatch
 
 Task = TypeVar("Task", bound=Inference)
@@ -39,7 +40,7 @@ class TrainedDetector(Detector, Generic[Task]):
     @property
     def network_name(self) -> str:
         """Such as ``SSD on MobileNetV2``."""
-        backbone = str(self.described["model"].get("backbone", {}).get("_target_", "")).rpartition(".")[2]
+        backbone = word_for(str(self.described["model"].get("backbone", {}).get("_target_", "")))
         return " on ".join([type(self.task.network).__name__, *filter(None, [backbone])])
 
     def folded(self) -> Self:

@@ -109,7 +109,7 @@ def test_classes_with_few_objects_are_told(tmp_path: Path, monkeypatch: pytest.M
         ({"cat": 400, "dog": 0, "owl": 30}, ""),
         (
             {"cat": 25, "dog": 0, "owl": 4},
-            "Few objects: owl 4, cat 25. Such an AP is a rough guess: by 25 points for owl.",
+            "Few objects: owl 4, cat 25. Such an AP is a rough guess, give or take 25 points for owl.",
         ),
     ):
         monkeypatch.setattr(dataset, "objects_by_class", lambda planted=planted: planted)

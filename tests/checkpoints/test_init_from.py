@@ -60,10 +60,12 @@ def checkpoint(experiment: str, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 def test_shared_classes_are_kept_and_others_are_new(checkpoint: Path, experiment: str) -> None:
     task, report = new_task(NEW, experiment, f"init_from={checkpoint}")
-    assert report.splitlines()[0].startswith(f"Starting from {checkpoint}: build_")
-    assert "kept: 2 classes: Star  (from star), circle, background" in report
+    assert report.splitlines()[0].startswith(
+        f"Starting from {checkpoint}: {'ssd' if experiment == 'quickstart' else 'faster_rcnn'}"
+    )
+    assert "kept: all layers, background and 2 classes: Star  (from star), circle" in report
     assert "re-initialised: 1 class: kite\n" in report
-    assert report.endswith("starts better from it: 'init_reuse={NEW: KNOWN}'")
+    assert "starts better from it: 'init_reuse={kite: " in report
     old, new = load_task(checkpoint).network.state_dict(), task.network.state_dict()
     predictors = [
         key for key in new if new[key].shape != old[key].shape or "class" in key or "box_pred" in key
@@ -85,7 +87,8 @@ def test_shared_classes_are_kept_and_others_are_new(checkpoint: Path, experiment
 
 def test_a_class_may_start_from_another(checkpoint: Path, experiment: str) -> None:
     _, report = new_task(NEW, experiment, f"init_from={checkpoint}", "init_reuse={kite: square}")
-    assert "kept: 3 classes: Star  (from star), kite (from square), circle" in report
+    kept = "all layers, background and 3 classes: Star  (from star), kite (from square), circle"
+    assert f"kept: {kept}" in report
     assert "re-initialised" not in report
     with pytest.raises(ValueError, match=r"no old class 'squares'(?s:.*)Did you mean 'square'"):
         new_task(NEW, experiment, f"init_from={checkpoint}", "init_reuse={kite: squares}")
@@ -93,7 +96,7 @@ def test_a_class_may_start_from_another(checkpoint: Path, experiment: str) -> No
 
 def test_near_names_are_hinted(checkpoint: Path, experiment: str) -> None:
     _, report = new_task(["circles", "other"], experiment, f"init_from={checkpoint}")
-    assert "kept: no class" in report
+    assert "kept: all layers and background, but no class" in report
     assert "circles (for the checkpoint's circle: 'init_reuse={circles: circle}'), other" in report
 
 
@@ -104,9 +107,7 @@ def test_of_another_network_on_the_same_backbone_the_backbone_is_taken(tmp_path:
     )
     assert "kept: the backbone" in report
     assert "re-initialised: all 3 classes" in report
-    assert re.search(
-        r"has build_ssd\(size=128\) on TinyBackbone\(.*\), the configuration build_faster", report
-    )
+    assert re.search(r"has ssd\(size=128\) on Tiny, the configuration faster", report)
     old = load_task(source).network.backbone.state_dict()
     assert all(torch.equal(value, old[key]) for key, value in task.network.backbone.state_dict().items())
     assert task.started_from == {f"network.backbone.{key}" for key in old}
@@ -117,8 +118,8 @@ def test_another_backbone_is_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nothing in common") as caught:
         new_task(OLD, "model=ssd", "model/backbone=resnet18", f"init_from={source}", "data.size=300")
     message = str(caught.value)
-    assert f"{source} has build_ssd(size=128) on TinyBackbone()" in message
-    assert "the configuration build_ssd(size=300) on ResNetBackbone(depth=18, strides=[16, 32])" in message
+    assert f"{source} has ssd(size=128) on Tiny" in message
+    assert "the configuration ssd(size=300) on ResNet(depth=18, strides=[16, 32])" in message
     assert "give the overrides of its model" in message
 
 
@@ -203,7 +204,7 @@ def test_a_users_own_classes_train_from_the_command_line(tmp_path: Path) -> None
     custom_set(tmp_path / "shapes", tmp_path / "mine")
     result = fine_tune(tmp_path, source)
     assert result.returncode == 0, result.stderr[-3000:]
-    assert "kept: 2 classes: circle, star, background" in result.stdout
+    assert "kept: all layers, background and 2 classes: circle, star" in result.stdout
     assert "re-initialised: 1 class: tile" in result.stdout
     before, after = load_task(source), load_task(tmp_path / "second/checkpoints/last.ckpt")
     assert after.class_names == ["circle", "star", "tile"]

@@ -89,7 +89,7 @@ def test_changes_are_known_from_the_checkpoint_alone(run: Path) -> None:
         "images per step: 16 -> 8", "training images: 32 -> 40", "trainer.precision: 32-true -> bf16-mixed",
     ):  # fmt: skip
         assert change in lines
-    assert lines.count("optimizer.lr") == 1
+    assert lines.count("optimizer.lr: ") == 1
 
 
 def test_a_rate_that_follows_the_batch_is_told_as_it_is_used(tmp_path: Path) -> None:
@@ -106,7 +106,8 @@ def test_callbacks_and_optimizers_are_told_in_words(tmp_path: Path) -> None:
     lines = told(written(tmp_path), "callbacks=[default,ema]", "optimizer=sgd", "optimizer.lr=0.003",
                  training={**TRAINING, "max_epochs": 3})  # fmt: skip
     changed = "callbacks.ema: off -> on; optimizer: AdamW -> SGD; optimizer.weight_decay: 0.05 -> 0.0005"
-    assert f"Changed since: {changed}. This" in lines
+    assert f"Changed since: {changed}. This is used from now on." in lines
+    assert "To have it as it was, add: optimizer.weight_decay=0.05" in lines, "words that can be typed"
 
 
 def test_a_checkpoint_is_compared_with_its_own_settings(tmp_path: Path) -> None:
@@ -122,6 +123,7 @@ def test_a_checkpoint_is_compared_with_its_own_settings(tmp_path: Path) -> None:
     now = TRAINING | {"settings": digest_of_settings(later), "max_epochs": 6}
     lines = told(path, "data.num_workers=0", training=now)
     assert "Changed since: trainer.max_epochs: 3 -> 6. This" in lines
+    assert "from now on. To have it as it was, add: trainer.max_epochs=3" in lines
     OmegaConf.save(OmegaConf.create(own), tmp_path / "config.yaml")
     assert "data.num_workers: 0 -> 1;" in told(path, "data.num_workers=1", training=now)
 

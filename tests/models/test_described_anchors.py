@@ -140,4 +140,4 @@ def test_a_start_from_other_weights_says_what_becomes_of_the_anchors(tmp_path: P
         _, report = make_task(model_of(settings), settings)
         assert ("note:" in report) == (note is not None)
         assert note is None or note in report
-        assert "build_ssd(size=128) on TinyBackbone()" in report, "without lists of numbers"
+        assert "ssd(size=128) on Tiny" in report, "without lists of numbers"
