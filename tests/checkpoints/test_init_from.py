@@ -61,7 +61,7 @@ def checkpoint(experiment: str, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def test_shared_classes_are_kept_and_others_are_new(checkpoint: Path, experiment: str) -> None:
     task, report = new_task(NEW, experiment, f"init_from={checkpoint}")
     first = report.splitlines()[0].removeprefix(f"Starting from {checkpoint}: ")
-    assert first.startswith(("ssd(", "faster_rcnn("))
+    assert first.startswith(("ssd(", "faster_rcnn_fpn("))
     assert "kept: all layers, background and 2 classes: Star  (from star), circle" in report
     assert "re-initialised: 1 class: kite\n" in report
     assert "starts better from it: 'init_reuse={kite: " in report
