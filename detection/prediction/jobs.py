@@ -192,6 +192,7 @@ def predict_in_images(job: Job, source: ImageFiles) -> None:
         ),
         findings.skipped,
         job.output,
+        job.settings.threshold,
     )
     if isinstance(job.detector, InViews) and job.settings.tiles is not None and not job.detector.cut:
         height, width = job.detector.input_size
@@ -230,7 +231,8 @@ def predict_in_video(job: Job, capture: Capture, identities: Identities | None =
     if not count and not findings.interrupted:
         raise ValueError(f"source={job.settings.source} has no frame that can be read.")
     followed = f", {counted(identities.count, 'object')} followed" if identities else ""
-    print_report(_pace(count, "frame", findings.seconds) + followed, record.by_class, [], job.output)
+    what, threshold = _pace(count, "frame", findings.seconds) + followed, job.settings.threshold
+    print_report(what, record.by_class, [], job.output, threshold)
     if findings.interrupted and not capture.live:
         print(f"Stopped after {counted(count, 'frame')}.")
         raise KeyboardInterrupt

@@ -127,6 +127,7 @@ def print_report(
     counts: Counter[str],
     skipped: Sequence[Skipped],
     output: Path,
+    threshold: float,
 ) -> None:
     """Print the detections of each class, what was skipped, and where the files are.
 
@@ -135,6 +136,7 @@ def print_report(
         counts: detections of each class.
         skipped: images that could not be read.
         output: the folder that was written.
+        threshold: the least score of a detection.
     """
     # Not cut or wrapped where the output is a file: lines there can be any length.
     console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
@@ -144,7 +146,8 @@ def print_report(
         for name, count in counts.most_common():
             table.add_row(name, str(count))
         console.print(table)
-    console.print(f"{what}: {counted(counts.total(), 'detection')}. Written to {output}")
+    found = f"{counted(counts.total(), 'detection')} at threshold={threshold:g}"
+    console.print(f"{what}: {found}. Written to {output}")
     if skipped:
         console.print(f"{len(skipped)} could not be read and were skipped:")
         for name, reason in skipped[:_MAX_SKIPPED]:
