@@ -217,6 +217,16 @@ def test_images_that_were_added_to_a_set_and_not_to_its_lists_are_said(tmp_path:
     assert [item.severity for item in found if "in no list" in item.message] == ["note", "note"]
 
 
+def test_classes_are_counted_as_they_are_learned(tmp_path: Path) -> None:
+    UNSPLIT["voc folders"][1](tmp_path)
+    written = tmp_path / "Annotations/0.xml"
+    written.write_text(written.read_text().replace("cat", "Cat"))
+    data = module_of("auto", tmp_path)
+    data.setup()
+    assert data.class_names == ["cat", "dog"]
+    assert "; 2 classes, " in data.datasets["train"].notes[0]
+
+
 def test_images_without_an_annotation_are_said_where_there_are_no_lists(tmp_path: Path) -> None:
     UNSPLIT["voc flat"][1](tmp_path)
     image(tmp_path / "bare.jpg", 99)
