@@ -51,6 +51,8 @@ def share(settings: Share) -> None:
     print(f"Written to {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}.")
     if "split" in checkpoint["hyper_parameters"]:
         print("detector.json names the images that were set apart, so that nobody tests on what was learned.")
+    elif "learned" in checkpoint["hyper_parameters"]:
+        print("detector.json has a digest of each image learned, so that nobody tests on them unawares.")
     address = str(folder)
     if settings.repo is not None:
         commit = upload(folder, settings.repo)

@@ -146,8 +146,8 @@ def _prepare(
         during = [*task.metric_names("val"), *task.metric_names("train")]
         check_monitors(config, during, task.metric_names("test"))
     training = describe_training(config, datamodule)
-    inputs, apart = inference_config(config["data"]), described_split(datamodule)
-    task.describe(model=model, data=inputs, training=training, **apart)
+    inputs, images = inference_config(config["data"]), described_split(datamodule, kept)
+    task.describe(model=model, data=inputs, training=training, **images)
     if datamodule.targets_in_workers:
         datamodule.assign = task.assigner(datamodule.size)
     changes = changes_since(origin, config, model, training) if origin else ""

@@ -4,11 +4,13 @@ A description is data: dicts, lists, strings, numbers, true, false and null. Wha
 registry; arguments are compared with the signatures of what is called only after all names are known.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from detection import registry
 from detection.bounds import Positive, Size
+from detection.data.learned import MOST, WIDTH
 from detection.validation.suggestions import join
 
 DATA_KEYS = ("size", "eval_transform", "collate")
@@ -35,6 +37,7 @@ _MAX_CLASSES = 100_000
 _MAX_IMAGES = 10_000_000
 _MAX_NAME = 4096  # bytes of a path, on Linux
 _MAX_INTEGER = 10**12
+_DIGESTS = re.compile(f"(?:[A-Za-z0-9+/]{{{WIDTH}}})*")
 
 
 class DescriptionError(ValueError):
@@ -45,7 +48,7 @@ def check_description(described: Mapping[str, Any], to_train: bool = True) -> di
     """Refuse a description that says anything but how to build a detector.
 
     Args:
-        described: with ``model``, ``data`` and, if it has them, ``format`` and ``split``.
+        described: with ``model``, ``data`` and, if it has them, ``format``, ``split`` and ``learned``.
         to_train: whether the task will be built, and not its network alone; else the values of what only
             trains, which nothing will read, are not looked into. Names are, in any case.
 
@@ -56,15 +59,15 @@ def check_description(described: Mapping[str, Any], to_train: bool = True) -> di
         DescriptionError: it holds other things than plain values, names what may not be named, or asks for
             something without bounds.
     """
-    split = {"split": _checked_split(described["split"])} if "split" in described else {}
+    images = {key: check(described[key]) for key, check in _OF_IMAGES.items() if key in described}
     copy: dict[str, Any] = _copy(
-        {key: value for key, value in described.items() if key != "split"}, "", [0], 0
+        {key: value for key, value in described.items() if key not in _OF_IMAGES}, "", [0], 0
     )
     # Only for the values is anything imported, and then all of it is ours or the user's own.
     mistake = next(_mistakes(copy), None) or next(_odd_values(copy, to_train), None)
     if mistake is not None:
         raise DescriptionError(mistake if len(mistake) <= 600 else f"{mistake[:600]}...")
-    return {**copy, **split}
+    return {**copy, **images}
 
 
 def check_inputs(data: Any) -> dict[str, Any]:
@@ -114,6 +117,17 @@ def _checked_split(split: Any) -> dict[str, Any]:
         "fractions": dict(fractions),
         "images": {part: list(names) for part, names in images.items()},
     }
+
+
+def _checked_learned(learned: Any) -> str:
+    """Which images were learned: digests in one text, see ``detection.data.learned``."""
+    if type(learned) is not str or len(learned) > MOST * WIDTH or not _DIGESTS.fullmatch(learned):
+        raise DescriptionError(f"learned: expected {WIDTH} characters an image, of {MOST:,} images at most")
+    return learned
+
+
+# Larger than what else a description holds; names and digests, which are compared and nothing more.
+_OF_IMAGES: dict[str, Callable[[Any], Any]] = {"split": _checked_split, "learned": _checked_learned}
 
 
 def _copy(value: Any, path: str, seen: list[int], depth: int) -> Any:

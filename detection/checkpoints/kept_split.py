@@ -9,6 +9,7 @@ from detection.checkpoints.loading import read_checkpoint
 from detection.checkpoints.runs import find_weights
 from detection.checkpoints.shared import is_address, is_shared
 from detection.checkpoints.wandb_artifacts import is_artifact
+from detection.data.learned import MOST, digests_of, joined, parted
 from detection.system.files import write_text
 from detection.system.wording import counted
 
@@ -19,15 +20,18 @@ if TYPE_CHECKING:
 
 
 class Kept(NamedTuple):
-    """The split that a checkpoint describes."""
+    """What a checkpoint says of the images that it was trained on."""
 
-    split: "SetApart"
+    split: "SetApart | None"
+    """Which images are in which split; None where lists divided them."""
+    learned: set[str]
+    """The images trained on, see ``detection.data.learned``; empty in a checkpoint that does not say them."""
     whose: str
     """The checkpoint's path."""
 
 
 def kept_split(described: Mapping[str, Any], whose: str | Path) -> Kept | None:
-    """The split that a checkpoint describes; None where its data had lists.
+    """What a checkpoint says of the images that it was trained on; None where it does not.
 
     Args:
         described: the description in the checkpoint, as ``read_checkpoint`` gives it.
@@ -35,11 +39,13 @@ def kept_split(described: Mapping[str, Any], whose: str | Path) -> Kept | None:
     """
     from detection.data.splitting import SetApart
 
-    return Kept(SetApart.of(described["split"]), str(whose)) if "split" in described else None
+    split = SetApart.of(described["split"]) if "split" in described else None
+    learned = parted(described.get("learned", ""))
+    return Kept(split, learned, str(whose)) if split or learned else None
 
 
 def split_to_keep(config: Mapping[str, Any], origin: "Origin | None") -> Kept | None:
-    """The split of the checkpoint that a training resumes from, or takes its weights from.
+    """What the checkpoint that a training resumes from, or takes its weights from, says of its images.
 
     Args:
         config: the whole configuration, with ``init_from`` and ``name``.
@@ -53,7 +59,7 @@ def split_to_keep(config: Mapping[str, Any], origin: "Origin | None") -> Kept | 
     if config["init_from"] is None:
         return None
     path = Path(find_weights(config["init_from"], config["name"])).expanduser()
-    # Published weights have no split, and what is missing is told later.
+    # Published weights do not say, and what is missing is told later.
     if not (path.is_file() or is_shared(path) or is_address(path) or is_artifact(path)):
         return None
     return kept_split(read_checkpoint(path)["hyper_parameters"], path)
@@ -67,15 +73,15 @@ def keep_split(datamodule: "DetectionDataModule", kept: Kept | None) -> Kept | N
         kept: of the checkpoint.
 
     Returns:
-        The same split, for what is said later.
+        The same, for what is said later.
 
     Raises:
         ValueError: another division was asked for.
     """
     from detection.data.own_sets import OwnDataModule
 
-    if kept is not None and isinstance(datamodule, OwnDataModule):
-        datamodule.keep_split(*kept)
+    if kept is not None and kept.split is not None and isinstance(datamodule, OwnDataModule):
+        datamodule.keep_split(kept.split, kept.whose)
     return kept
 
 
@@ -89,22 +95,29 @@ def learned_before(datamodule: "DetectionDataModule", kept: Kept | None) -> list
     Returns:
         A line for each split concerned.
     """
+    if kept is None or datamodule.overfit_images is not None:
+        return []
+    known_by = "the names and lengths of their files" if kept.learned else "their names"
+    at_least = "at least " if len(kept.learned) >= MOST else ""
+    told_once = "test" if datamodule.test_is_val and "val" in datamodule.datasets else None
+    return [
+        f"Warning: {kept.whose} was trained on {at_least}{count} of the "
+        f"{counted(len(dataset), 'image')} of {split}, by {known_by}: "
+        "its metrics on them are better than on images that it has not seen."
+        for split, dataset in datamodule.datasets.items()
+        if split not in ("train", told_once) and (count := _learned(datamodule, split, kept))
+    ]
+
+
+def _learned(datamodule: "DetectionDataModule", split: str, kept: Kept) -> int:
+    """How many images of a split a checkpoint was trained on, as far as it says."""
     from detection.data.own_sets import OwnDataModule
 
-    if kept is None or not isinstance(datamodule, OwnDataModule) or datamodule.overfit_images is not None:
-        return []
-    counts = {
-        split: datamodule.learned_before(split, kept.split)
-        for split in datamodule.datasets
-        if split != "train"
-    }
-    return [
-        f"Warning: {kept.whose} was trained on {count} of the "
-        f"{counted(len(datamodule.datasets[split]), 'image')} of {split}, by their names: "
-        "its metrics on them are better than on images that it has not seen."
-        for split, count in counts.items()
-        if count
-    ]
+    if kept.learned:
+        return len(digests_of(datamodule.datasets[split].paths) & kept.learned)
+    if kept.split is not None and isinstance(datamodule, OwnDataModule):
+        return datamodule.learned_before(split, kept.split)
+    return 0
 
 
 def told_of_evaluation(datamodule: "DetectionDataModule", kept: Kept | None, ckpt: str | Path) -> list[str]:
@@ -123,10 +136,20 @@ def told_of_evaluation(datamodule: "DetectionDataModule", kept: Kept | None, ckp
     return [*datamodule.split_lines, *([unknown] if is_unknown else []), *learned_before(datamodule, kept)]
 
 
-def described_split(datamodule: "DetectionDataModule") -> dict[str, Any]:
-    """What a checkpoint says of the split: nothing where the data has lists."""
+def described_split(datamodule: "DetectionDataModule", kept: Kept | None) -> dict[str, Any]:
+    """What a checkpoint says of the images that it was trained on.
+
+    Args:
+        datamodule: set up.
+        kept: of the checkpoint that the training began with, whose images it has learned as well.
+
+    Returns:
+        ``learned``, see ``detection.data.learned``, and ``split`` where images were set apart.
+    """
+    before = kept.learned if kept else set()
+    learned = joined(digests_of(datamodule.datasets["train"].paths) | before)
     apart = datamodule.set_apart
-    return {} if apart is None else {"split": apart.described()}
+    return {"learned": learned, **({} if apart is None else {"split": apart.described()})}
 
 
 def write_split(datamodule: "DetectionDataModule", folder: str, is_first: bool) -> None:

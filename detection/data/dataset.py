@@ -28,6 +28,8 @@ from detection.data.image_files import ImageError, decode_image, refuse_another_
 from detection.system.wording import counted, some_of
 from detection.types import Sample, Target
 
+_ALL_SUCH = "python -m detection.check finds all such images, and data.on_error=skip leaves them out"
+
 
 class SampleTransform(Protocol):
     """From a decoded image and its objects to the network's input."""
@@ -112,7 +114,7 @@ class DetectionDataset(Dataset[Sample]):
         other_classes: OtherClasses = "error",
         on_error: OnError = "raise",
     ) -> None:
-        reading = judged(reading)
+        reading, self._on_error = judged(reading), on_error
         records, self.problems = usable_records(reading, on_error)
         """And what is wrong with each image that was left out when the annotations were read."""
         if classes is None:
@@ -257,6 +259,11 @@ class DetectionDataset(Dataset[Sample]):
 
     def _read_image(self, index: int) -> NDArray[np.uint8]:
         path, size = Path(self._paths[index]), self.sizes[index]
-        image = self.decode(path, bool(self.upright[index]))
-        refuse_another_size(path, image, size, self._sources[index])
+        try:
+            image = self.decode(path, bool(self.upright[index]))
+            refuse_another_size(path, image, size, self._sources[index])
+        except ImageError as error:
+            if self._on_error == "skip":
+                raise
+            raise ImageError(f"{str(error).rstrip('.')}. {_ALL_SUCH}", error.reason, error.kind) from error
         return image

@@ -93,7 +93,13 @@ class OwnDataModule(DetectionDataModule, ABC):
         return self.listing.unlisted()
 
     def read(self, split: SplitName) -> Reading:
-        """Read the annotations of one split."""
+        """Read the annotations of one split, and say which images no list has."""
+        reading = self._read(split)
+        if split == "train" and (line := self._say_unlisted()):
+            reading.notes.append(line)
+        return reading
+
+    def _read(self, split: SplitName) -> Reading:
         name: SplitName = "val" if split == "test" and self.test_is_val else split
         crowd = split != "train"
         if not self.fractions or (name != "train" and name not in self.fractions):
@@ -107,6 +113,17 @@ class OwnDataModule(DetectionDataModule, ABC):
             for line in self.split_lines:
                 part.add("set-apart", self._listed, line.removeprefix(f"{self._listed} "))
         return part
+
+    def _say_unlisted(self) -> str:
+        """A line on images that may have been added to a set, and not to its lists; empty without any."""
+        unlisted = [] if self.listing.is_official else self.unlisted()
+        if not unlisted:
+            return ""
+        images = counted(len(unlisted), "annotated image")
+        return (
+            f"{images} {are(len(unlisted))} in no list, so never used, {Path(unlisted[0].file).name} for "
+            f"one: to train on such, add their ids to {self.listing.place('train')}, one a line"
+        )
 
     def describe_split(self, split: str) -> str:
         """What a split really is and how many images it has."""

@@ -237,7 +237,9 @@ class AutoDataModule(OwnDataModule):
         """Read the annotations of one split, and say what was found."""
         reading = super().read(split)
         if split == "train":
-            names = reading.classes or {item.name for record in reading.records for item in record.objects}
+            # Capitals alone make no other class.
+            found = {item.name.casefold() for record in reading.records for item in record.objects}
+            names = reading.classes or found
             images = counted(len(reading.records), "image")
             reading.notes.insert(0, f"{self.layout.words}; {counted(len(names), 'class')}, {images}")
         return reading

@@ -14,6 +14,7 @@ from detection.system.wording import counted
 
 MIN_LENGTH = 4  # shorter names are often one letter apart: car, cat
 RARE = 5  # a misspelling is at least so many times rarer than the name that was meant
+_IF_ONE = "give both one name if they are one class"
 
 
 class ClassNames(NamedTuple):
@@ -63,9 +64,10 @@ def resolve_class_names(
     findings = []
     for name, meant in meaning.items():
         if meant is not None and meant != name and name.casefold() in known:
-            findings.append(
-                _similar(first[name], counted(counts[name], "object"), f"is {meant!r} spelled differently")
-            )
+            what, remedy = f"is {meant!r} spelled differently", _IF_ONE
+            if name not in classes and name.casefold() == meant.casefold():
+                what, remedy = f"is {meant!r} in other capitals", "a training takes both for one class"
+            findings.append(_similar(first[name], counted(counts[name], "object"), what, remedy))
     others = [use for use in uses if use.name.casefold() not in known]
     if skip_others:
         left_out = {use.name: meaning[use.name] for use in others}
@@ -133,10 +135,8 @@ def _possible_misspellings(
     return findings
 
 
-def _similar(use: _Use, who: str, what: str) -> Finding:
-    message = (
-        f"the class {use.name!r} ({who}, here is the first) {what}: give both one name if they are one class"
-    )
+def _similar(use: _Use, who: str, what: str, remedy: str = _IF_ONE) -> Finding:
+    message = f"the class {use.name!r} ({who}, here is the first) {what}: {remedy}"
     return Finding("similar-class-names", use.record.source, message, use.record.image_id, use.item.number)
 
 

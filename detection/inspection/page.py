@@ -38,6 +38,7 @@ CHECKS: dict[str, tuple[str, ...]] = {
         "unknown-image",
         "shared-labels",
         "unlisted-annotation",
+        "unlisted-by-voc",
         "unannotated-images",
         "filename-mismatch",
     ),

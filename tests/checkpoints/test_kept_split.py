@@ -2,14 +2,27 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from detection.checkpoints.description import DescriptionError, _checked_split, check_description
-from detection.checkpoints.kept_split import described_split, keep_split, kept_split, told_of_evaluation
+from detection.checkpoints.description import (
+    DescriptionError,
+    _checked_learned,
+    _checked_split,
+    check_description,
+)
+from detection.checkpoints.kept_split import (
+    described_split,
+    keep_split,
+    kept_split,
+    learned_before,
+    told_of_evaluation,
+)
 from detection.checkpoints.loading import read_checkpoint
+from detection.data.learned import MOST
 from tests.data.test_own_sets import module_of
 from tests.data.unsplit import COUNT, UNSPLIT, image, xml
 from tests.warm_python import warm_python
@@ -58,11 +71,15 @@ def test_a_split_goes_with_the_run_and_its_checkpoints(tmp_path: Path) -> None:
     assert resumed["train"] == sorted([*split["images"]["train"], "JPEGImages/new.jpg"])
 
 
-def test_what_a_checkpoint_has_learned_is_said_where_it_is_evaluated(tmp_path: Path) -> None:
+@pytest.mark.parametrize("says_digests", [True, False])
+def test_what_a_checkpoint_has_learned_is_said_where_it_is_evaluated(
+    says_digests: bool, tmp_path: Path
+) -> None:
     UNSPLIT["voc folders"][1](tmp_path)
     before = module_of("auto", tmp_path)
     before.setup()
-    kept = kept_split(described_split(before), "a.ckpt")
+    described = described_split(before, None)
+    kept = kept_split(described if says_digests else {"split": described["split"]}, "a.ckpt")
     lists = tmp_path / "ImageSets/Main"
     lists.mkdir(parents=True)
     (lists / "val.txt").write_text("\n".join(map(str, range(COUNT))))
@@ -71,9 +88,67 @@ def test_what_a_checkpoint_has_learned_is_said_where_it_is_evaluated(tmp_path: P
     keep_split(listed, kept)
     listed.setup()
     (line,) = told_of_evaluation(listed, kept, "a.ckpt")[:1]
-    assert line.startswith("Warning: a.ckpt was trained on 8 of the 10 images of val, by their names")
+    known_by = "the names and lengths of their files" if says_digests else "their names"
+    assert line.startswith(f"Warning: a.ckpt was trained on 8 of the 10 images of val, by {known_by}:")
     (line,) = told_of_evaluation(before, None, "b.ckpt")[1:]
     assert line.startswith("Warning: b.ckpt does not say which of these images it was trained on")
+
+
+def write_lists(root: Path, **lists: range) -> None:
+    folder = root / "ImageSets/Main"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, numbers in lists.items():
+        (folder / f"{name}.txt").write_text("\n".join(map(str, numbers)))
+
+
+def test_images_that_lists_divided_are_known_when_they_are_divided_otherwise(tmp_path: Path) -> None:
+    UNSPLIT["voc folders"][1](tmp_path / "set")
+    write_lists(tmp_path / "set", train=range(2, COUNT), val=range(2))
+    trained = module_of("auto", tmp_path / "set")
+    trained.setup()
+    described = described_split(trained, None)
+    assert described.keys() == {"learned"}
+    kept = kept_split(described, "a.ckpt")
+    assert learned_before(trained, kept) == []
+
+    # Moved, and without its lists: a fresh fifth is set apart.
+    shutil.rmtree(tmp_path / "set/ImageSets")
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for place in ("JPEGImages", "Annotations"):
+        (tmp_path / "set" / place).rename(moved / place)
+    anew = module_of("auto", moved, seed=2, val_fraction=0.5)
+    keep_split(anew, kept)
+    anew.setup()
+    seen = sum(Path(path).stem not in ("0", "1") for path in anew.datasets["val"].paths)
+    (line,) = learned_before(anew, kept)  # once, as its test is that of val
+    assert line.startswith(f"Warning: a.ckpt was trained on {seen} of the 5 images of val, by the names and")
+
+    # What a training has begun with is learned, too: nothing here is unseen but what neither had.
+    both = kept_split(described_split(anew, kept), "b.ckpt")
+    assert both is not None
+    assert kept is not None
+    assert kept.learned < both.learned
+    assert f"{both.whose} was trained on {seen}" in learned_before(anew, both)[0]
+
+    # Pascal VOC's own: its images are named the same, in whatever list.
+    write_lists(moved, train=range(4), val=range(4, 8), trainval=range(8))
+    few = module_of("voc", moved)
+    few.datasets = {"train": few.make_dataset("train", None, few.eval_transform(48))}
+    kept = kept_split(described_split(few, None), "c.ckpt")
+    more = module_of("voc", moved, val_splits=["trainval"])
+    more.datasets = {"val": more.make_dataset("val", None, more.eval_transform(48))}
+    (line,) = told_of_evaluation(more, kept, "c.ckpt")
+    assert line.startswith("Warning: c.ckpt was trained on 4 of the 8 images of val")
+
+
+def test_a_checkpoint_that_does_not_say_what_it_learned_is_as_before(tmp_path: Path) -> None:
+    UNSPLIT["voc folders"][1](tmp_path)
+    write_lists(tmp_path, train=range(2, COUNT), val=range(2))
+    data = module_of("auto", tmp_path)
+    data.setup()
+    assert kept_split({"model": {}, "data": {}}, "a.ckpt") is None
+    assert told_of_evaluation(data, None, "a.ckpt") == []
 
 
 def test_a_split_is_written_for_good_and_is_that_of_a_training(tmp_path: Path) -> None:
@@ -109,3 +184,10 @@ def test_a_split_in_a_description_is_names_and_no_more(change: dict[str, object]
     assert _checked_split(split) == split
     with pytest.raises(DescriptionError, match="split"):
         check_description({"model": {}, "data": {}, "split": split | change})
+
+
+@pytest.mark.parametrize("learned", [8, ["abcdefgh"], "abc", "abcdefg$", "abcdefg\n", "a" * 8 * (MOST + 1)])
+def test_what_was_learned_is_digests_and_no_more(learned: object) -> None:
+    assert _checked_learned("abcdefgh+/012345") == "abcdefgh+/012345"
+    with pytest.raises(DescriptionError, match="learned"):
+        check_description({"model": {}, "data": {}, "learned": learned})

@@ -33,7 +33,8 @@ def ckpt(
     path = write_checkpoint(tmp_path_factory.mktemp("trained"), "quickstart", CLASSES)
     checkpoint = torch.load(path, weights_only=True)
     split = {"seed": 1, "fractions": {"val": 0.5}, "images": {"train": ["a.jpg"], "val": ["b.jpg"]}}
-    torch.save({**checkpoint, "hyper_parameters": {**checkpoint["hyper_parameters"], "split": split}}, path)
+    described = {**checkpoint["hyper_parameters"], "split": split, "learned": "abcdefg+"}
+    torch.save({**checkpoint, "hyper_parameters": described}, path)
     return path
 
 
@@ -87,6 +88,7 @@ def test_a_training_starts_from_it_and_keeps_its_split(original: Path) -> None:
     assert all(torch.equal(value, state[key]) for key, value in task.state_dict().items())
     kept = split_to_keep(config, None)
     assert kept is not None
+    assert kept.split is not None
     assert kept.split.images["val"] == ["b.jpg"]
 
 

@@ -130,7 +130,8 @@ def test_an_image_that_breaks_off_stops_the_run(start: Start, own: Own) -> None:
     image = cut(root / "JPEGImages/val_00002.jpg")
     errors = fails(start(*overrides, "trainer.max_epochs=1", python=warm_python()))
     assert errors.rstrip().endswith(
-        f"{image} breaks off before its last pixel: replace the file or leave it out"
+        f"{image} breaks off before its last pixel: replace the file or leave it out. "
+        "python -m detection.check finds all such images, and data.on_error=skip leaves them out"
     )
 
 

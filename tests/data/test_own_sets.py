@@ -191,6 +191,42 @@ def test_the_split_of_a_checkpoint_does_not_hold_for_another_set(tmp_path: Path)
     assert data.learned_before("val", split) == 1
 
 
+def test_images_that_were_added_to_a_set_and_not_to_its_lists_are_said(tmp_path: Path) -> None:
+    UNSPLIT["voc train alone"][1](tmp_path)
+    lists = tmp_path / "ImageSets/Main"
+    (lists / "val.txt").write_text("0\n")
+    (lists / "test.txt").write_text("1\n")
+    (lists / "train.txt").write_text("2\n3\n4\n5\n6\n7\n")
+    for kind in ("auto", "voc"):
+        data = module_of(kind, tmp_path)
+        data.setup()
+        assert (
+            "2 annotated images are in no list, so never used, 8.xml for one: to train on such, add their "
+            f"ids to {lists}/train.txt, one a line"
+        ) in data.datasets["train"].notes
+        found = inspect_dataset(module_of(kind, tmp_path), str(tmp_path), workers=1).findings
+        told = [item.file for item in found if item.kind == "unlisted-annotation"]
+        assert told == ["Annotations/8.xml", "Annotations/9.xml"]
+        assert {item.severity for item in found if item.file in told} == {"warning"}
+    # PASCAL VOC's own lists leave out thousands, which are annotated for segmentation.
+    (lists / "aeroplane_train.txt").write_text("2 -1\n")
+    data = module_of("auto", tmp_path)
+    data.setup()
+    assert not any("in no list" in note for note in data.datasets["train"].notes)
+    found = inspect_dataset(module_of("auto", tmp_path), str(tmp_path), workers=1).findings
+    assert [item.severity for item in found if "in no list" in item.message] == ["note", "note"]
+
+
+def test_classes_are_counted_as_they_are_learned(tmp_path: Path) -> None:
+    UNSPLIT["voc folders"][1](tmp_path)
+    written = tmp_path / "Annotations/0.xml"
+    written.write_text(written.read_text().replace("cat", "Cat"))
+    data = module_of("auto", tmp_path)
+    data.setup()
+    assert data.class_names == ["cat", "dog"]
+    assert "; 2 classes, " in data.datasets["train"].notes[0]
+
+
 def test_images_without_an_annotation_are_said_where_there_are_no_lists(tmp_path: Path) -> None:
     UNSPLIT["voc flat"][1](tmp_path)
     image(tmp_path / "bare.jpg", 99)

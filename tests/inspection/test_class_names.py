@@ -28,6 +28,13 @@ def test_the_most_frequent_spelling_names_a_class() -> None:
     ]
 
 
+@pytest.mark.parametrize("declared", [None, ("dog", "cat")])
+def test_capitals_alone_are_said_to_make_no_other_class(declared: tuple[str, str] | None) -> None:
+    names = resolve(["dog"] * 3 + ["Dog", "cat"], declared=declared)
+    (finding,) = names.findings
+    assert finding.message.endswith("is 'dog' in other capitals: a training takes both for one class")
+
+
 @pytest.mark.parametrize("declared", [("dog", "Dog"), ("Dog", "dog")])
 def test_of_two_declared_spellings_the_most_frequent_is_meant(declared: tuple[str, str]) -> None:
     names = resolve(["dog"] * 3 + ["Dog"], declared=declared)

@@ -18,6 +18,7 @@ ELSEWHERE = {
     *(
         "missing-list",
         "missing-test",
+        "unlisted-by-voc",
         "unknown-image",
         "shared-labels",
         "known-empty-box",

@@ -44,10 +44,11 @@ KINDS: dict[str, Severity] = {
     "duplicate-image": "warning",
     "duplicate-image-across-splits": "warning",
     "missing-test": "warning",
+    "unlisted-annotation": "warning",
     "missing-size": "note",
     "no-objects": "note",
     "not-rgb": "note",
-    "unlisted-annotation": "note",
+    "unlisted-by-voc": "note",
     "unannotated-images": "note",
     "set-apart": "note",
 }

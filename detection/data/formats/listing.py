@@ -53,6 +53,11 @@ class Listing(ABC):
         """What lies beside the splits and belongs to none of them."""
         return []
 
+    @property
+    def is_official(self) -> bool:
+        """Whether this is PASCAL VOC itself, whose lists leave many annotated images out on purpose."""
+        return False
+
 
 @dataclass(frozen=True)
 class VOCListing(Listing):
@@ -85,9 +90,19 @@ class VOCListing(Listing):
         return read_voc(self.root, self._entries(split), self.official)
 
     def unlisted(self) -> list[Finding]:
-        """A note for each annotation that no list names."""
-        there = [split for split in SPLITS if self.place(split)]
-        return unlisted_annotations(self.root, [e for split in there for e in self._entries(split)]).findings
+        """A warning for each annotation that no list names; of PASCAL VOC itself a note."""
+        kind = "unlisted-by-voc" if self.is_official else "unlisted-annotation"
+        return unlisted_annotations(self.root, self._entries_there(), kind).findings
+
+    @property
+    def is_official(self) -> bool:
+        """Whether it claims so, or has the devkit's lists of one class."""
+        places = (find_voc(self.root, entry) for entry in self._entries_there())
+        lists = (place.list_file.parent for place in places if place.list_file is not None)
+        return self.official or any(any(folder.glob("aeroplane_*.txt")) for folder in lists)
+
+    def _entries_there(self) -> list[Split]:
+        return [entry for split in SPLITS if self.place(split) for entry in self._entries(split)]
 
     def _entries(self, split: SplitName) -> Sequence[Split]:
         if split == "train" and not self.is_named(split):

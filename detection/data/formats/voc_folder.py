@@ -74,12 +74,13 @@ def read_voc(root: Path | str, splits: Sequence[Split], official: bool = False) 
     return reading
 
 
-def unlisted_annotations(root: Path | str, splits: Sequence[Split]) -> Reading:
-    """A note for each annotation that no list of its folder names.
+def unlisted_annotations(root: Path | str, splits: Sequence[Split], kind: str) -> Reading:
+    """A finding for each annotation that no list of its folder names.
 
     Args:
         root: see `find_voc`.
         splits: of the folders to look at.
+        kind: of the findings.
     """
     reading = Reading("the annotations")
     places = {place.folder: place for place in (find_voc(Path(root).expanduser(), split) for split in splits)}
@@ -95,7 +96,7 @@ def unlisted_annotations(root: Path | str, splits: Sequence[Split]) -> Reading:
             short_id = path.relative_to(place.annotations).with_suffix("").as_posix()
             if short_id not in listed:
                 message = f"is in no list of {place.list_file.parent}, so it is never used: list it"
-                reading.add("unlisted-annotation", path, message, f"{_set_name(place)}/{short_id}")
+                reading.add(kind, path, message, f"{_set_name(place)}/{short_id}")
     return reading
 
 

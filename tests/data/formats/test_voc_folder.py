@@ -14,6 +14,8 @@ from detection.data.formats.usable import usable_records
 from detection.data.formats.voc import read_annotation
 from detection.data.formats.voc_folder import read_voc, unlisted_annotations
 
+KIND = "unlisted-annotation"
+
 
 def add(folder: Path, image_id: str, name: str = "cat", image: str | None = None, filename: str = "") -> None:
     """Adds an image of 40x30 pixels with one object."""
@@ -216,7 +218,7 @@ def test_an_ending_in_capitals(folder: Path) -> None:
     os.rename(folder / "Annotations/a.xml", folder / "Annotations/a.XML")
     assert [record.path.stem for record in read_voc(folder, ["train"]).records] == ["b", "a"]
     write_list(folder, ["b"])
-    assert [finding.image for finding in unlisted_annotations(folder, ["train"]).findings] == ["VOC/a"]
+    assert [finding.image for finding in unlisted_annotations(folder, ["train"], KIND).findings] == ["VOC/a"]
 
 
 def test_a_listed_image_without_an_xml(folder: Path) -> None:
@@ -269,4 +271,4 @@ def test_what_a_macintosh_puts_beside_files_is_no_annotation(folder: Path) -> No
     assert [record.path.name for record in reading.records] == ["a.jpg", "b.jpg"]
     assert not reading.notes
     write_list(folder, ["a", "b"])
-    assert not unlisted_annotations(folder, ["train"]).findings
+    assert not unlisted_annotations(folder, ["train"], KIND).findings
