@@ -40,7 +40,8 @@ class Features(nn.Module):
 
     def blocks(self) -> Sequence[nn.Module]:
         """Those of our backbone, for ``layer_decay``."""
-        blocks: Sequence[nn.Module] = self.parts.backbone.blocks()
+        backbone: Any = self.parts.backbone
+        blocks: Sequence[nn.Module] = backbone.blocks()
         return blocks
 
 
