@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from types import FrameType, TracebackType
 from typing import NoReturn
 
-from detection.system.processes import is_child, is_first
+from detection.system.processes import is_child, is_first, is_job
 
 GRACE_SECONDS = 8  # Docker kills after ten
 
@@ -130,10 +130,12 @@ def say() -> None:
     with _state.saying, suppress(Exception):  # nobody may be there to read it
         if _state.has_said or not is_first():
             return
-        text = "\n".join(["", *filter(None, [stopped_by(), _state.tell()]), ""])
+        # Which signal has stopped a sweep is not said by its job, too.
+        lines = [*filter(None, ["" if is_job() else stopped_by(), _state.tell()])]
         _state.has_said = True  # not before: another signal may come while the text is made
-        sys.stderr.write(text)
-        sys.stderr.flush()
+        if lines:
+            sys.stderr.write("\n".join(["", *lines, ""]))
+            sys.stderr.flush()
 
 
 def stopped_by() -> str:

@@ -26,9 +26,9 @@ finally:
 """
 
 
-def start(wait: str = "time.sleep(60)", **environment: str) -> "subprocess.Popen[str]":
+def start(wait: str = "time.sleep(60)", *words: str, **environment: str) -> "subprocess.Popen[str]":
     process = subprocess.Popen(
-        [sys.executable, "-c", WAITS.format(wait=wait)],
+        [sys.executable, "-c", WAITS.format(wait=wait), *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -55,6 +55,14 @@ def test_a_signal_ends_it_with_a_sentence(number: signal.Signals, code: int, sai
     _, errors = process.communicate(timeout=20)
     assert process.returncode == code
     assert errors == f"\n{said}"
+
+
+def test_a_job_leaves_it_to_its_sweep_to_say_what_stopped_both() -> None:
+    process = start("time.sleep(60)", "hydra.job.num=0")
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert errors == "\nKept: everything.\n"
 
 
 @pytest.mark.parametrize(
