@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
@@ -191,6 +193,38 @@ def test_a_process_that_dies_ends_its_job_within_a_minute_and_no_other(
     assert "1 of 2 runs failed:\n  0: " in printed
     statuses = {row["run"]: row["status"] for row in rows(tmp_path)}
     assert statuses == {"0": "failed", "1": "finished"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_stopped_sweep_says_how_it_goes_on_and_then_does(data_root: Path, tmp_path: Path) -> None:
+    sweep, done = tmp_path / "my sweep", tmp_path / "my sweep/0/metrics.json"
+    jobs = ("trainer.max_epochs=1,40", "data.size=64", "data.image_size=64", f"hydra.sweep.dir={sweep}")
+    process = start(data_root, "-m", *jobs)
+    wait_for(sweep / "1/checkpoints/last.ckpt", process)
+    os.killpg(process.pid, signal.SIGINT)
+    printed = finish(process)
+    assert process.returncode == 130
+    assert printed.count("Stopped by Ctrl-C.") == 1, printed[-3000:]
+    assert "To resume" not in printed
+    assert f"Kept: {sweep}/1/checkpoints/last.ckpt, up to step" in printed
+    before, kept = done.stat().st_mtime_ns, torch.load(sweep / "1/checkpoints/last.ckpt")["global_step"]
+
+    command = shlex.split(printed.partition("To go on with this sweep:\n")[2])
+    assert command[-1] == f"hydra.sweep.dir={sweep}"
+    assert len({word.partition("=")[0] for word in command}) == len(command), "each key is given once"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(data_root / "cache")}
+    process = subprocess.Popen(
+        [sys.executable, *command[1:]], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    printed = finish(process)
+    assert process.returncode == 0, printed[-3000:]
+    assert f"#0 is done, by {done}: val/map " in printed
+    assert done.stat().st_mtime_ns == before
+    assert f"#1 goes on from {sweep}/1/checkpoints/last.ckpt\n" in printed
+    assert not (sweep / "1/checkpoints/before").exists()
+    assert steps(sweep / "1") == 80 > kept, "two steps an epoch, each of which is made once"
+    assert [row["status"] for row in rows(sweep)] == ["finished", "finished"]
 
 
 @pytest.mark.slow

@@ -12,12 +12,14 @@ from detection.callbacks.own_signals import announcing, queue_again
 from detection.callbacks.safe_checkpoints import finish_checkpoints
 from detection.checkpoints.runs import resume_command
 from detection.system.endings import say, say_at_the_end, told
+from detection.system.processes import is_job
 
 
 class HowToResume(pl.Callback):
     """When a run stops by a signal or an error, says what was kept and how to resume.
 
-    A job of Slurm's that was warned of its end is queued again.
+    How to resume one job of a sweep is not said: the sweep goes on as a whole. A job of Slurm's that was
+    warned of its end is queued again.
 
     Args:
         checkpoint: what a run is resumed from.
@@ -62,16 +64,22 @@ class HowToResume(pl.Callback):
         elif trainer is not None:
             lines.append(f"Stopped in epoch {trainer.current_epoch + 1} of {trainer.max_epochs}.")
         if self.checkpoint.exists():
-            command = resume_command(sys.argv, str(self.checkpoint))
-            lines.append(f"Kept: {self.checkpoint}{_reached_by(self.checkpoint)}. To resume:\n  {command}")
+            lines += _kept(self.checkpoint, _reached_by(self.checkpoint), "To resume", "ckpt")
         elif others := sorted(self.checkpoint.parent.glob("*.ckpt")):  # the disk was full at last
-            command = resume_command(sys.argv, str(others[0]), "init_from")
-            lines.append(f"Kept: {others[0]}. To start from its weights:\n  {command}")
+            lines += _kept(others[0], "", "To start from its weights", "init_from")
         elif told() is not None and self._was_written:
             lines.append("Nothing was kept yet: the step that was being made did not end in time.")
         else:  # the error says why
             lines.append("Nothing was kept yet.")
         return "\n".join(lines)
+
+
+def _kept(checkpoint: Path, reached: str, purpose: str, key: str) -> list[str]:
+    """What is kept, and the command that goes on with it; of a job of a sweep, the sweep says its own."""
+    kept = f"Kept: {checkpoint}{reached}."
+    return (
+        [kept] if is_job() else [f"{kept} {purpose}:", f"  {resume_command(sys.argv, str(checkpoint), key)}"]
+    )
 
 
 def _reached_by(checkpoint: Path) -> str:

@@ -282,7 +282,7 @@ def resume_command(arguments: Sequence[str], checkpoint: str, key: str = "ckpt")
         checkpoint: the checkpoint to resume from.
         key: ``ckpt`` to resume, ``init_from`` to start anew.
     """
-    left_out = ("ckpt=", "init_from=", "hydra.run.dir=", "run_dir=")
+    left_out = ("ckpt=", "init_from=", "init_reuse=", "hydra.run.dir=", "run_dir=")
     kept = [word for word in arguments[1:] if not word.startswith(left_out)]
     return as_typed([*command_again(arguments[0]), *kept, f"{key}={checkpoint}"])
 

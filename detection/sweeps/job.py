@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -20,6 +20,7 @@ from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
+from detection.system.console import tell
 from detection.system.endings import stopped_by
 from detection.system.files import write_text
 from detection.system.processes import in_quotes, is_first, training
@@ -27,6 +28,8 @@ from detection.system.processes import in_quotes, is_first, training
 # What a job leaves in its folder for the sweep's table.
 METRICS, ERROR, PRUNED = "metrics.json", "error.txt", "pruned.txt"
 FOUND = "found.json"  # of a job with find=..., in place of the metrics
+# Whose folder it is; what Hydra leaves there is written over before a job of a later start is asked.
+OVERRIDES = ".job.json"
 
 
 def in_sweep() -> bool:
@@ -47,6 +50,9 @@ def note_found(found: Mapping[str, float], folder: str) -> None:
 def run_job(metric: str, finds: bool = False) -> float:
     """Run the current job of a sweep and wait for it.
 
+    In a sweep that is started again in its folder, a job of the same overrides is not run when it is done,
+    and goes on from its last checkpoint when it is not.
+
     Args:
         metric: what the sweep compares.
         finds: whether the job looks for a setting instead of training.
@@ -61,16 +67,50 @@ def run_job(metric: str, finds: bool = False) -> float:
         )
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
+    left = folder / (FOUND if finds else METRICS)
+    same = _is_of(folder, hydra.overrides.task)
+    if same and left.exists() and not any((folder / name).exists() for name in (ERROR, PRUNED)):
+        value = _value(left, metric, finds)
+        tell(f"#{hydra.job.num} is done, by {left}: {'found' if finds else metric} {value:.4g}")
+        return value
     for name in (METRICS, FOUND, ERROR, PRUNED):  # of an earlier sweep in the same folder
         (folder / name).unlink(missing_ok=True)
-    code = _wait(subprocess.Popen(job_command(hydra), cwd=hydra.runtime.cwd))
+    ckpt = _to_resume(folder) if same and not finds else None
+    if ckpt is not None:
+        tell(f"#{hydra.job.num} goes on from {ckpt}")
+    if not same:  # when all that tells of an end of the other one is gone
+        write_text(folder / OVERRIDES, json.dumps(list(hydra.overrides.task)) + "\n")
+    code = _wait(subprocess.Popen(job_command(hydra, ckpt), cwd=hydra.runtime.cwd))
     if code != 0:
         if not (folder / ERROR).exists():
             (folder / ERROR).write_text(f"{_ending(code)}\n", encoding="utf-8")
         return math.nan
-    left = folder / (FOUND if finds else METRICS)
-    if not left.exists():
-        return math.nan
+    return _value(left, metric, finds) if left.exists() else math.nan
+
+
+def _is_of(folder: Path, overrides: Sequence[str]) -> bool:
+    """Whether the folder is that of a job with these overrides, which an earlier start of its sweep ran."""
+    try:
+        before = json.loads((folder / OVERRIDES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(before, list) and sorted(map(str, before)) == sorted(overrides)
+
+
+def _to_resume(folder: Path) -> Path | None:
+    """The last checkpoint of the job whose folder it is.
+
+    One that is older is of other overrides: a job sets it aside when it begins to train, which this job was
+    stopped before.
+    """
+    last = folder / "checkpoints" / "last.ckpt"
+    with suppress(OSError):
+        if last.stat().st_mtime_ns > (folder / OVERRIDES).stat().st_mtime_ns:
+            return last
+    return None
+
+
+def _value(left: Path, metric: str, finds: bool) -> float:
     values = json.loads(left.read_text(encoding="utf-8"))
     if finds:
         [values[metric]] = values.values()
@@ -78,12 +118,18 @@ def run_job(metric: str, finds: bool = False) -> float:
     return math.nan if value is None else float(value)
 
 
-def job_command(hydra: HydraConf) -> list[str]:
+def job_command(hydra: HydraConf, ckpt: Path | None = None) -> list[str]:
     """The command line that runs one job of a sweep by itself, in the job's folder.
 
     Args:
         hydra: Hydra's configuration of the job.
+        ckpt: what the job resumes from.
     """
+    task = list(hydra.overrides.task)
+    if ckpt is not None:  # in place of what it began with
+        first = ("ckpt=", "init_from=", "init_reuse=")
+        kept = (word for word in task if not word.lstrip("+").startswith(first))
+        task = [*kept, f"ckpt={in_quotes(str(ckpt))}"]
     command = [*training(), "--config-name", str(hydra.job.config_name)]
     for source in hydra.runtime.config_sources:
         if source.provider == "command-line":
@@ -91,7 +137,7 @@ def job_command(hydra: HydraConf) -> list[str]:
     return [
         *command,
         *hydra.overrides.hydra,
-        *hydra.overrides.task,
+        *task,
         "hydra.mode=RUN",
         f"hydra.run.dir={in_quotes(hydra.runtime.output_dir)}",
         f"hydra.sweep.dir={in_quotes(hydra.sweep.dir)}",

@@ -8,6 +8,7 @@ import json
 import math
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from rich.table import Table
 
 from detection.sweeps.job import ERROR, FOUND, METRICS, PRUNED
 from detection.system.console import plain_console
+from detection.system.endings import say_at_the_end
+from detection.system.processes import as_typed, command_again
 from detection.system.wording import counted
 
 _WITHOUT_METRICS = ("check", "benchmark")  # commands whose jobs have nothing to compare
@@ -159,8 +162,26 @@ def _configs(folder: Path) -> list[Path]:
     return sorted(folder.rglob(".hydra/config.yaml"))
 
 
+def how_to_go_on(folder: str) -> str:
+    """What to type to go on with a sweep that is stopped: the command that was typed, and its folder.
+
+    Args:
+        folder: the sweep's.
+    """
+    command = as_typed([*command_again(sys.argv[0]), *sys.argv[1:], f"hydra.sweep.dir={folder}"])
+    return f"To go on with this sweep:\n  {command}"
+
+
 class SweepReport(Callback):
-    """Ends a sweep with the table of its runs, and with exit status 1 and the reasons when some failed."""
+    """Ends a sweep with the table of its runs, and with exit status 1 and the reasons when some failed.
+
+    A sweep of trainings that is stopped says how to go on with it.
+    """
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Be ready to say it."""
+        if OmegaConf.select(config, "hydra.job.config_name") == "train":
+            say_at_the_end(partial(how_to_go_on, str(config.hydra.sweep.dir)))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Report on the runs in the sweep's folder.

@@ -17,10 +17,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from types import FrameType, TracebackType
 from typing import NoReturn
 
-from detection.system.processes import is_child, is_first
+from detection.system.processes import is_child, is_first, is_job
 
 GRACE_SECONDS = 8  # Docker kills after ten
 
@@ -36,6 +37,8 @@ class _State:
     """Whether a signal waits for the end of a step."""
     hears: bool = False
     """Whether this process hears signals."""
+    was_dropped: bool = False
+    """Whether its exception was raised where Python goes on without, so that it has to be raised again."""
     has_said: bool = False
     saying: threading.RLock = field(default_factory=threading.RLock)
 
@@ -67,6 +70,7 @@ def hear_signals() -> None:
     writer.setblocking(False)
     signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(reader, writer, os.getppid()), daemon=True).start()
+    sys.unraisablehook = partial(_on_dropped, sys.unraisablehook)
     os.register_at_fork(after_in_child=_forget_in_child)
 
 
@@ -130,10 +134,12 @@ def say() -> None:
     with _state.saying, suppress(Exception):  # nobody may be there to read it
         if _state.has_said or not is_first():
             return
-        text = "\n".join(["", *filter(None, [stopped_by(), _state.tell()]), ""])
+        # Which signal has stopped a sweep is not said by its job, too.
+        lines = [*filter(None, ["" if is_job() else stopped_by(), _state.tell()])]
         _state.has_said = True  # not before: another signal may come while the text is made
-        sys.stderr.write(text)
-        sys.stderr.flush()
+        if lines:
+            sys.stderr.write("\n".join(["", *lines, ""]))
+            sys.stderr.flush()
 
 
 def stopped_by() -> str:
@@ -153,6 +159,7 @@ def raise_if_told() -> None:
     if _state.told_by is None:
         return
     let_others_die()
+    _state.was_dropped = False
     if _state.told_by == signal.SIGINT:
         raise KeyboardInterrupt
     raise ToldToEnd(128 + _state.told_by)
@@ -170,7 +177,14 @@ def let_others_die() -> None:
 def end_if_told() -> None:
     """End the process with 128 and the number of the signal, where one came."""
     if _state.told_by is not None:
+        _state.was_dropped = False
+        let_others_die()
         with suppress(Exception):
+            from multiprocessing import active_children
+
+            for process in active_children():
+                if process.daemon:  # loads, and would outlive a step that there is not
+                    process.kill()
             atexit._run_exitfuncs()
         _end(128 + _state.told_by)
 
@@ -221,12 +235,32 @@ def _say_and_flush() -> None:
 def _on_signal(number: int, frame: FrameType | None) -> None:
     if number == signal.SIGTERM and os.name == "posix" and not is_first():
         return  # the thread ends the others, for there is nothing of theirs to close
-    if _state.told_by is None:
-        _state.told_by = signal.Signals(number)
+    if _state.told_by is None or _state.was_dropped:
+        _state.told_by, _state.was_dropped = _state.told_by or signal.Signals(number), False
         if not _state.waits:
             raise_if_told()
     elif number == signal.SIGINT:
         _end(128 + number)
+
+
+def _on_dropped(before: Callable[..., None], dropped: "sys.UnraisableHookArgs") -> None:
+    """Take up what is raised in a finalizer, a hook of ``fork`` or at the exit, where Python goes on without.
+
+    That by which a signal ends the process is raised again in a moment. Of others nothing is said once a
+    signal has come: they come of the end, and what was kept is said last.
+    """
+    if _state.told_by is None:
+        before(dropped)
+    elif issubclass(dropped.exc_type, KeyboardInterrupt | ToldToEnd):
+        _state.was_dropped = True
+        threading.Thread(target=_raise_again, daemon=True).start()
+
+
+def _raise_again() -> None:
+    time.sleep(0.05)
+    if _state.was_dropped and _state.told_by is not None:
+        # To the main thread, which may wait inside of the system.
+        signal.pthread_kill(threading.main_thread().ident or 0, _state.told_by)
 
 
 def _watch(reader: socket.socket, writer: socket.socket, parent: int) -> None:

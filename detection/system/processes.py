@@ -77,6 +77,11 @@ def is_first() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in ranks)
 
 
+def is_job() -> bool:
+    """Whether a sweep started this process for one of its jobs, with the job's number on the command line."""
+    return any(word.startswith("hydra.job.num=") for word in sys.argv)
+
+
 def agree_on_start() -> None:
     """Let the processes of one run agree on when it started, by the environment variable ``RUN_STARTED``.
 

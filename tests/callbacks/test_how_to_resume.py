@@ -81,3 +81,12 @@ def test_where_only_the_best_was_kept_it_is_named(
     printed = capsys.readouterr().err
     assert f"Kept: {tmp_path}/best.ckpt. To start from its weights:" in printed
     assert f"python train.py model=ssd init_from={tmp_path}/best.ckpt" in printed
+
+
+@pytest.mark.parametrize("name", ["last", "best"])
+def test_one_job_of_a_sweep_is_not_resumed_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", "model=ssd", "hydra.mode=RUN", "hydra.job.num=1"])
+    (tmp_path / f"{name}.ckpt").touch()
+    assert HowToResume(str(tmp_path / "last.ckpt")).sentence() == f"Kept: {tmp_path}/{name}.ckpt."

@@ -160,5 +160,7 @@ def test_another_network_is_refused_and_another_schedule_is_not() -> None:
 def test_the_resume_command_is_the_command_again_with_the_checkpoint() -> None:
     typed = ["train.py", "model=ssd", "+a=b c", "ckpt=old.ckpt", "hydra.run.dir=/x"]
     assert resume_command(typed, "/x/last.ckpt") == "python train.py model=ssd '+a=b c' ckpt=/x/last.ckpt"
+    first = ["train.py", "init_from=coco.ckpt", "init_reuse={a: b}"]
+    assert resume_command(first, "a.ckpt") == "python train.py ckpt=a.ckpt"
     twice = ["train.py", "seed=1", "-m", "seed=2", "~callbacks.ema"]
     assert resume_command(twice, "a.ckpt") == "python train.py -m seed=2 '~callbacks.ema' ckpt=a.ckpt"

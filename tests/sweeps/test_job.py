@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def test_a_job_that_dies_leaves_the_reason(tmp_path: Path, monkeypatch: pytest.M
     )
     monkeypatch.setattr("detection.sweeps.job.HydraConfig.get", lambda: job)
     code = "import os; os.kill(os.getpid(), 9)"
-    monkeypatch.setattr("detection.sweeps.job.job_command", lambda hydra: [sys.executable, "-c", code])
+    monkeypatch.setattr("detection.sweeps.job.job_command", lambda *_: [sys.executable, "-c", code])
     assert math.isnan(run_job("val/map"))
     assert (tmp_path / "error.txt").read_text() == "The job was ended by SIGKILL (out of memory?).\n"
     assert not (tmp_path / "metrics.json").exists()
@@ -75,11 +76,82 @@ def test_a_job_gives_what_it_left(
     code += """Path("found.json").write_text('{"optimizer.lr": 0.003}'); """ if finds else ""
     code += """Path("metrics.json").write_text('{"val/map": 0.5}')""" if not finds else ""
     monkeypatch.setattr("detection.sweeps.job.HydraConfig.get", lambda: job)
-    monkeypatch.setattr("detection.sweeps.job.job_command", lambda hydra: [sys.executable, "-c", code])
+    monkeypatch.setattr("detection.sweeps.job.job_command", lambda *_: [sys.executable, "-c", code])
     assert run_job("val/map", finds) == expected
-    (tmp_path / "metrics.json").unlink(missing_ok=True)
-    monkeypatch.setattr("detection.sweeps.job.job_command", lambda hydra: [sys.executable, "-c", ""])
+    (tmp_path / ".job.json").write_text('["model=another"]')
+    monkeypatch.setattr("detection.sweeps.job.job_command", lambda *_: [sys.executable, "-c", ""])
     assert math.isnan(run_job("val/map", finds)), "what an earlier sweep found does not count"
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., float]:
+    """Runs a job in ``tmp_path``; ``code`` is in the place of the training, in one process for quickness."""
+
+    def run(*overrides: str, code: str = "exit(7)", finds: bool = False) -> float:
+        runtime = {"output_dir": str(tmp_path), "cwd": str(tmp_path)}
+        given = {"runtime": runtime, "overrides": {"task": list(overrides)}}
+        job = OmegaConf.merge(OmegaConf.create(JOB), given)
+        monkeypatch.setattr("detection.sweeps.job.HydraConfig.get", lambda: job)
+        made = job_command
+
+        def command(hydra: Any, ckpt: Path | None = None) -> list[str]:
+            (tmp_path / "words").write_text(" ".join(made(hydra, ckpt)))
+            return [sys.executable, "-I", "-S", "-c", code]
+
+        monkeypatch.setattr("detection.sweeps.job.job_command", command)
+        return run_job("val/map", finds)
+
+    return run
+
+
+TRAINS = "open('metrics.json', 'w').write('{\"val/map\": 0.5}')"
+
+
+def test_a_job_that_is_done_is_not_run_again(
+    start: Callable[..., float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start("model=ssd", "seed=1", code=TRAINS) == 0.5
+    assert capsys.readouterr().out == ""
+    assert start("seed=1", "model=ssd") == 0.5, "which would fail"
+    assert capsys.readouterr().out == f"#3 is done, by {tmp_path}/metrics.json: val/map 0.5\n"
+    assert math.isnan(start("model=ssd", "seed=2")), "another one that has its number now"
+    assert not (tmp_path / "metrics.json").exists()
+    assert start("model=ssd", "seed=2", code=TRAINS) == 0.5, "one that has failed is tried again"
+
+
+def test_a_search_for_a_setting_that_is_done_is_not_made_again(start: Callable[..., float]) -> None:
+    searches = "open('found.json', 'w').write('{\"optimizer.lr\": 0.003}')"
+    assert start("find=lr", code=searches, finds=True) == 0.003
+    assert start("find=lr", finds=True) == 0.003
+
+
+@pytest.mark.parametrize("left", ["error.txt", "pruned.txt"])
+def test_a_job_that_ended_badly_or_early_is_run_again(
+    start: Callable[..., float], tmp_path: Path, left: str
+) -> None:
+    start("model=ssd", code=TRAINS)
+    (tmp_path / left).touch()
+    assert math.isnan(start("model=ssd"))
+
+
+def test_a_job_that_was_stopped_goes_on_from_its_last_checkpoint(
+    start: Callable[..., float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keeps = "import os; os.makedirs('checkpoints', exist_ok=True); open('checkpoints/last.ckpt', 'w')"
+    words = ("model=ssd", "init_from=coco.ckpt", "+init_reuse={a: b}")
+    last = tmp_path / "checkpoints/last.ckpt"
+    start(*words, code=keeps)
+    for _ in range(2):  # however often it is stopped
+        capsys.readouterr()
+        start(*words)
+        assert capsys.readouterr().out == f"#3 goes on from {last}\n"
+        given = (tmp_path / "words").read_text()
+        assert f"model=ssd ckpt='{last}' hydra.mode=RUN" in given
+    for _ in range(2):  # stopped before it sets aside what is another one's
+        start("model=faster_rcnn")
+        given = (tmp_path / "words").read_text()
+        assert "model=faster_rcnn hydra.mode=RUN" in given
+    assert capsys.readouterr().out == ""
 
 
 def test_torchrun_does_not_start_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from detection.sweeps.report import SweepReport, report
+from detection.system import endings
 
 
 def write_run(
@@ -144,3 +146,19 @@ def _end_with_it(callback: SweepReport, config: DictConfig) -> None:
         raise ValueError("no such launcher")
     finally:
         callback.on_multirun_end(config)
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_a_stopped_sweep_of_trainings_says_how_to_go_on(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a sweep leaves out when it is started again is trainings. The folder is named once."""
+    words = ["-m", "optimizer.lr=1e-3,3e-3", "data.root='/my (old) photos'", "hydra.sweep.dir=a"]
+    monkeypatch.setattr(sys, "argv", [f"{command}.py", *words])
+    monkeypatch.setattr(endings, "_state", endings._State())
+    hydra = {"job": {"config_name": command}, "sweep": {"dir": "runs/my sweep"}}
+    SweepReport().on_multirun_start(OmegaConf.create({"hydra": hydra}))
+    endings.say()
+    goes_on = "python train.py -m optimizer.lr=1e-3,3e-3 'data.root=/my (old) photos'"
+    goes_on = f"\nTo go on with this sweep:\n  {goes_on} 'hydra.sweep.dir=runs/my sweep'\n"
+    assert capsys.readouterr().err == (goes_on if command == "train" else "")

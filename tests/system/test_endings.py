@@ -26,9 +26,9 @@ finally:
 """
 
 
-def start(wait: str = "time.sleep(60)", **environment: str) -> "subprocess.Popen[str]":
+def start(wait: str = "time.sleep(60)", *words: str, **environment: str) -> "subprocess.Popen[str]":
     process = subprocess.Popen(
-        [sys.executable, "-c", WAITS.format(wait=wait)],
+        [sys.executable, "-c", WAITS.format(wait=wait), *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -57,6 +57,14 @@ def test_a_signal_ends_it_with_a_sentence(number: signal.Signals, code: int, sai
     assert errors == f"\n{said}"
 
 
+def test_a_job_leaves_it_to_its_sweep_to_say_what_stopped_both() -> None:
+    process = start("time.sleep(60)", "hydra.job.num=0")
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert errors == "\nKept: everything.\n"
+
+
 @pytest.mark.parametrize(
     "wait",
     [
@@ -71,6 +79,69 @@ def test_a_main_thread_that_does_not_end_is_ended(wait: str) -> None:
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 143
     assert errors == "\nStopped by SIGTERM.\nKept: everything.\n"
+
+
+IN_A_FINALIZER = """exec('''
+class Slow:
+    def __del__(self):
+        print("in", flush=True)
+        time.sleep(60)
+Slow()
+time.sleep(60)
+''')"""
+AFTER_A_FORK = """exec('''
+import os
+def hook():
+    print("in", flush=True)
+    time.sleep(60)
+os.register_at_fork(after_in_parent=hook)
+if os.fork() == 0:
+    os._exit(0)
+time.sleep(60)
+''')"""
+AT_THE_EXIT = """exec('''
+import atexit
+def fails():
+    raise RuntimeError("a process that loads is killed")
+atexit.register(fails)
+print("in", flush=True)
+time.sleep(60)
+''')"""
+
+
+@pytest.mark.parametrize("wait", [IN_A_FINALIZER, AFTER_A_FORK, AT_THE_EXIT])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_python_drops_is_raised_again_and_not_told(wait: str, number: signal.Signals) -> None:
+    process = start(f"endings.GRACE_SECONDS = 10; {wait}")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "in\n"
+    started = time.monotonic()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 128 + number
+    assert time.monotonic() - started < 8, "by the main thread, in time"
+    name = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+    assert errors == f"\nStopped by {name}.\nKept: everything.\n"
+
+
+def test_those_that_load_end_at_once_when_the_run_has_ended() -> None:
+    loads = """exec('''
+import multiprocessing
+def load():
+    endings.outlive_the_step()
+    print("loads", flush=True)
+    time.sleep(60)
+multiprocessing.get_context("fork").Process(target=load, daemon=True).start()
+time.sleep(60)
+''')"""
+    process = start(f"endings.GRACE_SECONDS = 10; {loads}")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "loads\n"
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert time.monotonic() - started < 8
+    assert errors == "\nStopped by Ctrl-C.\nKept: everything.\n"
 
 
 def test_a_reader_that_has_stopped_reading_is_not_waited_for() -> None:
