@@ -34,7 +34,7 @@ def objects(*rows: tuple[int, int, Box, bool]) -> GroundTruthTable:
 def naive(dets: DetectionTable, gts: GroundTruthTable, num_classes: int, threshold: float) -> np.ndarray:
     matrix = np.zeros((num_classes + 1, num_classes + 1), dtype=int)
     free = [not difficult for difficult in gts.difficult]
-    order = sorted(np.flatnonzero(dets.scores >= threshold), key=lambda row: -dets.scores[row])
+    order = sorted(np.flatnonzero(dets.scores >= threshold).tolist(), key=lambda row: -dets.scores[row])
 
     def best(row: int, wanted: Callable[[int], bool]) -> int | None:
         candidates = [
