@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from detection.checkpoints.config_before import words_of_data
 from detection.checkpoints.kept_split import keep_split, kept_split, told_of_evaluation
 from detection.checkpoints.loading import load_task, open_split, with_inputs_of
 from detection.checkpoints.notes import about, evaluation_precision, notes
@@ -23,6 +24,7 @@ from detection.cli.faults import faults_in_a_sentence, quieten_lightning
 from detection.cli.hydra_versions import hydra_main, instantiate
 from detection.cli.run_lines import data_name
 from detection.settings import Evaluate
+from detection.system.processes import as_typed
 from detection.validation.values import typed
 
 if TYPE_CHECKING:
@@ -102,7 +104,14 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
     datamodule = instantiate(with_inputs_of(task, config["data"]))
     datamodule.prepare_data()
     kept = keep_split(datamodule, kept_split(task.hparams, ckpt))
-    words = open_split(datamodule, config["split"], task.class_names, ckpt)
+    try:
+        words = open_split(datamodule, config["split"], task.class_names, ckpt)
+    except FileNotFoundError as error:
+        typed_data = any(word.startswith(("data=", "data.root=")) for word in typed_overrides())
+        trained_on = [] if typed_data else words_of_data(ckpt)
+        if not trained_on:
+            raise
+        raise FileNotFoundError(f"{error}. That run was trained on {as_typed(trained_on)}.") from error
     check_shared_memory(datamodule, devices=1)
     for told in (*told_of_evaluation(datamodule, kept, ckpt), *nothing_to_find(datamodule.datasets)):
         print(told, flush=True)

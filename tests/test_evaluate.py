@@ -198,6 +198,18 @@ def test_mistakes_end_in_a_sentence(place: Path, tmp_path: Path, arguments: list
         evaluate(configured(tmp_path, *shapes(place), *arguments))
 
 
+def test_without_data_those_of_the_run_are_named(place: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / ".hydra").mkdir()
+    (run / "checkpoints/best.ckpt").symlink_to(place / "pets.ckpt")
+    (run / "config.yaml").write_text("data: {root: my pets}\n")
+    (run / ".hydra/hydra.yaml").write_text("hydra: {runtime: {choices: {data: auto}}}\n")
+    result = run_command(place, f"ckpt={run}", f"run_dir={tmp_path}/report")
+    assert result.returncode == 1
+    assert "That run was trained on data=auto 'data.root=my pets'." in result.stderr
+
+
 def test_a_mistyped_key_is_refused_with_a_hint(place: Path, tmp_path: Path) -> None:
     result = run_command(place, "ckpt=a", "treshold=0.5", f"hydra.run.dir={tmp_path}")
     assert result.returncode != 0

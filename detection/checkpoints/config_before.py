@@ -90,3 +90,18 @@ def changes_of_config(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[s
 
 def _is_in(key: str, nodes: Iterable[str]) -> bool:
     return any(key == node or key.startswith(f"{node}.") for node in nodes)
+
+
+def words_of_data(checkpoint: str) -> list[str]:
+    """The words that name the data of a run; none where the run is not at hand.
+
+    Args:
+        checkpoint: in the folder of its run.
+    """
+    try:
+        run = Path(checkpoint).expanduser().parents[1]
+        hydra = yaml.safe_load((run / ".hydra/hydra.yaml").read_text(encoding="utf-8"))
+        config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+        return [f"data={hydra['hydra']['runtime']['choices']['data']}", f"data.root={config['data']['root']}"]
+    except Exception:  # it is only a hint, so nothing that may be wrong with these files matters
+        return []

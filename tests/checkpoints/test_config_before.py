@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from detection.checkpoints.config_before import config_before, digest_of_settings
+from detection.checkpoints.config_before import config_before, digest_of_settings, words_of_data
 
 CONFIG: dict[str, Any] = {
     "run_dir": "/runs/one",
@@ -66,3 +66,12 @@ def test_the_settings_of_a_later_part_are_not_the_checkpoints(tmp_path: Path, ke
 def test_what_is_broken_is_nothing(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.yaml").write_text(content)
     assert config_before(tmp_path / "checkpoints/best.ckpt", {"settings": "0"}) == {}
+
+
+def test_a_run_says_which_data_it_was_trained_on(tmp_path: Path) -> None:
+    checkpoint = str(tmp_path / "checkpoints/best.ckpt")
+    assert words_of_data(checkpoint) == []
+    OmegaConf.save(OmegaConf.create(CONFIG), tmp_path / "config.yaml")
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra/hydra.yaml").write_text("hydra: {runtime: {choices: {data: auto}}}\n")
+    assert words_of_data(checkpoint) == ["data=auto", "data.root=set"]

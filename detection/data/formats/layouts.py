@@ -174,7 +174,8 @@ def _no_voc(root: Path, folders: Sequence[Path]) -> str:
         f"no VOC-style folder {' or '.join(map(str, folders))}; "
         + (f"{root} holds: {there or 'nothing'}. " if there is not None else f"{root} does not exist. ")
         + "Point data.root to the folder that holds VOCdevkit (or to one folder with Annotations, JPEGImages "
-        "and ImageSets), or let data.download=true fetch PASCAL VOC"
+        "and ImageSets), or let data.download=true fetch PASCAL VOC; a set of your own is data=auto "
+        "data.root=my/set"
     )
 
 
