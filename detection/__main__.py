@@ -12,7 +12,7 @@ VERBS = {
     "train": "train a detector and test its best checkpoint",
     "predict": "find objects in images and videos",
     "evaluate": "test a checkpoint and write a report",
-    "export": "write a trained detector as ONNX or torch.export, and check the file",
+    "export": "write a trained detector as ONNX, OpenVINO or torch.export, and check the file",
     "serve": "answer requests over HTTP with what a detector finds",
     "check": "say everything that is wrong with a data set",
     "convert": "write a data set in another annotation format",

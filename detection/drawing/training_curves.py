@@ -106,8 +106,9 @@ def _draw_losses(ax: Axes, theme: Theme, history: History) -> None:
         ax.plot(*history.by_epoch(validation).T, style, color=line.get_color(), markersize=4)
         validations.append(validation)
     dots = "dots" if max(map(len, validations), default=0) <= _MANY else "dashes"
-    of_what = "mean of each epoch" if drawn_by_epoch else f"mean of {count} logged steps"
-    parts = [of_what] * (count > 1 or drawn_by_epoch) + [f"{dots}: validation"] * any(map(len, validations))
+    of_what = "mean of each epoch" if drawn_by_epoch else f"mean of {count}"
+    parts = [of_what, "pale: logged steps"] if count > 1 or drawn_by_epoch else []
+    parts += [f"{dots}: validation"] * any(map(len, validations))
     ax.set_title(f"losses ({'; '.join(parts)})" if parts else "training losses")
     values = np.concatenate([np.zeros(0), *(points[:, 1] for points in (*losses.values(), *validations))])
     values = values[np.isfinite(values) & (values > 0)]

@@ -18,9 +18,10 @@ class Evaluate(Settings):
     """Of ``evaluate``.
 
     Args:
-        ckpt: a checkpoint that a training wrote, or a shared detector (a folder, hf://user/name, or
-            wandb://entity/project/name:alias); its classes and its input size are used; of two of the same
-            classes, ckpt=[a.ckpt,b.ckpt], a page compares both
+        ckpt: a checkpoint that a training wrote, the folder of its run, best or last of the newest run, or
+            a shared detector (a folder, hf://user/name, or wandb://entity/project/name:alias); its classes
+            and its input size are used; of two of the same classes, ckpt=[a.ckpt,b.ckpt], a page compares
+            both
         split: test, val; or train, without augmentation
         threshold: score threshold of the confusion matrix, the image pictures and the counts of errors;
             by default the one with the best F1

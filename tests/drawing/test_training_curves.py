@@ -58,7 +58,7 @@ def test_epochs_are_below_and_steps_above(tmp_path: Path, epochs: int, steps: in
 
 def test_titles_say_what_is_drawn(tmp_path: Path) -> None:
     losses, mean_ap, rate = panels(run_of(3, 200, 1), tmp_path)
-    assert losses.get_title() == "losses (mean of 20 logged steps; dots: validation)"
+    assert losses.get_title() == "losses (mean of 20; pale: logged steps; dots: validation)"
     assert mean_ap.get_title() == "mAP on the validation images"
     assert rate.get_title() == "learning rate"
     assert [text.get_text() for text in mean_ap.get_legend().get_texts()] == [  # type: ignore[union-attr]
@@ -75,7 +75,7 @@ def test_losses_are_the_means_that_the_terminal_shows(tmp_path: Path) -> None:
         rows.append(f"{3 * epoch + 2},{epoch},,{of_epoch},7")
     losses, _, _ = panels(rows, tmp_path)
     mean, raw, _ = lines(losses)
-    assert losses.get_title() == "losses (mean of each epoch; dots: validation)"
+    assert losses.get_title() == "losses (mean of each epoch; pale: logged steps; dots: validation)"
     assert mean.tolist() == [[1, 4.0], [2, 3.0], [3, 2.5]]
     assert len(raw) == 9
     losses, _, _ = panels(rows[:5], tmp_path)  # of one epoch the steps say more
