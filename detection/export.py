@@ -89,7 +89,10 @@ def _refuse_mistakes(settings: Export, data: dict[str, Any] | None) -> None:
             )
     for path in _files(settings):
         if path.exists() and not settings.overwrite:
-            raise FileExistsError(f"{path} exists: overwrite=true replaces it, output=... names another.")
+            source = Path(settings.ckpt).expanduser()
+            older = source.is_file() and path.stat().st_mtime < source.stat().st_mtime
+            exists = f"exists{', and is older than the checkpoint' if older else ''}"
+            raise FileExistsError(f"{path} {exists}: overwrite=true replaces it, output=... names another.")
     reader = _reader_path(settings)
     if reader is not None and reader.exists() and not settings.overwrite and reader.read_bytes() != _READER:
         raise FileExistsError(f"{reader} is another version of it: overwrite=true replaces it.")

@@ -182,7 +182,7 @@ def test_classes_of_others_are_named(place: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "ckpt: needs a value (ckpt=...)"),
+        ([], "ckpt: needs a value (ckpt=best.ckpt, or without a training ckpt=tensorflow/"),
         (["ckpt=/nowhere/best.ckpt"], "/nowhere/best.ckpt: there is no such checkpoint"),
         (["ckpt=[a,b,c]"], "ckpt: give one checkpoint, or two to compare, not 3"),
         (["ckpt=a", "split=trian"], "split=trian: give one of test, val, train"),

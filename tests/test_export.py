@@ -295,6 +295,9 @@ def test_an_existing_file_is_not_replaced_unasked(ssd: Path, tmp_path: Path) -> 
     (tmp_path / "model.onnx").write_text("mine")
     with pytest.raises(FileExistsError, match=r"model\.onnx exists: overwrite=true replaces it"):
         export(Export(str(ssd), output=str(tmp_path / "model.onnx")), None)
+    os.utime(tmp_path / "model.onnx", (0, 0))
+    with pytest.raises(FileExistsError, match=r"exists, and is older than the checkpoint: overwrite=true"):
+        export(Export(str(ssd), output=str(tmp_path / "model.onnx")), None)
     assert (tmp_path / "model.onnx").read_text() == "mine"
 
 

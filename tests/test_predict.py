@@ -361,7 +361,7 @@ def test_a_missing_gpu_is_said(ssd: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "ckpt: needs a value (ckpt=...)"),
+        ([], "ckpt: needs a value (ckpt=best.ckpt, or without a training ckpt=tensorflow/"),
         (["sorce=x"], "sorce: no such key; did you mean source?"),
         (
             ["ckpt=x", "source=x", "threshold=high", "save=[image]"],

@@ -39,6 +39,10 @@ register_resolver("flags", lambda: FLAGS, replace=True)
 register_resolver("keys_of", keys_of, replace=True)
 
 
+# Of keys that a newcomer cannot guess.
+_VALUES = {"ckpt": "ckpt=best.ckpt, or without a training ckpt=tensorflow/ssd_mobilenet_v2_coco"}
+
+
 def checked_config(cfg: DictConfig, own: type[Settings] | None = None) -> dict[str, Any]:
     """Resolve a configuration and check every node against the constructor it names.
 
@@ -55,7 +59,8 @@ def checked_config(cfg: DictConfig, own: type[Settings] | None = None) -> dict[s
 
     errors: list[str] = []
     try:
-        errors += [f"{key}: needs a value ({key}=...)" for key in sorted(OmegaConf.missing_keys(cfg))]
+        missing = sorted(OmegaConf.missing_keys(cfg))
+        errors += [f"{key}: needs a value ({_VALUES.get(key, f'{key}=...')})" for key in missing]
         if not errors:
             correct_paths(cfg, _verb())
         config = _plain(cfg, resolve=not errors)
