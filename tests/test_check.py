@@ -171,7 +171,7 @@ def test_help_speaks_of_this_command() -> None:
         [sys.executable, "-m", "detection.check", "--help"],
         cwd=ROOT, capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
-    for word in ("detection.check", "fix=true", "exit code", "voc_custom"):
+    for word in ("detection.check", "fix=true", "exit code", "data=auto"):
         assert word in result.stdout
 
 
