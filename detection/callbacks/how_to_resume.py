@@ -77,9 +77,9 @@ class HowToResume(pl.Callback):
 def _kept(checkpoint: Path, reached: str, purpose: str, key: str) -> list[str]:
     """What is kept, and the command that goes on with it; of a job of a sweep, the sweep says its own."""
     kept = f"Kept: {checkpoint}{reached}."
-    return (
-        [kept] if is_job() else [f"{kept} {purpose}:", f"  {resume_command(sys.argv, str(checkpoint), key)}"]
-    )
+    if is_job():
+        return [kept]
+    return [f"{kept} {purpose}:", f"  {resume_command(sys.argv, str(checkpoint), key)}"]
 
 
 def _reached_by(checkpoint: Path) -> str:

@@ -99,9 +99,9 @@ def words_of_data(checkpoint: str) -> list[str]:
         checkpoint: in the folder of its run.
     """
     try:
-        run = Path(checkpoint).expanduser().parents[1]
-        hydra = yaml.safe_load((run / ".hydra/hydra.yaml").read_text(encoding="utf-8"))
-        config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-        return [f"data={hydra['hydra']['runtime']['choices']['data']}", f"data.root={config['data']['root']}"]
+        path = Path(checkpoint).expanduser()
+        hydra = yaml.safe_load((path.parents[1] / ".hydra/hydra.yaml").read_text(encoding="utf-8"))
+        choices, data = hydra["hydra"]["runtime"]["choices"], config_before(path, {})["data"]
+        return [f"data={choices['data']}", f"data.root={data['root']}"]
     except Exception:  # it is only a hint, so nothing that may be wrong with these files matters
         return []

@@ -243,10 +243,11 @@ def _call(node: Mapping[str, Any]) -> str:
 
 
 def _kept(kept: Mapping[str, str]) -> str:
-    told = {in_a_list(new): in_a_list(old) for new, old in kept.items()}
-    names = [new if new == old else f"{new} (from {old})" for new, old in told.items()]
+    """What of the predictors of classes is kept, after the other layers."""
     if not kept:
         return " and background, but no class"
+    told = {in_a_list(new): in_a_list(old) for new, old in kept.items()}
+    names = [new if new == old else f"{new} (from {old})" for new, old in told.items()]
     return f", background and {counted(len(kept), 'class')}: {some_of(names)}"
 
 

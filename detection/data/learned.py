@@ -9,9 +9,9 @@ import hashlib
 import os
 from collections.abc import Iterable
 
-WIDTH = (
-    8  # characters, 48 bits: of 100,000 images and 5,000 others two are taken for one in 2 of a million cases
-)
+WIDTH = 8
+"""Characters of an image, 48 bits: of 100,000 images and 5,000 others two are taken for one in 2 of a million
+cases."""
 MOST = 125_000
 """So many images are kept: of more those with the lowest digests, a sample that is drawn by chance."""
 

@@ -112,7 +112,10 @@ def label_file(image: Path) -> str:
     if (found := _IMAGES.fullmatch(stem)) is None:
         return f"{stem}.txt"
     before, after = found.groups()
-    return f"{folder_called(Path(before), 'labels').as_posix()}{after}.txt"
+    labels = f"{before}labels"  # of a set of many images: a path is put together slowly
+    if not os.path.isdir(labels):
+        labels = folder_called(Path(before), "labels").as_posix()
+    return f"{labels}{after}.txt"
 
 
 def labels_of(image: Path) -> str:
