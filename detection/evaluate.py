@@ -22,8 +22,9 @@ from detection.cli.compose import (
 from detection.cli.entry import run_with_hints
 from detection.cli.faults import faults_in_a_sentence, quieten_lightning
 from detection.cli.hydra_versions import hydra_main, instantiate
-from detection.cli.run_lines import data_name
+from detection.cli.run_lines import data_name, next_uses
 from detection.settings import Evaluate
+from detection.sweeps.job import in_sweep
 from detection.system.processes import as_typed
 from detection.validation.values import typed
 
@@ -58,7 +59,10 @@ def evaluate(cfg: DictConfig) -> "Analysis":
         quieten_lightning()
         checkpoints = _checkpoints(config["ckpt"])
         if len(checkpoints) == 1:
-            return _evaluate_one(config, checkpoints[0], folder)[1]
+            analysis = _evaluate_one(config, checkpoints[0], folder)[1]
+            if not in_sweep():
+                print(next_uses(checkpoints[0]))
+            return analysis
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
         from detection.report.comparison import Evaluated, write_comparison
 

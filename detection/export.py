@@ -13,7 +13,9 @@ from detection.cli.entry import run_with_hints
 from detection.cli.faults import quieten_lightning
 from detection.cli.hydra_versions import hydra_main, instantiate
 from detection.cli.quoting import as_value
+from detection.cli.run_lines import next_uses
 from detection.settings import Export
+from detection.sweeps.job import in_sweep
 from detection.system.files import refuse_unwritable
 from detection.system.wording import counted
 
@@ -76,6 +78,8 @@ def export(settings: Export, data: dict[str, Any] | None) -> None:
         if settings.int8:
             _write_int8(settings, datamodule)
         _measure(settings, detector, datamodule, in_tiles)
+    if settings.format != "torch_export" and not in_sweep():  # torch runs such a file, and predict does not
+        print(next_uses(str(settings.path)))
 
 
 def _refuse_mistakes(settings: Export, data: dict[str, Any] | None) -> None:

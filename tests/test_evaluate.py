@@ -110,6 +110,11 @@ def test_a_checkpoint_is_all_that_the_command_needs(place: Path, tmp_path: Path)
     result = run_command(place, f"ckpt={place}/ssd.ckpt", *shapes(place), *options)
     assert result.returncode == 0, result.stderr[-3000:]
     assert f"Kept in {run}:" in result.stdout
+    uses = [
+        f"  python -m detection.predict ckpt={place}/ssd.ckpt source=PHOTOS",
+        f"  python -m detection.export ckpt={place}/ssd.ckpt",
+    ]
+    assert result.stdout.splitlines()[-3:] == ["Next:", *uses]
     assert_complete(run, place / "ssd.ckpt", place / "shapes", "test")
     command = json.loads((run / "metrics.json").read_text())["command"]
     assert command.startswith(f"python -m detection.evaluate trainer=cpu ckpt={place}/ssd.ckpt")

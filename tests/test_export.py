@@ -93,6 +93,7 @@ def test_ssd_to_onnx_and_int8_from_the_command_line(
     for name in ("PyTorch", "best.onnx", "best_int8.onnx"):
         assert f"\n{name}   " in done.stdout
     assert "there is no C++ compiler (none)" in done.stdout
+    assert done.stdout.endswith(f"Next:\n  python -m detection.predict ckpt={out} source=PHOTOS\n")
     assert not list(tmp_path.glob("*unverified*"))
 
     model = onnx.load(out)

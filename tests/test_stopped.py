@@ -93,7 +93,9 @@ def test_a_run_stopped_in_its_first_epoch_is_kept_at_its_step(
     kept = tmp_path / "run/checkpoints/last.ckpt"
     step = torch.load(kept, weights_only=True)["global_step"]
     assert step >= 2
-    assert f"Stopped by {number.name if number != signal.SIGINT else 'Ctrl-C'}." in errors
+    said = f"Stopped by {number.name if number != signal.SIGINT else 'Ctrl-C'} in epoch 1 of 500."
+    assert errors.startswith(f"\n{said}\n")
+    assert said in (tmp_path / "run/train.log").read_text()
     assert f"Kept: {kept}, up to step {step}, in epoch 1. To resume:" in errors
     command = shlex.split(errors.partition("To resume:\n")[2].splitlines()[0])
     assert command[:2] == ["python", "train.py"]
@@ -121,7 +123,7 @@ def test_sigterm_to_a_group_of_two_ends_it_and_says_what_is_kept(
     _, errors = process.communicate(timeout=MINUTE)
     assert time.monotonic() - started < MINUTE
     assert process.returncode == code
-    assert errors.count("Stopped by SIGTERM.") == 1
+    assert errors.count("Stopped by SIGTERM in epoch") == 1
     assert re.search(r"last.ckpt, up to step \d+, .*epoch \d. To resume:\n  python train.py", errors)
     assert_gone(others)
 
@@ -134,7 +136,7 @@ def test_ctrl_c_in_the_terminal_of_two_processes_leaves_nothing_behind(start: St
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=MINUTE)
     assert process.returncode == 130
-    assert "Stopped by Ctrl-C." in errors
+    assert "Stopped by Ctrl-C in epoch" in errors
     assert "Traceback" not in errors
     assert_gone(others)
 

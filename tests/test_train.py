@@ -96,12 +96,13 @@ def test_the_log_of_the_run_has_what_lasts(run: tuple[Path, str]) -> None:
         if line.startswith(("Data:", "Model:", "Step:", "epoch 1/2  loss", "epoch 2/2  loss", "Next:")):
             assert line in log
     assert len(re.findall(r"^epoch \d/2  loss \d.*  val mAP \d\.\d{3}", log, re.MULTILINE)) == 2
-    assert log.rstrip().endswith("source=PHOTOS")
+    assert log.rstrip().endswith("checkpoints/best.ckpt")
 
 
 def test_the_next_commands_can_be_pasted(run: tuple[Path, str], data_root: Path) -> None:
     folder, printed = run
-    evaluate, predict = printed.partition("Next:\n")[2].splitlines()
+    evaluate, predict, export = printed.partition("Next:\n")[2].splitlines()
+    assert export == f"  python -m detection.export ckpt={folder}/checkpoints/best.ckpt"
     assert predict == f"  python -m detection.predict ckpt={folder}/checkpoints/best.ckpt source=PHOTOS"
     words = shlex.split(evaluate)
     assert words[:3] == ["python", "-m", "detection.evaluate"]

@@ -11,7 +11,8 @@ from pytorch_lightning.utilities import rank_zero_only
 from detection.callbacks.own_signals import announcing, queue_again
 from detection.callbacks.safe_checkpoints import finish_checkpoints
 from detection.checkpoints.runs import resume_command
-from detection.system.endings import say, say_at_the_end, told
+from detection.system.console import keep
+from detection.system.endings import say, say_at_the_end, stopped_by, told
 from detection.system.processes import is_job
 
 
@@ -48,6 +49,7 @@ class HowToResume(pl.Callback):
         if (signal := told()) is not None and signal == announcing(trainer):
             self._queued = queue_again(trainer)
         say()
+        keep(self.sentence())
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """What comes after is not stopped midway."""
@@ -55,14 +57,10 @@ class HowToResume(pl.Callback):
 
     def sentence(self) -> str:
         """What is kept, and what to type."""
-        trainer = self._trainer
-        lines = [self._queued] if self._queued else []
-        if trainer is not None and trainer.state.fn != "fit":
-            lines.append("Stopped in the test.")
-        elif trainer is not None and trainer.current_epoch == trainer.max_epochs:
-            lines.append("Stopped after the last epoch.")
-        elif trainer is not None:
-            lines.append(f"Stopped in epoch {trainer.current_epoch + 1} of {trainer.max_epochs}.")
+        by = ("" if is_job() else stopped_by()[:-1]) or "Stopped"
+        place = self._place()
+        lines = [f"{by} {place}."] if place else []
+        lines += [self._queued] if self._queued else []
         if self.checkpoint.exists():
             lines += _kept(self.checkpoint, _reached_by(self.checkpoint), "To resume", "ckpt")
         elif others := sorted(self.checkpoint.parent.glob("*.ckpt")):  # the disk was full at last
@@ -72,6 +70,16 @@ class HowToResume(pl.Callback):
         else:  # the error says why
             lines.append("Nothing was kept yet.")
         return "\n".join(lines)
+
+    def _place(self) -> str:
+        trainer = self._trainer
+        if trainer is None:
+            return ""
+        if trainer.state.fn != "fit":
+            return "in the test"
+        if trainer.current_epoch == trainer.max_epochs:
+            return "after the last epoch"
+        return f"in epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
 
 
 def _kept(checkpoint: Path, reached: str, purpose: str, key: str) -> list[str]:

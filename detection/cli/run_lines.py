@@ -3,7 +3,7 @@
 import re
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,10 @@ from hydra.core.hydra_config import HydraConfig
 
 from detection.bounds import height_and_width
 from detection.checkpoints.notes import full_name
-from detection.cli.compose import describe_lr
+from detection.cli.compose import describe_lr, typed_overrides
 from detection.data.formats.records import SPLITS
 from detection.registry import word_for
+from detection.settings.detector import SUFFIXES
 from detection.system.console import plain_console
 from detection.system.processes import as_typed, command, num_cores
 from detection.system.wording import counted
@@ -61,7 +62,7 @@ def opening(
 
 
 def next_commands(checkpoint: str) -> str:
-    """How to evaluate and to use what a training has made, ready to paste.
+    """How to evaluate, use and export what a training has made, ready to paste.
 
     Args:
         checkpoint: what was tested.
@@ -73,17 +74,27 @@ def next_commands(checkpoint: str) -> str:
         field.name for field in fields(DetectionDataModule)
     } - _OF_EVALUATION  # how, and not what, to load
     typed = [word.lstrip("+") for word in job.overrides.task]
-    own = [word for word in typed if word.startswith("plugins=")]
     data = [word for word in typed if word.startswith("data.") and re.split(r"[.=]", word)[1] not in common]
-    evaluate = [
-        *command("evaluate"),
-        f"ckpt={checkpoint}",
-        f"data={job.runtime.choices['data']}",
-        *data,
-        *own,
-    ]
-    predict = [*command("predict"), f"ckpt={checkpoint}", "source=PHOTOS", *own]
-    return f"Next:\n  {as_typed(evaluate)}\n  {as_typed(predict)}"
+    evaluate = _using("evaluate", checkpoint, f"data={job.runtime.choices['data']}", *data)
+    return next_uses(checkpoint, before=[evaluate])
+
+
+def next_uses(ckpt: str, before: Sequence[str] = ()) -> str:
+    """How to use a detector on photographs and to export a checkpoint, ready to paste.
+
+    Args:
+        ckpt: a checkpoint, or an exported file.
+        before: commands that come first.
+    """
+    uses = [_using("predict", ckpt, "source=PHOTOS")]
+    if Path(ckpt).suffix not in SUFFIXES.values():
+        uses.append(_using("export", ckpt))
+    return "\n  ".join(["Next:", *before, *uses])
+
+
+def _using(verb: str, ckpt: str, *words: str) -> str:
+    own = [word for word in typed_overrides() if word.startswith("plugins=")]
+    return as_typed([*command(verb), f"ckpt={ckpt}", *words, *own])
 
 
 def _wrapped(line: str) -> str:

@@ -26,7 +26,6 @@ def tell(what: str | Table) -> None:
     Args:
         what: a line, a few, or a table.
     """
-    kept = what
     if isinstance(what, Table):
         console = plain_console()
         console.print(what)
@@ -35,7 +34,17 @@ def tell(what: str | Table) -> None:
         kept = "\n".join(line.rstrip() for line in Text.from_ansi(captured.get()).plain.splitlines())
     else:
         print(what, flush=True)  # above a live bar, which logging does not know of
-    record = logging.makeLogRecord({"msg": kept, "levelno": logging.INFO, "levelname": "INFO"})
+        kept = what
+    keep(kept)
+
+
+def keep(text: str) -> None:
+    """Keep a text in the log of the run (``train.log``), where there is one, without printing it.
+
+    Args:
+        text: a line, or a few.
+    """
+    record = logging.makeLogRecord({"msg": text, "levelno": logging.INFO, "levelname": "INFO"})
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.FileHandler):
             handler.handle(record)

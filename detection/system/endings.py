@@ -134,8 +134,8 @@ def say() -> None:
     with _state.saying, suppress(Exception):  # nobody may be there to read it
         if _state.has_said or not is_first():
             return
-        # Which signal has stopped a sweep is not said by its job, too.
-        lines = [*filter(None, ["" if is_job() else stopped_by(), _state.tell()])]
+        by, text = "" if is_job() else stopped_by(), _state.tell()  # a sweep says it for its jobs
+        lines = [*filter(None, ["" if text.startswith(by[:-1]) else by, text])]
         _state.has_said = True  # not before: another signal may come while the text is made
         if lines:
             sys.stderr.write("\n".join(["", *lines, ""]))
