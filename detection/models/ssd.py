@@ -7,7 +7,7 @@ one map. Logits have C + 1 channels; channel 0 is background.
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,9 @@ from detection.bounds import Few, FewOrNone, Length, Ratio, Size, Step, Stride, 
 from detection.models.backbones import Backbone
 from detection.models.presets import ExtraNumbers, nearest_preset
 from detection.models.ssd_layers import (
+    Extra,
     LiteBatchNorm2d,
+    Pyramid,
     check_arguments,
     extra_layers,
     prediction_head,
@@ -28,6 +30,7 @@ from detection.ops.anchors import fitted_steps, in_order_of_anchors, ssd_anchors
 from detection.ops.postprocess import select_detections
 from detection.types import Detections
 
+_Sides = tuple[int, int]  # height and width
 BOX_STDS = (0.1, 0.1, 0.2, 0.2)
 """Deltas are divided by these when encoded (the "variances" of the original implementation)."""
 
@@ -62,6 +65,7 @@ class SSD(nn.Module):
         separable_extras: build those, and the batch norms of lite heads, as SSDLite was published.
         same_padding: of separable extras, as TensorFlow pads.
         reduced_finest: the finest map has one anchor less; see ``ssd_anchors``.
+        neck: ``fpn`` makes a pyramid of all maps before the predictors, see ``Pyramid``; None for none.
 
     Raises:
         ValueError: if the numbers of maps, sizes, ratios and steps disagree, or the backbone has no map
@@ -87,6 +91,7 @@ class SSD(nn.Module):
         separable_extras: bool = False,
         same_padding: bool = False,
         reduced_finest: bool = False,
+        neck: Literal["fpn"] | None = None,
     ) -> None:
         super().__init__()
         check_arguments(backbone, strides, extras, anchor_sizes, anchor_ratios, anchor_steps)
@@ -106,6 +111,8 @@ class SSD(nn.Module):
         layers = extra_layers(channels[-1], extras, separable_extras, same_padding, extras_batchnorm)
         self.extras = nn.ModuleList(layers)
         channels += [layer[1] for layer in extras]
+        self.neck = Pyramid(channels) if neck else None
+        channels = [self.neck.out_channels] * len(channels) if self.neck else channels
 
         self.class_heads, self.box_heads = nn.ModuleList(), nn.ModuleList()
         norms = [LiteBatchNorm2d if separable_extras else nn.BatchNorm2d] * (len(channels) - 1)
@@ -161,16 +168,11 @@ class SSD(nn.Module):
         cells = (height * width for height, width in self.feature_sizes(image_size))
         return sum(count * num for count, num in zip(cells, self._num_anchors, strict=True))
 
-    def _anchors(
-        self,
-        feature_sizes: Sequence[tuple[int, int]],
-        image_size: tuple[int, int],
-        device: torch.device | None,
-    ) -> Tensor:
+    def _anchors(self, cells: Sequence[_Sides], image_size: _Sides, device: torch.device | None) -> Tensor:
         as_given = self.steps_for in (None, image_size)
         return ssd_anchors(
-            feature_sizes,
-            self.anchor_steps if as_given else fitted_steps(feature_sizes, image_size),
+            cells,
+            self.anchor_steps if as_given else fitted_steps(cells, image_size),
             self.anchor_sizes,
             self.anchor_ratios,
             device,
@@ -183,14 +185,10 @@ class SSD(nn.Module):
         backbone_maps = self.backbone(images)
         maps = [backbone_maps[tap] for tap in self._taps]
         for extra in self.extras:
-            if min(maps[-1].shape[2:]) < extra.min_size:
-                raise ValueError(
-                    f"Images of {images.shape[2]}x{images.shape[3]} are too small for this SSD: a map of "
-                    f"{maps[-1].shape[2]}x{maps[-1].shape[3]} cells is left where its next layer needs "
-                    f"{extra.min_size}. Choose a larger data.size."
-                )
+            assert isinstance(extra, Extra)
+            extra.refuse_too_small(maps[-1], images)
             maps.append(extra(maps[-1]))
-        return maps
+        return self.neck(maps) if self.neck is not None else maps
 
     @torch.no_grad()
     def detect(
@@ -262,6 +260,7 @@ def build_ssd(
     anchor_steps: Few[Step] | None = None,
     anchors_for: Size | None = None,
     anchor_ratios: Few[Few[Ratio]] | None = None,
+    neck: Literal["fpn"] | None = None,
 ) -> SSD:
     """Builds the published SSD for a backbone and an input size; see ``preset_by_rule`` where there is none.
 
@@ -278,6 +277,7 @@ def build_ssd(
         anchors_for: inputs that the anchors are meant for, from which they grow; by default the size they
             were published for, and ``size`` for given ``anchor_sizes``.
         anchor_ratios: in place of the published ones, for each map; see ``SSD``.
+        neck: see ``SSD``; behind one the predictors are 3x3 convolutions, whose input is narrow.
 
     Raises:
         ValueError: if nothing was published for maps of the backbone's strides, or the inputs are too small.
@@ -288,10 +288,12 @@ def build_ssd(
     sizes_for = size if anchors_for is None and anchor_sizes is not None else steps_for
     growth = math.sqrt(math.prod(image_size) / math.prod(height_and_width(sizes_for)))
     sides = [growth * side for side in anchor_sizes or preset.anchor_sizes]
-    anchors: dict[str, Any] = {"anchor_sizes": sides, "anchor_steps": anchor_steps or preset.anchor_steps}
-    anchors["anchor_ratios"] = anchor_ratios or preset.anchor_ratios
-    anchors["max_anchor_side"] = growth * (max_anchor_side or preset.max_anchor_side)
-    network = SSD(backbone, num_classes, **vars(preset) | anchors)
+    numbers: dict[str, Any] = {"anchor_sizes": sides, "anchor_steps": anchor_steps or preset.anchor_steps}
+    numbers["anchor_ratios"] = anchor_ratios or preset.anchor_ratios
+    numbers["max_anchor_side"] = growth * (max_anchor_side or preset.max_anchor_side)
+    if neck:
+        numbers |= {"neck": neck, "lite_heads": False}
+    network = SSD(backbone, num_classes, **vars(preset) | numbers)
     if anchor_steps is None and image_size != height_and_width(steps_for):
         network.anchor_steps = fitted_steps(network.feature_sizes(image_size), image_size)
     network.steps_for = image_size

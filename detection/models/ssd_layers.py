@@ -1,12 +1,14 @@
 """The layers that SSD adds to its backbone, with the initialisation of the published trainings."""
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchvision.ops import FeaturePyramidNetwork
 
 from detection.models.backbones import Backbone
 from detection.models.backbones.same_padding import pad_as_tensorflow
@@ -44,6 +46,23 @@ class Extra(nn.Sequential):
     """One extra layer; ``min_size`` is the smallest side in cells of a map that it can take."""
 
     min_size: int
+
+    def refuse_too_small(self, x: Tensor, images: Tensor) -> None:
+        """Refuse images that leave a map too small for this layer.
+
+        Args:
+            x: the map ``(B, C, H, W)``.
+            images: that it comes from.
+
+        Raises:
+            ValueError: if it is.
+        """
+        if min(x.shape[2:]) < self.min_size:
+            raise ValueError(
+                f"Images of {images.shape[2]}x{images.shape[3]} are too small for this SSD: a map of "
+                f"{x.shape[2]}x{x.shape[3]} cells is left where its next layer needs {self.min_size}. "
+                "Choose a larger data.size."
+            )
 
 
 def extra_layers(
@@ -110,6 +129,27 @@ def separable_extra_layer(in_channels: int, layer: ExtraLayer, same_padding: boo
     if same_padding:
         pad_as_tensorflow(extra)
     return extra
+
+
+class Pyramid(FeaturePyramidNetwork):  # type: ignore[misc]  # torchvision has no types
+    """Adds to every map what the coarser ones know (Lin et al. 2017, "Feature Pyramid Networks", section 3).
+
+    The neck of Faster R-CNN's pyramid, over the backbone's maps and the extra layers', with batch norms and
+    a ReLU: SSD's predictors are a convolution each, and two in a row without anything between are one.
+
+    Args:
+        in_channels: of each map, finest first.
+        out_channels: of each map afterwards.
+    """
+
+    def __init__(self, in_channels: Sequence[int], out_channels: int = 128) -> None:
+        super().__init__(list(in_channels), out_channels, norm_layer=LiteBatchNorm2d)
+        self.out_channels = out_channels
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Maps ``(B, C_i, H_i, W_i)``, finest first, to those of the same sizes with ``out_channels``."""
+        named: dict[str, Tensor] = super().forward(OrderedDict((str(i), x) for i, x in enumerate(maps)))
+        return [nn.functional.relu(x) for x in named.values()]
 
 
 def _conv_relu(

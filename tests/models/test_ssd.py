@@ -321,3 +321,29 @@ def test_the_anchors_of_one_map_can_have_other_ratios() -> None:
     height, width = published.feature_sizes((128, 128))[1]
     fewer = len(published(images).anchors) - len(changed(images).anchors)
     assert fewer == (len(ratios[1]) - 2) * height * width != 0
+
+
+def test_a_pyramid_keeps_maps_and_anchors_and_lets_coarse_maps_speak_in_fine_ones() -> None:
+    torch.manual_seed(0)
+    plain, network = toy_ssd().eval(), toy_ssd(neck="fpn").eval()
+    assert not [name for name in plain.state_dict() if name.startswith("neck")]
+    images = random_images(2, 3, 64, 48)
+    assert torch.equal(network(images).anchors, plain(images).anchors)
+    assert network.feature_sizes((64, 48)) == plain.feature_sizes((64, 48))
+    maps = network.feature_maps(images.float())
+    assert [x.shape[1] for x in maps] == [128, 128, 128]
+    maps[0].sum().backward()
+    for name in ("backbone.fine.weight", "extras.0.0.weight"):
+        gradient = network.get_parameter(name).grad
+        assert gradient is not None
+        assert gradient.any()
+
+
+def test_a_pyramid_keeps_the_weights_of_what_comes_before() -> None:
+    weights = []
+    for neck in (None, "fpn"):
+        torch.manual_seed(0)
+        network = build_ssd(TinyBackbone(), 3, size=128, neck=neck)
+        weights.append(network.backbone.state_dict())
+    for name, value in weights[0].items():
+        assert torch.equal(value, weights[1][name])

@@ -1,5 +1,6 @@
 """SSDTask: one step at a time, against the functions it is made of."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +140,16 @@ def test_a_few_steps_learn_one_batch() -> None:
     assert losses[-1] < 0.3 * losses[0]
 
 
-@pytest.mark.parametrize("options", [{"class_loss": "focal"}, {"box_loss": "giou"}], ids=["focal", "giou"])
-def test_steps_by_other_losses_learn(options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"class_loss": "focal"},
+        {"box_loss": "giou"},
+        {"network": partial(build_ssd, size=128, neck="fpn")},
+    ],
+    ids=["focal", "giou", "pyramid"],
+)
+def test_steps_by_other_losses_and_with_a_pyramid_learn(options: dict[str, Any]) -> None:
     task, batch = make_task(**options), make_batch((2, 1, 1))
     optimizer = torch.optim.AdamW(task.parameters(), lr=0.001)
     losses = []

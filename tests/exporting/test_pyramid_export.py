@@ -1,4 +1,4 @@
-"""An SSD for training by other losses: its checkpoint, and its file for ONNX."""
+"""An SSD with a pyramid, for training by other losses: its checkpoint, and its file for ONNX."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ from detection.models.ssd import SSD
 from tests.conftest import CONF
 from tests.exporting.test_zoo_export import scenes_of
 
-WORDS = ("experiment=quickstart", "model.class_loss=focal", "model.box_loss=giou")
+WORDS = ("experiment=quickstart", "model.class_loss=focal", "model.box_loss=giou", "model.network.neck=fpn")
 
 
 def test_it_comes_back_from_its_checkpoint_and_exports(
@@ -39,6 +39,7 @@ def test_it_comes_back_from_its_checkpoint_and_exports(
     torch.save({"state_dict": task.state_dict(), "hyper_parameters": dict(task.hparams)}, path)
 
     again = load_task(path)
+    assert again.network.neck is not None
     image = scenes[0].image.unsqueeze(0)
     with torch.inference_mode():
         for before, after in zip(task.eval()(image), again.eval()(image), strict=True):
