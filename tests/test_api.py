@@ -325,6 +325,28 @@ def test_what_predict_does_not_take_raises_what_to_give(
         detector.predict(np.zeros((8, 9, 3), np.uint8), **choice)
 
 
+@pytest.mark.parametrize(
+    ("verb", "choice", "told"),
+    [
+        (
+            "train",
+            {"epochs": 3},
+            r"epochs=3: train has .*; it is overrides=\['trainer.max_epochs=3'\] here\.$",
+        ),
+        ("train", {"optimiser": "sgd"}, "did you mean 'optimizer'"),
+        ("train", {"patience": 3}, "callbacks.early_stopping.patience="),
+        ("train", {"zzz": 1}, r"it has experiment, .* Settings of the command go into overrides=\["),
+        ("evaluate", {"weights": "a.ckpt"}, r"it is ckpt='a\.ckpt' here"),
+        ("check", {"path": "my set"}, r"overrides=\['data.root=my set'\]"),
+    ],
+)
+def test_what_a_command_does_not_take_raises_what_to_give(
+    verb: str, choice: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(TypeError, match=told):
+        getattr(detection, verb)(**choice)
+
+
 def test_calling_a_detector_takes_a_list_of_arrays(detector: detection.Detector) -> None:
     others: list[Any] = ["photo.jpg", None, np.zeros((8, 9, 3), np.uint8), ["photo.jpg"]]
     for other in others:

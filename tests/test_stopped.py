@@ -96,7 +96,7 @@ def test_a_run_stopped_in_its_first_epoch_is_kept_at_its_step(
     said = f"Stopped by {number.name if number != signal.SIGINT else 'Ctrl-C'} in epoch 1 of 500."
     assert errors.startswith(f"\n{said}\n")
     assert said in (tmp_path / "run/train.log").read_text()
-    assert f"Kept: {kept}, up to step {step}, in epoch 1. To resume:" in errors
+    assert f"Kept: {kept}, up to step {step}, in epoch 1.\nTo resume:\n" in errors
     command = shlex.split(errors.partition("To resume:\n")[2].splitlines()[0])
     assert command[:2] == ["python", "train.py"]
     process = start(*command[2:], python=warm_python())
@@ -124,7 +124,7 @@ def test_sigterm_to_a_group_of_two_ends_it_and_says_what_is_kept(
     assert time.monotonic() - started < MINUTE
     assert process.returncode == code
     assert errors.count("Stopped by SIGTERM in epoch") == 1
-    assert re.search(r"last.ckpt, up to step \d+, .*epoch \d. To resume:\n  python train.py", errors)
+    assert re.search(r"last.ckpt, up to step \d+, .*epoch \d.\nTo resume:\n  python train.py", errors)
     assert_gone(others)
 
 

@@ -87,7 +87,7 @@ def _kept(checkpoint: Path, reached: str, purpose: str, key: str) -> list[str]:
     kept = f"Kept: {checkpoint}{reached}."
     if is_job():
         return [kept]
-    return [f"{kept} {purpose}:", f"  {resume_command(sys.argv, str(checkpoint), key)}"]
+    return [kept, f"{purpose}:", f"  {resume_command(sys.argv, str(checkpoint), key)}"]
 
 
 def _reached_by(checkpoint: Path) -> str:

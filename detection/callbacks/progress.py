@@ -8,6 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ProgressBar, RichProgressBar
+from rich.progress import BarColumn
 
 from detection.callbacks.best_checkpoint import BestCheckpoint
 from detection.callbacks.mean_losses import LossGrowth, MeanLosses
@@ -225,10 +226,24 @@ class LiveProgress(RichProgressBar):
         super().on_test_end(trainer, pl_module)
         self._remove()
 
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Take the bar away: where the run stopped is said in words."""
+        self._remove()
+
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """What stands beside the bar."""
         mean = self._lines.losses.so_far().get("train/loss")
         return {} if mean is None else {"loss": mean}
+
+    def configure_columns(self, trainer: pl.Trainer) -> list[Any]:
+        """Lines that do not fill a narrow terminal: the ``^C`` of Ctrl-C would begin another."""
+        columns: list[Any] = super().configure_columns(trainer)
+        for column in columns:
+            if isinstance(column, BarColumn):
+                column.bar_width = max(8, min(40, plain_console().width - 72))
+        return columns
 
     def _remove(self) -> None:
         if self.progress is not None:

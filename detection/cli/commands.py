@@ -10,6 +10,7 @@ from typing import Any, Literal
 from detection.bounds import Tiles
 from detection.cli.command_process import check_paths, new_folder, read_json, run
 from detection.settings import Export, ExportFormat, Share
+from detection.validation.arguments import telling_our_words
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Checked:
     """Whether a training would take it."""
 
 
+@telling_our_words
 def train(
     experiment: str | None = None,
     *,
@@ -106,6 +108,7 @@ def train(
     return Run(folder, read_json(folder / "metrics.json"))
 
 
+@telling_our_words
 def evaluate(
     ckpt: str | Path | Sequence[str | Path],
     *,
@@ -151,6 +154,7 @@ def evaluate(
     return Evaluation(folder, {name: read_json(folder / name / "metrics.json") for name in "ab"})
 
 
+@telling_our_words
 def export(
     ckpt: str | Path,
     output: str | Path | None = None,
@@ -204,6 +208,7 @@ def export(
     return Export(str(ckpt), format, None if output is None else str(output)).path
 
 
+@telling_our_words
 def check(
     root: str | Path | None = None,
     *,
@@ -243,6 +248,7 @@ def check(
     return Checked(folder, read_json(folder / "report.json"), code == 0)
 
 
+@telling_our_words
 def share(
     ckpt: str | Path,
     output: str | Path,

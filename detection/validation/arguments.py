@@ -12,7 +12,7 @@ from detection.validation.other_words import READ_AS, find, told
 from detection.validation.suggestions import did_you_mean
 from detection.validation.values import asked_for
 
-_Method = TypeVar("_Method", bound=Callable[..., Any])
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 # Of pydantic: the type is right, the value is not.
 _OF_VALUES = {
     *("greater_than_equal", "less_than_equal", "finite_number", "literal_error"),
@@ -53,26 +53,34 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def telling_our_words(method: _Method) -> _Method:
-    """Let a method of ``Detector`` end in a sentence where a word of another tool, or of nobody, is given.
+def telling_our_words(function: _Function) -> _Function:
+    """Let a function end in a sentence where a word of another tool, or of nobody, is given.
 
     It is handed Python's numbers where NumPy's are given.
 
     Args:
-        method: one that has the words of the command of its name.
+        function: one that has the words of the command of its name, or a method of ``Detector`` that has.
     """
-    verb, known = method.__name__, list(inspect.signature(method).parameters)[1:]  # without self
+    verb = function.__name__
+    known = [name for name in inspect.signature(function).parameters if name != "self"]
+    place = "Detector." * ("." in function.__qualname__) + verb
+    others = " Settings of the command go into overrides=['optimizer.lr=0.01']." * ("overrides" in known)
 
-    @wraps(method)
+    @wraps(function)
     def call(*given: Any, **named: Any) -> Any:
         for name in (name for name in named if name not in known):
             ours, value = find(READ_AS[verb], name), _shown(named[name])
-            answer = f"it is {ours}={value} here" if ours in known else told(f"Detector.{verb}", name)
-            said = f"; {answer}." if answer else did_you_mean(name, known) or f"; it has {', '.join(known)}."
-            raise TypeError(f"{name}={value}: {verb} has no such argument{said}")
-        return method(*map(plain, given), **{name: plain(value) for name, value in named.items()})
+            answer = told(place, name)
+            if ours in known:
+                answer = f"it is {ours}={value} here"
+            elif ours and others:
+                answer = f"it is overrides=[{f'{ours}={named[name]}'!r}] here"
+            hint = f"; {answer}." if answer else did_you_mean(name, known)
+            hint = hint or f"; it has {', '.join(known)}.{others}"
+            raise TypeError(f"{name}={value}: {verb} has no such argument{hint}")
+        return function(*map(plain, given), **{name: plain(value) for name, value in named.items()})
 
-    return cast(_Method, call)
+    return cast(_Function, call)
 
 
 @cache

@@ -33,7 +33,7 @@ def read_weights(weights: str, published: Any) -> State:
     return download(
         published.url,
         f"pass model.backbone.weights=/path/to/{name}, or start from random weights with "
-        "model.backbone.weights=null",
+        f"model.backbone.weights=null (of get_model pretrained_backbone='/path/to/{name}', or False)",
     )
 
 
