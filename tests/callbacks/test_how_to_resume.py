@@ -79,7 +79,7 @@ def test_where_only_the_best_was_kept_it_is_named(
     with pytest.raises(RuntimeError, match="out of memory"):
         run(HowToResume(str(tmp_path / "last.ckpt")), FailsAt(1))
     printed = capsys.readouterr().err
-    assert f"Kept: {tmp_path}/best.ckpt. To start from its weights:" in printed
+    assert f"Kept: {tmp_path}/best.ckpt.\nTo start from its weights:\n" in printed
     assert f"python train.py model=ssd init_from={tmp_path}/best.ckpt" in printed
 
 

@@ -20,7 +20,7 @@ from detection.models.ssd import SSD
 from tests.conftest import CONF
 from tests.exporting.test_zoo_export import scenes_of
 
-WORDS = ("experiment=quickstart", "model.class_loss=focal", "model.box_loss=giou", "model.network.neck=fpn")
+WORDS = ("experiment=quickstart", "model.class_loss=focal", "model.box_loss=giou", "+model.network.neck=fpn")
 
 
 def test_it_comes_back_from_its_checkpoint_and_exports(
