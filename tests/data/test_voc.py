@@ -224,9 +224,9 @@ def test_incomplete_official_copy(root: Path) -> None:
     write_list(devkit / "VOC2007", "test", ["000009"])
     write_list(devkit / "VOC2007", "trainval", ["000005"])
     write_list(devkit / "VOC2012", "trainval", ["000005"])
-    with pytest.raises(ValueError, match=r"PASCAL VOC, which has 4952 images .* but 1 are listed"):
+    with pytest.raises(ValueError, match=r"PASCAL VOC, which has 4,952 images there, but 1 are listed"):
         VOCDetection(root, [[2007, "test"]])
-    with pytest.raises(ValueError, match=r"PASCAL VOC, which has 16551 images .* but 2 are listed"):
+    with pytest.raises(ValueError, match=r"PASCAL VOC, which has 16,551 images there, but 2 are listed"):
         VOCDetection(root)
     assert len(VOCDetection(root, [(2007, "test")], classes=["person"])) == 1  # a set of one's own
 

@@ -60,10 +60,10 @@ def read_voc(root: Path | str, splits: Sequence[Split], official: bool = False) 
         if place.list_file is None:
             _say_unannotated(place, reading)
     listed = len(seen)
-    expected = OFFICIAL_COUNTS.get(_key(splits))
-    if official and expected not in (None, listed):
+    expected = OFFICIAL_COUNTS.get(_key(splits), listed)
+    if official and listed not in (0, expected):  # a list that is not there has its own finding
         message = (
-            f"is of PASCAL VOC, which has {expected} images in {_key(splits)}, but {listed} are listed here: "
+            f"is of PASCAL VOC, which has {expected:,} images there, but {listed:,} are listed here: "
             "the copy is incomplete, unpack the official archives again (data.download=true). For a set of "
         )
         reading.add(
