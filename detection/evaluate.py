@@ -25,6 +25,7 @@ from detection.cli.hydra_versions import hydra_main, instantiate
 from detection.cli.run_lines import data_name, next_uses
 from detection.settings import Evaluate
 from detection.sweeps.job import in_sweep
+from detection.system.console import tell
 from detection.system.processes import as_typed
 from detection.validation.values import typed
 
@@ -61,7 +62,7 @@ def evaluate(cfg: DictConfig) -> "Analysis":
         if len(checkpoints) == 1:
             analysis = _evaluate_one(config, checkpoints[0], folder)[1]
             if not in_sweep():
-                print(next_uses(checkpoints[0]))
+                tell(next_uses(checkpoints[0]))
             return analysis
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
         from detection.report.comparison import Evaluated, write_comparison
@@ -104,7 +105,7 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
     precision, line = evaluation_precision(config["trainer"], task.hparams, typed_overrides())
     config["trainer"]["precision"] = precision
     for told in filter(None, (line, notes(task.hparams, ckpt))):
-        print(told, flush=True)
+        tell(told)
     datamodule = instantiate(with_inputs_of(task, config["data"]))
     datamodule.prepare_data()
     kept = keep_split(datamodule, kept_split(task.hparams, ckpt))
@@ -117,8 +118,9 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
             raise
         raise FileNotFoundError(f"{error}. That run was trained on {as_typed(trained_on)}.") from error
     check_shared_memory(datamodule, devices=1)
-    for told in (*told_of_evaluation(datamodule, kept, ckpt), *nothing_to_find(datamodule.datasets)):
-        print(told, flush=True)
+    warnings = [*told_of_evaluation(datamodule, kept, ckpt), *nothing_to_find(datamodule.datasets)]
+    for told in warnings:
+        tell(told)
     tested = _in_views(config, task, datamodule)
     seen, metrics = _test(config, tested, datamodule)
     problems = datamodule.problems()
@@ -138,10 +140,11 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
         about={**described, "precision": str(precision), **_about_views(config)},
         history=_history(ckpt),
         words_of_data=words,
+        warnings=warnings,
     )
     write_report(folder, subject, analysis, config["num_images"])
     if any(problems.values()):
-        print(beginning(problems, folder / "left_out.txt"))
+        tell(beginning(problems, folder / "left_out.txt"))
     return subject, analysis
 
 
@@ -210,10 +213,8 @@ def _refuse_mistakes(folder: Path) -> None:
         SystemExit: with all mistakes.
     """
     mistakes = {
-        f"{folder} holds a report already, which is not overwritten: name another folder, run_dir=...": (
-            folder / "metrics.json"
-        ).exists()
-        or (folder / "comparison.html").exists(),
+        f"{folder} holds the metrics of a run or a report already, which are not overwritten: name another "
+        "folder, run_dir=...": (folder / "metrics.json").exists() or (folder / "comparison.html").exists(),
     }
     for word in typed_overrides():
         key = word.partition("=")[0].lstrip("+~").replace("/", ".")

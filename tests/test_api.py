@@ -337,6 +337,9 @@ def test_what_predict_does_not_take_raises_what_to_give(
         ("train", {"patience": 3}, "callbacks.early_stopping.patience="),
         ("train", {"zzz": 1}, r"it has experiment, .* Settings of the command go into overrides=\["),
         ("evaluate", {"weights": "a.ckpt"}, r"it is ckpt='a\.ckpt' here"),
+        ("train", {"lr": 0.5}, r"it is overrides=\['optimizer.lr=0.5'\] here"),
+        ("load", {"model": "a.ckpt"}, r"it is source='a\.ckpt' here"),
+        ("load", {"source": "a.ckpt", "conf": 0.5}, r"predict\(..., threshold=...\) has it"),
         ("check", {"path": "my set"}, r"overrides=\['data.root=my set'\]"),
     ],
 )

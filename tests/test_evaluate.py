@@ -167,13 +167,13 @@ def test_two_checkpoints_are_compared(place: Path, tmp_path: Path) -> None:
     assert_complete(run / "a", place / "ssd.ckpt", place / "shapes", "test")
     assert_complete(run / "b", place / "faster_rcnn.ckpt", place / "shapes", "test")
     assert "Two checkpoints on shapes, test, 5 images" in (run / "comparison.html").read_text()
-    with pytest.raises(SystemExit, match="holds a report already"):
+    with pytest.raises(SystemExit, match="a report already"):
         evaluate(configured(run, ckpts, *shapes(place)))
 
 
 def test_a_report_is_not_overwritten(place: Path, tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text("precious")
-    with pytest.raises(SystemExit, match=f"{tmp_path} holds a report already"):
+    with pytest.raises(SystemExit, match=f"{tmp_path} holds the metrics of a run or a report already"):
         evaluate(configured(tmp_path, f"ckpt={place}/ssd.ckpt", *shapes(place)))
     assert (tmp_path / "metrics.json").read_text() == "precious"
 

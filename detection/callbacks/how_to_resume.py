@@ -65,6 +65,8 @@ class HowToResume(pl.Callback):
             lines += _kept(self.checkpoint, _reached_by(self.checkpoint), "To resume", "ckpt")
         elif others := sorted(self.checkpoint.parent.glob("*.ckpt")):  # the disk was full at last
             lines += _kept(others[0], "", "To start from its weights", "init_from")
+        elif self._trainer is not None and not self._trainer.fit_loop.epoch_loop.batch_progress.total.ready:
+            lines.append("Nothing was kept: no step had begun.")
         elif told() is not None and self._was_written:
             lines.append("Nothing was kept yet: the step that was being made did not end in time.")
         else:  # the error says why

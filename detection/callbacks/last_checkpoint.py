@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint, WeightAveraging
 from detection.bounds import Minutes, Positive
 from detection.callbacks.safe_checkpoints import SafeCheckpointIO, finish_checkpoints
 from detection.system import endings
+from detection.system.files import place_for_others
 
 
 class LastCheckpoint(ModelCheckpoint):
@@ -171,10 +172,7 @@ class LastCheckpoint(ModelCheckpoint):
 
 def _set_aside(folder: Path) -> None:
     """Moves the checkpoints of another run, in whose folder this one begins, to ``before`` in that folder."""
-    place, number = folder / "before", 1
-    while place.exists():
-        number += 1
-        place = folder / f"before_{number}"
+    place = place_for_others(folder)
     for path in folder.glob("*.ckpt"):
         place.mkdir(exist_ok=True)
         path.rename(place / path.name)

@@ -109,6 +109,29 @@ def learned_before(datamodule: "DetectionDataModule", kept: Kept | None) -> list
     ]
 
 
+def learned_and_judged(datamodule: "DetectionDataModule") -> list[str]:
+    """Warn of images that a training both learns from and is judged by.
+
+    Args:
+        datamodule: set up.
+
+    Returns:
+        A line for each split concerned.
+    """
+    if datamodule.overfit_images is not None:
+        return []
+    learned = set(datamodule.datasets["train"].paths)
+    splits = ("val",) if datamodule.test_is_val else ("val", "test")
+    judged = {split: set(datamodule.datasets[split].paths) for split in splits}
+    return [
+        f"Warning: {len(both)} of the {counted(len(paths), 'image')} of {split} are trained on, too: "
+        "its metrics say how well these are learned, not what is found in others. "
+        "python -m detection.check names them."
+        for split, paths in judged.items()
+        if (both := learned & paths)
+    ]
+
+
 def _learned(datamodule: "DetectionDataModule", split: str, kept: Kept) -> int:
     """How many images of a split a checkpoint was trained on, as far as it says."""
     from detection.data.own_sets import OwnDataModule

@@ -26,7 +26,7 @@ from detection.models.synonyms import in_words_of
 from detection.registry import DESCRIPTION_FORMAT, alone, build, load_plugins, without_weights
 from detection.settings.base import check_device
 from detection.system.wording import some_of
-from detection.validation.arguments import check_arguments
+from detection.validation.arguments import check_arguments, telling_our_words
 from detection.validation.near_paths import beside, refuse_url
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ def _detector_of(
     return TrainedDetector(task.to(device), transform, described)
 
 
+@telling_our_words
 def load(
     source: str | Path, device: "str | torch.device" = "auto", plugins: str | Sequence[str] = ()
 ) -> "Detector":

@@ -8,6 +8,8 @@ from detection.bounds import height_and_width
 from detection.registry import word_for
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from detection.tasks.base import DetectionTask
 
 
@@ -55,6 +57,12 @@ def _other_weights(described: Mapping[str, Any], ckpt: object) -> str:
     )
 
 
+def network_name(network: "nn.Module") -> str:
+    """``SSD``, ``FasterRCNN``, or ``SSD with a pyramid``."""
+    pyramid = " with a pyramid" * (getattr(network, "neck", None) is not None)
+    return f"{type(network).__name__}{pyramid}"
+
+
 def about(task: "DetectionTask") -> dict[str, str]:
     """What a page says of a detector: its model, its input size, and the versions that run it.
 
@@ -67,7 +75,7 @@ def about(task: "DetectionTask") -> dict[str, str]:
     height, width = height_and_width(task.hparams["data"]["size"])
     parameters = sum(parameter.numel() for parameter in task.network.parameters())
     backbone = task.hparams["model"].get("backbone", {}).get("_target_", "")
-    names = filter(None, [type(task.network).__name__, word_for(backbone)])
+    names = filter(None, [network_name(task.network), word_for(backbone)])
     model = [*names, f"{parameters / 1e6:.1f} M parameters"]
     return {
         "model": ", ".join(model),

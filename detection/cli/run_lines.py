@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 
 from detection.bounds import height_and_width
-from detection.checkpoints.notes import full_name
+from detection.checkpoints.notes import full_name, network_name
 from detection.cli.compose import describe_lr, typed_overrides
 from detection.data.formats.records import SPLITS
 from detection.registry import word_for
@@ -139,7 +139,7 @@ def data_name(data: Mapping[str, Any]) -> str:
 
 
 def _model(config: dict[str, Any], datamodule: "DetectionDataModule", task: "DetectionTask") -> str:
-    network, backbone = type(task.network).__name__, config["model"]["backbone"]
+    network, backbone = network_name(task.network), config["model"]["backbone"]
     height, width = height_and_width(datamodule.size)
     size = f"{height} x {width} pixels"
     if datamodule.collate == "list":

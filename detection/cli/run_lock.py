@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from detection.cli.empty_folders import folder_of_run
 from detection.system.console import tell
-from detection.system.files import is_alive
+from detection.system.files import is_alive, place_for_others
 from detection.system.processes import is_first, is_started_again
 
 NAME = ".running"
@@ -125,7 +125,7 @@ class ClaimFolder(Callback):
         """Claim it, and say so where the checkpoints of another run are there.
 
         Raises:
-            SystemExit: another run writes to it, or it is the folder of the data.
+            SystemExit: another run writes to it, it is the folder of the data, or it holds a report.
         """
         folder = folder_of_run(config)
         if folder is None:
@@ -135,12 +135,17 @@ class ClaimFolder(Callback):
             raise SystemExit(
                 f"run_dir={folder} is the folder of the data (data.root): name another, to write to."
             )
+        if config.hydra.job.config_name == "train" and (folder / "report.html").exists():
+            raise SystemExit(
+                f"run_dir={folder} holds the report of an evaluation, whose metrics this run would replace: "
+                "name another folder."
+            )
         if claim(folder) is not None and (kept := _would_be_moved(config, folder)) is not None:
             source = folder if kept.name == "last.ckpt" else kept
             tell(
-                f"{folder} holds the checkpoints of another run: this one moves them to checkpoints/before "
-                f"when it begins to train. ckpt={source} resumes that run, and run_dir=... names another "
-                "folder."
+                f"{folder} holds the checkpoints of another run: this one moves them to "
+                f"{place_for_others(folder / 'checkpoints')} when it begins to train, and replaces its other "
+                f"files. ckpt={source} resumes that run, and run_dir=... names another folder."
             )
 
 

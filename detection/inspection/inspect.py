@@ -74,7 +74,10 @@ def inspect_dataset(
             images.append(image._replace(record=_rename(image.record, names.meaning)))
             findings += found
             if not record.objects and record.image_id not in blamed:
-                message = "has no objects: fine if that is so, since such images are trained on as background"
+                has = "has" if Path(record.source).is_file() else "does not exist, so its image has"
+                message = (
+                    f"{has} no objects: fine if that is so, since such images are trained on as background"
+                )
                 findings.append(Finding("no-objects", record.source, message, record.image_id))
     findings += [*find_repeats(images), *_check_splits(readings, names.classes, images)]
     folder = Path(root).expanduser()

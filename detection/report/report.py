@@ -10,7 +10,6 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from rich.console import Console
 
 from detection.drawing.page import LIGHT, Photo, Picture, Theme, ThemedPicture, render, render_both
 from detection.drawing.painter import outcome_marks
@@ -31,7 +30,7 @@ from detection.report.gallery import (
     worst_and_best,
 )
 from detection.report.page import Page, class_table, plain_metrics, render_page, shown
-from detection.system.console import plain_console
+from detection.system.console import tell
 from detection.system.files import read_history
 from detection.system.wording import counted
 from detection.types import Detections, Sample, Target
@@ -67,6 +66,8 @@ class Subject(NamedTuple):
     """``metrics.csv`` of the training, where it is known."""
     words_of_data: Sequence[str]
     """The data's own names of the classes, by label: ``aeroplane`` where the detector says ``airplane``."""
+    warnings: Sequence[str]
+    """What is to be said of the images before their metrics are believed."""
 
 
 _ON_THE_PAGE = {"errors", "calibration", "recall_by_size"}  # the page draws the other figures itself
@@ -86,12 +87,11 @@ def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images:
     Raises:
         ValueError: the names of images or classes do not fit the devkit's files.
     """
-    console = plain_console()
-    console.print(class_table(analysis, subject.class_names))
-    console.print(f"Evaluated on {subject.data}.", highlight=False, markup=False, soft_wrap=True)
+    tell(class_table(analysis, subject.class_names))
+    tell(f"Evaluated on {subject.data}.")
     folder.mkdir(parents=True, exist_ok=True)
     about = {"ckpt": subject.ckpt, "command": subject.command, "data": subject.data, "losses": subject.losses}
-    about |= {"about": subject.about}
+    about |= {"about": subject.about, "warnings": list(subject.warnings)}
     metrics = {**about, **plain_metrics(analysis, subject.class_names)}
     # First: the metrics are there whatever becomes of the pictures.
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
@@ -108,6 +108,7 @@ def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images:
         command=subject.command,
         data=subject.data,
         about=subject.about,
+        warnings=subject.warnings,
         class_names=subject.class_names,
         losses=subject.losses,
         analysis=analysis,
@@ -117,7 +118,7 @@ def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images:
         gallery=_draw_gallery(folder / "figures", subject, analysis, images, num_images),
     )
     (folder / "report.html").write_text(render_page(page), encoding="utf-8")
-    _say_what_there_is(console, folder)
+    _say_what_there_is(folder)
 
 
 def _draw_figures(folder: Path, analysis: Analysis, class_names: Sequence[str]) -> dict[str, ThemedPicture]:
@@ -197,7 +198,7 @@ def _note(analysis: Analysis, image: int) -> str:
     )
 
 
-def _say_what_there_is(console: Console, folder: Path) -> None:
+def _say_what_there_is(folder: Path) -> None:
     contents = {
         "report.html": "everything on one page: open it in a browser",
         "metrics.json": "all metrics",
@@ -205,6 +206,6 @@ def _say_what_there_is(console: Console, folder: Path) -> None:
         "voc/": "comp4_det_test_<class>.txt for the VOC devkit",
         "coco/": "results.json for COCO's evaluators, and ground_truth.json with the same ids",
     }
-    console.print(f"Kept in {folder}:", highlight=False, soft_wrap=True)
-    for name, meaning in contents.items():
-        console.print(f"  {name:<13} {meaning}", highlight=False, soft_wrap=True)
+    tell(
+        "\n".join([f"Kept in {folder}:", *(f"  {name:<13} {meaning}" for name, meaning in contents.items())])
+    )

@@ -168,7 +168,9 @@ def how_to_go_on(folder: str) -> str:
     Args:
         folder: the sweep's.
     """
-    command = as_typed([*command_again(sys.argv[0]), *sys.argv[1:], f"hydra.sweep.dir={folder}"])
+    command = as_typed(
+        [*command_again(sys.argv[0]), *sys.argv[1:], f"hydra.sweep.dir={Path(folder).resolve()}"]
+    )
     return f"To go on with this sweep:\n  {command}"
 
 

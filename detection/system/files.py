@@ -149,3 +149,19 @@ def _remove_left_behind(path: Path, host: str) -> None:
             is_one = entry.name.startswith(beginning) and entry.name.endswith(".new")
             if is_one and process.isdecimal() and not is_alive(int(process)):
                 Path(entry.path).unlink(missing_ok=True)
+
+
+def place_for_others(folder: Path) -> Path:
+    """Where the checkpoints of an earlier run go when another begins in its folder; it is not made.
+
+    Args:
+        folder: of the checkpoints.
+
+    Returns:
+        ``before`` in that folder, or ``before_2`` and so on where that is taken.
+    """
+    place, number = folder / "before", 1
+    while place.exists():
+        number += 1
+        place = folder / f"before_{number}"
+    return place

@@ -6,7 +6,7 @@ import re
 _TRAINING = {
     "trainer.max_epochs": "epochs numepochs nepochs maxepoch",
     "trainer.devices": "gpus numgpus ngpus",
-    "optimizer.lr": "lr0 learningrate baselr",
+    "optimizer.lr": "lr lr0 learningrate baselr",
     "optimizer.weight_decay": "wd",
     "data.batch_size": "batch b bs trainbatchsize imsperbatch samplespergpu",
     "data.size": "imgsz img imgsize imagesize inputsize imgscale",
@@ -26,6 +26,7 @@ _TRAINING = {
 }
 _CHECKPOINT = {"ckpt": "model weights checkpoint w modelpath"}
 READ_AS = {
+    "load": {"source": "model weights checkpoint ckpt w modelpath path"},
     "train": _TRAINING,
     "benchmark": _TRAINING,
     "check": _TRAINING | {"data.root": "datapath dataroot datadir datasetdir path source"},
@@ -96,6 +97,7 @@ _TOLD_IN_TRAINING = {
     "devices are chosen by trainer.accelerator=cpu or gpu, and trainer.devices=[0]": "device",
 }
 _TOLD = {
+    "load": {"predict(..., threshold=...) has it": "conf confthres threshold score"},
     "train": _TOLD_IN_TRAINING,
     "benchmark": _TOLD_IN_TRAINING,
     "check": {"the set is read on the CPU, by workers=... threads; leave this out": "device"},

@@ -18,6 +18,7 @@ from detection.checkpoints.kept_split import (
     described_split,
     keep_split,
     kept_split,
+    learned_and_judged,
     learned_before,
     told_of_evaluation,
 )
@@ -140,6 +141,22 @@ def test_images_that_lists_divided_are_known_when_they_are_divided_otherwise(tmp
     more.datasets = {"val": more.make_dataset("val", None, more.eval_transform(48))}
     (line,) = told_of_evaluation(more, kept, "c.ckpt")
     assert line.startswith("Warning: c.ckpt was trained on 4 of the 8 images of val")
+
+
+def test_images_that_are_trained_on_and_judged_by_are_counted(tmp_path: Path) -> None:
+    UNSPLIT["voc folders"][1](tmp_path)
+    write_lists(tmp_path, train=range(4), val=range(3, 6))
+    data = module_of("auto", tmp_path)
+    data.setup()
+    (line,) = learned_and_judged(data)  # its test is that of val
+    assert line.startswith("Warning: 1 of the 3 images of val are trained on, too: its metrics say how well")
+    overfit = module_of("auto", tmp_path, overfit_images=2)
+    overfit.setup()
+    assert learned_and_judged(overfit) == [], "which is what was asked for"
+    write_lists(tmp_path, train=range(3))
+    apart = module_of("auto", tmp_path)
+    apart.setup()
+    assert learned_and_judged(apart) == []
 
 
 def test_a_checkpoint_that_does_not_say_what_it_learned_is_as_before(tmp_path: Path) -> None:

@@ -180,8 +180,9 @@ def test_of_two_trainings_that_start_at_once_in_a_folder_one_trains(tmp_path: Pa
 
 
 TOLD = (
-    "holds the checkpoints of another run: this one moves them to checkpoints/before when it begins to "
-    "train. ckpt={ckpt} resumes that run, and run_dir=... names another folder."
+    "holds the checkpoints of another run: this one moves them to {folder}/checkpoints/before when it begins "
+    "to train, and replaces its other files. ckpt={ckpt} resumes that run, and run_dir=... names another "
+    "folder."
 )
 
 
@@ -229,8 +230,22 @@ def test_a_run_that_begins_over_another_says_so(
     folder, other = of_a_run(tmp_path / "a", "best.ckpt", "last.ckpt"), of_a_run(tmp_path / "b", "last.ckpt")
     given = [word.format(folder=folder, other=other) for word in words]
     starts(folder, *given, **environment)
-    assert "".join(capsys.readouterr()).split() == f"{folder} {TOLD.format(ckpt=folder)}".split()
+    assert (
+        "".join(capsys.readouterr()).split() == f"{folder} {TOLD.format(folder=folder, ckpt=folder)}".split()
+    )
     assert sorted(path.name for path in folder.rglob("*")) == ["best.ckpt", "checkpoints", "last.ckpt"]
+
+
+def test_checkpoints_are_told_to_go_where_they_go(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (of_a_run(tmp_path, "last.ckpt") / "checkpoints/before").mkdir()
+    starts(tmp_path)
+    assert f"moves them to {tmp_path}/checkpoints/before_2 when" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_a_run_does_not_replace_a_report(tmp_path: Path) -> None:
+    (tmp_path / "report.html").touch()
+    with pytest.raises(SystemExit, match=f"run_dir={tmp_path} holds the report of an evaluation"):
+        starts(tmp_path)
 
 
 def test_what_can_be_resumed_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,6 +54,9 @@ def test_samples(root: Path) -> None:
     assert target["labels"].tolist() == [1, 0]
     assert target["difficult"].tolist() == [False, False]
     assert dataset[1].target["boxes"].shape == (0, 4)  # no label file: no objects
+    assert dataset.notes == [
+        "1 image of train without a label file, b.jpg for one: taken for images without objects"
+    ]
     assert yolo_dataset(root / "data.yaml", "val").image_ids == ["images/val/c.png"]
 
 

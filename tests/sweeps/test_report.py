@@ -160,5 +160,5 @@ def test_a_stopped_sweep_of_trainings_says_how_to_go_on(
     SweepReport().on_multirun_start(OmegaConf.create({"hydra": hydra}))
     endings.say()
     goes_on = "python train.py -m optimizer.lr=1e-3,3e-3 'data.root=/my (old) photos'"
-    goes_on = f"\nTo go on with this sweep:\n  {goes_on} 'hydra.sweep.dir=runs/my sweep'\n"
+    goes_on = f"\nTo go on with this sweep:\n  {goes_on} 'hydra.sweep.dir={Path.cwd()}/runs/my sweep'\n"
     assert capsys.readouterr().err == (goes_on if command == "train" else "")

@@ -69,6 +69,12 @@ def read_yolo(root: Path | str, split: str) -> Reading:
         reading.add("missing-annotation", file, f"{message}objects may go without)")
         return reading
     _read_images(images, description, split, reading)
+    bare = [record for record in reading.records if not record.objects and not os.path.isfile(record.source)]
+    if bare:
+        reading.notes.append(
+            f"{counted(len(bare), 'image')}{split and f' of {split}'} without a label file, "
+            f"{bare[0].path.name} for one: taken for images without objects"
+        )
     return reading
 
 
