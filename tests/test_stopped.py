@@ -129,6 +129,25 @@ def test_sigterm_to_a_group_of_two_ends_it_and_says_what_is_kept(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "group", "code"), [(signal.SIGINT, True, 130), (signal.SIGTERM, False, 143)]
+)
+@pytest.mark.parametrize("seconds", [0.1, 1.5])
+def test_two_processes_of_which_the_second_starts_end_without_a_trace(
+    start: Start, number: signal.Signals, group: bool, code: int, seconds: float
+) -> None:
+    process = start("trainer.devices=2")
+    wait_for(process, "Test:")
+    others = below(process.pid)
+    time.sleep(seconds)
+    (os.killpg if group else os.kill)(process.pid, number)
+    _, errors = process.communicate(timeout=MINUTE)
+    assert process.returncode == code
+    assert not re.search(r"Traceback|Child process|frame #|please report", errors), errors
+    assert_gone(others)
+
+
+@pytest.mark.slow
 def test_ctrl_c_in_the_terminal_of_two_processes_leaves_nothing_behind(start: Start) -> None:
     process = start("trainer.devices=2")
     wait_for(process, "epoch 2/500")

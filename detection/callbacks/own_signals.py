@@ -1,10 +1,14 @@
 """Lightning's trainer leaves signals to :mod:`detection.system.endings`."""
 
+import os
 import signal
 import subprocess
+from collections.abc import Callable
+from functools import partial
 
 import pytorch_lightning as pl
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from pytorch_lightning.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
 
 from detection.system import endings
@@ -38,6 +42,25 @@ def keep_own_signals(trainer: pl.Trainer) -> None:
         trainer: before its first run.
     """
     trainer._signal_connector = OwnSignals(trainer)
+    launcher = trainer.strategy.launcher
+    if isinstance(launcher, _SubprocessScriptLauncher):
+        start = partial(_deaf_to_ctrl_c, launcher._call_children_scripts)
+        launcher._call_children_scripts = start  # type: ignore[method-assign]
+
+
+def _deaf_to_ctrl_c(start: Callable[[], None]) -> None:
+    """Start the other processes of a run: Ctrl-C reaches them, too, and would end one while it imports.
+
+    They inherit what is blocked here, and ignore Ctrl-C once they can.
+    """
+    if os.name != "posix":
+        start()
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def announcing(trainer: pl.Trainer) -> int | None:

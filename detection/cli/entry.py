@@ -58,6 +58,7 @@ def run_with_hints(main: Callable[[], Any], config_name: str = "train") -> None:
         config_name: its primary configuration.
     """
     make_output_last()
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # its warnings are stack traces of C++
     hear_signals()
     end_with_the_first()
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 from detection.system.endings import end_in_time, let_others_die, raise_if_told
 from detection.system.errors import first_line
 from detection.system.files import write_text
+from detection.system.processes import is_child
 
 # Their messages are written for people; the loader's workers pass them on with a traceback before.
 # By name: Lightning's own kind cannot be imported before it is needed.
@@ -44,6 +45,8 @@ def faults_in_a_sentence(folder: str | Path) -> Iterator[None]:
         if "killed by signal: Terminated" in str(error):
             let_others_die()
             time.sleep(1)  # a signal to the whole group ends the processes that load images first
+        if is_child() and type(error).__name__ == "DistNetworkError":
+            time.sleep(5)  # the first process is gone or ends, and this one with it
         raise_if_told()
         if str(error).startswith(_TIMED_OUT):
             end_in_time(1)
