@@ -226,9 +226,7 @@ class LiveProgress(RichProgressBar):
         super().on_test_end(trainer, pl_module)
         self._remove()
 
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, *_: Any) -> None:
         """Take the bar away: where the run stopped is said in words."""
         self._remove()
 
