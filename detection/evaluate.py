@@ -118,8 +118,8 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
             raise
         raise FileNotFoundError(f"{error}. That run was trained on {as_typed(trained_on)}.") from error
     check_shared_memory(datamodule, devices=1)
-    warnings = [*told_of_evaluation(datamodule, kept, ckpt), *nothing_to_find(datamodule.datasets)]
-    for told in warnings:
+    remarks = [*told_of_evaluation(datamodule, kept, ckpt), *nothing_to_find(datamodule.datasets)]
+    for told in remarks:
         tell(told)
     tested = _in_views(config, task, datamodule)
     seen, metrics = _test(config, tested, datamodule)
@@ -140,7 +140,7 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
         about={**described, "precision": str(precision), **_about_views(config)},
         history=_history(ckpt),
         words_of_data=words,
-        warnings=warnings,
+        remarks=remarks,
     )
     write_report(folder, subject, analysis, config["num_images"])
     if any(problems.values()):

@@ -135,7 +135,8 @@ class ClaimFolder(Callback):
             raise SystemExit(
                 f"run_dir={folder} is the folder of the data (data.root): name another, to write to."
             )
-        if config.hydra.job.config_name == "train" and (folder / "report.html").exists():
+        evaluated = all((folder / name).exists() for name in ("report.html", "metrics.json"))
+        if evaluated and config.hydra.job.config_name == "train":
             raise SystemExit(
                 f"run_dir={folder} holds the report of an evaluation, whose metrics this run would replace: "
                 "name another folder."

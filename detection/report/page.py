@@ -155,7 +155,7 @@ class Page(NamedTuple):
     data: str
     about: dict[str, str]
     """What is to be known of the model and of how it was run, by what it is."""
-    warnings: Sequence[str]
+    remarks: Sequence[str]
     """What is to be known before the metrics are believed."""
     class_names: Sequence[str]
     losses: dict[str, float]

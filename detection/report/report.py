@@ -66,7 +66,7 @@ class Subject(NamedTuple):
     """``metrics.csv`` of the training, where it is known."""
     words_of_data: Sequence[str]
     """The data's own names of the classes, by label: ``aeroplane`` where the detector says ``airplane``."""
-    warnings: Sequence[str]
+    remarks: Sequence[str]
     """What is to be said of the images before their metrics are believed."""
 
 
@@ -91,7 +91,7 @@ def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images:
     tell(f"Evaluated on {subject.data}.")
     folder.mkdir(parents=True, exist_ok=True)
     about = {"ckpt": subject.ckpt, "command": subject.command, "data": subject.data, "losses": subject.losses}
-    about |= {"about": subject.about, "warnings": list(subject.warnings)}
+    about |= {"about": subject.about, "remarks": list(subject.remarks)}
     metrics = {**about, **plain_metrics(analysis, subject.class_names)}
     # First: the metrics are there whatever becomes of the pictures.
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
@@ -108,7 +108,7 @@ def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images:
         command=subject.command,
         data=subject.data,
         about=subject.about,
-        warnings=subject.warnings,
+        remarks=subject.remarks,
         class_names=subject.class_names,
         losses=subject.losses,
         analysis=analysis,

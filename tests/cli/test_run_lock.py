@@ -244,6 +244,8 @@ def test_checkpoints_are_told_to_go_where_they_go(tmp_path: Path, capsys: pytest
 
 def test_a_run_does_not_replace_a_report(tmp_path: Path) -> None:
     (tmp_path / "report.html").touch()
+    starts(tmp_path)  # a check's, which has no metrics
+    (tmp_path / "metrics.json").touch()
     with pytest.raises(SystemExit, match=f"run_dir={tmp_path} holds the report of an evaluation"):
         starts(tmp_path)
 

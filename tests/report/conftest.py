@@ -94,7 +94,7 @@ def make_subject() -> Callable[..., tuple[Subject, Analysis]]:
             about={"model": "SSD, VGG16", "input size": "300 x 300 pixels"},
             history=None,
             words_of_data=names,
-            warnings=(),
+            remarks=(),
         )
         return subject, analyse(detections, targets, len(names), **analysis_options)
 

@@ -123,10 +123,10 @@ def test_a_report_of_nothing_is_written_too(
 ) -> None:
     subject, analysis = make_subject(*nothing_found, with_coco=False)
     warning = "Warning: a.ckpt was trained on 1 of the 3 images of val"
-    write_report(tmp_path, subject._replace(warnings=[warning]), analysis, num_images=3)
+    write_report(tmp_path, subject._replace(remarks=[warning]), analysis, num_images=3)
     assert f'<p class="advice">{warning}</p>' in (tmp_path / "report.html").read_text()
     figures = json.loads((tmp_path / "metrics.json").read_text())
-    assert figures["warnings"] == [warning]
+    assert figures["remarks"] == [warning]
     assert figures["voc"]["map_07"] == 0.0
     assert figures["coco"] is None
     assert figures["calibration_error"] is None
