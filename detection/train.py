@@ -31,7 +31,7 @@ from detection.cli.compose import (
     model_config,
     save_config,
 )
-from detection.cli.corrections import is_missing
+from detection.cli.corrections import is_written
 from detection.cli.entry import run_with_hints
 from detection.cli.faults import faults_in_a_sentence, quieten_lightning
 from detection.cli.hydra_versions import hydra_main, instantiate
@@ -127,12 +127,12 @@ def _prepare(
         refuse_another_network(origin, model_config(config, origin.class_names, None))
         config = {**config, "ckpt": config["ckpt"] or str(origin.path)}  # of a job that is started again
     datamodule: DetectionDataModule = instantiate(config["data"])
-    if is_missing(config["data"]):
-        datamodule.setup()  # which says so, before weights are downloaded in vain
-    first = first_weights(config)
+    costly = is_written(config["data"])
+    first = first_weights(config) if costly else None
     datamodule.prepare_data()
     kept = keep_split(datamodule, split_to_keep(config, origin))
     datamodule.setup()
+    first = first if costly else first_weights(config)  # which may be a download in vain
     length = choose_length(config, trainer, len(datamodule.datasets["train"]))
     step = datamodule.divide_among(trainer.world_size, trainer.accumulate_grad_batches)
     check_shared_memory(datamodule, trainer.world_size // trainer.num_nodes)

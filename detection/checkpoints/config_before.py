@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from detection.checkpoints.runs import changed_keys
+from detection.checkpoints.differences import changed_keys
 
 # A resumed run has these anyway, or they are told by what the checkpoint itself says.
 _TYPED = (

@@ -22,7 +22,7 @@ _HISTORY = ("_target_", "_partial_", "weights", "freeze_batchnorm", "frozen_bloc
 
 
 def first_weights(config: Mapping[str, Any]) -> "DetectionTask | None":
-    """Fetch the weights that a training starts from, before its data is fetched or drawn.
+    """Fetch the weights that a training starts from.
 
     Args:
         config: the whole configuration, with ``model``, ``init_from`` and ``ckpt``.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from detection.checkpoints.runs import changed_keys
+from detection.checkpoints.differences import changed_keys
 
 VAL_SET = "val_set"
 """Under ``training`` of a description: the fingerprint of the validation's images and annotations."""

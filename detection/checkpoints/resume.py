@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from detection.checkpoints.best_of_run import refuse_another_best
 from detection.checkpoints.config_before import SETTINGS, changes_of_config, config_before, digest_of_settings
+from detection.checkpoints.differences import changed_keys, check_same_network
 from detection.checkpoints.loading import read_checkpoint
 from detection.checkpoints.measured import VAL_SET
 from detection.checkpoints.notes import full_name, notes
-from detection.checkpoints.runs import changed_keys, check_same_network, find_checkpoint, of_restarted_job
+from detection.checkpoints.runs import find_checkpoint, of_restarted_job
 from detection.checkpoints.tensors import compare_weights
 from detection.data.step_size import step_of_the_first_release
 from detection.models.described_anchors import anchor_arguments, anchors_in_numbers, with_anchor_arguments

@@ -2,23 +2,17 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from detection.checkpoints.shared import is_address, is_shared
 from detection.checkpoints.wandb_artifacts import fetch_artifact, is_artifact
-from detection.registry import RENAMED
 from detection.system.files import refuse_unwritable
 from detection.system.processes import as_typed, command_again, is_queued_again, is_started_again, slurm_job
 from detection.validation.near_paths import beside, newest_run
-
-# What decides the shape of the weights; everything else may change when a run is resumed.
-_NETWORK = ("_target_", "network", "backbone", "class_names")
-_NOTHING = "(none)"  # in place of a key that is not there
 
 
 def run_folder(ckpt: str | None, name: str, now: str) -> str:
@@ -194,86 +188,6 @@ def checkpoint_of_run(folder: str) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def check_same_network(described: Mapping[str, Any], model: Mapping[str, Any], path: Path) -> None:
-    """Compare the network in a checkpoint with the configured one.
-
-    Args:
-        described: the model's configuration in the checkpoint.
-        model: the model's configuration now.
-        path: of the checkpoint, for the message.
-
-    Raises:
-        ValueError: they differ; the message names the keys.
-    """
-    then, now = _network_keys(described), _network_keys(model)
-    changes = changed_keys(then, now)
-    if changes:
-        raise ValueError(
-            f"{path} holds another network than the one configured ({'; '.join(changes[:5])}). To resume, "
-            "give the overrides that the run was started with; to start a new run from these weights, use "
-            "init_from instead of ckpt."
-        )
-
-
-def changed_keys(then: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
-    """What differs between two configurations, in a user's words and down to single values.
-
-    Returns:
-        Lines such as ``optimizer.lr: 0.1 -> 0.2``, ``optimizer: SGD -> AdamW``, ``callbacks.ema: off -> on``.
-    """
-    changes: list[str] = []
-    for key in sorted({*then, *now}):
-        changes += _changes_at(f"{path}{key}", then.get(key, _NOTHING), now.get(key, _NOTHING))
-    return changes
-
-
-def _changes_at(name: str, old: Any, new: Any) -> list[str]:
-    before, after = _parts(old), _parts(new)
-    if old == new:
-        return []
-    if before is not None and after is not None:
-        return _changes_of_parts(name, before, after)
-    parts = before if after is None else after
-    if parts is None:
-        return [f"{name}: {_shown(old)} -> {_shown(new)}"]
-    if "_target_" in parts:  # a callback, a logger: it is there or not
-        return [f"{name}: {_switch(old)} -> {_switch(new)}"]
-    return changed_keys(before or {}, after or {}, f"{name}.")
-
-
-def _changes_of_parts(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    then, now = (RENAMED.get(str(side.get("_target_")), side.get("_target_")) for side in (before, after))
-    before = {**before, "_target_": then} if then else before
-    if then == now or not (then and now):
-        return changed_keys(before, after, f"{name}.")
-    # Another kind has arguments of its own: what only one of the two takes has not changed.
-    common = before.keys() & after.keys() - {"_target_"}
-    before, after = ({key: side[key] for key in common} for side in (before, after))
-    return [f"{name}: {_kind(then)} -> {_kind(now)}", *changed_keys(before, after, f"{name}.")]
-
-
-def _parts(value: Any) -> Mapping[str, Any] | None:
-    """What a value consists of, by name or number; None for what is shown as a whole."""
-    if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
-        return {str(number): item for number, item in enumerate(value)}
-    return value if isinstance(value, Mapping) else None
-
-
-def _shown(value: Any) -> str:
-    """A plain value as it is typed."""
-    return "null" if value is None else f"{value}".lower() if isinstance(value, bool) else f"{value}"
-
-
-def _switch(value: Any) -> str:
-    if value in (None, _NOTHING):
-        return "off"
-    return _shown(value) if _parts(value) is None else "on"
-
-
-def _kind(target: str) -> str:
-    return target.rpartition(".")[2]
-
-
 def resume_command(arguments: Sequence[str], checkpoint: str, key: str = "ckpt") -> str:
     """The command that resumes a run, or starts another one from its weights.
 
@@ -285,11 +199,3 @@ def resume_command(arguments: Sequence[str], checkpoint: str, key: str = "ckpt")
     left_out = ("ckpt=", "init_from=", "init_reuse=", "hydra.run.dir=", "run_dir=")
     kept = [word for word in arguments[1:] if not word.startswith(left_out)]
     return as_typed([*command_again(arguments[0]), *kept, f"{key}={checkpoint}"])
-
-
-def _network_keys(model: Mapping[str, Any]) -> dict[str, Any]:
-    keys = {key: model[key] for key in _NETWORK if key in model}
-    # Where the backbone's first weights came from is history, and what of it learns may change.
-    others = ("weights", "frozen_blocks", "freeze_batchnorm")
-    backbone = {key: value for key, value in keys.get("backbone", {}).items() if key not in others}
-    return {**keys, "backbone": backbone}

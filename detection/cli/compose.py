@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from detection.checkpoints.description import DATA_KEYS
 from detection.checkpoints.runs import run_folder
 from detection.cli.devices import unusable_devices
-from detection.cli.help import keys_of
+from detection.cli.help import choices, keys_of
 from detection.cli.hydra_versions import instantiate, register_resolver
 from detection.cli.other_tools import groups
 from detection.cli.without_effect import without_effect
@@ -37,6 +37,7 @@ register_resolver("run_folder", run_folder, replace=True)
 register_resolver("command", lambda verb: " ".join(command(verb)), replace=True)
 register_resolver("flags", lambda: FLAGS, replace=True)
 register_resolver("keys_of", keys_of, replace=True)
+register_resolver("choices", choices, replace=True)
 
 
 # Of keys that a newcomer cannot guess.

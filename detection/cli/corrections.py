@@ -1,7 +1,6 @@
 """Values of a composed configuration that are nearly right: read as what was meant, and the user is told."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -36,7 +35,7 @@ def correct_paths(cfg: DictConfig, verb: str) -> None:
     takes_run = ("predict", "evaluate", "export", "serve", "share")
     for key in (*_READ, *(["ckpt"] if verb in takes_run else [])):
         value = OmegaConf.select(cfg, key, throw_on_missing=False)
-        if not isinstance(value, str) or (key == "data.root" and _is_written(cfg.data)):
+        if not isinstance(value, str) or (key == "data.root" and is_written(cfg.data)):
             continue
         found = as_found(value)
         if key == "ckpt":
@@ -84,16 +83,6 @@ def is_copy(cfg: DictConfig, path: str) -> bool:
     return False
 
 
-def is_missing(data: Mapping[str, Any]) -> bool:
-    """Whether there is nothing where ``data.root`` says, and nothing will be.
-
-    Args:
-        data: the configuration of the data.
-    """
-    root = data.get("root")
-    return isinstance(root, str) and not Path(root).expanduser().exists() and not _is_written(data)
-
-
-def _is_written(data: Mapping[str, Any] | DictConfig) -> bool:
-    """Whether data is made or fetched where ``data.root`` says."""
+def is_written(data: Mapping[str, Any] | DictConfig) -> bool:
+    """Whether data is drawn or fetched where ``data.root`` says, which may take minutes."""
     return bool(data.get("download")) or "num_train" in data

@@ -1,4 +1,4 @@
-"""The keys of a command for ``--help``, as its class in ``settings`` explains them."""
+"""What ``--help`` tells: the groups of ``conf/``, and a command's keys by its class in ``settings``."""
 
 import inspect
 import re
@@ -8,6 +8,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from detection import settings
+from detection.cli.other_tools import groups, options
 from detection.settings import Settings, key_of
 
 _INDENT, _WIDTH = 2, 79  # of a terminal
@@ -32,6 +33,13 @@ def keys_of(command: str) -> str:
         first, *others = textwrap.wrap(told, _WIDTH - _INDENT - room, break_long_words=False)
         lines += [f"{key_of(field.name):{room}}{first}", *(" " * room + line for line in others)]
     return ("\n" + " " * _INDENT).join(lines).replace(_TOGETHER, " ")
+
+
+def choices() -> str:
+    """The groups of ``conf/`` and what each has to choose from, for ``--help``."""
+    told = [f"{group}: {', '.join(options(group))}" for group in groups() if options(group)]
+    lines = [textwrap.wrap(each, _WIDTH, subsequent_indent="  ", break_on_hyphens=False) for each in told]
+    return "\n".join(line for wrapped in lines for line in wrapped) + "\n"
 
 
 def _meanings(kind: type[Settings]) -> Iterator[tuple[str, str]]:

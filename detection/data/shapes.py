@@ -18,7 +18,8 @@ from detection.system.wording import counted
 __all__ = ["SHAPE_CLASSES", "write_shapes"]
 
 FOLDER = "Shapes"
-VERSION = 1  # raise it when the images change, so that older ones are written anew
+MANIFEST = "manifest.json"
+VERSION = 1  # raise it when the images change, so that older ones are not taken for them
 JPEG_QUALITY = 90
 MIN_SIZE = 64
 
@@ -31,12 +32,38 @@ class _Manifest(NamedTuple):
     seed: int
     version: int = VERSION
 
+    @property
+    def name(self) -> str:
+        """Of a folder."""
+        counts = f"{self.num_train}_{self.num_val}_{self.num_test}"
+        return f"{counts}_of_{self.size}px_seed_{self.seed}_version_{self.version}"
+
+    def place_in(self, root: Path) -> Path:
+        """The ``VOCdevkit`` of these images: in the root where it is free, else in a folder of their own.
+
+        Nothing is replaced, since another training may be reading it.
+        """
+        first = root / "VOCdevkit"
+        if not (first / FOLDER).exists() or self.lies_in(first):
+            return first
+        if not (first / FOLDER / MANIFEST).is_file():
+            raise FileExistsError(
+                f"{first / FOLDER} was not written by write_shapes: move it away or choose another data.root"
+            )
+        return root / self.name / "VOCdevkit"
+
+    def lies_in(self, devkit: Path) -> bool:
+        """Whether these images are there, whole."""
+        file = devkit / FOLDER / MANIFEST
+        return file.is_file() and file.read_text(encoding="utf-8") == json.dumps(self._asdict())
+
 
 def write_shapes(
     root: Path | str, num_train: int, num_val: int, num_test: int, size: int = 128, seed: int = 0
 ) -> Path:
-    """Writes ``root/VOCdevkit/Shapes`` unless the same images are there already.
+    """Writes a VOC devkit of shapes, unless the same images are there already.
 
+    It is ``root/VOCdevkit``, or where other shapes lie there, one in a folder of ``root`` for these settings.
     An image depends on the seed, its split and its number alone, so asking for more keeps the first ones.
 
     Args:
@@ -52,20 +79,13 @@ def write_shapes(
 
     Raises:
         ValueError: a count is negative or the images are too small for shapes.
-        FileExistsError: the folder holds something else.
+        FileExistsError: ``root/VOCdevkit/Shapes`` holds something else.
     """
     manifest = _Manifest(num_train, num_val, num_test, size, seed)
     if min(num_train, num_val, num_test) < 0 or size < MIN_SIZE:
         raise ValueError(f"shapes need counts of 0 or more and a size of at least {MIN_SIZE}; got {manifest}")
-    devkit = Path(root).expanduser() / "VOCdevkit"
-    folder = devkit / FOLDER
-    if folder.exists() and not (folder / "manifest.json").is_file():
-        raise FileExistsError(
-            f"{folder} was not written by write_shapes: move it away or choose another data.root"
-        )
-    if folder.exists() and (folder / "manifest.json").read_text(encoding="utf-8") == json.dumps(
-        manifest._asdict()
-    ):
+    devkit = manifest.place_in(Path(root).expanduser())
+    if manifest.lies_in(devkit):
         return devkit
     refuse_unwritable(devkit, "data.root")
     devkit.mkdir(parents=True, exist_ok=True)
@@ -73,9 +93,7 @@ def write_shapes(
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=devkit) as temporary:
         fresh = Path(temporary) / FOLDER
         _write_folder(fresh, manifest)
-        if folder.exists():
-            folder.rename(Path(temporary) / "old")
-        fresh.rename(folder)
+        fresh.rename(devkit / FOLDER)
     return devkit
 
 
@@ -95,7 +113,7 @@ def _write_folder(folder: Path, manifest: _Manifest) -> None:
         (folder / "ImageSets" / "Main" / f"{split}.txt").write_text(
             "".join(f"{image_id}\n" for image_id in ids), encoding="utf-8"
         )
-    (folder / "manifest.json").write_text(json.dumps(manifest._asdict()), encoding="utf-8")
+    (folder / MANIFEST).write_text(json.dumps(manifest._asdict()), encoding="utf-8")
 
 
 def _write_image(path: Path, image: NDArray[np.uint8]) -> None:

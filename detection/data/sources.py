@@ -94,9 +94,12 @@ class ShapesDataModule(DetectionDataModule):
 
     def prepare_data(self) -> None:
         """Write the images, unless the same ones are there."""
+        self._devkit()
+
+    def _devkit(self) -> Path:
         counts = (self.num_train, self.num_val, self.num_test)
         with _only_one_process(self.root):
-            write_shapes(self.root, *counts, size=self.image_size, seed=self.data_seed)
+            return write_shapes(self.root, *counts, size=self.image_size, seed=self.data_seed)
 
     @property
     def wanted_classes(self) -> Sequence[str]:
@@ -105,7 +108,7 @@ class ShapesDataModule(DetectionDataModule):
 
     def read(self, split: SplitName) -> Reading:
         """Read the annotations of one split."""
-        return read_voc(self.root, [("Shapes", split)])
+        return read_voc(self._devkit(), [("Shapes", split)])
 
 
 @dataclass(kw_only=True, eq=False)

@@ -1,19 +1,12 @@
-"""Where runs are kept, and what a run that goes on is compared with."""
+"""Where runs are kept."""
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from detection.checkpoints import runs
-from detection.checkpoints.runs import (
-    changed_keys,
-    check_same_network,
-    find_checkpoint,
-    resume_command,
-    run_folder,
-)
+from detection.checkpoints.runs import find_checkpoint, resume_command, run_folder
 
 
 @pytest.fixture(autouse=True)
@@ -110,51 +103,6 @@ def test_a_checkpoint_is_found_by_name_path_and_folder(tmp_path: Path) -> None:
 def test_a_missing_checkpoint_is_named(tmp_path: Path, ckpt: str) -> None:
     with pytest.raises(FileNotFoundError, match=rf"ckpt={ckpt}: there is no .*{Path(ckpt).stem}\.ckpt"):
         find_checkpoint(ckpt, str(tmp_path))
-
-
-def test_changes_are_listed_by_key() -> None:
-    then = {"optimizer": {"lr": 0.1, "momentum": 0.9}, "seed": 1, "gone": 2}
-    now = {"optimizer": {"lr": 0.2, "momentum": 0.9}, "seed": 1, "new": [3]}
-    assert changed_keys(then, now) == ["gone: 2 -> (none)", "new: (none) -> [3]", "optimizer.lr: 0.1 -> 0.2"]
-
-
-@pytest.mark.parametrize(
-    ("then", "now", "lines"),
-    [
-        ({}, {"ema": {"_target_": "a.EMA", "decay": 0.9}}, ["ema: off -> on"]),
-        ({"ema": {"_target_": "a.EMA", "decay": 0.9}}, {}, ["ema: on -> off"]),
-        ({"ema": {"_target_": "a.EMA"}}, {"ema": None}, ["ema: on -> off"]),
-        ({"w": "x.pt"}, {"w": {"_target_": "a.W"}}, ["w: x.pt -> on"]),
-        (
-            {"opt": {"_target_": "torch.optim.SGD", "lr": 0.1, "momentum": 0.9}},
-            {"opt": {"_target_": "torch.optim.AdamW", "lr": 0.2, "betas": [0.9, 0.999]}},
-            ["opt: SGD -> AdamW", "opt.lr: 0.1 -> 0.2"],
-        ),
-        (
-            {"csv": {"_target_": "detection.callbacks.csv_history.CSVHistory", "save_dir": "a"}},
-            {"csv": {"_target_": "detection.loggers.csv_history.CSVHistory", "save_dir": "a"}},
-            [],
-        ),
-        ({"a": None}, {"a": {"b": {"c": 1, "d": None}}}, ["a.b.c: (none) -> 1", "a.b.d: (none) -> null"]),
-        (
-            {"plugins": [{"_target_": "a.IO", "fast": True}, {"_target_": "a.X"}]},
-            {"plugins": [{"_target_": "a.IO", "fast": False}]},
-            ["plugins.0.fast: true -> false", "plugins.1: on -> off"],
-        ),
-        ({"clip": None, "roots": ["a"]}, {"clip": 10, "roots": ["a", "b"]},
-         ["clip: null -> 10", "roots: ['a'] -> ['a', 'b']"]),
-    ],
-)  # fmt: skip
-def test_changes_of_parts_are_told_in_words(then: Any, now: Any, lines: list[str]) -> None:
-    assert changed_keys(then, now) == lines
-
-
-def test_another_network_is_refused_and_another_schedule_is_not() -> None:
-    then = {"_target_": "SSD", "class_names": ["a"], "backbone": {"strides": 8, "weights": "x"}, "topk": 1}
-    now = {**then, "backbone": {"strides": 8, "weights": None}, "topk": 2}
-    check_same_network(then, now, Path("a.ckpt"))
-    with pytest.raises(ValueError, match=r"a\.ckpt holds another network .*backbone\.strides: 8 -> 16"):
-        check_same_network(then, {**now, "backbone": {"strides": 16}}, Path("a.ckpt"))
 
 
 def test_the_resume_command_is_the_command_again_with_the_checkpoint() -> None:

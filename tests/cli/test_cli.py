@@ -26,6 +26,9 @@ def test_help_names_groups_and_keys() -> None:
     assert result.returncode == 0
     for word in ("experiment=quickstart", "data.root", "optimizer.lr", "model/backbone:", "mobilenet_v2"):
         assert word in result.stdout
+    assert "\ndata: auto, coco, shapes," in result.stdout, "files that others are made of are no choice"
+    groups = result.stdout.split("from a group:")[1].split("Of the whole run")[0]
+    assert max(map(len, groups.splitlines())) < 80
 
 
 @pytest.mark.parametrize(

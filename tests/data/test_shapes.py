@@ -43,18 +43,21 @@ def test_same_seed_same_bytes_and_splits_do_not_depend_on_each_other(tmp_path: P
     assert len(set(pictures)) == len(pictures)
 
 
-def test_written_once_and_again_for_other_parameters(tmp_path: Path) -> None:
-    image = write_shapes(tmp_path, 2, 1, 1) / "Shapes" / "JPEGImages" / "train_00000.jpg"
+def test_written_once_and_beside_for_other_settings(tmp_path: Path) -> None:
+    first = write_shapes(tmp_path, 2, 1, 1)
+    image = first / "Shapes" / "JPEGImages" / "train_00000.jpg"
     image.write_bytes(b"mark")
-    write_shapes(tmp_path, 2, 1, 1)
-    assert image.read_bytes() == b"mark"
-    devkit = write_shapes(tmp_path, 3, 1, 1)
-    assert image.read_bytes() != b"mark"
-    assert len(list(image.parent.iterdir())) == 5
-    assert json.loads((devkit / "Shapes" / "manifest.json").read_text())["num_train"] == 3
+    assert write_shapes(tmp_path, 2, 1, 1) == first
+    other = write_shapes(tmp_path, 3, 1, 1)
+    assert write_shapes(tmp_path, 3, 1, 1) == other != first
+    assert image.read_bytes() == b"mark", "another run may be training on these"
+    assert len(list((other / "Shapes" / "JPEGImages").iterdir())) == 5
+    assert json.loads((other / "Shapes" / "manifest.json").read_text())["num_train"] == 3
 
 
-def test_interrupted_writing_leaves_the_old_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_writing_leaves_nothing_that_looks_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     devkit = write_shapes(tmp_path, 2, 1, 1)
     before = contents(devkit)
 
@@ -65,6 +68,9 @@ def test_interrupted_writing_leaves_the_old_images(tmp_path: Path, monkeypatch: 
     with pytest.raises(OSError, match="no space"):
         write_shapes(tmp_path, 5, 1, 1)
     assert contents(devkit) == before
+    monkeypatch.undo()
+    whole = write_shapes(tmp_path, 5, 1, 1)
+    assert len(list((whole / "Shapes" / "JPEGImages").iterdir())) == 7
 
 
 def test_never_replaces_what_it_did_not_write(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
+from detection.checkpoints.differences import check_same_network
 from detection.checkpoints.init_from import make_task
 from detection.checkpoints.loading import load_task, read_checkpoint
 from detection.checkpoints.resume import keep_anchors, read_origin
-from detection.checkpoints.runs import check_same_network
 from detection.cli.compose import checked_config, inference_config, model_config
 from detection.exporting.build import build_program
 from detection.exporting.programs import IN_TORCH

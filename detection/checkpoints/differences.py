@@ -1,0 +1,123 @@
+"""What differs between the configuration in a checkpoint and another, in the words that a user types."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from detection.registry import RENAMED
+from detection.system.processes import as_typed
+
+# What decides the shape of the weights; everything else may change when a run is resumed.
+_NETWORK = ("_target_", "network", "backbone", "class_names")
+_NOTHING = "(none)"  # in place of a key that is not there
+
+
+def check_same_network(described: Mapping[str, Any], model: Mapping[str, Any], path: Path) -> None:
+    """Compare the network in a checkpoint with the configured one.
+
+    Args:
+        described: the model's configuration in the checkpoint.
+        model: the model's configuration now.
+        path: of the checkpoint, for the message.
+
+    Raises:
+        ValueError: they differ; the message names the keys.
+    """
+    then, now = _network_keys(described), _network_keys(model)
+    changes = changed_keys(then, now)
+    if changes:
+        raise ValueError(
+            f"{path} holds another network than the one configured ({'; '.join(changes[:5])}). To resume, "
+            f"{_what_to_type(changes, then)}; to start a new run from these weights, use init_from instead "
+            "of ckpt."
+        )
+
+
+def _what_to_type(changes: Sequence[str], then: Mapping[str, Any]) -> str:
+    """How to have the network that there was."""
+    again, left_out = [], []
+    for change in changes:
+        key, _, values = change.partition(": ")
+        old, _, new = values.partition(" -> ")
+        if isinstance(_at(then, key), Mapping):  # another kind, which is a choice of files and a recipe
+            return "give the overrides that the run was started with"
+        if old == _NOTHING:
+            left_out.append(f"model.{key}")
+        else:
+            again.append(f"{'+' if new == _NOTHING else ''}model.{key}={old}")
+    told = [f"add {as_typed(again)}"] * bool(again) + [f"leave out {', '.join(left_out)}"] * bool(left_out)
+    return " and ".join(told)
+
+
+def _at(config: Any, key: str) -> Any:
+    """What stands at a dotted key, None where nothing does."""
+    for part in key.split("."):
+        config = config.get(part) if isinstance(config, Mapping) else None
+    return config
+
+
+def changed_keys(then: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
+    """What differs between two configurations, in a user's words and down to single values.
+
+    Returns:
+        Lines such as ``optimizer.lr: 0.1 -> 0.2``, ``optimizer: SGD -> AdamW``, ``callbacks.ema: off -> on``.
+    """
+    changes: list[str] = []
+    for key in sorted({*then, *now}):
+        changes += _changes_at(f"{path}{key}", then.get(key, _NOTHING), now.get(key, _NOTHING))
+    return changes
+
+
+def _changes_at(name: str, old: Any, new: Any) -> list[str]:
+    before, after = _parts(old), _parts(new)
+    if old == new:
+        return []
+    if before is not None and after is not None:
+        return _changes_of_parts(name, before, after)
+    parts = before if after is None else after
+    if parts is None:
+        return [f"{name}: {_shown(old)} -> {_shown(new)}"]
+    if "_target_" in parts:  # a callback, a logger: it is there or not
+        return [f"{name}: {_switch(old)} -> {_switch(new)}"]
+    return changed_keys(before or {}, after or {}, f"{name}.")
+
+
+def _changes_of_parts(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    then, now = (RENAMED.get(str(side.get("_target_")), side.get("_target_")) for side in (before, after))
+    before = {**before, "_target_": then} if then else before
+    if then == now or not (then and now):
+        return changed_keys(before, after, f"{name}.")
+    # Another kind has arguments of its own: what only one of the two takes has not changed.
+    common = before.keys() & after.keys() - {"_target_"}
+    before, after = ({key: side[key] for key in common} for side in (before, after))
+    return [f"{name}: {_kind(then)} -> {_kind(now)}", *changed_keys(before, after, f"{name}.")]
+
+
+def _parts(value: Any) -> Mapping[str, Any] | None:
+    """What a value consists of, by name or number; None for what is shown as a whole."""
+    if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        return {str(number): item for number, item in enumerate(value)}
+    return value if isinstance(value, Mapping) else None
+
+
+def _shown(value: Any) -> str:
+    """A plain value as it is typed."""
+    return "null" if value is None else f"{value}".lower() if isinstance(value, bool) else f"{value}"
+
+
+def _switch(value: Any) -> str:
+    if value in (None, _NOTHING):
+        return "off"
+    return _shown(value) if _parts(value) is None else "on"
+
+
+def _kind(target: str) -> str:
+    return target.rpartition(".")[2]
+
+
+def _network_keys(model: Mapping[str, Any]) -> dict[str, Any]:
+    keys = {key: model[key] for key in _NETWORK if key in model}
+    # Where the backbone's first weights came from is history, and what of it learns may change.
+    others = ("weights", "frozen_blocks", "freeze_batchnorm")
+    backbone = {key: value for key, value in keys.get("backbone", {}).items() if key not in others}
+    return {**keys, "backbone": backbone}
