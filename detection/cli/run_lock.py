@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from detection.cli.empty_folders import folder_of_run
+from detection.cli.command_folders import folder_of_run
 from detection.system.console import tell
 from detection.system.files import is_alive, place_for_others
 from detection.system.processes import is_first, is_started_again

@@ -1,4 +1,4 @@
-"""A command that fails before it has made anything leaves no folder behind."""
+"""The folder that a command writes to: never that of a training, and none is left that is empty."""
 
 import atexit
 import shutil
@@ -32,14 +32,17 @@ def folder_of_run(config: DictConfig) -> Path | None:
         return None
 
 
-class RemoveEmptyFolder(Callback):
-    """Removes, at the end of the process, the folder of a run that holds nothing but Hydra's own files."""
+class CommandFolder(Callback):
+    """Looks at the folder of a command before Hydra writes the first file to it, and when the process ends.
+
+    Then a new folder that holds nothing but Hydra's own files is removed.
+    """
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Note the folder, unless it was there before.
+        """Judge the folder, and note it unless it was there before.
 
         Raises:
-            SystemExit: it cannot be written to.
+            SystemExit: it cannot be written to, or is that of a training.
         """
         found = folder_of_run(config)
         if found is None:
@@ -49,6 +52,12 @@ class RemoveEmptyFolder(Callback):
             refuse_unwritable(folder, "run_dir")
         except OSError as error:
             raise SystemExit(str(error)) from error
+        command = config.hydra.job.config_name
+        if command != "train" and config.hydra.output_subdir and (folder / "checkpoints").is_dir():
+            raise SystemExit(
+                f"run_dir={found} is the folder of a training, whose settings {command} would replace: name "
+                "another folder."
+            )
         made = folder.parents[1].name == _RUNS and folder.is_dir() and not any(folder.iterdir())
         if is_first() and (made or not folder.exists()):  # a new run makes its folder to find its name
             atexit.register(_remove_if_empty, folder)

@@ -43,3 +43,14 @@ def test_what_a_run_has_made_stays(tmp_path: Path) -> None:
     said = fails(tmp_path, *few, "optimizer.lr=1e30", "scheduler.warmup_steps=0", "run_dir=run")
     assert "the weights are spoilt" in said
     assert (tmp_path / "run/config.yaml").exists()
+
+
+@pytest.mark.parametrize("command", ["evaluate", "check", "benchmark"])
+def test_no_other_command_writes_to_the_folder_of_a_training(tmp_path: Path, command: str) -> None:
+    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    ckpt = [f"ckpt={tmp_path}/run"] if command == "evaluate" else []
+    words = [*warm_python(), "-m", f"detection.{command}", *ckpt, f"run_dir={tmp_path}/run"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert f"is the folder of a training, whose settings {command} would replace" in done.stderr
+    assert [path.name for path in tmp_path.rglob("*")] == ["run", "checkpoints"]
