@@ -12,7 +12,7 @@ from benchmarks.harness import Benchmark, Result, timed
 from benchmarks.pictures import photographs
 from detection.data.cache import ImageCache
 from detection.data.dataset import DetectionDataset
-from detection.data.steps import Step, SteppedKey
+from detection.data.stepped import Step, SteppedKey
 from detection.data.transforms import faster_rcnn_train_transform, ssd_train_transform
 from detection.data.varied import VariedDataset, VariedTransform
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.data.chain import Picture
-from detection.data.geometry import View
+from detection.data.geometry import Warp
 from detection.ops.views import Window
 
 _LEAST_LEFT = 0.3
@@ -109,9 +109,9 @@ def sample_part(
 def _seen(
     picture: Picture, window: tuple[float, float, float, float], size: tuple[int, int], mirror: bool = False
 ) -> Picture:
-    view = View.of(window, picture.size, size, mirror)
-    image = view.render(picture.image, size, (0, 0, 0), cv2.INTER_LINEAR)
-    return visible(picture._replace(image=image, boxes=view.map_boxes(picture.boxes, size)))
+    warp = Warp.of(window, picture.size, size, mirror)
+    image = warp.render(picture.image, size, (0, 0, 0), cv2.INTER_LINEAR)
+    return visible(picture._replace(image=image, boxes=warp.map_boxes(picture.boxes, size)))
 
 
 def sample_mosaic(

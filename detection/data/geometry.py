@@ -2,7 +2,7 @@
 
 Each of the four steps only chooses a window: expanding puts the image on a larger canvas, cropping
 takes a part of that canvas, resizing maps the part onto the output, flipping mirrors it. So a
-:class:`View` (which pixels of the image become which pixels of the output, and a mirror bit) holds the
+:class:`Warp` (which pixels of the image become which pixels of the output, and a mirror bit) holds the
 outcome of all four, and the pixels are touched once.
 """
 
@@ -29,7 +29,7 @@ _MAX_ASPECT = 2.0
 INTERPOLATIONS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_CUBIC)
 
 
-class View(NamedTuple):
+class Warp(NamedTuple):
     """Which whole pixels of the image become which whole pixels of the output; the rest of it is filled."""
 
     source: Rectangle
@@ -66,7 +66,7 @@ class View(NamedTuple):
     def render(
         self, image: NDArray[np.uint8], size: tuple[int, int], fill: Sequence[float], interpolation: int
     ) -> NDArray[np.uint8]:
-        """Render the view of an ``(H, W, 3)`` image at ``size``; outside the image lies ``fill``."""
+        """Render an ``(H, W, 3)`` image at ``size``; outside the image lies ``fill``."""
         (x1, y1, x2, y2), (left, top, right, bottom) = self.source, self.target
         part: cv2.typing.MatLike = image[y1:y2, x1:x2]
         height, width = bottom - top, right - left
@@ -209,7 +209,7 @@ class SSDGeometry(A.DualTransform):  # type: ignore[misc]
         self.flip_probability = flip_probability
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """Draw the view and the interpolation of one image."""
+        """Draw the warp and the interpolation of one image."""
         height, width = params["shape"][:2]
         rng = self.py_random
         boxes = [
@@ -221,21 +221,21 @@ class SSDGeometry(A.DualTransform):  # type: ignore[misc]
             window = sample_expansion(height, width, self.max_expand, rng)
         if self.crop:
             window = sample_crop(window, boxes, rng)
-        view = View.of(window, (height, width), self.size, mirror=rng.random() < self.flip_probability)
-        return {"view": view, "interpolation": rng.choice(INTERPOLATIONS)}
+        warp = Warp.of(window, (height, width), self.size, mirror=rng.random() < self.flip_probability)
+        return {"warp": warp, "interpolation": rng.choice(INTERPOLATIONS)}
 
     def apply(
-        self, img: NDArray[np.uint8], view: View, interpolation: int, **params: Any
+        self, img: NDArray[np.uint8], warp: Warp, interpolation: int, **params: Any
     ) -> NDArray[np.uint8]:
-        """Render the view."""
-        return view.render(img, self.size, self.fill, interpolation)
+        """Render the output."""
+        return warp.render(img, self.size, self.fill, interpolation)
 
-    def apply_to_bboxes(self, bboxes: NDArray[np.float32], view: View, **params: Any) -> NDArray[np.float32]:
-        """Map boxes (and whatever columns travel with them) into the view; drop those centred outside."""
+    def apply_to_bboxes(self, bboxes: NDArray[np.float32], warp: Warp, **params: Any) -> NDArray[np.float32]:
+        """Map boxes (and whatever columns travel with them) into the output; drop those centred outside."""
         height, width = params["shape"][:2]
         inputs = np.array([width, height, width, height], dtype=np.float64)
         outputs = np.array([self.size[1], self.size[0]] * 2, dtype=np.float32)
-        mapped = view.map_boxes(bboxes[:, :4] * inputs, self.size) / outputs
+        mapped = warp.map_boxes(bboxes[:, :4] * inputs, self.size) / outputs
         centres = (mapped[:, :2] + mapped[:, 2:]) / 2
         kept = ((centres > 0) & (centres < 1)).all(axis=1)
         return np.concatenate([mapped.clip(0, 1), bboxes[:, 4:]], axis=1)[kept]

@@ -26,7 +26,7 @@ from detection.data.compositions import (
 from detection.data.dataset import DetectionDataset, SampleTransform, with_objects
 from detection.data.sampling import GroupedBatchSampler, SeededDataset, for_training
 from detection.data.skipping import Replaced
-from detection.data.steps import Step, SteppedBatchSampler, SteppedKey
+from detection.data.stepped import Step, SteppedBatchSampler, SteppedKey
 from detection.ops.views import tile_size
 from detection.types import Sample, Target
 

@@ -19,7 +19,7 @@ _FLATTEST, _TALLEST = 0.4, 1.8  # height by width of a photo; what is beyond get
 _GREY = 128  # of the bars
 _LETTERS = 32  # width of a photo by the size of its letters
 
-View = tuple[float, float, float, float]
+Crop = tuple[float, float, float, float]
 """``x1, y1, x2, y2`` in pixels of the image: what of it, and around it, is shown."""
 
 LEGEND: dict[OutcomeKind, str] = {
@@ -32,7 +32,7 @@ LEGEND: dict[OutcomeKind, str] = {
 
 
 def draw_photo(
-    image: NDArray[np.uint8], marks: Sequence[Mark], width: int, view: View | None = None
+    image: NDArray[np.uint8], marks: Sequence[Mark], width: int, crop: Crop | None = None
 ) -> bytes:
     """Draw boxes on an image, the last on top, as a JPEG.
 
@@ -40,25 +40,25 @@ def draw_photo(
         image: ``(H, W, 3)`` RGB, in the pixels of the boxes.
         marks: the boxes.
         width: of the JPEG in pixels.
-        view: what to show; None shows the image.
+        crop: what to show; None shows the image.
     """
-    view = view or (0, 0, image.shape[1], image.shape[0])
-    pixels = _shown(image, marks, (round(width * _shape(view)), width), view, width / _LETTERS)
+    crop = crop or (0, 0, image.shape[1], image.shape[0])
+    pixels = _shown(image, marks, (round(width * _shape(crop)), width), crop, width / _LETTERS)
     jpeg = io.BytesIO()
     Image.fromarray(pixels).save(jpeg, "JPEG", quality=82)
     return jpeg.getvalue()
 
 
-def _shape(view: View) -> float:
+def _shape(crop: Crop) -> float:
     """Height by width of a photo."""
-    return min(max((view[3] - view[1]) / (view[2] - view[0]), _FLATTEST), _TALLEST)
+    return min(max((crop[3] - crop[1]) / (crop[2] - crop[0]), _FLATTEST), _TALLEST)
 
 
 def _shown(
-    image: NDArray[np.uint8], marks: Sequence[Mark], size: tuple[int, int], view: View, letters: float
+    image: NDArray[np.uint8], marks: Sequence[Mark], size: tuple[int, int], crop: Crop, letters: float
 ) -> NDArray[np.uint8]:
-    """The view with its boxes on a ground of ``(height, width)``."""
-    left, top, right, bottom = view
+    """The crop with its boxes on a ground of ``(height, width)``."""
+    left, top, right, bottom = crop
     rows, columns = size
     scale = min(columns / (right - left), rows / (bottom - top))
     x, y = (columns - scale * (left + right)) / 2, (rows - scale * (top + bottom)) / 2
@@ -128,15 +128,15 @@ def _row(
     class_names: Sequence[str],
 ) -> Image.Image:
     """Images of one height, side by side, with their captions."""
-    views = [(0, 0, image.shape[1], image.shape[0]) for image in images]
+    crops = [(0, 0, image.shape[1], image.shape[0]) for image in images]
     room = _WIDTH - _GAP * (len(images) + 1)
-    height = min(room / sum(1 / _shape(view) for view in views), _HIGHEST)
+    height = min(room / sum(1 / _shape(crop) for crop in crops), _HIGHEST)
     row = Image.new("RGB", (_WIDTH, round(height) + 2 * _CAPTION), "white")
     draw, left = ImageDraw.Draw(row), _GAP
-    for image, boxes, caption, view in zip(images, outcomes, captions, views, strict=True):
-        width = round(height / _shape(view))
+    for image, boxes, caption, crop in zip(images, outcomes, captions, crops, strict=True):
+        width = round(height / _shape(crop))
         marks = outcome_marks(boxes, class_names)
-        shown = _shown(image, marks, (round(height), width), view, max(height / 26, 12))
+        shown = _shown(image, marks, (round(height), width), crop, max(height / 26, 12))
         row.paste(Image.fromarray(shown), (left, 0))
         label = make_label(caption, _CAPTION, width)
         draw.text((left, round(height) + 4), label.text, fill="black", font=label.font)

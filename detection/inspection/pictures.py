@@ -11,7 +11,7 @@ from detection.data.image_files import ImageError, decode_image
 from detection.drawing.colours import VERMILION, WHITE
 from detection.drawing.page import Photo
 from detection.drawing.painter import Mark
-from detection.drawing.photos import View, draw_photo
+from detection.drawing.photos import Crop, draw_photo
 from detection.system.wording import counted
 
 IN_QUESTION, OTHER = VERMILION, WHITE
@@ -43,7 +43,7 @@ def show(record: ImageRecord, note: str, numbers: Collection[int] = (), written:
     asked = [(item.box, item.name) for item in record.objects if item.number in numbers]
     asked += [(box, "") for box in written]
     marks += [Mark(box, text, IN_QUESTION, width=1.5) for box, text in asked[:_MAX_BOXES]]
-    jpeg = draw_photo(image, marks, _WIDTH, _view(image, written))
+    jpeg = draw_photo(image, marks, _WIDTH, _crop(image, written))
     return Photo(jpeg, name, short(note), f"{name} with {counted(len(marks), 'box')}")
 
 
@@ -70,7 +70,7 @@ def short(text: str) -> str:
     return text if len(text) <= LONGEST_NOTE else f"{text[: LONGEST_NOTE - 1]}…"
 
 
-def _view(image: NDArray[np.uint8], boxes: Sequence[Box]) -> View:
+def _crop(image: NDArray[np.uint8], boxes: Sequence[Box]) -> Crop:
     """The image, and as much around it as the boxes need, within bounds."""
     height, width = image.shape[:2]
     room_x, room_y = _BEYOND * width, _BEYOND * height

@@ -28,7 +28,7 @@ from detection.tasks.resuming import (
     take_training_state,
 )
 from detection.tasks.schedules import Schedule
-from detection.tasks.steps import StepMean
+from detection.tasks.step_mean import StepMean
 from detection.types import AnchorTargets, Detections, Target
 
 COCO_FIGURES = ("map", "map_50", "map_75")
@@ -181,7 +181,7 @@ class DetectionTask(Inference, pl.LightningModule):
         """What this batch adds to the loss of its optimizer step, to be returned by ``training_step``.
 
         A step is the weighted mean over all its images, however they are divided among processes and parts
-        (:class:`~detection.tasks.steps.StepMean`); that mean is logged.
+        (:class:`~detection.tasks.step_mean.StepMean`); that mean is logged.
 
         Args:
             losses: scalars, means over this batch; ``loss`` is the one to minimise.

@@ -8,7 +8,7 @@ import pytest
 
 from detection.data.chain import Picture
 from detection.data.formats.voc import from_voc_corners
-from detection.data.steps import Step
+from detection.data.stepped import Step
 from detection.data.transforms import (
     DetectionTransform,
     Transformed,

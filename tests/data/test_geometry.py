@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torchvision.ops import box_iou
 
 from detection.data import geometry
-from detection.data.geometry import MIN_IOUS, Box, SSDGeometry, View, sample_crop, sample_expansion
+from detection.data.geometry import MIN_IOUS, Box, SSDGeometry, Warp, sample_crop, sample_expansion
 
 Image = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
@@ -78,16 +78,16 @@ def resize_and_flip(image: Image, window: Window, size: tuple[int, int], interpo
 
 
 def fused(image: Image, window: Window, size: tuple[int, int], interpolation: int) -> NDArray[np.int64]:
-    view = View.of(window.box, image.shape[:2], size, window.mirror)
-    return view.render(image, size, FILL, interpolation).astype(int)
+    warp = Warp.of(window.box, image.shape[:2], size, window.mirror)
+    return warp.render(image, size, FILL, interpolation).astype(int)
 
 
-def warped(image: Image, view: View, size: tuple[int, int], interpolation: int) -> Image:
+def warped(image: Image, warp: Warp, size: tuple[int, int], interpolation: int) -> Image:
     """The same pixels by an affine warp, which knows of no rectangles."""
-    (x1, y1, x2, y2), (left, top, right, bottom) = view.source, view.target
+    (x1, y1, x2, y2), (left, top, right, bottom) = warp.source, warp.target
     ax, ay = (right - left) / (x2 - x1), (bottom - top) / (y2 - y1)
     bx, by = left - x1 * ax, top - y1 * ay
-    if view.mirror:
+    if warp.mirror:
         ax, bx = -ax, size[1] - bx
     # Box coordinates run along pixel edges, OpenCV's along pixel centres: half a pixel apart.
     matrix = np.array([[ax, 0, bx + 0.5 * ax - 0.5], [0, ay, by + 0.5 * ay - 0.5]])
@@ -154,16 +154,16 @@ def test_all_interpolations_agree_with_a_warp(interpolation: int) -> None:
     bound = 12 if interpolation == cv2.INTER_NEAREST else LINEAR_ERROR + 1
     compared = 0
     for image, window, size in windows(120, seed=1):
-        view = View.of(window.box, image.shape[:2], size, window.mirror)
+        warp = Warp.of(window.box, image.shape[:2], size, window.mirror)
         if max(shrinkage(window, size)) >= 1.5:
             continue
         compared += 1
-        left, top, right, bottom = view.target
+        left, top, right, bottom = warp.target
         rows, columns = slice(top, bottom), slice(left, right)
-        if view.mirror:
+        if warp.mirror:
             columns = slice(size[1] - right, size[1] - left)
-        one = view.render(image, size, FILL, interpolation)[rows, columns].astype(int)
-        other = warped(image, view, size, interpolation)[rows, columns].astype(int)
+        one = warp.render(image, size, FILL, interpolation)[rows, columns].astype(int)
+        other = warped(image, warp, size, interpolation)[rows, columns].astype(int)
         assert np.abs(one - other).mean() < 1.5
         assert np.percentile(np.abs(one - other), 98) <= bound
     assert compared > 30
@@ -195,8 +195,8 @@ def test_no_aliasing_when_one_side_or_both_shrink(window: Box) -> None:
 def test_fill_does_not_bleed_into_an_image_without_expansion() -> None:
     white = np.full((20, 20, 3), 255, dtype=np.uint8)
     for interpolation in (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4):
-        view = View.of((0, 0, 20, 20), (20, 20), (64, 64))
-        assert view.render(white, (64, 64), (0, 0, 0), interpolation).min() == 255
+        warp = Warp.of((0, 0, 20, 20), (20, 20), (64, 64))
+        assert warp.render(white, (64, 64), (0, 0, 0), interpolation).min() == 255
 
 
 def test_fill_surrounds_an_expanded_image() -> None:
@@ -221,7 +221,7 @@ def test_boxes_are_mapped_as_by_the_steps() -> None:
         height, width, size = rng.randint(30, 600), rng.randint(30, 600), (rng.randint(30, 600), 300)
         window, boxes = random_window(height, width, rng), random_boxes(height, width, 5, rng)
         expected = boxes_step_by_step(boxes, window, size)
-        mapped = View.of(window.box, (height, width), size, window.mirror).map_boxes(boxes, size)
+        mapped = Warp.of(window.box, (height, width), size, window.mirror).map_boxes(boxes, size)
         inside = is_inside(window, height, width) and max(shrinkage(window, size)) < 2
         # Exactly, or as the pixels move: at most half a pixel at the edges of the image, one for lost blocks.
         seen = ((boxes[:, :2] < window.box[2:]) & (boxes[:, 2:] > window.box[:2])).all(axis=1)
@@ -236,19 +236,19 @@ def test_pixels_of_the_source_become_those_of_the_target() -> None:
         box, mirror = random_window(height, width, rng)
         if box[2] <= box[0] or box[3] <= box[1]:
             continue
-        view = View.of(box, (height, width), size, mirror)
-        left, top, right, bottom = view.target
-        expected = (size[1] - right, top, size[1] - left, bottom) if mirror else view.target
-        np.testing.assert_allclose(view.map_boxes(np.array([view.source]), size), [expected], atol=1e-9)
-        for (x1, y1, x2, y2), (rows, columns) in ((view.source, (height, width)), (view.target, size)):
+        warp = Warp.of(box, (height, width), size, mirror)
+        left, top, right, bottom = warp.target
+        expected = (size[1] - right, top, size[1] - left, bottom) if mirror else warp.target
+        np.testing.assert_allclose(warp.map_boxes(np.array([warp.source]), size), [expected], atol=1e-9)
+        for (x1, y1, x2, y2), (rows, columns) in ((warp.source, (height, width)), (warp.target, size)):
             assert 0 <= x1 < x2 <= columns
             assert 0 <= y1 < y2 <= rows
 
 
 def test_mirrored_boxes_by_hand() -> None:
     boxes = np.array([[2, 3, 12, 9], [0, 0, 50, 40]], dtype=np.float32)
-    view = View.of((0, 0, 50, 40), (40, 50), (40, 50), mirror=True)
-    assert view.map_boxes(boxes, (40, 50)).tolist() == [[38, 3, 48, 9], [0, 0, 50, 40]]
+    warp = Warp.of((0, 0, 50, 40), (40, 50), (40, 50), mirror=True)
+    assert warp.map_boxes(boxes, (40, 50)).tolist() == [[38, 3, 48, 9], [0, 0, 50, 40]]
     assert boxes.tolist() == [[2, 3, 12, 9], [0, 0, 50, 40]]
 
 
@@ -260,11 +260,11 @@ def test_boxes_stay_on_their_pixels(mirror: bool) -> None:
         image = np.zeros((160, 160, 3), dtype=np.uint8)
         image[y1 : y1 + 40, x1 : x1 + 30] = 255
         window = (-rng.uniform(0, 100), -rng.uniform(0, 100), 160 + rng.uniform(0, 300), 200)
-        view = View.of(window, (160, 160), (300, 300), mirror)
-        out = view.render(image, (300, 300), (0, 0, 0), cv2.INTER_LINEAR)
+        warp = Warp.of(window, (160, 160), (300, 300), mirror)
+        out = warp.render(image, (300, 300), (0, 0, 0), cv2.INTER_LINEAR)
         rows, columns = np.nonzero(out[..., 0] > 127)
         found = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
-        expected = view.map_boxes(np.array([[x1, y1, x1 + 30, y1 + 40]], dtype=np.float32), (300, 300))[0]
+        expected = warp.map_boxes(np.array([[x1, y1, x1 + 30, y1 + 40]], dtype=np.float32), (300, 300))[0]
         assert np.abs(found - expected).max() <= 1  # the edge lies somewhere within its pixel
 
 

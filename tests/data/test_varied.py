@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from detection.data.chain import DetectionTransform, Picture
 from detection.data.sources import ShapesDataModule
-from detection.data.steps import Step
+from detection.data.stepped import Step
 from detection.data.transforms import (
     faster_rcnn_eval_transform,
     faster_rcnn_train_transform,

@@ -24,10 +24,10 @@ def grey(height: int, width: int) -> np.ndarray:
     return np.full((height, width, 3), 90, np.uint8)
 
 
-def test_a_photo_has_the_shape_of_its_view() -> None:
-    for view, shape in ((None, 0.75), ((-20, 0, 120, 75), 75 / 140), ((0, 0, 10, 75), 1.8)):
+def test_a_photo_has_the_shape_of_its_crop() -> None:
+    for crop, shape in ((None, 0.75), ((-20, 0, 120, 75), 75 / 140), ((0, 0, 10, 75), 1.8)):
         photo = Image.open(
-            io.BytesIO(draw_photo(grey(75, 100), [Mark((5, 5, 20, 20), "a", "#ffffff")], 320, view))
+            io.BytesIO(draw_photo(grey(75, 100), [Mark((5, 5, 20, 20), "a", "#ffffff")], 320, crop))
         )
         assert photo.width == 320
         assert photo.height / photo.width == pytest.approx(shape, abs=0.01)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.tasks.first_step import Gradients
-from tests.tasks.test_steps import assert_close, whole_step
+from tests.tasks.test_step_mean import assert_close, whole_step
 from tests.warm_python import warm_python
 
 SCRIPT = Path(__file__).with_name("first_step.py")

@@ -3,7 +3,7 @@
 import pytest
 
 from detection.data.sampling import GroupedBatchSampler, TrainSampler
-from detection.data.steps import Step, SteppedBatchSampler
+from detection.data.stepped import Step, SteppedBatchSampler
 
 
 def steps(epoch: int, rank: int = 0, parts: int = 1, begin: int = 0, num_steps: int = 15) -> list[Step]:

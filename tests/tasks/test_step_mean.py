@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from detection.tasks.steps import StepMean
+from detection.tasks.step_mean import StepMean
 from tests.tasks.first_step import Gradients, KeepGradients, first_step
 
 EXPERIMENTS = ("quickstart", "quickstart_faster_rcnn")
