@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from detection.checkpoints.config_before import words_of_data
 from detection.checkpoints.kept_split import keep_split, kept_split, told_of_evaluation
-from detection.checkpoints.loading import load_task, open_split, with_inputs_of
+from detection.checkpoints.loading import inputs_of, load_task, open_split
 from detection.checkpoints.notes import about, evaluation_precision, notes
 from detection.checkpoints.runs import checkpoint_of_run
 from detection.cli.compose import (
@@ -106,7 +106,7 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
     config["trainer"]["precision"] = precision
     for told in filter(None, (line, notes(task.hparams, ckpt))):
         tell(told)
-    datamodule = instantiate(with_inputs_of(task, config["data"]))
+    datamodule = instantiate(config["data"], **inputs_of(task))
     datamodule.prepare_data()
     kept = keep_split(datamodule, kept_split(task.hparams, ckpt))
     try:

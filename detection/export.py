@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from detection.checkpoints.kept_split import keep_split, kept_split, told_of_evaluation
-from detection.checkpoints.loading import load_detector, open_split, with_inputs_of
+from detection.checkpoints.loading import inputs_of, load_detector, open_split
 from detection.checkpoints.notes import notes
 from detection.cli.compose import checked_config, errors_in_a_sentence
 from detection.cli.entry import run_with_hints
@@ -116,7 +116,7 @@ def _reader_path(settings: Export) -> Path | None:
 def _open_data(
     settings: Export, data: dict[str, Any], detector: "TrainedDetector[DetectionTask]"
 ) -> "DetectionDataModule":
-    datamodule: DetectionDataModule = instantiate(with_inputs_of(detector.task, data))
+    datamodule: DetectionDataModule = instantiate(data, **inputs_of(detector.task))
     datamodule.prepare_data()
     kept = keep_split(datamodule, kept_split(detector.task.hparams, settings.ckpt))
     for split in [settings.split, *(["train"] if settings.int8 else [])]:

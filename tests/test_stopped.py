@@ -1,5 +1,6 @@
 """Runs that are told to end, or whose data stays away: they end in time, say so, and leave nothing behind."""
 
+import multiprocessing
 import os
 import re
 import shlex
@@ -177,6 +178,7 @@ DetectionDataset.__getitem__ = wait_at_the_third
 """
 
 
+@pytest.mark.skipif(multiprocessing.get_start_method() != "fork", reason="other processes are not patched")
 def test_a_loader_that_brings_nothing_ends_the_run(start: Start, tmp_path: Path) -> None:
     (tmp_path / "hangs.py").write_text(HANGS)
     paths = os.pathsep.join([str(tmp_path), str(ROOT)])

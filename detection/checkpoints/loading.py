@@ -189,19 +189,18 @@ def _load_exported(path: Path) -> "Detector":
     return ExportedDetector(path, make_transform)
 
 
-def with_inputs_of(task: "DetectionTask", data: dict[str, Any]) -> dict[str, Any]:
-    """Complete the configuration of a datamodule, so that images become inputs as in the task's training.
+def inputs_of(task: "DetectionTask") -> dict[str, Any]:
+    """The arguments of a datamodule by which images become inputs as in the task's training.
 
     Args:
         task: of a checkpoint.
-        data: the configuration of the datamodule.
 
     Returns:
-        The configuration with the size, the transform and the collation of the task; no split is augmented.
+        The size, the transform and the collation of the task, by name; no split is augmented.
     """
     inputs = {key: task.hparams["data"][key] for key in DATA_KEYS}
     transform = build(inputs["eval_transform"])  # here, and not by Hydra, which would call any name
-    return {**data, **inputs, "eval_transform": transform, "train_transform": transform}
+    return {**inputs, "eval_transform": transform, "train_transform": transform}
 
 
 def open_split(

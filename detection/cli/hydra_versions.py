@@ -69,8 +69,9 @@ def instantiate(node: Mapping[str, Any], **arguments: Any) -> Any:
 
     Args:
         node: with ``_target_``.
-        arguments: more of them than it has, as built objects.
+        arguments: more of them, or others than it has, as built objects.
     """
+    node = {key: value for key, value in node.items() if key not in arguments}  # replaced, not merged
     if not _BEFORE_1_4:
         packages = {name.partition(".")[0] for name in _targets(node)} - sys.stdlib_module_names
         arguments["_execution_whitelist_"] = sorted(f"{package}.*" for package in packages)

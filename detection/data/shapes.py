@@ -24,35 +24,37 @@ JPEG_QUALITY = 90
 MIN_SIZE = 64
 
 
-class _Manifest(NamedTuple):
+class ShapesSettings(NamedTuple):
+    """What decides the images, and how many there are."""
+
     num_train: int
     num_val: int
     num_test: int
-    size: int
-    seed: int
+    size: int = 128
+    """Side of the square images, in pixels."""
+    seed: int = 0
     version: int = VERSION
 
-    @property
-    def name(self) -> str:
-        """Of a folder."""
-        counts = f"{self.num_train}_{self.num_val}_{self.num_test}"
-        return f"{counts}_of_{self.size}px_seed_{self.seed}_version_{self.version}"
-
-    def place_in(self, root: Path) -> Path:
+    def devkit_in(self, root: Path | str) -> Path:
         """The ``VOCdevkit`` of these images: in the root where it is free, else in a folder of their own.
 
         Nothing is replaced, since another training may be reading it.
+
+        Raises:
+            FileExistsError: ``root/VOCdevkit/Shapes`` holds something else.
         """
-        first = root / "VOCdevkit"
-        if not (first / FOLDER).exists() or self.lies_in(first):
+        first = Path(root).expanduser() / "VOCdevkit"
+        if not (first / FOLDER).exists() or self.lie_in(first):
             return first
         if not (first / FOLDER / MANIFEST).is_file():
             raise FileExistsError(
                 f"{first / FOLDER} was not written by write_shapes: move it away or choose another data.root"
             )
-        return root / self.name / "VOCdevkit"
+        counts = f"{self.num_train}_{self.num_val}_{self.num_test}"
+        name = f"{counts}_of_{self.size}px_seed_{self.seed}_version_{self.version}"
+        return first.parent / name / "VOCdevkit"
 
-    def lies_in(self, devkit: Path) -> bool:
+    def lie_in(self, devkit: Path) -> bool:
         """Whether these images are there, whole."""
         file = devkit / FOLDER / MANIFEST
         return file.is_file() and file.read_text(encoding="utf-8") == json.dumps(self._asdict())
@@ -81,31 +83,31 @@ def write_shapes(
         ValueError: a count is negative or the images are too small for shapes.
         FileExistsError: ``root/VOCdevkit/Shapes`` holds something else.
     """
-    manifest = _Manifest(num_train, num_val, num_test, size, seed)
+    settings = ShapesSettings(num_train, num_val, num_test, size, seed)
     if min(num_train, num_val, num_test) < 0 or size < MIN_SIZE:
-        raise ValueError(f"shapes need counts of 0 or more and a size of at least {MIN_SIZE}; got {manifest}")
-    devkit = manifest.place_in(Path(root).expanduser())
-    if manifest.lies_in(devkit):
+        raise ValueError(f"shapes need counts of 0 or more and a size of at least {MIN_SIZE}; got {settings}")
+    devkit = settings.devkit_in(root)
+    if settings.lie_in(devkit):
         return devkit
     refuse_unwritable(devkit, "data.root")
     devkit.mkdir(parents=True, exist_ok=True)
     # Written aside and renamed when whole: an interrupted run leaves nothing that looks complete.
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=devkit) as temporary:
         fresh = Path(temporary) / FOLDER
-        _write_folder(fresh, manifest)
+        _write_folder(fresh, settings)
         fresh.rename(devkit / FOLDER)
     return devkit
 
 
-def _write_folder(folder: Path, manifest: _Manifest) -> None:
+def _write_folder(folder: Path, settings: ShapesSettings) -> None:
     for part in ("JPEGImages", "Annotations", "ImageSets/Main"):
         (folder / part).mkdir(parents=True)
-    counts = {"train": manifest.num_train, "val": manifest.num_val, "test": manifest.num_test}
+    counts = {"train": settings.num_train, "val": settings.num_val, "test": settings.num_test}
     for split_number, (split, count) in enumerate(counts.items()):
         ids = [f"{split}_{number:05d}" for number in range(count)]
         for number, image_id in enumerate(track(ids, f"Drawing {counted(count, 'image')}: {split}")):
-            rng = np.random.default_rng((manifest.seed, split_number, number))
-            drawing = draw_image(rng, manifest.size)
+            rng = np.random.default_rng((settings.seed, split_number, number))
+            drawing = draw_image(rng, settings.size)
             _write_image(folder / "JPEGImages" / f"{image_id}.jpg", drawing.image)
             (folder / "Annotations" / f"{image_id}.xml").write_text(
                 _to_xml(image_id, drawing), encoding="utf-8"
@@ -113,7 +115,7 @@ def _write_folder(folder: Path, manifest: _Manifest) -> None:
         (folder / "ImageSets" / "Main" / f"{split}.txt").write_text(
             "".join(f"{image_id}\n" for image_id in ids), encoding="utf-8"
         )
-    (folder / MANIFEST).write_text(json.dumps(manifest._asdict()), encoding="utf-8")
+    (folder / MANIFEST).write_text(json.dumps(settings._asdict()), encoding="utf-8")
 
 
 def _write_image(path: Path, image: NDArray[np.uint8]) -> None:

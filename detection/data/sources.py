@@ -15,7 +15,7 @@ from detection.data.formats.listing import COCOListing, Listing, VOCListing, YOL
 from detection.data.formats.records import Reading, SplitName
 from detection.data.formats.voc_folder import read_voc
 from detection.data.own_sets import OwnDataModule
-from detection.data.shapes import SHAPE_CLASSES, write_shapes
+from detection.data.shapes import SHAPE_CLASSES, ShapesSettings, write_shapes
 from detection.data.voc import VOC_CLASSES
 from detection.system.wording import counted
 
@@ -92,14 +92,16 @@ class ShapesDataModule(DetectionDataModule):
     image_size: int = 128
     data_seed: int = 0
 
+    @property
+    def settings(self) -> ShapesSettings:
+        """Of the images."""
+        return ShapesSettings(self.num_train, self.num_val, self.num_test, self.image_size, self.data_seed)
+
     def prepare_data(self) -> None:
         """Write the images, unless the same ones are there."""
-        self._devkit()
-
-    def _devkit(self) -> Path:
         counts = (self.num_train, self.num_val, self.num_test)
         with _only_one_process(self.root):
-            return write_shapes(self.root, *counts, size=self.image_size, seed=self.data_seed)
+            write_shapes(self.root, *counts, size=self.image_size, seed=self.data_seed)
 
     @property
     def wanted_classes(self) -> Sequence[str]:
@@ -108,7 +110,7 @@ class ShapesDataModule(DetectionDataModule):
 
     def read(self, split: SplitName) -> Reading:
         """Read the annotations of one split."""
-        return read_voc(self._devkit(), [("Shapes", split)])
+        return read_voc(self.settings.devkit_in(self.root), [("Shapes", split)])
 
 
 @dataclass(kw_only=True, eq=False)

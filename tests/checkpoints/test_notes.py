@@ -102,7 +102,7 @@ def test_commands_say_so(
         asked: Any = {"ckpt": ckpt, "run_dir": str(tmp_path), "data": {}, "trainer": {"precision": 32}}
         monkeypatch.setattr(EVALUATE, "checked_config", lambda cfg, _: cfg)
         monkeypatch.setattr(EVALUATE, "_refuse_mistakes", lambda *_: None)
-        monkeypatch.setattr(EVALUATE, "with_inputs_of", _stop)
+        monkeypatch.setattr(EVALUATE, "inputs_of", _stop)
         with pytest.raises(_FarEnoughError):
             EVALUATE.evaluate(asked)
     elif command == "export":
