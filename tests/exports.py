@@ -37,8 +37,8 @@ np.savez("found.npz", classes=detector.class_names, **found)
 """
 
 
-# A sitecustomize.py: whoever asks for a host or connects to one is refused, and named in a file. Sockets that are
-# files connect processes of one machine.
+# A sitecustomize.py: whoever asks for a host or connects to one is refused, and named in a file. Sockets that
+# are files connect processes of one machine.
 WATCH = """\
 import os, sys
 

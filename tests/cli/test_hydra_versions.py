@@ -1,6 +1,7 @@
 """The words of Hydra 1.3 and 1.4; what either calls deprecated is an error in these tests."""
 
 import warnings
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,12 @@ def test_functions_of_the_standard_library_are_not_called(name: str, tmp_path: P
             {"_target_": "torch.nn.Sequential", "_args_": [{"_target_": name, "_args_": [f"touch {left}"]}]}
         )
     assert not left.exists()
+
+
+def test_an_object_takes_the_place_of_a_part_that_is_not_built() -> None:
+    part = {"_target_": "nowhere.at.all"}
+    transform = partial(len)
+    built = instantiate(
+        {"_target_": "torch.utils.data.Subset", "indices": [0], "dataset": part}, dataset=transform
+    )
+    assert built.dataset is transform
