@@ -35,7 +35,7 @@ class HowToResume(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Be ready."""
         self._trainer = trainer
-        say_at_the_end(self.sentence)
+        say_at_the_end(self.sentence, names_signal=True)
 
     @rank_zero_only
     def on_exception(

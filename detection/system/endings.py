@@ -32,6 +32,7 @@ class _State:
 
     tell: Callable[[], str] = str
     """What the first process of a run says when it ends early: what is kept and how to resume."""
+    names_signal: bool = False
     told_by: signal.Signals | None = None
     waits: bool = False
     """Whether a signal waits for the end of a step."""
@@ -115,18 +116,18 @@ def outlive_the_step() -> None:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, _end_later)
-        for name in ("SIGUSR1", "SIGUSR2"):
-            if (number := getattr(signal, name, None)) is not None:
-                signal.signal(number, signal.SIG_IGN)
+        for name in {"SIGUSR1", "SIGUSR2"}.intersection(dir(signal)):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
-def say_at_the_end(tell: Callable[[], str]) -> None:
+def say_at_the_end(tell: Callable[[], str], names_signal: bool = False) -> None:
     """Decide what is said when this process is told to end.
 
     Args:
         tell: makes it. It may be called from another thread than the main one.
+        names_signal: whether it says itself which signal has come.
     """
-    _state.tell, _state.has_said = tell, False
+    _state.tell, _state.names_signal, _state.has_said = tell, names_signal, False
 
 
 def say() -> None:
@@ -134,12 +135,11 @@ def say() -> None:
     with _state.saying, suppress(Exception):  # nobody may be there to read it
         if _state.has_said or not is_first():
             return
-        by, text = "" if is_job() else stopped_by(), _state.tell()  # a sweep says it for its jobs
-        lines = [*filter(None, ["" if text.startswith(by[:-1]) else by, text])]
+        by = "" if is_job() or _state.names_signal else stopped_by()  # a sweep says it for its jobs
+        text = "\n".join(filter(None, [by, _state.tell()]))
         _state.has_said = True  # not before: another signal may come while the text is made
-        if lines:
-            sys.stderr.write("\n".join(["", *lines, ""]))
-            sys.stderr.flush()
+        if text:
+            print(f"\n{text}\n", end="", file=sys.stderr, flush=True)
 
 
 def stopped_by() -> str:
