@@ -96,6 +96,7 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
     """Test one checkpoint and write its report."""
     from detection.callbacks.left_out import beginning, write_list
     from detection.data.nothing import nothing_to_find
+    from detection.data.own_sets import OwnDataModule
     from detection.data.shared_memory import check_shared_memory
     from detection.metrics.analysis import analyse
     from detection.report.report import Subject, write_report
@@ -109,6 +110,8 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
     datamodule = instantiate(config["data"], **inputs_of(task))
     datamodule.prepare_data()
     kept = keep_split(datamodule, kept_split(task.hparams, ckpt))
+    if config["split"] == "test" and isinstance(datamodule, OwnDataModule):
+        datamodule.take_for_the_test()
     try:
         words = open_split(datamodule, config["split"], task.class_names, ckpt)
     except FileNotFoundError as error:

@@ -95,7 +95,8 @@ def test_the_last_line_is_the_command_that_mends_what_can_be_mended(shapes: Path
     assert words[:3] == ["python", "-m", "detection.check"]
     assert words[-1] == f"output={root}_fixed"
     assert f"'data.root={root}'" in line
-    assert line in html.unescape((tmp_path / "run" / "report.html").read_text())
+    page = html.unescape((tmp_path / "run" / "report.html").read_text())
+    assert line in page.replace("<code>", "").replace("</code>", "")
     again = check(tmp_path / "again", *words[3:])
     assert f"{root}_fixed: a corrected copy with 1 change" in again.stdout
     train = shlex.split(again.stdout.splitlines()[-1].removeprefix("Train on it: python "))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from itertools import pairwise
@@ -19,6 +20,7 @@ from pycocotools.coco import COCO
 from detection.data.conversion import convert
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.coco import read_coco
+from detection.data.formats.records import AnnotationError
 from detection.data.formats.voc import from_voc_corners, whole_voc_corners
 from detection.data.formats.voc_folder import read_voc
 from detection.data.formats.yolo import read_yolo
@@ -441,3 +443,28 @@ def test_train_on_the_converted_set(originals: dict[str, Path], name: str, tmp_p
     figures = json.loads((tmp_path / "run/metrics.json").read_text())
     assert {"test/map", "test/ap/ring", "test/ap/arrow", "test/ap/circle"} <= set(figures)
     assert "test/ap/square" not in figures
+
+
+def test_images_of_another_size_than_their_annotations_are_not_converted(
+    originals: dict[str, Path], tmp_path: Path
+) -> None:
+    """Sides exchanged, as tools write them that do not turn photographs, gave labels that look right."""
+    shutil.copytree(originals["coco"], tmp_path / "coco")
+    file = tmp_path / "coco/annotations/instances_train2017.json"
+    document = json.loads(file.read_text())
+    for entry in document["images"][:2]:
+        entry["height"], entry["width"] = 96, 128
+    file.write_text(json.dumps(document))
+    for to in FORMATS:
+        with pytest.raises(AnnotationError, match=r"(?s)2 of 17 images: .* has 96x96 pixels, but .* 128x96"):
+            convert("coco", to, str(tmp_path / "coco"), str(tmp_path / f"as {to}"))
+        assert not (tmp_path / f"as {to}").exists()
+
+
+def test_boxes_that_are_cut_are_said(shapes: Path, tmp_path: Path) -> None:
+    shutil.copytree(shapes, tmp_path / "voc")
+    file = next((tmp_path / "voc/Annotations").glob("train*"))
+    file.write_text(re.sub("<xmax>[0-9]+", "<xmax>130", file.read_text(), count=1))
+    _, line, *_ = convert("voc", "coco", str(tmp_path / "voc"), str(tmp_path / "coco"))
+    assert line.startswith("train: warnings: 1 x box-past-border. The first: ")
+    assert "reaches 34 pixels past its image of 96x96: it is cut there" in line

@@ -28,12 +28,12 @@ def check_same_network(described: Mapping[str, Any], model: Mapping[str, Any], p
     if changes:
         raise ValueError(
             f"{path} holds another network than the one configured ({'; '.join(changes[:5])}). To resume, "
-            f"{_what_to_type(changes, then)}; to start a new run from these weights, use init_from instead "
-            "of ckpt."
+            f"{_what_to_type(changes, then, now)}; to start a new run from these weights, use init_from "
+            "instead of ckpt."
         )
 
 
-def _what_to_type(changes: Sequence[str], then: Mapping[str, Any]) -> str:
+def _what_to_type(changes: Sequence[str], then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """How to have the network that there was."""
     again, left_out = [], []
     for change in changes:
@@ -41,7 +41,12 @@ def _what_to_type(changes: Sequence[str], then: Mapping[str, Any]) -> str:
         old, _, new = values.partition(" -> ")
         if isinstance(_at(then, key), Mapping):  # another kind, which is a choice of files and a recipe
             return "give the overrides that the run was started with"
-        if old == _NOTHING:
+        if key == "class_names":  # which come from the data
+            again.append(f"data.classes=[{','.join(then[key])}]")
+            again += ["data.other_classes=skip"] if set(now[key]) - set(then[key]) else []
+        elif key == "network.size":  # and this from the size of its inputs
+            again.append(f"data.size={old}".replace(" ", ""))
+        elif old == _NOTHING:
             left_out.append(f"model.{key}")
         else:
             again.append(f"{'+' if new == _NOTHING else ''}model.{key}={old}")

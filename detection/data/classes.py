@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from detection.data.formats.findings import Finding
 from detection.data.formats.records import ImageRecord, ObjectRecord, Reading
-from detection.system.wording import counted, some_of
+from detection.system.wording import counted, folded, some_of
 from detection.validation.suggestions import nearest
 
 OtherClasses = Literal["error", "skip"]
@@ -37,15 +37,16 @@ def declared_classes(readings: Iterable[Reading]) -> list[str] | None:
     """
     declared: list[str] = []
     for reading in readings:
-        known = {name.casefold() for name in declared}
-        declared += [name for name in reading.classes or () if name.casefold() not in known]
+        known = {folded(name) for name in declared}
+        declared += [name for name in reading.classes or () if folded(name) not in known]
     return declared or None
 
 
 def found_classes(records: Iterable[ImageRecord]) -> list[str]:
     """Returns the names that objects have, sorted.
 
-    Spellings that differ by case are one class, under the name that is written most often.
+    Spellings that differ by case, or in how letters are put together, are one class, under the name that is
+    written most often.
 
     Raises:
         ValueError: there is no object.
@@ -55,7 +56,7 @@ def found_classes(records: Iterable[ImageRecord]) -> list[str]:
         raise ValueError(
             "no image has an object, so no class names can be read from the data: give data.classes"
         )
-    spellings = {name.casefold(): name for name, _ in reversed(counts.most_common())}
+    spellings = {folded(name): name for name, _ in reversed(counts.most_common())}
     return sorted(spellings.values())
 
 
@@ -76,7 +77,7 @@ def select_classes(
     wrong = wrong_names(classes)
     if wrong is not None:
         raise ValueError(wrong)
-    wanted = {name.casefold(): name for name in classes}
+    wanted = {folded(name): name for name in classes}
     as_written = set(wanted.values())
     left_out: Counter[str] = Counter()
     selected = []
@@ -86,7 +87,7 @@ def select_classes(
             continue
         kept = []
         for item in record.objects:
-            name = wanted.get(item.name.casefold())
+            name = wanted.get(folded(item.name))
             if name is not None:
                 kept.append(item if item.name == name else item._replace(name=name))
             elif other_classes == "error":
@@ -99,8 +100,8 @@ def select_classes(
 
 def wrong_names(classes: Sequence[str]) -> str | None:
     """Says why names cannot be those of classes, if so."""
-    counts = Counter(name.strip().casefold() for name in classes)
-    equal = [name for name in classes if counts[name.strip().casefold()] > 1 or not name.strip()]
+    counts = Counter(folded(name.strip()) for name in classes)
+    equal = [name for name in classes if counts[folded(name.strip())] > 1 or not name.strip()]
     if equal or not classes:
         return (
             "classes must be distinct names, regardless of case and of spaces around them, and at least one; "

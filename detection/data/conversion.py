@@ -2,7 +2,7 @@
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,20 +11,14 @@ import torch
 from detection.bounds import Division
 from detection.data.classes import (
     OtherClasses,
-    found_classes,
     refuse_misspelt,
     say_left_out,
     select_classes,
 )
-from detection.data.dataset import classes_of
-from detection.data.formats.coco import read_coco
-from detection.data.formats.layouts import Split, coco_paths, recognised
-from detection.data.formats.listing import COCOListing, Listing, VOCListing, YOLOListing, listing_of
-from detection.data.formats.records import SPLITS, Box, ImageRecord, Reading
-from detection.data.formats.usable import usable_records
+from detection.data.conversion_source import Format, read_set
+from detection.data.formats.layouts import Split
+from detection.data.formats.records import SPLITS, Box, ImageRecord
 from detection.data.formats.voc import from_voc_corners, whole_voc_corners
-from detection.data.formats.voc_folder import read_voc
-from detection.data.formats.yolo import read_yolo
 from detection.data.image_files import read_header
 from detection.data.orientation import boxes_as_shown, boxes_as_stored, size_as_stored
 from detection.data.splitting import divide, name_in
@@ -39,7 +33,6 @@ from detection.data.writers.sets import (
 from detection.system.files import refuse_unwritable
 from detection.system.wording import are, counted
 
-Format = Literal["voc", "coco", "yolo"]
 _TURNED = range(2, 9)  # of EXIF's orientations; some cameras write 0 for upright
 WRITERS = {"voc": write_voc_set, "coco": write_coco_set, "yolo": write_yolo_set}
 
@@ -68,7 +61,7 @@ def convert(
         root: the set to read, as the format's ``data.root``.
         out: the folder to write; it must not exist, or be empty.
         splits: names of splits; for VOC also pairs such as ``(2007, "trainval")``, of which those with one
-            name are joined. None takes train and, where the set has it, val.
+            name are joined. None takes all that the set lists.
         split: divide the images among train, val and test in these shares, as a training would: those of a
             set that lists no val, or of all the ``splits`` given.
         seed: of that division.
@@ -94,7 +87,7 @@ def convert(
         )
     refuse_unwritable(target.parent, "out")
     layout = COCOLayout(coco_images, coco_annotations)
-    source, sets, names = _open(source, Path(root).expanduser(), splits, split, layout)
+    source, sets, names, told = read_set(source, Path(root).expanduser(), splits, split, layout)
     if split is not None:
         sets = _divide(sets, split, seed, Path(root).expanduser())
     sets, names, notes = _select(sets, names, classes, other_classes)
@@ -106,7 +99,8 @@ def convert(
         notes.append(
             f"stored turned (EXIF): {counted(num_turned, 'image')}, with boxes that are now of the {now}"
         )
-    return [f"{target}: {counts}; {counted(len(names), 'class')}", *notes, *_losses(source, to, sets)]
+    first = f"{target}: {counts}; {counted(len(names), 'class')}"
+    return [first, *told, *notes, *_losses(source, to, sets)]
 
 
 def _write(to: Format, target: Path, sets: Sets, names: list[str], link: bool) -> None:
@@ -120,51 +114,6 @@ def _write(to: Format, target: Path, sets: Sets, names: list[str], link: bool) -
         fresh.rename(target)
 
 
-def _open(
-    source: Format | Literal["auto"],
-    folder: Path,
-    splits: Sequence[Split] | None,
-    split: Sequence[float] | None,
-    layout: COCOLayout,
-) -> tuple[Format, Sets, list[str]]:
-    """The format, the images by split, and the class names of a set."""
-    if source == "auto":
-        known = recognised(folder)
-        source, listing = known.format, listing_of(known, folder)
-    else:
-        listing = _listing(source, folder, layout)
-    if split is not None:
-        _refuse_to_split(split, splits, listing)
-    return source, *(_read_listed(listing) if splits is None else _read(source, folder, splits, layout))
-
-
-def _listing(source: str, folder: Path, layout: COCOLayout) -> Listing:
-    if source == "coco":
-        return COCOListing(folder, {name: layout.of(name) for name in SPLITS})
-    return VOCListing(folder) if source == "voc" else YOLOListing(folder)
-
-
-def _read_listed(listing: Listing) -> tuple[Sets, list[str]]:
-    """The images to train on, and those to validate on where the set has them."""
-    readings = {split: listing.read(split) for split in SPLITS[:2] if split == "train" or listing.has(split)}
-    sets: Sets = {split: _all_records(reading) for split, reading in readings.items()}
-    return sets, classes_of(readings.values())
-
-
-def _refuse_to_split(split: Sequence[float], splits: Sequence[Split] | None, listing: Listing) -> None:
-    shares = f"split=[{','.join(f'{share:g}' for share in split)}]"
-    if abs(sum(split) - 1) > 1e-6 or not all(split):
-        raise ValueError(
-            f"{shares}: give the shares of train, val and test, which make 1: split=[0.8,0.1,0.1]"
-        )
-    listed = [name for name in SPLITS if listing.has(name)]
-    if splits is None and listed:
-        raise ValueError(
-            f"{shares}: {listing.root} has images of its own for {' and '.join(listed)}. Leave split out to "
-            f"convert it as it is, or divide these anew: splits=[{','.join(['train', *listed])}]"
-        )
-
-
 def _divide(sets: Sets, split: Sequence[float], seed: int, folder: Path) -> Sets:
     """Divides all images anew, as a training would."""
     records = {name_in(folder, record.path): record for joined in sets.values() for record in joined}
@@ -175,40 +124,6 @@ def _divide(sets: Sets, split: Sequence[float], seed: int, folder: Path) -> Sets
     fractions = dict(zip(SPLITS[1:], split[1:], strict=False))
     images, _ = divide(records, fractions, seed, folder)
     return {name: [records[image] for image in images[name]] for name in images}
-
-
-def _read(source: Format, root: Path, splits: Sequence[Split], layout: COCOLayout) -> tuple[Sets, list[str]]:
-    sets: Sets = {}
-    names: list[str] = []
-    if not splits:
-        raise ValueError("splits=[]: name one or more, such as splits=[train,val]")
-    for split in splits:
-        if source != "voc" and not isinstance(split, str):
-            raise ValueError(f"splits: {list(split)} is for VOC; a split of {source} is a name such as train")
-        name = str(split if isinstance(split, str) else split[-1])
-        if source == "voc":
-            reading = read_voc(root, [split])
-        elif source == "coco":
-            reading = read_coco(*coco_paths(root, name, *layout.of(name)))
-        else:
-            reading = read_yolo(root, name)
-        sets.setdefault(name, []).extend(_all_records(reading))
-        names += [new for new in reading.classes or () if new not in names]
-    for name, records in sets.items():
-        _refuse_repeated((record.image_id for record in records), name)
-    return sets, names or found_classes(record for records in sets.values() for record in records)
-
-
-def _all_records(reading: Reading) -> list[ImageRecord]:
-    """Those of a split in which nothing is wrong."""
-    remedy = "python -m detection.check with fix=true output=... writes a copy without what is wrong"
-    return usable_records(reading, remedy=remedy)[0]
-
-
-def _refuse_repeated(image_ids: Iterable[str], name: str) -> None:
-    image_id, count = Counter(image_ids).most_common(1)[0]
-    if count > 1:
-        raise ValueError(f"the image {image_id} is in {count} of the splits that make up {name}: give one")
 
 
 def _select(

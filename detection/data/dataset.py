@@ -261,7 +261,7 @@ class DetectionDataset(Dataset[Sample]):
         path, size = Path(self._paths[index]), self.sizes[index]
         try:
             image = self.decode(path, bool(self.upright[index]))
-            refuse_another_size(path, image, size, self._sources[index])
+            refuse_another_size(path, image.shape[:2], size, self._sources[index])
         except ImageError as error:
             if self._on_error == "skip":
                 raise

@@ -143,21 +143,21 @@ def decode_small(path: Path, size: tuple[int, int], side: int) -> NDArray[np.uin
     return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def refuse_another_size(path: Path, image: NDArray[np.uint8], size: tuple[int, int], source: str) -> None:
+def refuse_another_size(path: Path, found: tuple[int, ...], size: tuple[int, int], source: str) -> None:
     """Refuses an image that is not of the size that its annotation was made for.
 
     Args:
         path: the image, for the message.
-        image: its pixels, ``(H, W, 3)``.
+        found: its ``(height, width)``.
         size: the ``(height, width)`` that it should have.
         source: the file with the annotation.
 
     Raises:
         ImageError: it has another size.
     """
-    if image.shape[:2] != size:
+    if found != size:
         reason = (
-            f"has {image.shape[1]}x{image.shape[0]} pixels, but {source} is for {size[1]}x{size[0]}: was the "
+            f"has {found[1]}x{found[0]} pixels, but {source} is for {size[1]}x{size[0]}: was the "
             "image resized or rotated (EXIF) after it was annotated?"
         )
         raise _error(path, reason, "image-of-another-size")

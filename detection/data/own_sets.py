@@ -11,7 +11,7 @@ from detection.bounds import PartOfSet
 from detection.data.datamodule import DetectionDataModule
 from detection.data.formats.findings import Finding
 from detection.data.formats.listing import Listing
-from detection.data.formats.records import ImageRecord, Reading, SplitName
+from detection.data.formats.records import SPLITS, ImageRecord, Reading, SplitName
 from detection.data.likeness import DIFFERING, group_alike, look_at
 from detection.data.splitting import SetApart, divide, keep_known, name_in
 from detection.system.wording import are, counted
@@ -41,6 +41,7 @@ class OwnDataModule(DetectionDataModule, ABC):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._kept: tuple[SetApart, str] | None = None  # and of which checkpoint
+        self._is_test = False
 
     @property
     @abstractmethod
@@ -55,7 +56,7 @@ class OwnDataModule(DetectionDataModule, ABC):
     @property
     def test_is_val(self) -> bool:
         """Whether the test is made on the validation images."""
-        return not self.lists_a_test and "test" not in self.fractions
+        return not (self._is_test or self.lists_a_test or "test" in self.fractions)
 
     @cached_property
     def fractions(self) -> dict[SplitName, float]:
@@ -88,6 +89,11 @@ class OwnDataModule(DetectionDataModule, ABC):
         given: dict[SplitName, float | None] = {"val": self.val_fraction, "test": self.test_fraction}
         return {split: fraction for split, fraction in given.items() if fraction is not None}
 
+    def take_for_the_test(self) -> None:
+        """Test on all images where nothing divides them: no list, no checkpoint, no share that was given."""
+        listed = any(self.listing.has(split) for split in SPLITS[1:])
+        self._is_test = not (listed or self._kept or self._typed_fractions())
+
     def unlisted(self) -> list[Finding]:
         """What lies beside the splits and belongs to none of them."""
         return self.listing.unlisted()
@@ -100,8 +106,12 @@ class OwnDataModule(DetectionDataModule, ABC):
         return reading
 
     def _read(self, split: SplitName) -> Reading:
-        name: SplitName = "val" if split == "test" and self.test_is_val else split
         crowd = split != "train"
+        if split == "test" and self._is_test:
+            return self.listing.read("train", crowd)
+        name: SplitName = "val" if split == "test" and self.test_is_val else split
+        if name == "train" and (lists := self._lists_of_others()):
+            return lists
         if not self.fractions or (name != "train" and name not in self.fractions):
             return self.listing.read(name, crowd)
         pool = self.listing.read("train", crowd)
@@ -113,6 +123,16 @@ class OwnDataModule(DetectionDataModule, ABC):
             for line in self.split_lines:
                 part.add("set-apart", self._listed, line.removeprefix(f"{self._listed} "))
         return part
+
+    def _lists_of_others(self) -> Reading | None:
+        """The error of a set that has lists for validation or the test, and nothing to train on."""
+        others = [split for split in SPLITS[1:] if self.listing.place(split)]
+        if not others or self.listing.place("train") or self.listing.is_named("train"):
+            return None
+        reading = Reading(f"the images of {self.root}", self.root)
+        message = f"has a list for {' and '.join(others)}, and none to train on: name one train"
+        reading.add("missing-list", self.root, message)
+        return reading
 
     def _say_unlisted(self) -> str:
         """A line on images that may have been added to a set, and not to its lists; empty without any."""
@@ -132,6 +152,8 @@ class OwnDataModule(DetectionDataModule, ABC):
         if split == "test" and self.test_is_val and self.listing.has("test"):
             images = counted(len(self.datasets["test"]), "image")
             return f"test = val, {images}; {self.naming_a_test} would take those for the test"
+        if split == "test" and self._is_test:
+            return f"{super().describe_split(split)}, all that there are"
         return super().describe_split(split) + (" set apart" if split in self.fractions else "")
 
     def keep_split(self, kept: SetApart, whose: str) -> bool:

@@ -17,7 +17,7 @@ from detection.data.formats.voc_folder import read_voc
 from detection.data.own_sets import OwnDataModule
 from detection.data.shapes import SHAPE_CLASSES, ShapesSettings, write_shapes
 from detection.data.voc import VOC_CLASSES
-from detection.system.wording import counted
+from detection.system.wording import counted, folded
 
 
 @dataclass(kw_only=True, eq=False)
@@ -243,8 +243,8 @@ class AutoDataModule(OwnDataModule):
         reading = super().read(split)
         if split == "train":
             # Capitals alone make no other class.
-            found = {item.name.casefold() for record in reading.records for item in record.objects}
-            names = reading.classes or found
+            written = {item.name for record in reading.records for item in record.objects}
+            names = reading.classes or {folded(name) for name in written}
             images = counted(len(reading.records), "image")
             reading.notes.insert(0, f"{self.layout.words}; {counted(len(names), 'class')}, {images}")
         return reading

@@ -10,9 +10,10 @@ from detection.data.classes import misspelt_classes, unknown_class, wrong_names
 from detection.data.formats.findings import Finding
 from detection.data.formats.records import ImageRecord, ObjectRecord
 from detection.inspection.duplicates import TRAIN
-from detection.system.wording import counted
+from detection.system.wording import counted, folded
 
 MIN_LENGTH = 4  # shorter names are often one letter apart: car, cat
+_LEAST = 3  # of a name with a letter more elsewhere: dog, dogs
 RARE = 5  # a misspelling is at least so many times rarer than the name that was meant
 _IF_ONE = "give both one name if they are one class"
 
@@ -58,17 +59,19 @@ def resolve_class_names(
     by_frequency = sorted(classes, key=lambda name: counts[name])
     meaning: dict[str, str | None] = {name: _nearest(name, by_frequency) for name in counts}
     # As in training, where case alone does not make another class.
-    known = {name.casefold() for name in classes}
+    known = {folded(name) for name in classes}
     if declared is None:
-        known |= {use.name.casefold() for use in uses}
+        known |= {folded(use.name) for use in uses}
     findings = []
     for name, meant in meaning.items():
-        if meant is not None and meant != name and name.casefold() in known:
+        if meant is not None and meant != name and folded(name) in known:
             what, remedy = f"is {meant!r} spelled differently", _IF_ONE
-            if name not in classes and name.casefold() == meant.casefold():
-                what, remedy = f"is {meant!r} in other capitals", "a training takes both for one class"
+            if name not in classes and folded(name) == folded(meant):
+                capitals = name.casefold() == meant.casefold()
+                how = "in other capitals" if capitals else "with its letters put together otherwise (Unicode)"
+                what, remedy = f"is {meant!r} {how}", "a training takes both for one class"
             findings.append(_similar(first[name], counted(counts[name], "object"), what, remedy))
-    others = [use for use in uses if use.name.casefold() not in known]
+    others = [use for use in uses if folded(use.name) not in known]
     if skip_others:
         left_out = {use.name: meaning[use.name] for use in others}
         findings += [
@@ -91,9 +94,9 @@ def resolve_class_names(
 
 def _misspelt(classes: Sequence[str], trained_on: Sequence[_Use], known: Collection[str]) -> list[Finding]:
     """What training says of classes without objects while others of nearly the same name are left out."""
-    written = {use.name.casefold() for use in trained_on}
+    written = {folded(use.name) for use in trained_on}
     used = [name for name in classes if name.casefold() in written]
-    left_out = [use.name for use in trained_on if use.name.casefold() not in known]
+    left_out = [use.name for use in trained_on if folded(use.name) not in known]
     sentences = misspelt_classes(classes, used, left_out)
     return [
         Finding("misspelt-class", "data.classes", sentence.removeprefix("data.classes: "))
@@ -129,7 +132,8 @@ def _possible_misspellings(
     findings = []
     for pair in combinations(classes, 2):
         rare, common = sorted(pair, key=lambda name: counts[name])
-        if counts[rare] * RARE <= counts[common] and _one_letter_apart(_squash(rare), _squash(common)):
+        is_rare = counts[rare] * RARE <= counts[common]
+        if is_rare and _one_letter_apart(_squash(rare), _squash(common), least_of_longer=_LEAST):
             who = f"{counted(counts[rare], 'object')} against {counts[common]}"
             findings.append(_similar(first[rare], who, f"is one letter off {common!r}"))
     return findings
@@ -141,13 +145,14 @@ def _similar(use: _Use, who: str, what: str, remedy: str = _IF_ONE) -> Finding:
 
 
 def _squash(name: str) -> str:
-    return re.sub(r"[\s_\-]+", "", name).casefold()
+    return folded(re.sub(r"[\s_\-]+", "", name))
 
 
-def _one_letter_apart(a: str, b: str) -> bool:
+def _one_letter_apart(a: str, b: str, least_of_longer: int = MIN_LENGTH) -> bool:
     """Whether one letter was changed, added, left out or swapped with the next. Digits number classes."""
     short, long = sorted((a, b), key=len)
-    if len(short) < MIN_LENGTH or len(long) - len(short) > 1 or a == b:
+    least = MIN_LENGTH if len(short) == len(long) else least_of_longer
+    if len(short) < least or len(long) - len(short) > 1 or a == b:
         return False
     start = next(
         (i for i, pair in enumerate(zip(short, long, strict=False)) if pair[0] != pair[1]), len(short)

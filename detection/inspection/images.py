@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.data.formats.findings import Finding
+from detection.data.formats.judging import deep
 from detection.data.formats.records import ImageRecord, ObjectRecord
 from detection.data.image_files import ImageError, decode_image, read_header, refuse_another_size
 from detection.data.image_header import UPRIGHT, Header
@@ -43,7 +44,7 @@ def read_facts(record: ImageRecord) -> ImageFacts | ImageError:
     try:
         header = read_header(record.path)
         pixels = decode_image(record.path, record.upright)
-        refuse_another_size(record.path, pixels, record.size, record.source)
+        refuse_another_size(record.path, pixels.shape[:2], record.size, record.source)
     except ImageError as error:
         return error
     digest = hashlib.blake2b(str(pixels.shape).encode(), digest_size=16)
@@ -91,6 +92,8 @@ def _check_pixels(record: ImageRecord, header: Header) -> Iterator[Finding]:
             f"{meant}. Look at the boxes; best turn the pixels and remove the tag"
         )
         yield Finding("exif-orientation", record.file, message, record.image_id)
+    if header.deep and record.noun == "annotation":  # readers of the other formats have seen the file
+        yield deep(record)
     if header.mode != "RGB" and not header.deep:
         kinds = {
             "L": "grey", "CMYK": "CMYK", "P": "a palette image", "RGBA": "transparent",

@@ -11,6 +11,7 @@ from detection.data.formats.records import ObjectRecord
 from detection.inspection.duplicates import TRAIN
 from detection.inspection.images import InspectedImage
 from detection.inspection.inspect import Inspection, below
+from detection.system.wording import folded
 
 # What becomes of that which an error, or a warning, is about.
 CHANGES = {
@@ -175,11 +176,11 @@ def _writable_names(classes: Sequence[str]) -> dict[str, str]:
         plain = "".join(letter if printable(letter) else " " for letter in name)
         plain = plain.replace("${", "$ {").strip() or "class"
         number, free = 1, plain
-        while plain != name and free.casefold() in taken:
+        while plain != name and folded(free) in taken:
             number += 1
             free = f"{plain} {number}"
         names[name] = free
-        taken.add(free.casefold())
+        taken.add(folded(free))
     return names
 
 

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from detection.system.wording import folded
+
 _SAME = (
     ("aeroplane", "airplane"),
     ("diningtable", "dining table"),
@@ -55,11 +57,11 @@ def in_words_of(others: Sequence[str], names: Sequence[str]) -> list[str]:
 
 def fold(name: str) -> str:
     """The form in which names of classes are compared."""
-    return name.strip().casefold()
+    return folded(name.strip())
 
 
 def _compact(name: str) -> str:
-    return re.sub(r"[\s_-]+", "", name).casefold()
+    return folded(re.sub(r"[\s_-]+", "", name))
 
 
 _MEANINGS = {_compact(word): _compact(words[0]) for words in _SAME for word in words}

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from detection.data.conversion import WRITERS, Format
+from detection.data.conversion import WRITERS
+from detection.data.conversion_source import Format
 from detection.data.formats.records import ImageRecord, ObjectRecord
 from detection.data.image_files import read_header
 from detection.data.orientation import boxes_as_stored, size_as_stored

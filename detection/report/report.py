@@ -29,7 +29,7 @@ from detection.report.gallery import (
     make_matrix,
     worst_and_best,
 )
-from detection.report.page import Page, class_table, plain_metrics, render_page, shown
+from detection.report.page import Page, class_table, defined, plain_metrics, render_page, shown
 from detection.system.console import tell
 from detection.system.files import read_history
 from detection.system.wording import counted
@@ -90,7 +90,8 @@ def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images:
     tell(class_table(analysis, subject.class_names))
     tell(f"Evaluated on {subject.data}.")
     folder.mkdir(parents=True, exist_ok=True)
-    about = {"ckpt": subject.ckpt, "command": subject.command, "data": subject.data, "losses": subject.losses}
+    losses = {name: defined(loss) for name, loss in subject.losses.items()}
+    about = {"ckpt": subject.ckpt, "command": subject.command, "data": subject.data, "losses": losses}
     about |= {"about": subject.about, "remarks": list(subject.remarks)}
     metrics = {**about, **plain_metrics(analysis, subject.class_names)}
     # First: the metrics are there whatever becomes of the pictures.

@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from detection.system.wording import folded
+
 _TOKEN = secrets.token_hex(4)  # two machines of one disk may have one name, and processes with one id
 _LONGEST = 100  # bytes of a name that is part of a file's name; most disks take 255 in all
 # What Windows or a shell would take for something else, and whatever cannot be printed.
@@ -120,10 +122,10 @@ def file_names(names: Sequence[str]) -> list[str]:
     for index, name in enumerate(safe):
         # Some disks do not tell Cat from cat.
         number, free = 1, name
-        while free.casefold() in taken:
+        while folded(free) in taken:
             number += 1
             free = f"{name}_{number}"
-        taken.add(free.casefold())
+        taken.add(folded(free))
         safe[index] = free
     return safe
 

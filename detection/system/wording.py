@@ -1,5 +1,6 @@
-"""Numbers and names in a sentence."""
+"""Numbers and names in a sentence, and names that look the same."""
 
+import unicodedata
 from collections.abc import Sequence
 
 _LONGEST = 60  # letters of a name
@@ -36,3 +37,12 @@ def in_a_list(name: str) -> str:
     """
     short = name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
     return repr(short) if "," in short else short
+
+
+def folded(name: str) -> str:
+    """The form in which names are compared, of classes or of files: capitals make no other name.
+
+    Nor does how letters are put together, since nobody sees it: a Mac writes an umlaut as two characters,
+    others as one.
+    """
+    return unicodedata.normalize("NFC", name.casefold())

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from detection.bounds import Factor
-from detection.system.wording import some_of
+from detection.system.wording import folded, some_of
 from detection.validation.suggestions import did_you_mean
 
 ClassWeights = Mapping[str, Factor]
@@ -28,11 +28,11 @@ def by_label(weights: ClassWeights | None, class_names: Sequence[str]) -> Tensor
     """
     if not weights:
         return None
-    labels = {name.casefold(): label for label, name in enumerate(class_names, start=1)}
+    labels = {folded(name): label for label, name in enumerate(class_names, start=1)}
     ordered = torch.ones(len(class_names) + 1)
     for name, weight in weights.items():
-        if name.casefold() not in labels:
+        if folded(name) not in labels:
             near = did_you_mean(name, class_names) or f"; they are {some_of(class_names)}"
             raise ValueError(f"model.class_weights: '{name}' is none of the classes{near}")
-        ordered[labels[name.casefold()]] = weight
+        ordered[labels[folded(name)]] = weight
     return ordered

@@ -68,3 +68,15 @@ NETWORK = {"_target_": "SSD", "network": {"_target_": "build", "anchors": 4}, "c
 def test_what_to_type_for_the_network_that_there_was(now: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         check_same_network(NETWORK, {**NETWORK, "network": {"_target_": "build", **now}}, Path("a.ckpt"))
+
+
+def test_classes_and_sizes_come_from_the_data() -> None:
+    of_two = {**NETWORK, "class_names": ["cat", "dog"], "network": {"_target_": "build", "size": [64, 96]}}
+    of_three = {**of_two, "class_names": ["bird", "cat", "dog"]}
+    with pytest.raises(ValueError, match=r"add 'data.classes=\[cat,dog\]' data.other_classes=skip;"):
+        check_same_network(of_two, of_three, Path("a.ckpt"))
+    with pytest.raises(ValueError, match=r"add 'data.classes=\[bird,cat,dog\]';"):
+        check_same_network(of_three, of_two, Path("a.ckpt"))
+    larger = {**of_two, "network": {"_target_": "build", "size": 300}}
+    with pytest.raises(ValueError, match=r"add 'data.size=\[64,96\]';"):
+        check_same_network(of_two, larger, Path("a.ckpt"))

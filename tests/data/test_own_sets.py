@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from detection.checkpoints.loading import open_split
+from detection.data.conversion import convert
 from detection.data.datamodule import DetectionDataModule
 from detection.data.own_sets import OwnDataModule
 from detection.data.sources import AutoDataModule, COCODataModule, VOCDataModule, YOLODataModule
@@ -252,3 +254,47 @@ def test_a_class_of_validation_alone_is_named(tmp_path: Path, caplog: pytest.Log
     assert [item.severity for item in findings if "'yak'" in item.message and "train" in item.message] == [
         "warning"
     ]
+
+
+@pytest.mark.parametrize("name", ["voc", "coco", "yolo"])
+def test_a_test_alone_is_tested_whole_and_not_trained_on(name: str, tmp_path: Path) -> None:
+    """A set to judge a finished detector by; a fifth of it says less, and a training on it spoils it."""
+    _, write = UNSPLIT[f"{name} val alone" if name != "yolo" else "yolo train alone"]
+    write(tmp_path)
+    if name == "voc":
+        (tmp_path / "ImageSets/Main/val.txt").rename(tmp_path / "ImageSets/Main/test.txt")
+    elif name == "coco":
+        file = next(tmp_path.rglob("*.json"))
+        file.rename(file.with_name(file.name.replace("val", "test")))
+    else:
+        file = tmp_path / "data.yaml"
+        file.write_text(file.read_text().replace("train:", "test:"))
+    data = module_of("auto", tmp_path)
+    data.take_for_the_test()
+    open_split(data, "test", ["cat", "dog"], "a.ckpt")
+    assert data.describe_split("test") == f"test, {COUNT} images"
+    with pytest.raises(FileNotFoundError, match="has a list for test, and none to train on: name one train"):
+        module_of("auto", tmp_path).setup()
+    (line,) = convert("auto", "coco", str(tmp_path), str(tmp_path / "out"))[:1]
+    assert line == f"{tmp_path}/out: test {COUNT} images; 2 classes"
+
+
+def test_what_nothing_divides_is_tested_whole(tmp_path: Path) -> None:
+    UNSPLIT["voc flat"][1](tmp_path)
+    data = module_of("auto", tmp_path)
+    data.take_for_the_test()
+    open_split(data, "test", ["cat", "dog"], "a.ckpt")
+    assert data.describe_split("test") == f"test, {COUNT} images, all that there are"
+    for options in ({"val_fraction": 0.2}, {"test_fraction": 0.2}):
+        divided = module_of("auto", tmp_path, **options)
+        divided.take_for_the_test()
+        open_split(divided, "test", ["cat", "dog"], "a.ckpt")
+        assert len(divided.datasets["test"]) == 2, "as it was asked for"
+    trained = module_of("auto", tmp_path)
+    trained.setup()
+    assert trained.set_apart is not None
+    kept = module_of("auto", tmp_path)
+    assert kept.keep_split(trained.set_apart, "a.ckpt")
+    kept.take_for_the_test()
+    open_split(kept, "test", ["cat", "dog"], "a.ckpt")
+    assert kept.datasets["test"].image_ids == trained.datasets["val"].image_ids, "as its training did"

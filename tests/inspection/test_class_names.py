@@ -1,9 +1,11 @@
 """Names that mean the same class, and names that only look alike."""
 
+import unicodedata
 from collections.abc import Sequence
 
 import pytest
 
+from detection.data.classes import found_classes, select_classes
 from detection.data.formats.records import ImageRecord, ObjectRecord
 from detection.inspection.class_names import ClassNames, resolve_class_names
 
@@ -101,3 +103,22 @@ def test_what_training_says_of_class_names_is_said_here_too() -> None:
     misspelt = resolve(["person", "zebra"], declared=["persn"], skip=True).findings
     assert [item.kind for item in misspelt if item.severity == "error"] == ["misspelt-class"]
     assert [item.kind for item in resolve(["a${b}"]).findings] == ["bad-class-name"]
+
+
+def test_letters_that_are_put_together_otherwise_make_no_other_class() -> None:
+    """Nobody sees it: a Mac writes an umlaut as two characters."""
+    one, two = (unicodedata.normalize(form, "Käfer") for form in ("NFC", "NFD"))
+    names = resolve([one] * 3 + [two] * 2)
+    assert names.classes == (one,)
+    (finding,) = names.findings
+    assert "put together otherwise (Unicode): a training takes both for one class" in finding.message
+    objects = tuple(ObjectRecord(name, (0, 0, 9, 9), False, 1) for name in (one, two, one))
+    records = [ImageRecord("a", "a.jpg", (20, 20), objects, "a.xml")]
+    assert found_classes(records) == [one]
+    assert [item.name for item in select_classes(records, [one]).records[0].objects] == [one] * 3
+
+
+@pytest.mark.parametrize(("rare", "common"), [("dogs", "dog"), ("catt", "cat")])
+def test_a_letter_more_is_reported_of_short_names_too(rare: str, common: str) -> None:
+    (finding,) = resolve([common] * 5 + [rare]).findings
+    assert f"is one letter off {common!r}" in finding.message

@@ -110,13 +110,17 @@ def test_polygons_and_lists_of_images_are_read(root: Path) -> None:
             "broken-annotation",
             "number them from 0",
         ),
-        ({"val": "images/val", "test": "images/val", "names": ["cat", "dog"]}, "missing-list", "'train'"),
+        (
+            {"val": "images/val", "test": "images/val", "names": ["cat", "dog"]},
+            "missing-list",
+            "none to train on",
+        ),
         ({"train": "images/train", "val": "nowhere", "names": ["cat", "dog"]}, "missing-list", "nowhere"),
     ],
 )
 def test_a_wrong_description_is_explained(root: Path, content: dict[str, Any], kind: str, word: str) -> None:
     write_yaml(root, content)
-    found = [item for item in inspect(root).findings if item.file == "data.yaml" and item.kind == kind]
+    found = [item for item in inspect(root).findings if item.kind == kind]
     assert any(word in item.message for item in found)
 
 

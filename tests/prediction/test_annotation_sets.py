@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from detection.data.conversion import WRITERS, Format
+from detection.data.conversion import WRITERS
+from detection.data.conversion_source import Format
 from detection.data.image_sources import ImageFile
 from detection.data.sources import AutoDataModule
 from detection.data.transforms import ssd_eval_transform, ssd_train_transform

@@ -210,7 +210,8 @@ class _Reader:
             refuse("bad-coordinate", f"has iscrowd {crowd!r}: set it to 0 or 1")
         elif box is None:
             kind = "missing-tag" if written is None else "bad-coordinate"
-            message = f"has the bbox {written!r} instead of four numbers (x, y, width, height): add the box"
+            shown = repr(written) if len(repr(written)) < 200 else f"{repr(written)[:200]}..."
+            message = f"has the bbox {shown} instead of four numbers (x, y, width, height): add the box"
             refuse(kind, f"{message} or remove the annotation")
         elif file_name[-16:] in KNOWN_EMPTY_BOXES and not (box[2] > box[0] and box[3] > box[1]):
             refuse(

@@ -13,6 +13,7 @@ from detection.data.formats.outlines import rotation_in
 from detection.data.formats.records import Box, Reading
 from detection.system.collector import no_collections
 from detection.system.file_reading import MAX_JSON, read_file_bytes, read_text
+from detection.system.wording import folded
 
 _SIDE = 1 << 20  # pixels; no image is wider
 
@@ -146,6 +147,7 @@ def read_categories(document: Document, reading: Reading) -> dict[int, str]:
     names: dict[int, str] = {}
     for category in categories:
         number, name = number_of(category.get("id")), category.get("name")
+        name = str(name) if is_integer(name) else name
         if not is_integer(number) or not isinstance(name, str) or not name.strip():
             message = f"category {category} needs an integer id and a name: add them"
             reading.add("missing-tag", reading.file, message)
@@ -154,7 +156,7 @@ def read_categories(document: Document, reading: Reading) -> dict[int, str]:
             reading.add("listed-twice", reading.file, message)
         else:
             names[number] = name.strip()
-    for name, count in Counter(name.casefold() for name in names.values()).items():
+    for name, count in Counter(folded(name) for name in names.values()).items():
         if count > 1:
             message = (
                 f"gives {count} categories the name {name!r}: make the names distinct, regardless of case"

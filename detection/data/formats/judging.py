@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from detection.data.formats.findings import Finding
 from detection.data.formats.records import Box, ImageRecord, ObjectRecord, Reading
 
 Size = tuple[int, int]
@@ -98,13 +99,13 @@ def _in_pixels(box: Box) -> str:
     return f"({', '.join(f'{float(side):g}' for side in box)})"
 
 
-def say_deep(reading: Reading, record: ImageRecord) -> None:
-    """Adds that an image has more than 8 bits per channel."""
+def deep(record: ImageRecord) -> Finding:
+    """Says that an image has more than 8 bits per channel."""
     message = (
         "is 16 bits deep: it is scaled to 8 by the bits that it holds (10, 12, 14 or 16), each image by "
         "itself; convert all images to 8 bits alike if their brightness matters"
     )
-    reading.add("deep-image", record.path, message, record.image_id)
+    return Finding("deep-image", record.file, message, record.image_id)
 
 
 def _are_right(objects: Iterable[ObjectRecord], size: Size) -> bool:

@@ -18,6 +18,7 @@ _WORDS_FOR_VAL = ("val", "valid", "validation")
 _FOLDERS_OF_SPLITS = ("train", *_WORDS_FOR_VAL, "test")
 _WORDS_FOR_ALL = ("trainval", "default", "all")  # of lists from which to train where there is none for val
 _IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "jpegimages", "JPEGimages", "data")
+_NOT_READ = {"*.createml.json": "CreateML's format", "*_annotations.csv": "A table"}
 _COCO_FILES = (
     "annotations/instances_{}2017.json", "annotations/instances_{}.json", "annotations/{}.json",
     "{}/_annotations.coco.json", "{}/annotations.json", "{}/labels.json", "instances_{}.json", "{}.json",
@@ -88,8 +89,8 @@ def find_voc(root: Path, split: Split) -> VOCPlace:
 def training_list(root: Path) -> str:
     """What a set in VOC's format calls the images to train on: ``train``, or what stands in for it.
 
-    That is its only list, whatever its name; ``trainval`` or the like where there is none for validation; and
-    `WHOLE` where there are no lists.
+    That is its only list, whatever its name but ``test``; ``trainval`` or the like where there is none for
+    validation; and `WHOLE` where there are no lists.
 
     Args:
         root: see `find_voc`.
@@ -102,7 +103,7 @@ def training_list(root: Path) -> str:
     if "train" in known or not known:
         return "train"
     stand_ins = [] if {*_WORDS_FOR_VAL} & {*known} else [name for name in _WORDS_FOR_ALL if name in known]
-    return next(iter([*stand_ins, *(known if len(known) == 1 else [])]), "train")
+    return next(iter([*stand_ins, *(known if len(known) == 1 and known != ["test"] else [])]), "train")
 
 
 def _whole_voc(root: Path) -> VOCPlace | None:
@@ -182,7 +183,8 @@ def _no_voc(root: Path, folders: Sequence[Path]) -> str:
 def find_coco(root: Path, split: str) -> Path | None:
     """Finds the annotation file of a split in COCO's format; a single file serves for training."""
     files = [*root.glob("*.json"), *root.glob("annotations/*.json")] if split == "train" else []
-    return _named_coco(root, split) or (files[0] if len(files) == 1 else None)
+    is_none = len(files) != 1 or files[0] == _named_coco(root, "test") or ".createml" in files[0].suffixes
+    return _named_coco(root, split) or (None if is_none else files[0])
 
 
 def _named_coco(root: Path, split: str) -> Path | None:
@@ -251,11 +253,14 @@ def recognised(root: Path) -> Layout:
         what = f"holds no annotations that are known, but: {there}" if there else "does not exist or is empty"
         remedy = "Point data.root to a folder in VOC's, COCO's or YOLO's format"
         inner = [path for path in sorted(root.glob("*/")) if recognise(path) is not None]
+        others = [name for pattern, name in _NOT_READ.items() if any(root.rglob(pattern))]
         if (root / "Annotations").is_dir():
             remedy = (
                 "Its ImageSets list no images to train on: write ImageSets/Main/train.txt, an image id a "
                 "line, or remove ImageSets to have all that is annotated"
             )
+        elif others:
+            remedy = f"{others[0]} is not read: export the set again as COCO, Pascal VOC or YOLO"
         elif len(inner) == 1:
             remedy = f"A folder in it is a set: type {shlex.join([f'data.root={inner[0]}'])}"
         raise FileNotFoundError(f"{root} {what}. {remedy}")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from detection.data.image_files import IMAGE_SUFFIXES, UNREADABLE_SUFFIXES
+from detection.system.wording import folded
 
 # Of several images of one name, the first of these is meant.
 _PREFERRED = (".jpg", ".jpeg", ".png")
@@ -124,12 +126,23 @@ def labels_of(image: Path) -> str:
 
 
 def in_either_case(path: str) -> str:
-    """A file by its name, or by the same with its ending in capitals where only that is there."""
+    """A file by its name, or by the same with its ending in capitals where only that is there.
+
+    Or with its letters put together otherwise: a Mac writes an umlaut as two characters.
+    """
     if os.path.isfile(path):
         return path
     stem, suffix = os.path.splitext(path)
-    capitals = stem + suffix.upper()
-    return capitals if os.path.isfile(capitals) else path
+    names = [path, stem + suffix.upper()]
+    if not path.isascii():
+        names += [other for name in names for other in other_forms(name)]
+    return next((name for name in names if os.path.isfile(name)), path)
+
+
+def other_forms(path: str) -> list[str]:
+    """A path whose last part has its letters put together, and taken apart."""
+    folder, slash, name = path.rpartition("/")
+    return [folder + slash + unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
 
 
 def has_below(folder: Path, suffix: str) -> bool:
@@ -164,6 +177,8 @@ class FilesByName:
         escapes (``%20``) and what an upload put before it do not matter.
         """
         plain = file_name.replace("\\", "/")
+        if "://" in plain:  # an address may go on behind the file
+            plain = plain.partition("?")[0]
         if "\0" in plain:
             return None
         inside = not os.path.isabs(plain) and ".." not in plain.split("/")
@@ -179,9 +194,9 @@ class FilesByName:
             self._by_name = {}
             for path in map(Path, files_below(self.folder)):
                 if path.suffix.lower() in IMAGE_SUFFIXES:
-                    names = self._by_name.setdefault(unquote(path.name).casefold(), [])
+                    names = self._by_name.setdefault(folded(unquote(path.name)), [])
                     names.append(path.relative_to(self.folder).as_posix())
-        name = unquote(plain.rpartition("/")[2]).casefold()
+        name = folded(unquote(plain.rpartition("/")[2]))
         found = self._by_name.get(name) or self._by_name.get(_UPLOAD.sub("", name)) or []
         return found[0] if len(found) == 1 else None
 
@@ -214,6 +229,9 @@ def images_by_stem(folder: Path) -> dict[str, str]:
         stem, suffix = os.path.splitext(name)
         if suffix.lower() in IMAGE_SUFFIXES | UNREADABLE_SUFFIXES:
             found.setdefault(stem, name)
+    for name in [name for name in found if not name.isascii()]:
+        for other in other_forms(name):
+            found.setdefault(other, found[name])
     return found
 
 

@@ -85,7 +85,8 @@ def say_warnings(reading: Reading) -> list[str]:
     if not warnings:
         return []
     counts = ", ".join(f"{count} x {kind}" for kind, count in Counter(w.kind for w in warnings).items())
-    return [f"warnings: {counts}. The first: {warnings[0].sentence}. python -m detection.check lists all"]
+    first = f"{warnings[0].sentence}.".replace("?.", "?")
+    return [f"warnings: {counts}. The first: {first} python -m detection.check lists all"]
 
 
 def _report(problems: list[str], where: str) -> str:

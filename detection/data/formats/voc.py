@@ -72,8 +72,10 @@ def read_annotation(path: Path | str) -> Annotation:
     """
     root = _parse(path)
     for element in root.iter():
-        element.tag = element.tag.lower()
+        element.tag = element.tag.rpartition("}")[2].lower()  # behind a namespace
     found = root.findall("object")
+    if root.tag == "annotations" and root.find("image") is not None:
+        raise AnnotationError("is in CVAT's own format: export the task as PASCAL VOC, COCO or YOLO")
     if root.tag != "annotation" or (not found and root.find(".//bndbox") is not None):
         raise AnnotationError(
             "is not an annotation in VOC's format, which is <annotation> with an <object> for each object: "
@@ -134,7 +136,7 @@ def _read_object(element: Element, number: int) -> ObjectRecord | Remark:
             number,
         )
     who = f"object {number} ({name})"
-    difficult = _text(element, "difficult").lower() in ("1", "true")
+    difficult = _is_marked(_text(element, "difficult"))
     bndbox = element.find("bndbox")
     if bndbox is None:
         outline = outline_of(element)
@@ -170,6 +172,11 @@ def _read_object(element: Element, number: int) -> ObjectRecord | Remark:
         )
     box = box_around_turned(from_voc_corners(written), rotation_of(element))
     return ObjectRecord(name, box, difficult, number)
+
+
+def _is_marked(text: str) -> bool:
+    """Whether a mark is set; what is no mark, such as ``Unspecified``, sets none."""
+    return text.lower() in ("true", "yes") or _number(text) not in (None, 0)
 
 
 def _read_size(root: Element) -> tuple[int, int] | None:

@@ -1,6 +1,7 @@
 """A folder in VOC's layout: annotations, images, and lists of image ids for the splits."""
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 from detection.data.formats.findings import Finding
 from detection.data.formats.index import Annotation, Entry, Index, stamp_of
-from detection.data.formats.judging import by, keep_inside, say_deep
+from detection.data.formats.judging import by, deep, keep_inside
 from detection.data.formats.layouts import Split, VOCPlace, find_voc
 from detection.data.formats.places import files_below, images_by_stem, plain_name
 from detection.data.formats.records import AnnotationError, ImageRecord, Reading
@@ -286,11 +287,12 @@ class _Reader:
             source, upright=upright,
         )  # fmt: skip
         if entry.header.deep:
-            say_deep(self.reading, record)
+            self.reading.findings.append(deep(record))
         keep_inside(self.reading, record, as_written, said.size)
 
 
 def _is_named(image: str, filename: str) -> bool:
     """Whether an annotation names an image, wherever it says that it lies, with or without its ending."""
-    image, named = os.path.basename(image), plain_name(filename)
+    names = os.path.basename(image), plain_name(filename)
+    image, named = (unicodedata.normalize("NFC", name) for name in names)
     return named in ("", image, os.path.splitext(image)[0])

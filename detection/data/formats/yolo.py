@@ -11,7 +11,7 @@ from rich.progress import track
 
 from detection.data.formats.findings import Finding
 from detection.data.formats.index import Annotation, Entry, Index, Remark, stamp_of
-from detection.data.formats.judging import find_another_rule, keep_inside, say_deep
+from detection.data.formats.judging import deep, find_another_rule, keep_inside
 from detection.data.formats.layouts import WHOLE, find_yolo
 from detection.data.formats.places import labels_of
 from detection.data.formats.records import AnnotationError, Box, ImageRecord, ObjectRecord, Reading
@@ -184,7 +184,7 @@ def _add(
             reading.add("unknown-class", labels, message, image_id, item.number)
     record = ImageRecord(image_id, str(image), size, tuple(objects), labels, "line", upright=True)
     if entry.header.deep:
-        say_deep(reading, record)
+        reading.findings.append(deep(record))
     keep_inside(reading, record, write)
     file = os.path.basename(labels)
     for item in objects:

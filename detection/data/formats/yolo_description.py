@@ -184,10 +184,10 @@ def _keypoints(content: dict[str, Any]) -> int:
 
 
 def training_key(description: Description) -> str:
-    """What a description calls the images to train on: ``train``, or its only split, or `WHOLE`."""
+    """What a description calls the images to train on: ``train``, or its only ``val``, or `WHOLE`."""
     splits = ("train", "val", "test")
     known = [split for split in splits if any(description.content.get(word) for word in words_for(split))]
-    return "train" if "train" in known or len(known) > 1 else next(iter(known), WHOLE)
+    return "val" if known == ["val"] else "train" if known else WHOLE
 
 
 def list_images(description: Description, split: str, reading: Reading) -> list[Path]:

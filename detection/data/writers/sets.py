@@ -13,6 +13,7 @@ from detection.data.formats.records import ImageRecord
 from detection.data.writers.coco_writer import COCOWriter
 from detection.data.writers.voc_writer import write_voc
 from detection.data.writers.yolo_writer import write_data_yaml, write_yolo_labels
+from detection.system.wording import folded
 
 Sets = dict[str, list[ImageRecord]]
 """The images of each split, by the split's name."""
@@ -134,10 +135,10 @@ def unique_stems(paths: Iterable[Path]) -> dict[Path, str]:
         ValueError: two would have one name all the same.
     """
     paths = list(paths)
-    counts = Counter(path.stem.casefold() for path in paths)
+    counts = Counter(folded(path.stem) for path in paths)
     stems: dict[Path, str] = {}
     for path in paths:
-        is_one = counts[path.stem.casefold()] == 1
+        is_one = counts[folded(path.stem)] == 1
         stems[path] = path.stem if is_one else "_".join(path.parts[-3:]).replace(".", "_")
     stem, count = Counter(stems.values()).most_common(1)[0]
     if count > 1:

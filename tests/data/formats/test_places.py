@@ -1,7 +1,16 @@
 import os
+import unicodedata
 from pathlib import Path
 
-from detection.data.formats.places import FilesByName, files_below, find_images, labels_of, moved, named_place
+from detection.data.formats.places import (
+    FilesByName,
+    files_below,
+    find_images,
+    images_by_stem,
+    labels_of,
+    moved,
+    named_place,
+)
 
 
 def test_links_to_folders_are_followed_once_and_circles_end(tmp_path: Path) -> None:
@@ -86,3 +95,21 @@ def test_the_folder_that_holds_most_of_the_images_is_theirs(tmp_path: Path) -> N
 def touched(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
+
+
+def test_letters_that_are_put_together_otherwise_are_the_same(tmp_path: Path) -> None:
+    """A Mac writes an umlaut into the name of a file as two characters, an annotation has one."""
+    one, two = (unicodedata.normalize(form, "Käfer 1") for form in ("NFC", "NFD"))
+    for there, asked in ((one, two), (two, one)):
+        folder = tmp_path / str(len(there))
+        for name in (f"images/{there}.jpg", f"labels/{there}.TXT"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).touch()
+        assert FilesByName(folder / "images").find(f"{asked}.jpg") == f"{there}.jpg"
+        assert labels_of(folder / "images" / f"{asked}.jpg") == f"{folder}/labels/{there}.TXT"
+        assert images_by_stem(folder / "images")[asked] == f"{there}.jpg"
+
+
+def test_an_address_goes_on_behind_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a b.jpg").touch()
+    assert FilesByName(tmp_path).find("https://host/x/a%20b.jpg?X-Amz=1&b=2") == "a b.jpg"

@@ -181,3 +181,27 @@ def test_box_of_an_image_of_another_size() -> None:
     uncertain = judged((10, 10, 300, 40), xml_size=None)
     boxes = [reading.records[0].objects[0].box for reading in (fitting, uncertain)]
     assert boxes == [(10, 10, 90, 40), (10, 10, 100, 40)]
+
+
+def test_a_namespace_is_no_other_format(tmp_path: Path) -> None:
+    path = write(tmp_path, with_box("1", "1", "5", "5"))
+    path.write_text(path.read_text().replace("<annotation>", '<annotation xmlns="http://example.org/voc">'))
+    assert read_annotation(path).objects == (ObjectRecord("cat", (0, 0, 5, 5), False, 1),)
+
+
+def test_cvats_own_format_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text("<annotations><image id='0' name='a.jpg'/></annotations>")
+    with pytest.raises(AnnotationError, match="is in CVAT's own format: export the task as PASCAL VOC"):
+        read_annotation(tmp_path / "a.xml")
+
+
+@pytest.mark.parametrize(
+    ("mark", "difficult"),
+    [
+        *((mark, True) for mark in ("1", "1.0", "yes", "True")),
+        *((mark, False) for mark in ("0", "0.0", "Unspecified", "", "no", "nan")),
+    ],
+)
+def test_marks_of_difficult_objects(tmp_path: Path, mark: str, difficult: bool) -> None:
+    body = f"<object><name>cat</name><difficult>{mark}</difficult>{BOX}</object>"
+    assert read_annotation(write(tmp_path, body)).objects[0].difficult is difficult
