@@ -17,7 +17,7 @@ class Convert(Settings):
         to: voc, coco or yolo
         root: the set to read: what data.root is for its format
         out: a new folder
-        splits: train, and val if it is there; or [train,val,test]; for VOC also
+        splits: all that the set lists; or some, [train,val]; for VOC also
             [[2007,trainval],[2012,trainval]]; one name, one split
         split: or: divide into train, val and test, [0.8,0.1,0.1], as a training would
         seed: of that division
