@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType, TracebackType
@@ -91,9 +91,6 @@ def wait_for_steps(wait: bool) -> None:
     """Let a signal wait until this process asks for it by :func:`told`, between two steps; or no longer.
 
     The other processes of a run go on until the first one is done, lest it wait for them in vain.
-
-    Args:
-        wait: whether to.
     """
     _state.waits = wait
 
@@ -130,9 +127,9 @@ def say_at_the_end(tell: Callable[[], str], names_signal: bool = False) -> None:
     _state.tell, _state.names_signal, _state.has_said = tell, names_signal, False
 
 
-def say() -> None:
-    """Say it, once."""
-    with _state.saying, suppress(Exception):  # nobody may be there to read it
+def say(has_lock: bool = False) -> None:
+    """Say it, once; ``has_lock`` where the thread that waits for this one has the lock."""
+    with nullcontext() if has_lock else _state.saying, suppress(Exception):  # nobody may be there to read it
         if _state.has_said or not is_first():
             return
         by = "" if is_job() or _state.names_signal else stopped_by()  # a sweep says it for its jobs
@@ -218,15 +215,16 @@ def end_in_time(code: int) -> None:
 
 def _end(code: int) -> NoReturn:
     # In a thread: the reader may have stopped reading, and the main thread may be in the middle of a line.
-    last_words = threading.Thread(target=_say_and_flush, daemon=True)
+    has_lock = _state.saying.acquire(blocking=False)  # this thread, which may just have been saying it
+    last_words = threading.Thread(target=_say_and_flush, args=(has_lock,), daemon=True)
     last_words.start()
     last_words.join(2)
     # Not by way of the interpreter: what libraries do at its end may wait for other processes.
     os._exit(code)
 
 
-def _say_and_flush() -> None:
-    say()
+def _say_and_flush(has_lock: bool) -> None:
+    say(has_lock)
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()
