@@ -95,7 +95,8 @@ def test_export_of_a_published_model(
     network = get_model(name, num_classes=3 if custom else 20, pretrained_backbone=False).eval()
     size = size_of(name)
     scenes = scenes_of(size)
-    normalise(network, scenes[0].image)
+    if "mobilenet_v3" in name:  # of others enough is left, and of plain colour fewer scores are equal
+        normalise(network, scenes[0].image)
     spread_scores(network, scenes[0].image, 2.0)
     task = make_task(network, size)
     if custom:
