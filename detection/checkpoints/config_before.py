@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from detection.checkpoints.differences import changed_keys
+from detection.checkpoints.differences import Change, changed_keys
 
 # A resumed run has these anyway, or they are told by what the checkpoint itself says.
 _TYPED = (
@@ -75,17 +75,15 @@ def _in_folder(value: Any, folder: str, now: str) -> Any:
     return now + value[len(folder) :] if isinstance(value, str) and value.startswith(folder) else value
 
 
-def changes_of_config(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+def changes_of_config(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     """What changed since the run's ``config.yaml``, where that could be read."""
     folder = then.get("run_dir")
     if isinstance(folder, str) and folder:
         then = _in_folder(then, folder, str(now["run_dir"]))
-    lines = changed_keys(then, now) if then else []
-    changes = dict(line.split(": ", 1) for line in lines)
+    changes = changed_keys(then, now) if then else []
     if "global_batch_size" in then.get("data", {}):  # of 0.1: keys that it did not know are no changes
-        unknown = ("(none)", "off -> on", "on -> off")
-        changes = {key: told for key, told in changes.items() if not any(word in told for word in unknown)}
-    return {key: told for key, told in changes.items() if not _is_in(key, _NOT_COMPARED)}
+        changes = [change for change in changes if not change.is_of_one_side]
+    return [change for change in changes if not _is_in(change.key, _NOT_COMPARED)]
 
 
 def _is_in(key: str, nodes: Iterable[str]) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from detection.registry import RENAMED
 from detection.system.processes import as_typed
@@ -10,6 +10,23 @@ from detection.system.processes import as_typed
 # What decides the shape of the weights; everything else may change when a run is resumed.
 _NETWORK = ("_target_", "network", "backbone", "class_names")
 _NOTHING = "(none)"  # in place of a key that is not there
+
+
+class Change(NamedTuple):
+    """A value that differs, as a user types it: ``optimizer.lr: 0.1 -> 0.2``."""
+
+    key: str
+    """Dotted."""
+    before: str
+    after: str
+
+    @property
+    def is_of_one_side(self) -> bool:
+        """Whether the key, or what it switches on, is there on one side alone."""
+        return _NOTHING in self[1:] or {self.before, self.after} == {"off", "on"}
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.before} -> {self.after}"
 
 
 def check_same_network(described: Mapping[str, Any], model: Mapping[str, Any], path: Path) -> None:
@@ -26,19 +43,18 @@ def check_same_network(described: Mapping[str, Any], model: Mapping[str, Any], p
     then, now = _network_keys(described), _network_keys(model)
     changes = changed_keys(then, now)
     if changes:
+        told = "; ".join(map(str, changes[:5]))
         raise ValueError(
-            f"{path} holds another network than the one configured ({'; '.join(changes[:5])}). To resume, "
+            f"{path} holds another network than the one configured ({told}). To resume, "
             f"{_what_to_type(changes, then, now)}; to start a new run from these weights, use init_from "
             "instead of ckpt."
         )
 
 
-def _what_to_type(changes: Sequence[str], then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def _what_to_type(changes: Sequence[Change], then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """How to have the network that there was."""
     again, left_out = [], []
-    for change in changes:
-        key, _, values = change.partition(": ")
-        old, _, new = values.partition(" -> ")
+    for key, old, new in changes:
         if isinstance(_at(then, key), Mapping):  # another kind, which is a choice of files and a recipe
             return "give the overrides that the run was started with"
         if key == "class_names":  # which come from the data
@@ -61,19 +77,19 @@ def _at(config: Any, key: str) -> Any:
     return config
 
 
-def changed_keys(then: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
-    """What differs between two configurations, in a user's words and down to single values.
+def changed_keys(then: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[Change]:
+    """What differs between two configurations, down to single values.
 
     Returns:
-        Lines such as ``optimizer.lr: 0.1 -> 0.2``, ``optimizer: SGD -> AdamW``, ``callbacks.ema: off -> on``.
+        Such as ``optimizer.lr: 0.1 -> 0.2``, ``optimizer: SGD -> AdamW``, ``callbacks.ema: off -> on``.
     """
-    changes: list[str] = []
+    changes: list[Change] = []
     for key in sorted({*then, *now}):
         changes += _changes_at(f"{path}{key}", then.get(key, _NOTHING), now.get(key, _NOTHING))
     return changes
 
 
-def _changes_at(name: str, old: Any, new: Any) -> list[str]:
+def _changes_at(name: str, old: Any, new: Any) -> list[Change]:
     before, after = _parts(old), _parts(new)
     if old == new:
         return []
@@ -81,13 +97,13 @@ def _changes_at(name: str, old: Any, new: Any) -> list[str]:
         return _changes_of_parts(name, before, after)
     parts = before if after is None else after
     if parts is None:
-        return [f"{name}: {_shown(old)} -> {_shown(new)}"]
+        return [Change(name, _shown(old), _shown(new))]
     if "_target_" in parts:  # a callback, a logger: it is there or not
-        return [f"{name}: {_switch(old)} -> {_switch(new)}"]
+        return [Change(name, _switch(old), _switch(new))]
     return changed_keys(before or {}, after or {}, f"{name}.")
 
 
-def _changes_of_parts(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def _changes_of_parts(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
     then, now = (RENAMED.get(str(side.get("_target_")), side.get("_target_")) for side in (before, after))
     before = {**before, "_target_": then} if then else before
     if then == now or not (then and now):
@@ -95,7 +111,7 @@ def _changes_of_parts(name: str, before: Mapping[str, Any], after: Mapping[str, 
     # Another kind has arguments of its own: what only one of the two takes has not changed.
     common = before.keys() & after.keys() - {"_target_"}
     before, after = ({key: side[key] for key in common} for side in (before, after))
-    return [f"{name}: {_kind(then)} -> {_kind(now)}", *changed_keys(before, after, f"{name}.")]
+    return [Change(name, _kind(then), _kind(now)), *changed_keys(before, after, f"{name}.")]
 
 
 def _parts(value: Any) -> Mapping[str, Any] | None:

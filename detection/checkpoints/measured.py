@@ -45,7 +45,7 @@ def chosen_anew(
         then["trainer"], now["trainer"] = (
             {_OF_TRAINER: side.get(_OF_TRAINER)} for side in (before, training)
         )
-    reasons += [f"{line.partition(': ')[0]} is another" for line in changed_keys(then, now)]
+    reasons += [f"{change.key} is another" for change in changed_keys(then, now)]
     return f"The best epoch is chosen anew, since {' and '.join(reasons)}." if reasons else ""
 
 

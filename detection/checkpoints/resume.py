@@ -2,13 +2,13 @@
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from detection.checkpoints.best_of_run import refuse_another_best
 from detection.checkpoints.config_before import SETTINGS, changes_of_config, config_before, digest_of_settings
-from detection.checkpoints.differences import changed_keys, check_same_network
+from detection.checkpoints.differences import Change, changed_keys, check_same_network
 from detection.checkpoints.loading import read_checkpoint
 from detection.checkpoints.measured import VAL_SET
 from detection.checkpoints.notes import full_name, notes
@@ -198,12 +198,14 @@ def changes_since(
         step_of_the_first_release(before),
     ]
     changes = _changes(described, {"model": model, "training": training})
-    if config["optimizer"]["scale_lr"] and "optimizer.lr" in changes:  # nobody has typed these
-        changes["learning rate"] = changes.pop("optimizer.lr")
-    changes |= changes_of_config(before, config)
-    if changes:
-        told = (f"{key}: {values}" for key, values in sorted(changes.items()))
-        lines.append(f"Changed since: {'; '.join(told)}. This is used from now on.{_as_it_was(changes)}")
+    if config["optimizer"]["scale_lr"]:  # nobody has typed these
+        scaled = {"optimizer.lr": "learning rate"}
+        changes = [change._replace(key=scaled.get(change.key, change.key)) for change in changes]
+    by_key = {change.key: change for change in (*changes, *changes_of_config(before, config))}
+    if by_key:
+        changes = [by_key[key] for key in sorted(by_key)]
+        told = "; ".join(map(str, changes))
+        lines.append(f"Changed since: {told}. This is used from now on.{_as_it_was(changes)}")
     try:
         lines += [_what_is_left(checkpoint, config["trainer"], path), _later_epochs(checkpoint, path)]
     except (KeyError, TypeError, AttributeError) as error:
@@ -214,28 +216,28 @@ def changes_since(
     return "\n".join(line for line in lines if line)
 
 
-def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     """What changed of optimizer, schedule and training, as the checkpoint itself describes them."""
     before, after = (
         {part: side["model"].get(part, {}) for part in ("optimizer", "scheduler")} for side in (then, now)
     )
-    lines = changed_keys(before, after)
+    changes = changed_keys(before, after)
     if "training" in then:  # not in checkpoints of 0.1
         told = {key: value for key, value in now["training"].items() if key not in (VAL_SET, SETTINGS)}
-        lines += changed_keys({key: then["training"].get(key) for key in told}, told)
-    changes = dict(line.split(": ", 1) for line in lines)
+        changes += changed_keys({key: then["training"].get(key) for key in told}, told)
     named = {key: f"trainer.{key}" for key in _TRAINER} | _WORDS
-    return {named.get(key, key): values for key, values in changes.items()}
+    return [change._replace(key=named.get(change.key, change.key)) for change in changes]
 
 
-def _as_it_was(changes: Mapping[str, str]) -> str:
+def _as_it_was(changes: Sequence[Change]) -> str:
     """What to type to have settings as they were; nothing where all that changed was typed."""
     typed = {word.lstrip("+").partition("=")[0] for word in sys.argv[1:]}
-    before = {key: values.partition(" -> ")[0] for key, values in changes.items() if key not in typed}
     words = [
-        f"{key}={value}"
-        for key, value in sorted(before.items())
-        if _SETTING.fullmatch(key) and value not in ("(none)", "off", "on")
+        f"{change.key}={change.before}"
+        for change in changes
+        if change.key not in typed
+        and _SETTING.fullmatch(change.key)
+        and change.before not in ("(none)", "off", "on")
     ]
     return f" To have it as it was, add: {as_typed(words)}" if words else ""
 

@@ -10,13 +10,12 @@ from detection.data.dataset import classes_of
 from detection.data.formats.coco import read_coco
 from detection.data.formats.layouts import Split, coco_paths, recognised
 from detection.data.formats.listing import COCOListing, Listing, VOCListing, YOLOListing, listing_of
-from detection.data.formats.records import SPLITS, AnnotationError, ImageRecord, Reading
-from detection.data.formats.usable import MAX_REPORTED, say_warnings, usable_records
+from detection.data.formats.records import SPLITS, ImageRecord, Reading
+from detection.data.formats.usable import say_warnings, usable_records
 from detection.data.formats.voc_folder import read_voc
 from detection.data.formats.yolo import read_yolo
 from detection.data.image_files import ImageError, read_header, refuse_another_size
 from detection.data.writers.sets import COCOLayout, Sets
-from detection.system.wording import counted
 
 Format = Literal["voc", "coco", "yolo"]
 _REMEDY = "python -m detection.check with fix=true output=... writes a copy without what is wrong"
@@ -53,7 +52,6 @@ def read_set(
     if split is not None:
         _refuse_to_split(split, splits, listing)
     sets, names, told = _read_listed(listing) if splits is None else _read(source, folder, splits, layout)
-    _refuse_other_sizes(sets)
     return source, sets, names, told
 
 
@@ -71,6 +69,8 @@ def _read_listed(listing: Listing) -> tuple[Sets, list[str], list[str]]:
     ]
     first = SPLITS[:1] if listing.place("train") or not listed else ()
     readings: dict[str, Reading] = {split: listing.read(split) for split in (*first, *listed)}
+    if isinstance(listing, COCOListing):
+        readings = {split: _find_other_sizes(reading) for split, reading in readings.items()}
     if "test" in readings and not readings["test"].records and len(readings) > 1:  # an empty list, say
         del readings["test"]
     sets: Sets = {split: _all_records(reading) for split, reading in readings.items()}
@@ -115,7 +115,7 @@ def _read(
         if source == "voc":
             reading = read_voc(root, [split])
         elif source == "coco":
-            reading = read_coco(*coco_paths(root, name, *layout.of(name)))
+            reading = _find_other_sizes(read_coco(*coco_paths(root, name, *layout.of(name))))
         else:
             reading = read_yolo(root, name)
         sets.setdefault(name, []).extend(_all_records(reading))
@@ -138,20 +138,15 @@ def _refuse_repeated(image_ids: Iterable[str], name: str) -> None:
         raise ValueError(f"the image {image_id} is in {count} of the splits that make up {name}: give one")
 
 
-def _refuse_other_sizes(sets: Sets) -> None:
-    """Refuse images that are not of the size that their boxes were drawn on, as training does.
+def _find_other_sizes(reading: Reading) -> Reading:
+    """Finds the images that are not of the size that their annotations name, as training would.
 
-    Raises:
-        AnnotationError: with all of them.
+    COCO's files alone name one that was not read from the image.
     """
-    records = {record.path: record for records in sets.values() for record in records}
-    wrong = []
-    for path, record in records.items():
+    for record in reading.records:
         try:
-            refuse_another_size(path, read_header(path).size_of(record.upright), record.size, record.source)
+            found = read_header(record.path).size_of(record.upright)
+            refuse_another_size(record.path, found, record.size, record.source)
         except ImageError as error:
-            wrong.append(str(error))
-    if wrong:
-        shown = "\n  ".join(wrong[:MAX_REPORTED])
-        more = f"\n  ... and {len(wrong) - MAX_REPORTED} more" if len(wrong) > MAX_REPORTED else ""
-        raise AnnotationError(f"{len(wrong)} of {counted(len(records), 'image')}: {shown}{more}\n{_REMEDY}")
+            reading.add(error.kind, record.file, error.reason, record.image_id)
+    return reading

@@ -99,9 +99,9 @@ class ShapesDataModule(DetectionDataModule):
 
     def prepare_data(self) -> None:
         """Write the images, unless the same ones are there."""
-        counts = (self.num_train, self.num_val, self.num_test)
+        *of_images, _ = self.settings  # its version is the writer's own
         with _only_one_process(self.root):
-            write_shapes(self.root, *counts, size=self.image_size, seed=self.data_seed)
+            write_shapes(self.root, *of_images)
 
     @property
     def wanted_classes(self) -> Sequence[str]:

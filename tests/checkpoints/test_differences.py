@@ -11,7 +11,9 @@ from detection.checkpoints.differences import changed_keys, check_same_network
 def test_changes_are_listed_by_key() -> None:
     then = {"optimizer": {"lr": 0.1, "momentum": 0.9}, "seed": 1, "gone": 2}
     now = {"optimizer": {"lr": 0.2, "momentum": 0.9}, "seed": 1, "new": [3]}
-    assert changed_keys(then, now) == ["gone: 2 -> (none)", "new: (none) -> [3]", "optimizer.lr: 0.1 -> 0.2"]
+    changes = changed_keys(then, now)
+    assert [*map(str, changes)] == ["gone: 2 -> (none)", "new: (none) -> [3]", "optimizer.lr: 0.1 -> 0.2"]
+    assert [change.is_of_one_side for change in changes] == [True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,7 @@ def test_changes_are_listed_by_key() -> None:
     ],
 )  # fmt: skip
 def test_changes_of_parts_are_told_in_words(then: Any, now: Any, lines: list[str]) -> None:
-    assert changed_keys(then, now) == lines
+    assert [*map(str, changed_keys(then, now))] == lines
 
 
 def test_another_network_is_refused_and_another_schedule_is_not() -> None:

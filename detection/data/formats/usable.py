@@ -11,7 +11,7 @@ from detection.system.wording import are, counted
 OnError = Literal["raise", "skip"]
 """What becomes of an image that cannot be used: it stops the run, or it is left out and listed."""
 
-MAX_REPORTED = 10
+_MAX_REPORTED = 10
 # Of a whole set, these say that something is not there.
 _MISSING = ("missing-list", "missing-annotation")
 
@@ -41,7 +41,7 @@ def usable_records(
     of_the_set = [finding for finding in errors if not finding.image and finding.object is None]
     if of_the_set:
         problem = FileNotFoundError if of_the_set[0].kind in _MISSING else AnnotationError
-        raise problem("\n".join(finding.sentence for finding in of_the_set[:MAX_REPORTED]))
+        raise problem("\n".join(finding.sentence for finding in of_the_set[:_MAX_REPORTED]))
     first: dict[str, Finding] = {}
     for finding in errors:
         first.setdefault(finding.image or f"{finding.file}: {finding.object}", finding)
@@ -91,6 +91,6 @@ def say_warnings(reading: Reading) -> list[str]:
 
 def _report(problems: list[str], where: str) -> str:
     """What is wrong in one set; only the first ten sentences are written out."""
-    shown = "\n  ".join(problems[:MAX_REPORTED])
-    more = f"\n  ... and {len(problems) - MAX_REPORTED} more" if len(problems) > MAX_REPORTED else ""
+    shown = "\n  ".join(problems[:_MAX_REPORTED])
+    more = f"\n  ... and {len(problems) - _MAX_REPORTED} more" if len(problems) > _MAX_REPORTED else ""
     return f"{len(problems)} of {where} cannot be used:\n  {shown}{more}"
