@@ -455,7 +455,7 @@ def test_images_of_another_size_than_their_annotations_are_not_converted(
     for entry in document["images"][:2]:
         entry["height"], entry["width"] = 96, 128
     file.write_text(json.dumps(document))
-    told = r"(?s)2 of the images of .* cannot be used: .* has 96x96 pixels, but .* 128x96"
+    told = r"(?s)2 of the images of .* cannot be used:.* has 96x96 pixels, but .* 128x96"
     for to in FORMATS:
         with pytest.raises(AnnotationError, match=told):
             convert("coco", to, str(tmp_path / "coco"), str(tmp_path / f"as {to}"))

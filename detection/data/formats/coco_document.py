@@ -11,6 +11,7 @@ import msgspec
 
 from detection.data.formats.outlines import rotation_in
 from detection.data.formats.records import Box, Reading
+from detection.data.formats.unrecognised import another_json
 from detection.system.collector import no_collections
 from detection.system.file_reading import MAX_JSON, read_file_bytes, read_text
 from detection.system.wording import folded
@@ -83,6 +84,8 @@ def read_document(path: Path, reading: Reading) -> Document | None:
             f"is not a COCO annotation file: it has no list of objects under {', '.join(document)}. "
             "Detection results and captions are other formats: choose the file of instances"
         )
+        if another := another_json(path):
+            message = f"is not a COCO annotation file. {another}"
         reading.add("broken-annotation", path, message)
         return None
     if not document.images:

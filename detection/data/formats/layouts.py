@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from detection.data.formats.places import folder_called, has_below, has_yolo_labels
+from detection.data.formats.unrecognised import another_format, remedy_for_lists
 from detection.data.image_files import IMAGE_SUFFIXES
 
 Split = str | Sequence[int | str]
@@ -18,7 +19,6 @@ _WORDS_FOR_VAL = ("val", "valid", "validation")
 _FOLDERS_OF_SPLITS = ("train", *_WORDS_FOR_VAL, "test")
 _WORDS_FOR_ALL = ("trainval", "default", "all")  # of lists from which to train where there is none for val
 _IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "jpegimages", "JPEGimages", "data")
-_NOT_READ = {"*.createml.json": "CreateML's format", "*_annotations.csv": "A table"}
 _COCO_FILES = (
     "annotations/instances_{}2017.json", "annotations/instances_{}.json", "annotations/{}.json",
     "{}/_annotations.coco.json", "{}/annotations.json", "{}/labels.json", "instances_{}.json", "{}.json",
@@ -253,14 +253,10 @@ def recognised(root: Path) -> Layout:
         what = f"holds no annotations that are known, but: {there}" if there else "does not exist or is empty"
         remedy = "Point data.root to a folder in VOC's, COCO's or YOLO's format"
         inner = [path for path in sorted(root.glob("*/")) if recognise(path) is not None]
-        others = [name for pattern, name in _NOT_READ.items() if any(root.rglob(pattern))]
         if (root / "Annotations").is_dir():
-            remedy = (
-                "Its ImageSets list no images to train on: write ImageSets/Main/train.txt, an image id a "
-                "line, or remove ImageSets to have all that is annotated"
-            )
-        elif others:
-            remedy = f"{others[0]} is not read: export the set again as COCO, Pascal VOC or YOLO"
+            remedy = remedy_for_lists(_lists_of(root))
+        elif another := another_format(root):
+            remedy = another
         elif len(inner) == 1:
             remedy = f"A folder in it is a set: type {shlex.join([f'data.root={inner[0]}'])}"
         raise FileNotFoundError(f"{root} {what}. {remedy}")

@@ -17,6 +17,7 @@ from detection.data.conversion import convert
 from detection.data.datamodule import DetectionDataModule
 from detection.data.formats.coco_document import box_around
 from detection.data.formats.layouts import find_voc, recognise
+from detection.data.formats.records import AnnotationError
 from detection.data.sources import AutoDataModule, COCODataModule, VOCDataModule, YOLODataModule
 from detection.data.transforms import ssd_eval_transform, ssd_train_transform
 from detection.inspection.inspect import inspect_dataset
@@ -458,11 +459,51 @@ def test_a_set_one_folder_deeper_is_named(tmp_path: Path) -> None:
         AutoDataModule(root=str(tmp_path), **SETTINGS).setup()
 
 
-def test_lists_of_single_classes_alone_say_what_to_write(tmp_path: Path) -> None:
+def test_lists_of_single_classes_alone_say_what_to_type(tmp_path: Path) -> None:
+    """As VoTT writes them: by file name, with a flag for whether the class is there."""
+    voc_images_folder(tmp_path)
+    folder = tmp_path / "VOCdevkit/VOC2007"
+    lists = folder / "ImageSets/Main"
+    for path in lists.iterdir():
+        path.unlink()
+    for name in ("cat", "dog"):
+        (lists / f"{name}_train.txt").write_text(f"0.jpg {'1' if name == 'cat' else '-1'}\r\n1.jpg 1\r\n")
+        (lists / f"{name}_val.txt").write_text("2.jpg 1\n")
+    data = AutoDataModule(root=str(folder), **SETTINGS)
+    with pytest.raises(FileNotFoundError, match=r"Its lists are of one class each") as raised:
+        data.setup()
+    typed = str(raised.value).rpartition("make one of all by ")[2]
+    subprocess.run(["bash", "-c", typed], check=True)
+    assert (lists / "train.txt").read_text().split() == ["0.jpg", "1.jpg"]
+    data.setup()
+    assert [len(data.datasets[split]) for split in ("train", "val")] == [2, 1]
+
+
+def test_lists_without_one_to_train_on_say_what_to_write(tmp_path: Path) -> None:
     voc_images_folder(tmp_path)
     folder = tmp_path / "VOCdevkit/VOC2007"
     for path in (folder / "ImageSets/Main").iterdir():
-        path.rename(path.with_name(f"cat_{path.name}"))
-    (folder / "ImageSets/Main/dog_train.txt").write_text("0 -1\n")
+        path.rename(path.with_name(f"my_{path.stem}_list.txt"))
+    (folder / "ImageSets/Main/other.txt").write_text("0\n")
     with pytest.raises(FileNotFoundError, match=r"write ImageSets/Main/train\.txt, an image id a line"):
         AutoDataModule(root=str(folder), **SETTINGS).setup()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        ("0.json", {"version": "5.5.0", "flags": {}, "shapes": [], "imagePath": "0.jpg"}, "labelme's format"),
+        ("via_project.json", {"_via_settings": {"ui": {}}, "_via_img_metadata": {}}, "VIA's own format"),
+        ("project-1.json", [{"id": 1, "annotations": [{"completed_by": 1}]}], "Label Studio's own format"),
+        ("a/_annotations.createml.json", [], "CreateML's format"),
+        ("a/_annotations.csv", "", "A table"),
+    ],
+)
+def test_formats_that_are_not_read_are_named(file: str, content: Any, told: str, tmp_path: Path) -> None:
+    image(tmp_path / "0.jpg", 0)
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(json.dumps(content, indent=2))
+    with pytest.raises(
+        (FileNotFoundError, AnnotationError), match=rf"{told} is not read: .* as COCO, Pascal VOC or YOLO"
+    ):
+        AutoDataModule(root=str(tmp_path), **SETTINGS).setup()
