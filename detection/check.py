@@ -10,6 +10,7 @@ from detection.cli.compose import checked_config, errors_in_a_sentence, typed_ov
 from detection.cli.entry import run_with_hints
 from detection.cli.hydra_versions import hydra_main, instantiate
 from detection.cli.quoting import as_value
+from detection.cli.run_lines import words_of_own_parts
 from detection.settings import Check
 from detection.system.files import refuse_unwritable
 from detection.system.processes import as_typed, command
@@ -115,21 +116,26 @@ def _command_to_fix(root: Path, typed: str) -> str:
     while output.exists():
         number += 1
         output = place.with_name(f"{place.name}_fixed_{number}")
-    words = [word for word in typed_overrides() if not word.startswith(("fix=", "output="))]
-    return as_typed([*command("check"), *_with_root(words, typed), "fix=true", f"output={output}"])
+    words = [word for word in typed_overrides() if not _is_of(word, ("fix=", "output="))]
+    fix = ["fix=true", f"output={output}"]
+    return as_typed([*command("check"), *_with_root(words, typed), *fix, *words_of_own_parts()])
 
 
 def _command_to_train(typed: str, copy: list[str] | None = None) -> str:
     """A training on this data, or on its copy: of the model that was asked for, else from COCO's weights."""
     own = ("min_side=", "workers=", "fail_on=", "fix=", "output=", "hydra.", "run_dir=", "name=")
-    words = _with_root([word for word in typed_overrides() if not word.startswith(own)], typed)
-    chosen = any(word.startswith(("experiment=", "model")) for word in words)
+    words = _with_root([word for word in typed_overrides() if not _is_of(word, own)], typed)
+    chosen = any(_is_of(word, ("experiment=", "model")) for word in words)
     finetune = [] if chosen else ["experiment=finetune"]
     if copy:
-        words = [*(word for word in words if not word.startswith("data") or "data.size=" in word), *copy]
-    elif finetune and not any(word.startswith("data=") for word in words):
+        words = [*(word for word in words if not _is_of(word, ("data",)) or "data.size=" in word), *copy]
+    elif finetune and not any(_is_of(word, ("data=",)) for word in words):
         words = [*_default_data(), *words]
-    return as_typed([*command("train"), *finetune, *words])
+    return as_typed([*command("train"), *finetune, *words, *words_of_own_parts()])
+
+
+def _is_of(word: str, keys: tuple[str, ...]) -> bool:
+    return word.lstrip("+~").startswith(keys)
 
 
 def _default_data() -> list[str]:

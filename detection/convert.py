@@ -21,7 +21,10 @@ def main(cfg: DictConfig) -> None:
         # Heavy imports wait until there is something to do: --help and typing errors answer at once.
         from detection.data.conversion import convert
 
-        first, *notes = convert(**arguments)
+        try:
+            first, *notes = convert(**arguments)
+        except (ValueError, FileNotFoundError) as error:  # the words of a training, which has the same data
+            raise type(error)(str(error).replace("data.root", "root")) from error
         print("\n".join([first, *notes]))
         if ": train " in first and ", val " in first:
             words = [*command("train"), "experiment=finetune", f"data.root={config['out']}"]

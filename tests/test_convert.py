@@ -469,3 +469,41 @@ def test_boxes_that_are_cut_are_said(shapes: Path, tmp_path: Path) -> None:
     _, line, *_ = convert("voc", "coco", str(tmp_path / "voc"), str(tmp_path / "coco"))
     assert line.startswith("train: warnings: 1 x box-past-border. The first: ")
     assert "reaches 34 pixels past its image of 96x96: it is cut there" in line
+
+
+@pytest.mark.parametrize("source", FORMATS)
+def test_a_list_for_validation_alone_stays_one(
+    source: Literal["voc", "coco", "yolo"], originals: dict[str, Path], tmp_path: Path
+) -> None:
+    """A training divides such a set, and says so; a conversion keeps the name."""
+    first, *_ = convert(source, source, str(originals[source]), str(tmp_path / "val"), splits=["val"])
+    assert ": val 5 images;" in first
+    for to in FORMATS:
+        first, *_ = convert("auto", to, str(tmp_path / "val"), str(tmp_path / to))
+        assert ": val 5 images;" in first
+    data = module_of("auto", tmp_path / "val")
+    data.setup()
+    assert "is the only list: of its 5, 1 for val is set apart" in data.split_lines[0]
+
+
+def test_cocos_splits_in_capitals_are_found(originals: dict[str, Path], tmp_path: Path) -> None:
+    """As CVAT names them, beside its files of keypoints and captions."""
+    shutil.copytree(originals["coco"], tmp_path / "coco")
+    folder = tmp_path / "coco/annotations"
+    for split, name in (("train", "Train"), ("val", "Validation")):
+        (folder / f"instances_{split}2017.json").rename(folder / f"instances_{name}.json")
+        (tmp_path / f"coco/{split}2017").rename(tmp_path / f"coco/{name}")
+        (folder / f"person_keypoints_{name}.json").write_text("{}")
+    first, *_ = convert("auto", "yolo", str(tmp_path / "coco"), str(tmp_path / "yolo"))
+    assert ": train 12 images, val 5 images;" in first
+    (folder / "instances_Validation.json").unlink()
+    (folder / "instances_Train.json").rename(folder / "instances_default.json")
+    first, *_ = convert("auto", "yolo", str(tmp_path / "coco"), str(tmp_path / "alone"))
+    assert ": train 12 images;" in first
+
+
+def test_advice_is_in_the_words_of_the_command(originals: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(originals["coco"], tmp_path / "outer/inner")
+    words = ("from=auto", "to=coco", f"root={tmp_path}/outer", f"out={tmp_path}/out")
+    told = run("detection.convert", *words).stderr
+    assert f"A folder in it is a set: type root={tmp_path}/outer/inner" in told

@@ -1,6 +1,7 @@
 """What `pip install` gives: the wheel, unpacked away from the repository, in a folder of the user's."""
 
 import os
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -161,6 +162,9 @@ def test_a_users_own_parts_train_on_two_processes_and_are_found_again(installed:
     assert "Trained on 2 images." in trained.stdout, "half of the one step on each process"
     assert (place / "run/checkpoints/best.ckpt").is_file()
     assert list((place / "run/lines").rglob("metrics.csv")), "the other tracker has the metrics, too"
+    suggested = next(line for line in trained.stdout.splitlines() if line.startswith("  detection evaluate"))
+    evaluated = run(installed, place, *shlex.split(suggested)[1:], "run_dir=evaluated", "trainer=cpu")
+    assert evaluated.returncode == 0, evaluated.stdout + evaluated.stderr
     source = ("source=set", "output=found")
     found = run(installed, place, "predict", "ckpt=run", *source, "plugins=[my_parts]")
     assert found.returncode == 0, found.stdout + found.stderr

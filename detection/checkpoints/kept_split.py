@@ -110,7 +110,7 @@ def learned_before(datamodule: "DetectionDataModule", kept: Kept | None) -> list
 
 
 def learned_and_judged(datamodule: "DetectionDataModule") -> list[str]:
-    """Warn of images that a training both learns from and is judged by.
+    """Warn of images that a training both learns from and is judged by, or is both chosen and tested by.
 
     Args:
         datamodule: set up.
@@ -123,13 +123,19 @@ def learned_and_judged(datamodule: "DetectionDataModule") -> list[str]:
     learned = set(datamodule.datasets["train"].paths)
     splits = ("val",) if datamodule.test_is_val else ("val", "test")
     judged = {split: set(datamodule.datasets[split].paths) for split in splits}
-    return [
+    lines = [
         f"Warning: {len(both)} of the {counted(len(paths), 'image')} of {split} are trained on, too: "
         "its metrics say how well these are learned, not what is found in others. "
         "python -m detection.check names them."
         for split, paths in judged.items()
         if (both := learned & paths)
     ]
+    if chosen_by := judged["val"] & judged.get("test", set()):
+        lines.append(
+            f"Warning: {len(chosen_by)} of the {counted(len(judged['test']), 'image')} of test are in val, "
+            "too, by which the best checkpoint is chosen: the metrics of the test are a little too good."
+        )
+    return lines
 
 
 def _learned(datamodule: "DetectionDataModule", split: str, kept: Kept) -> int:

@@ -230,14 +230,18 @@ def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
 
 
 def _as_it_was(changes: Sequence[Change]) -> str:
-    """What to type to have settings as they were; nothing where all that changed was typed."""
+    """What to type to have settings as they were; nothing where that was typed or follows from it."""
     typed = {word.lstrip("+").partition("=")[0] for word in sys.argv[1:]}
+    others = {change.key for change in changes if not _SETTING.fullmatch(change.key)}  # such as an optimizer
+    follows = {change[1:] for change in changes if change.key in typed}  # as data.seed from seed
     words = [
         f"{change.key}={change.before}"
         for change in changes
         if change.key not in typed
+        and change.key.partition(".")[0] not in others | typed
         and _SETTING.fullmatch(change.key)
         and change.before not in ("(none)", "off", "on")
+        and not (change[1:] in follows and change.key.rpartition(".")[2] in typed)
     ]
     return f" To have it as it was, add: {as_typed(words)}" if words else ""
 

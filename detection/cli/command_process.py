@@ -13,7 +13,7 @@ from typing import Any
 
 from detection.checkpoints.runs import run_folder
 from detection.cli.quoting import as_value
-from detection.system.processes import PACKAGE
+from detection.system.processes import OF_A_CALLER, PACKAGE
 from detection.validation.arguments import check_arguments
 
 
@@ -86,7 +86,12 @@ def run(
     words = [f"{_KEYS.get(name, name)}={value}" for name, value in values.items()]
     # In the folder of the caller, wherever the package lies.
     paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONUNBUFFERED": "1",
+        OF_A_CALLER: "1",
+    }
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as told,
         subprocess.Popen(

@@ -18,7 +18,7 @@ from detection.cli.quoting import quote_words
 from detection.cli.several_jobs import end_if_some_failed
 from detection.cli.words import apart, plain_words, tell_readings
 from detection.system.endings import end_if_told, hear_signals
-from detection.system.processes import agree_on_start, end_with_the_first
+from detection.system.processes import agree_on_start, end_with_a_caller, end_with_the_first
 from detection.system.streams import make_output_last
 
 
@@ -57,6 +57,7 @@ def run_with_hints(main: Callable[[], Any], config_name: str = "train") -> None:
         main: the command.
         config_name: its primary configuration.
     """
+    end_with_a_caller()
     make_output_last()
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # its warnings are stack traces of C++
     hear_signals()

@@ -4,6 +4,8 @@ A word that can mean one thing only is read as ours; for the others there is a s
 """
 
 import re
+from collections.abc import Sequence
+from pathlib import Path
 
 from detection.system.processes import CONF
 from detection.validation.other_words import READ_AS, VALUES, find
@@ -18,13 +20,14 @@ def is_group(key: str) -> bool:
     return bool(re.fullmatch(r"\w+(/\w+)*", key)) and not key.startswith("hydra") and (CONF / key).is_dir()
 
 
-def options(group: str) -> list[str]:
+def options(group: str, own: Sequence[Path] = ()) -> list[str]:
     """What a group offers.
 
     Args:
         group: its key.
+        own: folders of the user's own, see `own_folders`.
     """
-    return sorted(path.stem for path in (CONF / group).glob("[!_]*.yaml"))
+    return sorted({path.stem for folder in (CONF, *own) for path in (folder / group).glob("[!_]*.yaml")})
 
 
 def groups() -> list[str]:

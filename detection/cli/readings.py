@@ -4,7 +4,6 @@ import difflib
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from omegaconf import OmegaConf
 
 from detection.cli.hydra_versions import configurations
 from detection.cli.other_tools import groups, is_group, options, read_as
-from detection.cli.words import SEVERAL, apart, note_reading, with_default
+from detection.cli.words import SEVERAL, apart, note_reading, own_folders, with_default
 from detection.system.processes import CONF
 from detection.validation.configuration import argument_names
 from detection.validation.other_words import compact, told
@@ -41,10 +40,11 @@ def read_again(words: Sequence[str], error: Exception, verb: str) -> list[str]:
     """
     settings, flags = apart(words)
     several = bool({"-m", "--multirun"} & set(flags))
+    own = own_folders(words)
     # Which keys there are depends on the groups, so these come first.
-    answers = {word: _read_form(word, several) or _read_choice(word, error, verb) for word in settings}
+    answers = {word: _read_form(word, several) or _read_choice(word, error, verb, own) for word in settings}
     if not any(answers.values()):
-        config, chosen = _composed(settings, flags, verb)
+        config, chosen = _composed(settings, own, verb)
         words = [word for word in settings if _parts(word)[1] not in chosen]
         answers = dict.fromkeys(settings) | {word: _read_key(word, config, verb, several) for word in words}
     sentences = [answer for answer in answers.values() if isinstance(answer, str)]
@@ -132,15 +132,14 @@ def _how_to_quote(key: str, value: str) -> str:
     return f"""put the value in two kinds of quotes, '{key}="{bare}"'."""
 
 
-def _read_choice(word: str, error: Exception, verb: str) -> Answer:
+def _read_choice(word: str, error: Exception, verb: str, own: Sequence[Path]) -> Answer:
     """A word that chooses a file which a group does not have."""
     key, _, value = word.partition("=")
     if not isinstance(error, MissingConfigException) or not is_group(key) or value == "null":
         return None
-    # Hydra knows the files of a user's own folder, too.
     chosen = value.strip("[]").split(",")
     is_missing = error.missing_cfg_file in [f"{key}/{each}" for each in chosen]
-    known = {compact(option): option for option in (is_missing and error.options) or options(key)}
+    known = {compact(option): option for option in (is_missing and error.options) or options(key, own)}
     wrong = [each for each in chosen if each not in known.values()]
     if not wrong:
         return None
@@ -169,6 +168,9 @@ def _read_data(value: str) -> Answer:
 
 def _choose(word: str, group: str, value: str, known: Sequence[str]) -> str:
     """Name the options of a group that are near, or all of them; and the group that has such an option."""
+    if elsewhere := next(Path.cwd().glob(f"*/{group}/{value}.yaml"), None):
+        folder = elsewhere.parents[group.count("/") + 1].name
+        return f"{word}: files of your own need the folder that they are in: --config-dir {folder}"
     others = [other for other in groups() if value in options(other) and other != "data/transform"]
     likely = _near(value, known) + [f"{other}={value}" for other in others]
     if group == "model" and (recipes := _recipes_from(value)):
@@ -234,13 +236,11 @@ def _parts(word: str) -> tuple[str, str, str]:
 
 
 def _composed(
-    settings: Sequence[str], flags: Sequence[str], verb: str
+    settings: Sequence[str], own: Sequence[Path], verb: str
 ) -> tuple[dict[str, Any], Mapping[str, Any]]:
     """The configuration with the chosen files and nothing else, and the groups that the command has."""
     chosen = [word for word in settings if is_group(word.partition("=")[0]) and "," not in word]
-    folders = [after for flag, after in pairwise(flags) if flag in ("--config-dir", "-cd")]
-    own = [f"file://{Path(folder).resolve()}" for folder in folders]
-    search = [f"hydra.searchpath=[{','.join(own)}]"] if own else []
+    search = [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in own)}]"] if own else []
     with configurations():
         try:
             cfg = compose(verb, overrides=[*chosen, *search], return_hydra_config=True)

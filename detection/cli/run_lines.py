@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from detection.bounds import height_and_width
 from detection.checkpoints.notes import full_name, network_name
 from detection.cli.compose import describe_lr, typed_overrides
+from detection.cli.other_tools import options
 from detection.data.formats.records import SPLITS
 from detection.registry import word_for
 from detection.settings.detector import SUFFIXES
@@ -93,8 +94,18 @@ def next_uses(ckpt: str, before: Sequence[str] = ()) -> str:
 
 
 def _using(verb: str, ckpt: str, *words: str) -> str:
-    own = [word for word in typed_overrides() if word.startswith("plugins=")]
-    return as_typed([*command(verb), f"ckpt={ckpt}", *words, *own])
+    return as_typed([*command(verb), f"ckpt={ckpt}", *words, *words_of_own_parts()])
+
+
+def words_of_own_parts() -> list[str]:
+    """What a command that is suggested needs, too: the packages and configuration files of the user's own."""
+    words = [word for word in typed_overrides() if word.startswith("plugins=")]
+    if not HydraConfig.initialized():
+        return words
+    job = HydraConfig.get()
+    folders = [source.path for source in job.runtime.config_sources if source.provider == "command-line"]
+    search = [word for word in job.overrides.hydra if word.startswith("hydra.searchpath=")]
+    return [*words, *search, *(word for folder in folders for word in ("--config-dir", folder))]
 
 
 def _wrapped(line: str) -> str:
@@ -134,7 +145,8 @@ def _data(data: dict[str, Any], datamodule: "DetectionDataModule") -> str:
 def data_name(data: Mapping[str, Any]) -> str:
     """What a set is called in a report: ``voc07``, or of a set of one's own ``pets (auto)``."""
     choice: str = HydraConfig.get().runtime.choices["data"]
-    is_own = choice in ("auto", "voc_custom", "coco", "yolo") and data.get("root")
+    has_a_name = choice in options("data") and choice not in ("auto", "voc_custom", "coco", "yolo")
+    is_own = data.get("root") and not has_a_name
     return f"{Path(data['root']).resolve().name} ({choice})" if is_own else choice
 
 

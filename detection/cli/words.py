@@ -92,10 +92,27 @@ def apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
         if word.partition("=")[0] not in _SWITCHES:
             settings.append(word)
             continue
+        if word.startswith("--") and word.partition("=")[0] in _WITH_A_VALUE and "=" in word:
+            flags += word.split("=", 1)
+            continue
         flags.append(word)
         if rest and (word in _WITH_A_VALUE or (word in ("-i", "--info") and rest[0] in _INFO)):
             flags.append(rest.pop(0))
     return settings, flags
+
+
+def own_folders(words: Sequence[str]) -> list[Path]:
+    """The folders of configuration files of the user's own.
+
+    Args:
+        words: of a command line.
+    """
+    settings, flags = apart(words)
+    folders = [after for flag, after in pairwise(flags) if flag in ("-cd", "--config-dir")]
+    for word in settings:
+        if word.startswith("hydra.searchpath="):
+            folders += re.findall(r"file://([^,\]'\"]+)", word)
+    return [Path(folder).resolve() for folder in folders]
 
 
 _readings: dict[str, str] = {}  # what was typed, and how it is read

@@ -64,10 +64,10 @@ def _listing(source: str, folder: Path, layout: COCOLayout) -> Listing:
 def _read_listed(listing: Listing) -> tuple[Sets, list[str], list[str]]:
     """The images of all splits that the set lists, or all that there are."""
     # A test may be named where there is none, as COCO's layout names it.
-    listed = [
-        split for split in SPLITS[1:] if (listing.has(split) if split == "val" else listing.place(split))
-    ]
-    first = SPLITS[:1] if listing.place("train") or not listed else ()
+    has_val = listing.has("val") or listing.lists_val_alone
+    listed = [split for split in SPLITS[1:] if (has_val if split == "val" else listing.place(split))]
+    is_first = bool(listing.place("train")) and not listing.lists_val_alone
+    first = SPLITS[:1] if is_first or not listed else ()
     readings: dict[str, Reading] = {split: listing.read(split) for split in (*first, *listed)}
     if isinstance(listing, COCOListing):
         readings = {split: _find_other_sizes(reading) for split, reading in readings.items()}
@@ -90,13 +90,15 @@ def _refuse_to_split(split: Sequence[float], splits: Sequence[Split] | None, lis
     shares = f"split=[{','.join(f'{share:g}' for share in split)}]"
     if abs(sum(split) - 1) > 1e-6 or not all(split):
         raise ValueError(
-            f"{shares}: give the shares of train, val and test, which make 1: split=[0.8,0.1,0.1]"
+            f"{shares}: give the shares of train, val and test, each above 0, which make 1: "
+            "split=[0.8,0.1,0.1]; or of train and val alone, split=[0.8,0.2]"
         )
     listed = [name for name in SPLITS if listing.has(name)]
     if splits is None and listed:
+        there = [name for name in SPLITS if name in listed or listing.place(name)]
         raise ValueError(
             f"{shares}: {listing.root} has images of its own for {' and '.join(listed)}. Leave split out to "
-            f"convert it as it is, or divide these anew: splits=[{','.join(['train', *listed])}]"
+            f"convert it as it is, or divide these anew: splits=[{','.join(there)}]"
         )
 
 

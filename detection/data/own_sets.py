@@ -211,8 +211,9 @@ class OwnDataModule(DetectionDataModule, ABC):
             else "so many look alike that they could not stay together"
         )
         others = "" if self._typed_fractions() else ". data.val_fraction=... chooses another share"
+        what = "is the only list" if self.listing.lists_val_alone else f"lists no images for {whom}"
         line = (
-            f"lists no images for {whom}: of its {len(records)}, {counts} {are(apart)} set apart by "
+            f"{what}: of its {len(records)}, {counts} {are(apart)} set apart by "
             f"data.seed={self.seed}; {together}{others}"
         )
         return SetApart(self.seed, self.fractions, images), line

@@ -30,6 +30,8 @@ _CONTAINER = Path("/sys/fs/cgroup")  # of version 2, where a container sees its 
 _PORT = "port_of_this_start"
 _LONGEST_WAIT = 300  # seconds
 _own_store: list["TCPStore"] = []  # kept open while this process lives
+OF_A_CALLER = "RUN_OF_A_CALLER"
+"""Among the environment of a command that `detection.train` and the like have started."""
 STARTED = "RUN_STARTED"  # conf/hydra/default.yaml names a run's folder after it
 
 
@@ -176,10 +178,16 @@ def end_with_the_first() -> None:
         end_with_parent()
 
 
-def end_with_parent() -> None:
+def end_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
     """Let this process end when the one that started it is killed, where the system can (Linux)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, by)
+
+
+def end_with_a_caller() -> None:
+    """The same for a command that a function has started: unseen, a training would go on for days."""
+    if os.environ.pop(OF_A_CALLER, None):
+        end_with_parent(signal.SIGTERM)
 
 
 def started_elsewhere(trainer: dict[str, Any]) -> list[str]:

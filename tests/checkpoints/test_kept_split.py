@@ -157,6 +157,11 @@ def test_images_that_are_trained_on_and_judged_by_are_counted(tmp_path: Path) ->
     apart = module_of("auto", tmp_path)
     apart.setup()
     assert learned_and_judged(apart) == []
+    write_lists(tmp_path, train=range(4), val=range(4, 6), test=range(5, 8))
+    tested = module_of("auto", tmp_path)
+    tested.setup()
+    (line,) = learned_and_judged(tested)
+    assert line.startswith("Warning: 1 of the 3 images of test are in val, too, by which the best checkpoint")
 
 
 def test_a_checkpoint_that_does_not_say_what_it_learned_is_as_before(tmp_path: Path) -> None:

@@ -107,7 +107,24 @@ def test_callbacks_and_optimizers_are_told_in_words(tmp_path: Path) -> None:
                  training={**TRAINING, "max_epochs": 3})  # fmt: skip
     changed = "callbacks.ema: off -> on; optimizer: AdamW -> SGD; optimizer.weight_decay: 0.05 -> 0.0005"
     assert f"Changed since: {changed}. This is used from now on." in lines
-    assert "To have it as it was, add: optimizer.weight_decay=0.05" in lines, "words that can be typed"
+    assert "To have it as it was" not in lines, "a decay alone would make neither the old run nor the new one"
+
+
+@pytest.mark.parametrize(
+    ("word", "follows"),
+    [("scheduler=step", "scheduler."), ("optimizer=sgd", "optimizer."), ("seed=7", "data.seed")],
+)
+def test_what_follows_from_what_was_typed_has_no_advice(
+    word: str, follows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    OmegaConf.save(OmegaConf.create(settings("data.num_workers=0")), tmp_path / "config.yaml")
+    monkeypatch.setattr("sys.argv", ["train.py", "ckpt=run", word])
+    changed, _, advice = told(written(tmp_path), word, "data.num_workers=3").partition(
+        " To have it as it was"
+    )
+    assert follows in changed
+    assert follows not in advice
+    assert "data.num_workers=0" in advice, "which nobody typed"
 
 
 def test_a_checkpoint_is_compared_with_its_own_settings(tmp_path: Path) -> None:

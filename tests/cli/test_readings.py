@@ -139,3 +139,31 @@ def test_a_users_own_folder_of_configurations_is_looked_into(tmp_path: Path) -> 
     assert told("train", words) == ["mine.deppth: no such key; did you mean mine.depth?"]
     missing = MissingConfigException("", "experiment/min", ["mine", "quickstart"])
     assert told("train", ["experiment=min"], missing)[0].endswith("did you mean mine?")
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A folder of configuration files of one's own."""
+    folder = tmp_path / "conf"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data/csv.yaml").write_text("defaults: [_common, _self_]\n_target_: my.CSV\nroot: ???\n")
+    return folder
+
+
+@pytest.mark.parametrize("form", ["--config-dir={}", "--config-dir {}", "hydra.searchpath=[file://{}]"])
+def test_choices_of_ones_own_are_right_beside_wrong_ones(form: str, own: Path) -> None:
+    words = ["data=csv", "scheduler=cosin", *form.format(own).split()]
+    with pytest.raises(SystemExit) as told:
+        read_again(words, MissingConfigException("", "scheduler/cosin", ["cosine"]), "train")
+    assert str(told.value) == "scheduler=cosin: no such scheduler; did you mean cosine?"
+    keys = ["data=csv", "model=faster_rcnn_fpn", "model.network.channels=64", "optimizer.lrr=1"]
+    with pytest.raises(SystemExit) as told:
+        read_again([*keys, *form.format(own).split()], HydraException("Could not override"), "train")
+    assert str(told.value).startswith("optimizer.lrr: no such key; did you mean optimizer.lr ")
+    assert "\n" not in str(told.value), "the others are right"
+
+
+def test_files_of_ones_own_ask_for_their_folder(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(own.parent)
+    with pytest.raises(SystemExit, match=r"^data=csv: .* --config-dir conf$"):
+        read_again(["data=csv"], MissingConfigException("", "data/csv", []), "train")

@@ -132,10 +132,11 @@ class _Reader:
             return refuse(
                 "listed-twice", f"{who} is listed twice: merge the two images and their annotations"
             )
-        if found != file_name:
+        # Label Studio and others count from the folder above that of the images.
+        if file_name not in (found, f"{self.folder.name}/{found}"):
             message = f"{who} is read from {found}, the file of that name here: correct its file_name"
             self.reading.add("filename-mismatch", self.path, message, str(image_id))
-            file_name = found
+        file_name = found
         height, width = entry.height, entry.width
         if not height or not width:
             try:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from detection.data.formats.places import folder_called, has_below, has_yolo_labels
+from detection.data.formats.places import file_called, folder_called, has_below, has_yolo_labels
 from detection.data.formats.unrecognised import another_format, remedy_for_lists
 from detection.data.image_files import IMAGE_SUFFIXES
 
@@ -183,13 +183,16 @@ def _no_voc(root: Path, folders: Sequence[Path]) -> str:
 def find_coco(root: Path, split: str) -> Path | None:
     """Finds the annotation file of a split in COCO's format; a single file serves for training."""
     files = [*root.glob("*.json"), *root.glob("annotations/*.json")] if split == "train" else []
+    if len(files) > 1:  # beside those of keypoints, captions and the like
+        files = [path for path in files if path.name.startswith("instances")]
     is_none = len(files) != 1 or files[0] == _named_coco(root, "test") or ".createml" in files[0].suffixes
     return _named_coco(root, split) or (None if is_none else files[0])
 
 
 def _named_coco(root: Path, split: str) -> Path | None:
-    names = (name.format(word) for word in words_for(split) for name in _COCO_FILES)
-    return next((path for name in names if (path := root / name).is_file()), None)
+    names = [name.format(word) for word in words_for(split) for name in _COCO_FILES]
+    exact = (path for name in names if (path := root / name).is_file())
+    return next(exact, None) or next(filter(None, (file_called(root, name) for name in names)), None)
 
 
 def coco_paths(root: Path, split: str, images: str, annotations: str) -> tuple[Path | None, Path]:
@@ -251,6 +254,7 @@ def recognised(root: Path) -> Layout:
     if found is None:
         there = ", ".join(sorted(path.name for path in root.iterdir())[:10]) if root.is_dir() else ""
         what = f"holds no annotations that are known, but: {there}" if there else "does not exist or is empty"
+        what = "is a file, not the folder of a set" if root.is_file() else what
         remedy = "Point data.root to a folder in VOC's, COCO's or YOLO's format"
         inner = [path for path in sorted(root.glob("*/")) if recognise(path) is not None]
         if (root / "Annotations").is_dir():

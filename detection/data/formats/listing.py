@@ -49,6 +49,12 @@ class Listing(ABC):
         place = self.place(split)
         return self.is_named(split) or bool(place and place != self.place("train"))
 
+    @property
+    def lists_val_alone(self) -> bool:
+        """Whether its only list is for validation, which a training divides."""
+        place = self.place("val")
+        return bool(place) and place == self.place("train")
+
     def unlisted(self) -> list[Finding]:
         """What lies beside the splits and belongs to none of them."""
         return []

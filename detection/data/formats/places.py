@@ -108,6 +108,14 @@ def folder_called(base: Path, name: str) -> Path:
     return alike[0] if len(alike) == 1 else folder
 
 
+def file_called(root: Path, name: str) -> Path | None:
+    """The only JSON file whose path differs in capitals alone: CVAT's splits are Train and Validation."""
+    folder, _, file = name.rpartition("/")
+    place = folder_called(root, folder) if folder else root
+    alike = [path for path in place.glob("*.json") if path.name.casefold() == file.casefold()]
+    return alike[0] if len(alike) == 1 else None
+
+
 def label_file(image: Path) -> str:
     """``labels/a.txt`` for ``images/a.jpg``, by the last folder called images, in capitals or not."""
     stem = os.path.splitext(image.as_posix())[0]

@@ -12,7 +12,13 @@ _BY_NAME = {".createml.json": "CreateML's format", "_annotations.csv": "A table"
 _BY_WORD = {
     b'"shapes":': ("labelme's format", "convert it, by FiftyOne or labelme's own examples, say,"),
     b'"_via_settings"': ("VIA's own format", _REMEDY),
+    b'"shape_attributes"': ("VIA's own format", _REMEDY),
     b'"completed_by"': ("Label Studio's own format", _REMEDY),
+    b'"annotator"': ("Label Studio's own format", _REMEDY),
+    b'"data_row"': ("Labelbox's own format", _REMEDY),
+    b'"dm_format_version"': ("Datumaro's own format", _REMEDY),
+    b'"geometry_config"': ("Supervisely's own format", _REMEDY),
+    b'"activeLearningSettings"': ("VoTT's own format", _REMEDY),
 }
 _START = 4096  # bytes
 _MOST_LOOKED_INTO = 20  # files
@@ -24,7 +30,7 @@ def another_format(root: Path) -> str | None:
     for file in walk_below(root):
         if found := next((name for ending, name in _BY_NAME.items() if file.endswith(ending)), None):
             return _say(found, _REMEDY)
-        if file.lower().endswith(".json") and len(jsons) < _MOST_LOOKED_INTO:
+        if file.lower().endswith((".json", ".ndjson")) and len(jsons) < _MOST_LOOKED_INTO:
             jsons.append(file)
     return next(filter(None, map(another_json, jsons)), None)
 
