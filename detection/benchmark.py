@@ -18,6 +18,8 @@ from detection.settings import Benchmark
 from detection.system.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pytorch_lightning as pl
 
     from detection.benchmarking.measure import Measurement
@@ -86,7 +88,7 @@ def _measure(config: dict[str, Any]) -> "list[Measurement]":
     return rows
 
 
-def _steps(name: str, config: dict[str, Any], run: Any) -> "Measurement":
+def _steps(name: str, config: dict[str, Any], run: "Callable[[pl.Trainer], object]") -> "Measurement":
     """Let Lightning run a number of batches and take the median of their times."""
     from detection.benchmarking.measure import Measurement, StepTimes, device_memory, host_memory
 

@@ -18,7 +18,7 @@ _SHARE = 0.8  # of the memory that is left
 
 @hydra_main("serve")
 def main(cfg: DictConfig) -> None:
-    """Run as configured."""
+    """Serve a detector until it is told to end."""
     with errors_in_a_sentence():
         serve(Serve.of(checked_config(cfg, Serve)))
 

@@ -33,7 +33,7 @@ class HowToResume(pl.Callback):
         self._was_written = True
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Be ready."""
+        """Have the sentence said when the run ends."""
         self._trainer = trainer
         say_at_the_end(self.sentence, names_signal=True)
 
@@ -68,7 +68,7 @@ class HowToResume(pl.Callback):
         elif self._trainer is not None and not self._trainer.fit_loop.epoch_loop.batch_progress.total.ready:
             lines.append("Nothing was kept: no step had begun.")
         elif told() is not None and self._was_written:
-            lines.append("Nothing was kept yet: the step that was being made did not end in time.")
+            lines.append("Nothing was kept yet: the current step did not finish in time.")
         else:  # the error says why
             lines.append("Nothing was kept yet.")
         return "\n".join(lines)

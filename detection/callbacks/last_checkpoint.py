@@ -130,7 +130,7 @@ class LastCheckpoint(ModelCheckpoint):
         self._end_if_told(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """From here on, signals end the run at once."""
+        """Write the last checkpoint; from here on, signals end the run at once."""
         super().on_train_end(trainer, pl_module)
         finish_checkpoints(trainer)
         trainer.strategy.barrier()  # all test the best one, which the first process writes
@@ -139,13 +139,13 @@ class LastCheckpoint(ModelCheckpoint):
             endings.raise_if_told()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """From here on, signals end the run at once."""
+        """Let signals end the process at once."""
         endings.wait_for_steps(False)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """From here on, signals end the run at once."""
+        """Let signals end the process at once."""
         endings.wait_for_steps(False)
 
     def _end_if_told(self, trainer: pl.Trainer) -> None:

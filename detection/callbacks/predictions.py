@@ -63,11 +63,11 @@ class FirstImages(pl.Callback, ABC):
         self._remember(trainer, pl_module, outputs, batch)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show them."""
+        """Draw the images and show them."""
         self._show(trainer, pl_module, "val")
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show them."""
+        """Draw the images and show them."""
         self._show(trainer, pl_module, "test")
 
     def _remember(
@@ -111,7 +111,7 @@ class PredictionImages(FirstImages):
         self.threshold = threshold
 
     def show(self, trainer: pl.Trainer, task: DetectionTask, stage: str, seen: list[Seen]) -> None:
-        """Draw."""
+        """Write `predictions.png`."""
         outcomes = [outcomes_of_image(item.detections, item.target, self.threshold) for item in seen]
         images, ids = [item.image for item in seen], [item.target["image_id"] for item in seen]
         plot_predictions(images, outcomes, ids, task.class_names, self.path, self.threshold)

@@ -27,9 +27,9 @@ class SafeCheckpointIO(TorchCheckpointIO):
     the system's temporary folder and moves the file; between two disks that is a copy, and a run that is
     killed while it copies has lost the checkpoint it had.
 
-    An error of the thread comes with the next checkpoint, or where somebody asks (:meth:`raise_if_failed`,
+    An error of the thread is raised by the next checkpoint, or where somebody asks (:meth:`raise_if_failed`,
     :meth:`finish`); what waited behind it is not written, so that none is ever newer on the disk than one
-    that was saved after it. In the processor's memory is at most one checkpoint as it is written, with the
+    that was saved after it. In host memory is at most one checkpoint as it is written, with the
     bytes of its file, and the copy of one that waits; a third one waits for the first.
     """
 
@@ -90,7 +90,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
         super().remove_checkpoint(path)
 
     def teardown(self) -> None:
-        """Finish."""
+        """Write what waits."""
         try:
             self.finish()
         finally:

@@ -1,14 +1,16 @@
 """What differs between the configuration in a checkpoint and another, in the words that a user types."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from detection.registry import RENAMED
-from detection.system.processes import as_typed
+from detection.system.processes import as_typed, in_quotes
 
 # What decides the shape of the weights; everything else may change when a run is resumed.
 _NETWORK = ("_target_", "network", "backbone", "class_names")
+_READ_OTHERWISE = ("true", "false", "null", "nan", "inf")
 _NOTHING = "(none)"  # in place of a key that is not there
 
 
@@ -58,7 +60,7 @@ def _what_to_type(changes: Sequence[Change], then: Mapping[str, Any], now: Mappi
         if isinstance(_at(then, key), Mapping):  # another kind, which is a choice of files and a recipe
             return "give the overrides that the run was started with"
         if key == "class_names":  # which come from the data
-            again.append(f"data.classes=[{','.join(then[key])}]")
+            again.append(f"data.classes=[{','.join(map(_as_word, then[key]))}]")
             again += ["data.other_classes=skip"] if set(now[key]) - set(then[key]) else []
         elif key == "network.size":  # and this from the size of its inputs
             again.append(f"data.size={old}".replace(" ", ""))
@@ -68,6 +70,12 @@ def _what_to_type(changes: Sequence[Change], then: Mapping[str, Any], now: Mappi
             again.append(f"{'+' if new == _NOTHING else ''}model.{key}={old}")
     told = [f"add {as_typed(again)}"] * bool(again) + [f"leave out {', '.join(left_out)}"] * bool(left_out)
     return " and ".join(told)
+
+
+def _as_word(name: str) -> str:
+    """A class as a member of a list that Hydra reads back."""
+    is_plain = re.fullmatch(r"[A-Za-z][\w-]*", name, re.ASCII) and name.lower() not in _READ_OTHERWISE
+    return name if is_plain else in_quotes(name)
 
 
 def _at(config: Any, key: str) -> Any:

@@ -29,7 +29,7 @@ def _ssd(backbone: dict[str, Any], size: int, network: dict[str, Any], **select:
             "topk_per_class": True,
             **select,
         },
-        "data": {"size": size, "eval_transform": {**transform, "bilinear": True}, "collate": "padded"},
+        "data": {"size": size, "eval_transform": transform, "collate": "padded"},
     }
 
 
@@ -105,7 +105,7 @@ _DETECTORS = {
         proposals=150,
     ),
 }
-# A description names them; whoever trains on from these weights chooses his own.
+# A description names them; a training from these weights has its own.
 _TRAINING = {
     "optimizer": {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.001},
     "scheduler": {"_target_": "detection.tasks.schedules.Cosine"},

@@ -68,7 +68,7 @@ def faults_in_a_sentence(folder: str | Path) -> Iterator[None]:
 
 
 def _first(error: Exception) -> Exception:
-    """Why a run ended: Lightning takes it apart then, which may fail in turn."""
+    """The error that ended a run: Lightning's teardown may raise another after it."""
     frames = traceback.extract_tb(error.__traceback__)
     before = error.__context__
     in_turn = any(frame.name == "_teardown" for frame in frames)
@@ -112,7 +112,7 @@ def describe(error: Exception) -> str | None:
             "data.num_workers or data.batch_size; data.num_workers=0 loads without such processes"
         )
     if "Connection closed by peer" in message or "Connection reset by peer" in message:
-        return "Another process of this run has died. What it said is above; without a word, it was killed"
+        return "Another process of this run has died. What it said is above; if nothing, it was killed"
     if "unable to allocate shared memory" in message or "out of shared memory" in message.lower():
         return (
             "The shared memory that loaded images travel through is full: enlarge /dev/shm (docker run "

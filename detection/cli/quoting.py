@@ -29,7 +29,8 @@ _PATHS = {
 }
 
 
-_COMMA = re.compile(r""",(?=(?:[^"]*"[^"]*")*[^"]*$)""")  # outside of quotes
+# A word of a list, in quotes or bare, and the comma behind it.
+_MEMBER = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^,]*)\s*(?:(,)|$)""", re.S)
 
 
 def quote_words() -> None:
@@ -85,11 +86,22 @@ def _quoted_parts(value: str) -> str:
     if value.startswith("{") and value.endswith("}"):
         return in_quotes(value)  # Hydra quotes no key of a pair; in quotes it is read as pairs later
     is_list = value.startswith("[") and value.endswith("]")
-    parts = [part.strip() for part in _COMMA.split(value[1:-1] if is_list else value)]
+    parts = _members(value[1:-1] if is_list else value)
     if re.fullmatch(r"\w+\(.*\)", value) or any(part.startswith(("[", "{")) for part in parts):
         return value  # a function of Hydra's, lists in lists, one that does not end: explained if refused
     quoted = ",".join(part if _read(part) else in_quotes(part) for part in parts)
     return f"[{quoted}]" if is_list else quoted
+
+
+def _members(text: str) -> list[str]:
+    """The words between the commas of a list; a comma in quotes is part of its word."""
+    parts, end = [], 0
+    while match := _MEMBER.match(text, end):
+        parts.append(match[1].strip())
+        end = match.end()
+        if match[2] is None:
+            break
+    return parts
 
 
 def _is_path(value: str, sweep: bool) -> bool:

@@ -101,7 +101,7 @@ def closing_trackers(loggers: Sequence[Logger], folder: str) -> Iterator[None]:
 
 @contextmanager
 def going_on(logger: Tracker | Logger) -> Iterator[None]:
-    """Say in a line what a logger fails with, whosever it is, once, and go on: the training matters more.
+    """Report the failure of a logger in one line, once, and continue: the training matters more.
 
     Args:
         logger: one of whose methods is called in the block.

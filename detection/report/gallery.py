@@ -60,16 +60,15 @@ def worst_and_best(counts: ImageCounts, number: int) -> tuple[list[int], list[in
         number: at most so many of each.
 
     Returns:
-        Image numbers, the worst first, and the best first. None is in both; the worst have errors and the
+        Image numbers, the worst first, and the best first. No image is in both; the worst have errors and the
         best have true positives.
     """
     errors = counts.false_positives + counts.missed
     order = np.lexsort((-errors, counts.f1))
     worst = [int(image) for image in order if errors[image]][:number]
     order = np.lexsort((-counts.true_positives, -counts.f1))
-    best = [int(image) for image in order if counts.true_positives[image] and image not in set(worst)][
-        :number
-    ]
+    shown = set(worst)
+    best = [int(image) for image in order if counts.true_positives[image] and image not in shown][:number]
     return worst, best
 
 

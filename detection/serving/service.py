@@ -1,4 +1,4 @@
-"""A detector behind LitServe: requests become batches, and what is found in them answers.
+"""A detector behind LitServe: requests are batched, and answered with detections.
 
 LitServe runs HTTP in one process and the network in others, with queues between them. Its own loops ask the
 queue a thousand times a second while there is nothing to do, and let one bad image spoil the answers of its

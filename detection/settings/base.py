@@ -32,11 +32,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class ScaleRule:
-    """What of ``optimizer`` is not the optimizer's: whether its learning rate is scaled to the batch.
+    """Keys of ``optimizer`` that are no arguments of torch's: whether the rate is scaled to the batch.
 
     Args:
         scale_lr: whether ``optimizer.lr`` is that of ``base_batch_size`` images per step
-        base_batch_size: see there
+        base_batch_size: the batch that ``optimizer.lr`` is for
     """
 
     scale_lr: bool

@@ -12,7 +12,7 @@ from detection.types import Detections, ListBatch, Target
 
 
 class WholeImages(pl.LightningModule):
-    """Tests what detects in decoded images, on the device and in the precision of a trainer.
+    """Evaluates a detector of decoded images, on the device and in the precision of a trainer.
 
     There are no losses: they compare what the network says of its own inputs.
 

@@ -62,7 +62,7 @@ def test_a_full_disk_is_no_step_that_took_too_long(
 ) -> None:  # fmt: skip
     how = HowToResume(str(tmp_path / "last.ckpt"))
     monkeypatch.setattr(endings._state, "told_by", signal.SIGTERM if signalled else None)
-    assert ("did not end in time" in how.sentence()) == signalled
+    assert ("did not finish in time" in how.sentence()) == signalled
     with pytest.raises(RuntimeError, match="out of memory"):
         run(how, FailsToWrite(), FailsAt(0))
     printed = capsys.readouterr().err

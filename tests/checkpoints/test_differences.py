@@ -1,11 +1,15 @@
 """What a run that resumes is compared with, and what to type where they differ."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from detection.checkpoints.differences import changed_keys, check_same_network
+from detection.cli.quoting import quote_words
 
 
 def test_changes_are_listed_by_key() -> None:
@@ -72,13 +76,24 @@ def test_what_to_type_for_the_network_that_there_was(now: dict[str, Any], told: 
         check_same_network(NETWORK, {**NETWORK, "network": {"_target_": "build", **now}}, Path("a.ckpt"))
 
 
-def test_classes_and_sizes_come_from_the_data() -> None:
+def test_classes_and_sizes_come_from_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
     of_two = {**NETWORK, "class_names": ["cat", "dog"], "network": {"_target_": "build", "size": [64, 96]}}
     of_three = {**of_two, "class_names": ["bird", "cat", "dog"]}
     with pytest.raises(ValueError, match=r"add 'data.classes=\[cat,dog\]' data.other_classes=skip;"):
         check_same_network(of_two, of_three, Path("a.ckpt"))
     with pytest.raises(ValueError, match=r"add 'data.classes=\[bird,cat,dog\]';"):
         check_same_network(of_three, of_two, Path("a.ckpt"))
+    odd = {**NETWORK, "class_names": ["cup, glass", "person (adult)", "true", "straße"]}
+    with pytest.raises(ValueError, match="To resume") as told:
+        check_same_network(
+            odd, of_two | {"class_names": ["cat"], "network": NETWORK["network"]}, Path("a.ckpt")
+        )
+    (typed,) = (
+        word for word in shlex.split(str(told.value).split(";")[-2]) if word.startswith("data.classes=")
+    )
+    monkeypatch.setattr("sys.argv", ["train.py", typed])
+    quote_words()
+    assert OverridesParser.create().parse_override(sys.argv[1]).value() == odd["class_names"]
     larger = {**of_two, "network": {"_target_": "build", "size": 300}}
     with pytest.raises(ValueError, match=r"add 'data.size=\[64,96\]';"):
         check_same_network(of_two, larger, Path("a.ckpt"))

@@ -67,7 +67,7 @@ class Finding(NamedTuple):
     file: str
     """Where to look."""
     message: str
-    """Goes on from the file's name, and ends with the remedy."""
+    """Continues the sentence that the file's name begins, and ends with the remedy."""
     image: str = ""
     """The id of the image concerned. Where it is empty, the mistake is of the whole set, unless `object` is
     given: that is one of no image."""

@@ -37,7 +37,7 @@ class ImageRecord(NamedTuple):
     image_id: str
     """Names the image in its set: two images never share it."""
     file: str
-    """The image itself; text, for to make a `Path` of each takes a third of the time of a known set."""
+    """The image itself; a string: a `Path` for each would take a third of the time to read a known set."""
     size: tuple[int, int]
     """``(height, width)`` of the image that the boxes belong to."""
     objects: tuple[ObjectRecord, ...]
