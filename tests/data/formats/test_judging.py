@@ -18,7 +18,7 @@ from detection.data.formats.voc_folder import read_voc
 from detection.data.shapes import write_shapes
 from detection.data.transforms import ssd_eval_transform, ssd_train_transform
 from detection.inspection.inspect import inspect_dataset
-from tests.pages import names_of
+from tests.pages import block, names_of
 
 SIDE = 128
 GOOD = (20, 20, 60, 60)
@@ -47,6 +47,29 @@ def make(tmp_path: Path) -> Make:
         return data
 
     return make
+
+
+def test_one_table_of_the_documentation_is_divided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_format.py").write_text(block("how-to/plugins.md", "class CSVDataModule"))
+    monkeypatch.syspath_prepend(tmp_path)
+    lines = ["image,class,x1,y1,x2,y2"]
+    for number in range(10):
+        Image.new("RGB", (SIDE, SIDE), (20 * number, 250 - 25 * number, 50)).save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png," + (",,,," if number == 3 else "cat,20,20,60,60"))
+    (tmp_path / "boxes.csv").write_text("\n".join(lines))
+    data = names_of("how-to/plugins.md", "class OneTableDataModule")["OneTableDataModule"](
+        root=str(tmp_path), size=SIDE, train_transform=ssd_train_transform,
+        eval_transform=ssd_eval_transform, num_workers=0, batch_size=1,
+    )  # fmt: skip
+    data.setup()
+    assert {split: len(dataset) for split, dataset in data.datasets.items()} == {
+        "train": 8,
+        "val": 2,
+        "test": 2,
+    }
+    objects = [data.datasets[split].num_objects(difficult=True) for split in ("train", "val")]
+    assert sum(objects) == 9, "one image has none"
+    assert errors(data) == []
 
 
 def errors(data: DetectionDataModule) -> list[tuple[str, str]]:
