@@ -3,6 +3,8 @@
 import inspect
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,31 @@ def test_a_training_returns_its_folder_and_metrics_and_prints_nothing(
     assert detection.load(run.best).class_names == detection.load(run.folder).class_names
     assert detection.load(run.folder).predict(np.zeros((40, 40, 3), np.uint8)).image.shape == (40, 40, 3)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has died")
+def test_a_training_ends_with_the_script_that_started_it(tmp_path: Path) -> None:
+    code = f"""
+import detection
+from tests.cli.test_commands import learn
+from pathlib import Path
+learn(Path({str(tmp_path)!r}), "trainer.max_epochs=10000", "data.num_workers=0")
+"""
+    script = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
+    log = tmp_path / "run/metrics.csv"
+    wait_until(log.exists)
+    (training,) = Path(f"/proc/{script.pid}/task/{script.pid}/children").read_text().split()
+    script.kill()
+    script.wait()
+    wait_until(lambda: not Path(f"/proc/{training}/exe").exists())
+    assert (tmp_path / "run/checkpoints/last.ckpt").exists(), "SIGTERM, at a step"
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def test_a_mistake_raises_what_the_command_says(tmp_path: Path) -> None:
