@@ -386,7 +386,7 @@ def test_a_set_is_divided_as_a_training_would(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("split", "message"),
     [
-        ([0.8, 0.1], r"split=\[0\.8,0\.1\]: give the shares of train, val and test, which make 1"),
+        ([0.8, 0.1], r"split=\[0\.8,0\.1\]: give the shares of train, val and test, each above 0"),
         ([0.8, 0.0, 0.2], "give the shares of train, val and test"),
         ([0.8, 0.2], r"has images of its own for val.* Leave split out .*: splits=\[train,val\]"),
     ],
@@ -483,7 +483,7 @@ def test_a_list_for_validation_alone_stays_one(
         assert ": val 5 images;" in first
     data = module_of("auto", tmp_path / "val")
     data.setup()
-    assert "is the only list: of its 5, 1 for val is set apart" in data.split_lines[0]
+    assert "is the only split: of its 5, 1 for val is set apart" in data.split_lines[0]
 
 
 def test_cocos_splits_in_capitals_are_found(originals: dict[str, Path], tmp_path: Path) -> None:

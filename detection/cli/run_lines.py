@@ -12,10 +12,10 @@ from hydra.core.hydra_config import HydraConfig
 
 from detection.bounds import height_and_width
 from detection.checkpoints.notes import full_name, network_name
-from detection.cli.compose import describe_lr, typed_overrides
+from detection.cli.compose import describe_lr
 from detection.cli.other_tools import options
 from detection.data.formats.records import SPLITS
-from detection.registry import word_for
+from detection.registry import plugins, word_for
 from detection.settings.detector import SUFFIXES
 from detection.system.console import plain_console
 from detection.system.processes import as_typed, command, num_cores
@@ -62,11 +62,12 @@ def opening(
     return "\n".join([*told, *_crowded(config["data"], trainer)])
 
 
-def next_commands(checkpoint: str) -> str:
+def next_commands(checkpoint: str, root: str | None) -> str:
     """How to evaluate, use and export what a training has made, ready to paste.
 
     Args:
         checkpoint: what was tested.
+        root: where the data lies.
     """
     from detection.data.datamodule import DetectionDataModule
 
@@ -76,6 +77,9 @@ def next_commands(checkpoint: str) -> str:
     } - _OF_EVALUATION  # how, and not what, to load
     typed = [word.lstrip("+") for word in job.overrides.task]
     data = [word for word in typed if word.startswith("data.") and re.split(r"[.=]", word)[1] not in common]
+    is_own = job.runtime.choices.get("experiment") not in (None, *options("experiment"))
+    if is_own and root and not any(word.startswith("data.root=") for word in data):  # the recipe says it
+        data.append(f"data.root={root}")
     evaluate = _using("evaluate", checkpoint, f"data={job.runtime.choices['data']}", *data)
     return next_uses(checkpoint, before=[evaluate])
 
@@ -99,7 +103,7 @@ def _using(verb: str, ckpt: str, *words: str) -> str:
 
 def words_of_own_parts() -> list[str]:
     """What a command that is suggested needs, too: the packages and configuration files of the user's own."""
-    words = [word for word in typed_overrides() if word.startswith("plugins=")]
+    words = [f"plugins=[{','.join(plugins)}]"] if plugins else []
     if not HydraConfig.initialized():
         return words
     job = HydraConfig.get()

@@ -211,7 +211,7 @@ class OwnDataModule(DetectionDataModule, ABC):
             else "so many look alike that they could not stay together"
         )
         others = "" if self._typed_fractions() else ". data.val_fraction=... chooses another share"
-        what = "is the only list" if self.listing.lists_val_alone else f"lists no images for {whom}"
+        what = "is the only split" if self.listing.lists_val_alone else f"lists no images for {whom}"
         line = (
             f"{what}: of its {len(records)}, {counts} {are(apart)} set apart by "
             f"data.seed={self.seed}; {together}{others}"
