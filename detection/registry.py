@@ -93,10 +93,6 @@ class Entry(NamedTuple):
     """None of a user's own, which may stand anywhere."""
 
 
-plugins: dict[str, None] = {}
-"""The names of the packages that `load_plugins` has imported, in their order."""
-
-
 def register(constructor: _Constructor) -> _Constructor:
     """Allow a class or a function of yours to be named in configurations and in checkpoints.
 
@@ -127,7 +123,6 @@ def load_plugins(packages: Iterable[str]) -> None:
                 f"plugins: {package} cannot be imported ({error}): install it, or add its folder to "
                 "PYTHONPATH"
             ) from error
-        plugins.setdefault(package)
 
 
 def find(name: str) -> Entry | None:

@@ -105,7 +105,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
             best = best_checkpoint(trainer)
             trainer.test(task, datamodule=datamodule, ckpt_path=best, verbose=False, weights_only=True)
     if best is not None and trainer.is_global_zero and not in_sweep():
-        tell(next_commands(best, config["data"].get("root")))
+        tell(next_commands(best, config))
     return final_metrics(trainer)
 
 

@@ -12,10 +12,11 @@ from hydra.core.hydra_config import HydraConfig
 
 from detection.bounds import height_and_width
 from detection.checkpoints.notes import full_name, network_name
-from detection.cli.compose import describe_lr
+from detection.cli.compose import describe_lr, typed_overrides
 from detection.cli.other_tools import options
+from detection.cli.quoting import as_value
 from detection.data.formats.records import SPLITS
-from detection.registry import plugins, word_for
+from detection.registry import word_for
 from detection.settings.detector import SUFFIXES
 from detection.system.console import plain_console
 from detection.system.processes import as_typed, command, num_cores
@@ -62,12 +63,12 @@ def opening(
     return "\n".join([*told, *_crowded(config["data"], trainer)])
 
 
-def next_commands(checkpoint: str, root: str | None) -> str:
+def next_commands(checkpoint: str, config: Mapping[str, Any]) -> str:
     """How to evaluate, use and export what a training has made, ready to paste.
 
     Args:
         checkpoint: what was tested.
-        root: where the data lies.
+        config: of the training.
     """
     from detection.data.datamodule import DetectionDataModule
 
@@ -77,23 +78,26 @@ def next_commands(checkpoint: str, root: str | None) -> str:
     } - _OF_EVALUATION  # how, and not what, to load
     typed = [word.lstrip("+") for word in job.overrides.task]
     data = [word for word in typed if word.startswith("data.") and re.split(r"[.=]", word)[1] not in common]
-    is_own = job.runtime.choices.get("experiment") not in (None, *options("experiment"))
-    if is_own and root and not any(word.startswith("data.root=") for word in data):  # the recipe says it
-        data.append(f"data.root={root}")
-    evaluate = _using("evaluate", checkpoint, f"data={job.runtime.choices['data']}", *data)
-    return next_uses(checkpoint, before=[evaluate])
+    own: list[str] = []
+    if job.runtime.choices.get("experiment") not in (None, *options("experiment")):  # it may say these
+        own = [f"plugins={as_value(config['plugins'])}"] if config["plugins"] else []
+        root = config["data"].get("root")
+        data = [f"data.root={root}", *data] if root else data  # of two with one key the last counts
+    evaluate = _using("evaluate", checkpoint, f"data={job.runtime.choices['data']}", *data, *own)
+    return next_uses(checkpoint, [evaluate], own)
 
 
-def next_uses(ckpt: str, before: Sequence[str] = ()) -> str:
+def next_uses(ckpt: str, before: Sequence[str] = (), own: Sequence[str] = ()) -> str:
     """How to use a detector on photographs and to export a checkpoint, ready to paste.
 
     Args:
         ckpt: a checkpoint, or an exported file.
         before: commands that come first.
+        own: words that a recipe has for all of them.
     """
-    uses = [_using("predict", ckpt, "source=PHOTOS")]
+    uses = [_using("predict", ckpt, "source=PHOTOS", *own)]
     if Path(ckpt).suffix not in SUFFIXES.values():
-        uses.append(_using("export", ckpt))
+        uses.append(_using("export", ckpt, *own))
     return "\n  ".join(["Next:", *before, *uses])
 
 
@@ -103,7 +107,7 @@ def _using(verb: str, ckpt: str, *words: str) -> str:
 
 def words_of_own_parts() -> list[str]:
     """What a command that is suggested needs, too: the packages and configuration files of the user's own."""
-    words = [f"plugins=[{','.join(plugins)}]"] if plugins else []
+    words = [word for word in typed_overrides() if word.startswith("plugins=")]
     if not HydraConfig.initialized():
         return words
     job = HydraConfig.get()
