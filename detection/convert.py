@@ -23,8 +23,11 @@ def main(cfg: DictConfig) -> None:
 
         try:
             first, *notes = convert(**arguments)
-        except (ValueError, FileNotFoundError) as error:  # the words of a training, which has the same data
-            raise type(error)(str(error).replace("data.root", "root")) from error
+        except (ValueError, FileNotFoundError) as error:
+            if "data.root" not in str(error):
+                raise
+            # A reader's advice is for training, where the folder has another key.
+            raise ValueError(str(error).replace("data.root", "root")) from error
         print("\n".join([first, *notes]))
         if ": train " in first and ", val " in first:
             words = [*command("train"), "experiment=finetune", f"data.root={config['out']}"]

@@ -507,3 +507,7 @@ def test_advice_is_in_the_words_of_the_command(originals: dict[str, Path], tmp_p
     words = ("from=auto", "to=coco", f"root={tmp_path}/outer", f"out={tmp_path}/out")
     told = run("detection.convert", *words).stderr
     assert f"A folder in it is a set: type root={tmp_path}/outer/inner" in told
+    (tmp_path / "outer/inner/annotations/instances_train2017.json").write_bytes(b'{"images": \xff')
+    told = run("detection.convert", *words[:2], f"root={tmp_path}/outer/inner", words[3]).stderr
+    assert "is not well-formed JSON" in told
+    assert "Traceback" not in told

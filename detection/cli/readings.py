@@ -168,9 +168,12 @@ def _read_data(value: str) -> Answer:
 
 def _choose(word: str, group: str, value: str, known: Sequence[str]) -> str:
     """Name the options of a group that are near, or all of them; and the group that has such an option."""
-    if elsewhere := next(Path.cwd().glob(f"*/{group}/{value}.yaml"), None):
-        folder = elsewhere.parents[group.count("/") + 1].name
-        return f"{word}: files of your own need the folder that they are in: --config-dir {folder}"
+    folders = (folder for folder in Path.cwd().iterdir() if folder.resolve() != CONF)
+    if own := next((folder for folder in folders if (folder / group / f"{value}.yaml").is_file()), None):
+        return (
+            f"{word}: files of your own need the folder that they are in: "
+            f"{shlex.join(['--config-dir', own.name])}"
+        )
     others = [other for other in groups() if value in options(other) and other != "data/transform"]
     likely = _near(value, known) + [f"{other}={value}" for other in others]
     if group == "model" and (recipes := _recipes_from(value)):

@@ -64,11 +64,14 @@ def _listing(source: str, folder: Path, layout: COCOLayout) -> Listing:
 def _read_listed(listing: Listing) -> tuple[Sets, list[str], list[str]]:
     """The images of all splits that the set lists, or all that there are."""
     # A test may be named where there is none, as COCO's layout names it.
-    has_val = listing.has("val") or listing.lists_val_alone
-    listed = [split for split in SPLITS[1:] if (has_val if split == "val" else listing.place(split))]
-    is_first = bool(listing.place("train")) and not listing.lists_val_alone
-    first = SPLITS[:1] if is_first or not listed else ()
-    readings: dict[str, Reading] = {split: listing.read(split) for split in (*first, *listed)}
+    val_alone = listing.lists_val_alone
+    has = {
+        "train": not val_alone and bool(listing.place("train")),
+        "val": val_alone or listing.has("val"),
+        "test": bool(listing.place("test")),
+    }
+    splits = [split for split in SPLITS if has[split]] or SPLITS[:1]
+    readings: dict[str, Reading] = {split: listing.read(split) for split in splits}
     if isinstance(listing, COCOListing):
         readings = {split: _find_other_sizes(reading) for split, reading in readings.items()}
     if "test" in readings and not readings["test"].records and len(readings) > 1:  # an empty list, say

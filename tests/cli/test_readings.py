@@ -167,3 +167,7 @@ def test_files_of_ones_own_ask_for_their_folder(own: Path, monkeypatch: pytest.M
     monkeypatch.chdir(own.parent)
     with pytest.raises(SystemExit, match=r"^data=csv: .* --config-dir conf$"):
         read_again(["data=csv"], MissingConfigException("", "data/csv", []), "train")
+    monkeypatch.chdir(CONF.parent)
+    for value in ("_common", "a**b"):  # of which the first is a part of others, and the second no name at all
+        with pytest.raises(SystemExit, match=r": no such data; "):
+            read_again([f"data={value}"], MissingConfigException("", f"data/{value}", []), "train")

@@ -192,7 +192,7 @@ def find_coco(root: Path, split: str) -> Path | None:
 def _named_coco(root: Path, split: str) -> Path | None:
     names = [name.format(word) for word in words_for(split) for name in _COCO_FILES]
     exact = (path for name in names if (path := root / name).is_file())
-    return next(exact, None) or next(filter(None, (file_called(root, name) for name in names)), None)
+    return next(exact, None) or file_called(root, names)
 
 
 def coco_paths(root: Path, split: str, images: str, annotations: str) -> tuple[Path | None, Path]:

@@ -108,12 +108,18 @@ def folder_called(base: Path, name: str) -> Path:
     return alike[0] if len(alike) == 1 else folder
 
 
-def file_called(root: Path, name: str) -> Path | None:
-    """The only JSON file whose path differs in capitals alone: CVAT's splits are Train and Validation."""
-    folder, _, file = name.rpartition("/")
-    place = folder_called(root, folder) if folder else root
-    alike = [path for path in place.glob("*.json") if path.name.casefold() == file.casefold()]
-    return alike[0] if len(alike) == 1 else None
+def file_called(root: Path, names: Sequence[str]) -> Path | None:
+    """The JSON file of one of these names in other capitals: CVAT's splits are Train and Validation.
+
+    The first name counts of which there is one such file; each folder is listed once.
+    """
+    there: dict[str, list[Path]] = {}
+    for folder in dict.fromkeys(name.rpartition("/")[0] for name in names):
+        place = folder_called(root, folder) if folder else root
+        for path in place.glob("*.json"):
+            there.setdefault(f"{folder}/{path.name}".lstrip("/").casefold(), []).append(path)
+    alike = (there.get(name.casefold(), []) for name in names)
+    return next((paths[0] for paths in alike if len(paths) == 1), None)
 
 
 def label_file(image: Path) -> str:
