@@ -82,12 +82,12 @@ def _checkpoints(typed: str | Sequence[str]) -> list[str]:
     """One checkpoint, or two to compare; a command line gives two as one text, ``[a.ckpt,b.ckpt]``.
 
     Raises:
-        ValueError: there are more.
+        ValueError: there are more, or none.
     """
     paths = [typed] if isinstance(typed, str) else list(typed)
     if isinstance(typed, str) and typed.startswith("[") and not Path(typed).exists():
-        paths = [path.strip() for path in typed.strip("[]").split(",")]
-    if len(paths) > 2:
+        paths = [path.strip() for path in typed.strip("[]").split(",") if path.strip()]
+    if len(paths) not in (1, 2):
         raise ValueError(f"ckpt: give one checkpoint, or two to compare, not {len(paths)}.")
     return paths
 

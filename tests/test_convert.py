@@ -240,6 +240,20 @@ def test_voc_corners_stay_in_the_image_and_are_never_empty(
     assert y2 > y1
 
 
+@pytest.mark.parametrize("names", [["square", "moon"], ["square", "moon", "star, small"]])
+def test_classes_that_voc_does_not_keep_are_said(tmp_path: Path, names: list[str]) -> None:
+    (tmp_path / "set/images/train").mkdir(parents=True)
+    (tmp_path / "set/labels/train").mkdir(parents=True)
+    Image.new("RGB", (40, 40)).save(tmp_path / "set/images/train/a.png")
+    (tmp_path / "set/labels/train/a.txt").write_text("0 0.5 0.5 0.5 0.5")
+    (tmp_path / "set/data.yaml").write_text(yaml.safe_dump({"train": "images/train", "names": names}))
+    notes = convert("yolo", "voc", tmp_path / "set", tmp_path / "voc")
+    lost = "moon" if len(names) == 2 else "moon, 'star, small'"
+    assert any(f"which lists no classes: {lost}, without an object" in note for note in notes)
+    notes = convert("yolo", "coco", tmp_path / "set", tmp_path / "coco")
+    assert not any("lists no classes" in note for note in notes)
+
+
 def test_scores_of_detections_are_written(tmp_path: Path) -> None:
     boxes, labels, scores = [(1.0, 2.0, 11.0, 22.0)], [1], [0.75]
     write_voc(tmp_path / "a.xml", "a.jpg", (30, 40), boxes, labels, ["cat", "dog & <co>"], scores)

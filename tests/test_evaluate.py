@@ -189,6 +189,7 @@ def test_classes_of_others_are_named(place: Path, tmp_path: Path) -> None:
     [
         ([], "ckpt: needs a value (ckpt=best.ckpt, or without a training ckpt=tensorflow/"),
         (["ckpt=/nowhere/best.ckpt"], "/nowhere/best.ckpt: there is no such checkpoint"),
+        (["ckpt=[]"], "ckpt: give one checkpoint, or two to compare, not 0"),
         (["ckpt=[a,b,c]"], "ckpt: give one checkpoint, or two to compare, not 3"),
         (["ckpt=a", "split=trian"], "split=trian: give one of test, val, train"),
         (["ckpt=a", "threshold=50"], "threshold=50: give a number from 0 to 1"),

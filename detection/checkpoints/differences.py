@@ -1,10 +1,12 @@
 """What differs between the configuration in a checkpoint and another, in the words that a user types."""
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from detection.checkpoints.runs import is_of_model, words_of_model
 from detection.registry import RENAMED
 from detection.system.processes import as_typed, in_quotes
 
@@ -48,17 +50,19 @@ def check_same_network(described: Mapping[str, Any], model: Mapping[str, Any], p
         told = "; ".join(map(str, changes[:5]))
         raise ValueError(
             f"{path} holds another network than the one configured ({told}). To resume, "
-            f"{_what_to_type(changes, then, now)}; to start a new run from these weights, use init_from "
-            "instead of ckpt."
+            f"{_what_to_type(changes, then, now, path)}; to start a new run from these weights, use "
+            "init_from instead of ckpt."
         )
 
 
-def _what_to_type(changes: Sequence[Change], then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def _what_to_type(
+    changes: Sequence[Change], then: Mapping[str, Any], now: Mapping[str, Any], path: Path
+) -> str:
     """How to have the network that there was."""
     again, left_out = [], []
     for key, old, new in changes:
         if isinstance(_at(then, key), Mapping):  # another kind, which is a choice of files and a recipe
-            return "give the overrides that the run was started with"
+            return _words_at_its_start(path)
         if key == "class_names":  # which come from the data
             again.append(f"data.classes=[{','.join(map(_as_word, then[key]))}]")
             again += ["data.other_classes=skip"] if set(now[key]) - set(then[key]) else []
@@ -70,6 +74,16 @@ def _what_to_type(changes: Sequence[Change], then: Mapping[str, Any], now: Mappi
             again.append(f"{'+' if new == _NOTHING else ''}model.{key}={old}")
     told = [f"add {as_typed(again)}"] * bool(again) + [f"leave out {', '.join(left_out)}"] * bool(left_out)
     return " and ".join(told)
+
+
+def _words_at_its_start(path: Path) -> str:
+    """How to have a network of another kind: by the words that the run was started with."""
+    now = [word for word in sys.argv[1:] if is_of_model(word)]
+    words = words_of_model(str(path))
+    before = now if words is None else words
+    more, missing = ([word for word in a if word not in b] for a, b in ((now, before), (before, now)))
+    told = [f"leave out {as_typed(more)}"] * bool(more) + [f"add {as_typed(missing)}"] * bool(missing)
+    return " and ".join(told) or "give the overrides that the run was started with"
 
 
 def _as_word(name: str) -> str:

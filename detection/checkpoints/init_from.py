@@ -1,6 +1,5 @@
 """A new training that starts from the weights of another, with other classes (``init_from=...``)."""
 
-import shlex
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from detection.checkpoints.notes import notes
 from detection.checkpoints.runs import find_weights, words_of_model
 from detection.models.described_anchors import anchor_arguments, anchors_in_numbers
 from detection.registry import build, without_weights, word_for
+from detection.system.processes import as_typed
 from detection.system.wording import counted, in_a_list, some_of
 from detection.validation.suggestions import nearest
 
@@ -179,7 +179,7 @@ def _take_backbone(
     old, new = origin.network.state_dict(), task.network.state_dict()
     if _shapes(_backbone(old)) != _shapes(_backbone(new)):
         typed = words_of_model(source)
-        fitting = f"type its overrides: {shlex.join(typed)}" if typed else "give the overrides of its model"
+        fitting = f"type its overrides: {as_typed(typed)}" if typed else "give the overrides of its model"
         raise ValueError(
             f"init_from: {names}. These networks have nothing in common; {fitting}, or at least its backbone."
         )

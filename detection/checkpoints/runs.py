@@ -1,6 +1,7 @@
 """Where runs are kept, and how a stopped one is resumed."""
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -13,6 +14,8 @@ from detection.checkpoints.wandb_artifacts import fetch_artifact, is_artifact
 from detection.system.files import refuse_unwritable
 from detection.system.processes import as_typed, command_again, is_queued_again, is_started_again, slurm_job
 from detection.validation.near_paths import beside, newest_run
+
+_OF_MODEL = re.compile(r"(experiment|model(/\w+)?|[+~]{0,2}(model|data\.size)\b[^=]*)(=|$)")
 
 
 def run_folder(ckpt: str | None, name: str, now: str) -> str:
@@ -159,20 +162,23 @@ def find_weights(source: str, name: str) -> str:
     )
 
 
-def words_of_model(checkpoint: str) -> list[str]:
-    """The words that chose the network of a run, as they were typed; none where the run is not at hand.
+def words_of_model(checkpoint: str) -> list[str] | None:
+    """The words that chose the network of a run, as they were typed; None where the run is not at hand.
 
     Args:
         checkpoint: in the folder of its run.
     """
     try:
-        lines = (Path(checkpoint).expanduser().parents[1] / ".hydra/overrides.yaml").read_text(
-            encoding="utf-8"
-        )
-    except (OSError, IndexError, UnicodeError):
-        return []
-    words = [line.removeprefix("- ").strip("'") for line in lines[:10_000].splitlines()]
-    return [word for word in words if word.startswith(("experiment=", "model", "data.size="))]
+        path = Path(checkpoint).expanduser().parents[1] / ".hydra/overrides.yaml"
+        words = map(str, yaml.safe_load(path.read_text(encoding="utf-8")))
+        return [word for word in words if is_of_model(word)]
+    except Exception:  # it is only a hint, so nothing that may be wrong with that file matters
+        return None
+
+
+def is_of_model(word: str) -> bool:
+    """Whether a word of a command line decides which network a run has."""
+    return _OF_MODEL.match(word) is not None
 
 
 def checkpoint_of_run(folder: str) -> Path | None:

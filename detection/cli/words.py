@@ -194,10 +194,16 @@ def _without_dashes(words: Sequence[str]) -> Iterator[str]:
 
 
 def _with_plain_value(word: str, verb: str) -> str:
-    """Take typographic quotes, Python's None and tuples, and other tools' values for what they stand for."""
+    """Take typographic quotes, Python's None and tuples, and other tools' values for what they stand for.
+
+    Raises:
+        SystemExit: there is no value, as after ``ckpt=$UNSET``.
+    """
     key, equals, value = word.partition("=")
     if not equals:
         return word
+    if not value.strip() and not is_group(key):  # the choices of a group are listed later
+        raise SystemExit(f"{word}: nothing stands behind the equals sign: give a value, or leave {key} out.")
     plain = value.strip(_QUOTES) if value[:1] in _QUOTES else value
     plain = "null" if plain == "None" else plain
     plain = f"[{plain[1:-1]}]" if re.fullmatch(r"\([^()]*\)", plain) else plain  # a tuple of Python's

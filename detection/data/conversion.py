@@ -31,7 +31,7 @@ from detection.data.writers.sets import (
     write_yolo_set,
 )
 from detection.system.files import refuse_unwritable
-from detection.system.wording import are, counted
+from detection.system.wording import are, counted, in_a_list, some_of
 
 _TURNED = range(2, 9)  # of EXIF's orientations; some cameras write 0 for upright
 WRITERS = {"voc": write_voc_set, "coco": write_coco_set, "yolo": write_yolo_set}
@@ -100,7 +100,7 @@ def convert(
             f"stored turned (EXIF): {counted(num_turned, 'image')}, with boxes that are now of the {now}"
         )
     first = f"{target}: {counts}; {counted(len(names), 'class')}"
-    return [first, *told, *notes, *_losses(source, to, sets)]
+    return [first, *told, *notes, *_losses(source, to, sets, names)]
 
 
 def _write(to: Format, target: Path, sets: Sets, names: list[str], link: bool) -> None:
@@ -169,7 +169,7 @@ def _turn(record: ImageRecord, orientation: int, upright: bool) -> ImageRecord:
     return record._replace(size=size, objects=objects, upright=upright)
 
 
-def _losses(source: Format, to: Format, sets: Sets) -> list[str]:
+def _losses(source: Format, to: Format, sets: Sets, names: Sequence[str]) -> list[str]:
     """Says what the format that was written cannot hold."""
     everything = {record.path: record for records in sets.values() for record in records}.values()
     notes = []
@@ -192,6 +192,12 @@ def _losses(source: Format, to: Format, sets: Sets) -> list[str]:
             notes.append(
                 f"{len(moved)} of {len(moves)} boxes moved by up to {max(moved):.2f} pixels: VOC's corners "
                 "are whole pixels"
+            )
+        used = {item.name for record in everything for item in record.objects}
+        if unused := [in_a_list(name) for name in names if name not in used]:
+            notes.append(
+                f"not in VOC, which lists no classes: {some_of(unused)}, without an object; a "
+                f"training that names all {len(names)} in data.classes has {'them' if unused[1:] else 'it'}"
             )
     return notes
 

@@ -122,6 +122,7 @@ def _candidates(value: Any) -> Iterator[Any]:
             yield value[0]
             yield from _candidates(value[0])
         yield [next((form for form in _plain(child) if type(form) is not bool), child) for child in value]
+        yield [child if isinstance(child, str | list | dict) else _typed(child) for child in value]
         return
     plain = list(_plain(value))
     yield from plain

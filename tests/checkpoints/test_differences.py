@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from detection.checkpoints.differences import changed_keys, check_same_network
@@ -74,6 +75,30 @@ NETWORK = {"_target_": "SSD", "network": {"_target_": "build", "anchors": 4}, "c
 def test_what_to_type_for_the_network_that_there_was(now: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         check_same_network(NETWORK, {**NETWORK, "network": {"_target_": "build", **now}}, Path("a.ckpt"))
+
+
+@pytest.mark.parametrize(
+    ("started", "typed", "told"),
+    [
+        ([], ["model=faster_rcnn", "seed=1"], "To resume, leave out model=faster_rcnn;"),
+        (
+            ["experiment=small", "+model.network.neck=fpn", "seed=1"],
+            ["experiment=other"],
+            r"leave out experiment=other and add experiment=small \+model.network.neck=fpn;",
+        ),
+        (["data.size=[64,96]", "data.root=a b"], [], r"To resume, add 'data.size=\[64,96\]';"),
+        (["model=ssd"], ["model=ssd"], "give the overrides that the run was started with"),
+    ],
+)
+def test_another_kind_of_network_by_the_words_of_its_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[str], typed: list[str], told: str
+) -> None:
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra/overrides.yaml").write_text(yaml.safe_dump(started))
+    monkeypatch.setattr("sys.argv", ["train.py", *typed])
+    other = NETWORK | {"network": {"_target_": "build_other"}}
+    with pytest.raises(ValueError, match=told):
+        check_same_network(NETWORK, other, tmp_path / "checkpoints/best.ckpt")
 
 
 def test_classes_and_sizes_come_from_the_data(monkeypatch: pytest.MonkeyPatch) -> None:

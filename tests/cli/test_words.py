@@ -56,7 +56,7 @@ def test_words_of_another_form(case: tuple[str, list[str], list[str]]) -> None:
             "classes=[a,b]",
         ],
         ["model/backbone=resnet50", "model.backbone.weights=null", "model.backbone={a:1}", "source=--a=b"],
-        ["optimizer.lr=choice(1,2)", "data.size=[300, 500]", "data.root="],
+        ["optimizer.lr=choice(1,2)", "data.size=[300, 500]", "data.root=''"],
         [
             "callbacks=[default,ema]",
             "callbacks=[mine,ema]",
@@ -83,6 +83,8 @@ def test_words_of_hydras_form_stay(words: list[str]) -> None:
         ("convert", ["voc"], "from=voc to=coco"),
         ("train", ["--cfg", "configs/ssd.py"], "--cfg job"),
         ("train", ["--config-name"], "it needs a value"),
+        ("train", ["init_from=", "seed=1"], "init_from=: nothing stands behind the equals sign"),
+        ("export", ["ckpt= "], "give a value, or leave ckpt out"),
     ]
 )
 def test_words_without_a_reading(case: tuple[str, list[str], str]) -> None:

@@ -26,6 +26,7 @@ READINGS: list[tuple[Any, Any, Any]] = [
     ("cat", CLASSES, ["cat"]),
     ("cat, dog", list[str], ["cat", "dog"]),
     ([1, 2], list[str], ["1", "2"]),
+    ([None, 1, True, "cat"], list[str], ["null", "1", "true", "cat"]),
     ("[dog, Fußgänger]", CLASSES, ["dog", "Fußgänger"]),  # a list in quotes
     ("{Fußgänger:person}", dict[str, str], {"Fußgänger": "person"}),
     (2024, str, "2024"),
