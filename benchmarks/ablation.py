@@ -11,6 +11,7 @@ the second of any. After each run the table is written anew, and names what did 
 """
 
 import argparse
+import fnmatch
 import json
 import math
 import os
@@ -239,7 +240,7 @@ def table(runs: Sequence[Run], shared: Sequence[str], metric: str) -> str:
     Args:
         runs: all that are planned.
         shared: the words that all of them have.
-        metric: an average precision of ``metrics.json``.
+        metric: an average precision of ``metrics.json``, or a pattern of several: their mean.
 
     Raises:
         SystemExit: a finished run has no such metric.
@@ -269,9 +270,10 @@ processor for a whole run, and training images per second of them."""
 
 
 def _value(metrics: Mapping[str, Any], metric: str, run: Run) -> float:
-    if metric not in metrics:
+    values = [metrics[name] for name in fnmatch.filter(metrics, metric)]
+    if not values:
         raise SystemExit(f"--metric {metric}: {run.folder} has {', '.join(sorted(metrics))}.")
-    return math.nan if metrics[metric] is None else 100 * float(metrics[metric])
+    return math.nan if None in values else 100 * statistics.mean(values)
 
 
 def _spread(values: Collection[float], sign: str = "") -> str:
@@ -321,7 +323,9 @@ def main(words: Sequence[str] | None = None, python: Sequence[str] = (sys.execut
     parser.add_argument("--at-once", type=int, default=1, help="runs at a time, which share the cores")
     parser.add_argument("--only", help="names of the list, such as no_crop,ema; base is run in any case")
     parser.add_argument("--folder", type=Path, help="runs/ablation/<the list> by default")
-    parser.add_argument("--metric", default="test/map", help="an average precision of metrics.json")
+    parser.add_argument(
+        "--metric", default="test/map", help="of metrics.json; of several the mean: 'test/ap/rare_*'"
+    )
     given = parser.parse_intermixed_args(words)
     changes = read_changes(given.list, given.only.split(",") if given.only else None)
     folder = (given.folder or Path("runs/ablation") / given.list.stem).resolve()

@@ -83,6 +83,15 @@ def test_the_table_has_means_spreads_and_what_is_not_there(tmp_path: Path) -> No
         ablation.table(list(runs.values()), shared, "test/mop")
 
 
+def test_of_several_metrics_the_mean_is_shown(tmp_path: Path) -> None:
+    [run] = ablation.plan({"base": []}, [], [0], tmp_path)
+    keep_result(run, 0.4)
+    metrics = {"test/map": 0.4, "test/ap/rare_cow": 0.1, "test/ap/rare_bus": 0.3, "test/ap/cat": 0.8}
+    (run.folder / "metrics.json").write_text(json.dumps(metrics))
+    assert "| base | 1 | 20.0 |" in ablation.table([run], [], "test/ap/rare_*")
+    assert "| base | 1 | 80.0 |" in ablation.table([run], [], "test/ap/[!r]*")
+
+
 def test_a_result_of_other_words_is_not_taken(tmp_path: Path) -> None:
     [run] = ablation.plan({"base": []}, ["trainer.max_epochs=8", "data.root=/mine"], [0], tmp_path)
     keep_result(run, 0.4)

@@ -15,9 +15,10 @@ from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu.finetune import Training, fitting, trainings
 from benchmarks.gpu.record import Clock, Record
 from benchmarks.gpu.work import Work, work_of
-from benchmarks.training import against_torchvision, speed
+from benchmarks.training import against_torchvision, rare_set, speed
 from benchmarks.training.run import configuration
 from benchmarks.training.step_profile import waits_within
+from detection.data.formats.records import ImageRecord, ObjectRecord
 
 SMALL = (
     "trainer=cpu",
@@ -161,6 +162,22 @@ def test_backward_takes_as_many_operations_as_forward_for_each_gradient(groups: 
             conv(x).sum().backward()
         forward = 2 * (2 * 8 * 7 * 7) * (4 // groups * 9)
         assert counter.get_total_flops() == forward * (2 + image_needs_gradient)
+
+
+def test_a_set_has_rare_classes_in_as_many_images_as_asked() -> None:
+    def record(number: int, *names: str) -> ImageRecord:
+        objects = tuple(ObjectRecord(name, (0, 0, 9, 9), False) for name in names)
+        return ImageRecord(f"{number}", f"{number}.jpg", (10, 10), objects, f"{number}.xml")
+
+    shown = [("cat",)] * 10 + [("cow", "cow"), ("bus",), ("cow", "bus"), ("cow", "cat"), ("bus", "cat")]
+    records = [record(number, *names) for number, names in enumerate(shown)]
+    assert rare_set.rarest(records, 2) == ["bus", "cow"]
+    chosen = rare_set.thinned(records, ["bus", "cow"], of_each=2, total=8)
+    names = [{item.name for item in each.objects} for each in chosen]
+    assert [sum(name in of_image for of_image in names) for name in ("bus", "cow")] == [2, 2]
+    assert len({each.image_id for each in chosen}) == len(chosen) == 8
+    with pytest.raises(ValueError, match="too few images: .'bus': 1, 'cow': 1. are still"):
+        rare_set.thinned(records[:13], ["bus", "cow"], of_each=3, total=4)
 
 
 def test_targets_are_judged_by_the_fastest_way() -> None:
