@@ -176,7 +176,7 @@ def test_a_set_has_rare_classes_in_as_many_images_as_asked() -> None:
     names = [{item.name for item in each.objects} for each in chosen]
     assert [sum(name in of_image for of_image in names) for name in ("bus", "cow")] == [2, 2]
     assert len({each.image_id for each in chosen}) == len(chosen) == 8
-    with pytest.raises(ValueError, match="too few images: .'bus': 1, 'cow': 1. are still"):
+    with pytest.raises(ValueError, match=r"too few images: .'bus': 1, 'cow': 1. are still"):
         rare_set.thinned(records[:13], ["bus", "cow"], of_each=3, total=4)
 
 
