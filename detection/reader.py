@@ -162,6 +162,9 @@ def resize(image: NDArray[np.uint8], rule: dict[str, Any]) -> NDArray[np.uint8]:
 def resize_exactly(image: NDArray[np.uint8], size: Sequence[int], bilinear: bool) -> NDArray[np.uint8]:
     """Resize to a fixed size, ignoring the aspect ratio: area averages to shrink, cubic to enlarge.
 
+    Where one side shrinks and the other one grows this is bilinear, as MXNet does it (interpolation 9 of
+    ``mxnet.image.imresize``); a side that loses more than half of its pixels is averaged first.
+
     Args:
         image: ``(H, W, 3)``.
         size: ``(height, width)``.
@@ -172,6 +175,12 @@ def resize_exactly(image: NDArray[np.uint8], size: Sequence[int], bilinear: bool
     shrinks = height <= image.shape[0] and width <= image.shape[1]
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC if grows else cv2.INTER_LINEAR
     interpolation = cv2.INTER_LINEAR if bilinear else interpolation
+    if (
+        interpolation == cv2.INTER_LINEAR and not bilinear
+    ):  # which looks at two pixels, however many there are
+        rows, columns = image.shape[:2]
+        averaged = (width if columns > 2 * width else columns, height if rows > 2 * height else rows)
+        image = np.asarray(cv2.resize(image, averaged, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), dtype=np.uint8)
 
 

@@ -132,14 +132,6 @@ def test_only_the_fine_tune_from_torchvision_has_its_second_stage() -> None:
         assert (ours.roi_samples, ours.roi_beta) == (128, 1)
 
 
-def test_a_run_that_would_never_validate_is_refused() -> None:
-    overrides = ("experiment=quickstart", "trainer.check_val_every_n_epoch=5")
-    with pytest.raises(SystemExit, match="nothing would be validated, so there would be no best checkpoint"):
-        checked_config(resolved(*overrides, "trainer.max_epochs=4"))
-    checked_config(resolved(*overrides, "trainer.max_epochs=5"))
-    checked_config(resolved(*overrides, "trainer.max_epochs=-1", "+trainer.max_steps=9"))
-
-
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [

@@ -89,9 +89,10 @@ class LastCheckpoint(ModelCheckpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Let a run whose steps are counted be validated at its end, too, wherever in an epoch that is."""
+        """Let a run be validated at its end, too, wherever in an epoch or between two validations that is."""
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        if trainer.global_step == trainer.max_steps:
+        is_last = trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs
+        if is_last or trainer.global_step == trainer.max_steps:
             trainer.should_stop = True  # Lightning validates then, as at a limit of time
             trainer.check_val_every_n_epoch = 1
 

@@ -82,9 +82,8 @@ def checked_config(cfg: DictConfig, own: type[Settings] | None = None) -> dict[s
         if "trainer" in config:
             errors += started_elsewhere(config["trainer"])
             errors += unusable_devices(config["trainer"]) if not errors and _verb() != "check" else []
-        if not errors and "trainer" in config:
-            errors += _never_validated(config["trainer"])
-            errors += _never_trained(config) if _verb() == "train" else []
+        if not errors and _verb() == "train":
+            errors += _never_trained(config)
         errors += keep_one_size(config.get("data", {}), typed_overrides())
         errors += _do_not_go_together(config, own) if own is not None else []
         errors += without_effect(config, typed_overrides(), _verb()) if not in_sweep() else []
@@ -177,16 +176,6 @@ def _never_trained(config: dict[str, Any]) -> list[str]:
             "run; give trainer.max_epochs=<epochs>, or trainer.max_steps=<optimizer steps> as well"
         )
     return errors
-
-
-def _never_validated(trainer: dict[str, Any]) -> list[str]:
-    every, epochs = trainer.get("check_val_every_n_epoch"), trainer.get("max_epochs")  # other verbs have none
-    if every is None or epochs is None or not 0 < epochs < every:
-        return []
-    return [
-        f"trainer.check_val_every_n_epoch={every} with trainer.max_epochs={epochs}: nothing would be "
-        "validated, so there would be no best checkpoint to test"
-    ]
 
 
 def model_config(config: dict[str, Any], class_names: list[str], batch_size: int | None) -> dict[str, Any]:

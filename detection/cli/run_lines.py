@@ -145,7 +145,8 @@ def _data(data: dict[str, Any], datamodule: "DetectionDataModule") -> str:
     number = len(datamodule.class_names)
     classes = f"{number} classes" if number != 1 else f"one class, {datamodule.class_names[0]}"
     root = f" in {data['root']}" if data.get("root") else ""
-    drawn = describe_sampling(datamodule.datasets["train"], datamodule.sampling, datamodule.sampler)
+    train, per_step = datamodule.datasets["train"], datamodule.images_per_step
+    drawn = describe_sampling(train, datamodule.sampling, datamodule.sampler, per_step)
     lines = f"{HydraConfig.get().runtime.choices['data']}{root}, {classes}: {', '.join(splits)}"
     return f"{lines}; {drawn}" if drawn else lines
 

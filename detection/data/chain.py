@@ -75,7 +75,7 @@ class Resize:
 
 
 def exactly(size: tuple[int, int], bilinear: bool = False) -> Resize:
-    """Resize to a fixed size, ignoring the aspect ratio: area averages to shrink, cubic to enlarge.
+    """Resize to a fixed size, ignoring the aspect ratio: see ``detection.reader.resize_exactly``.
 
     Args:
         size: ``(height, width)``.

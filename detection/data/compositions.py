@@ -127,6 +127,8 @@ def sample_mosaic(
     corners = [(0, 0, row, column), (0, column, row, size[1]), (row, 0, size[0], column)]
     corners.append((row, column, *size))
     for picture, (top, left, bottom, right) in zip(pictures, corners, strict=True):
+        if top == bottom or left == right:  # a side of one pixel has room for one
+            continue
         part = sample_part(picture, (bottom - top, right - left), flip_probability, rng)
         image[top:bottom, left:right] = part.image
         parts.append(part._replace(boxes=part.boxes + np.array([left, top, left, top])))

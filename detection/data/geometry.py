@@ -144,7 +144,7 @@ def sample_crop(canvas: Box, boxes: Sequence[Box], rng: random.Random) -> Box:
 
 
 def _sample_window(canvas: Box, rng: random.Random) -> Box:
-    """Draw a window of 0.3 to 1 of the canvas's sides and an aspect ratio of 1/2 to 2 relative to it."""
+    """Draw a window of 0.3² to 1 of the canvas's area and an aspect ratio of 1/2 to 2 relative to it."""
     left, top, right, bottom = canvas
     scale = rng.uniform(*_CROP_SCALES)
     # These bounds keep the window inside the canvas.

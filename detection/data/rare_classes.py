@@ -98,13 +98,14 @@ def make_sampler(dataset: DetectionDataset, how: Sampling, threshold: float, see
     return RepeatingSampler(expected_draws(dataset, how, threshold), seed)
 
 
-def describe_sampling(dataset: DetectionDataset, how: Sampling, sampler: Keys) -> str:
+def describe_sampling(dataset: DetectionDataset, how: Sampling, sampler: Keys, images_per_step: int) -> str:
     """What an epoch draws, and how often it sees the rarest class, in part of a sentence.
 
     Args:
         dataset: the training images.
         how: by which rule.
         sampler: made for them.
+        images_per_step: what does not fill a step is not drawn.
 
     Returns:
         Nothing where each image is drawn once.
@@ -115,8 +116,10 @@ def describe_sampling(dataset: DetectionDataset, how: Sampling, sampler: Keys) -
     used, counts = np.unique(labels, return_counts=True)
     rarest = used[counts.argmin()]
     having = torch.from_numpy(images[labels == rarest])
+    count = len(sampler) // images_per_step * images_per_step
+    of_rarest = sampler.draws[having].sum() * (count / sampler.draws.sum())
     return (
-        f"data.sampling={how} draws {counted(len(sampler), 'image')} an epoch, "
-        f"{sampler.draws[having].sum():.0f} of them with {dataset.classes[rarest]}, the rarest class "
+        f"data.sampling={how} draws {counted(count, 'image')} an epoch, "
+        f"{of_rarest:.0f} of them with {dataset.classes[rarest]}, the rarest class "
         f"({counted(len(having), 'image')})"
     )

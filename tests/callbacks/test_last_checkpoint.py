@@ -276,6 +276,17 @@ def test_a_run_of_so_many_steps_is_validated_at_its_end(run: Run, steps: int) ->
     assert (folder / "checkpoints/best.ckpt").exists()
 
 
+@pytest.mark.parametrize(("every", "validated"), [(2, [4, 6]), (5, [6])])
+def test_the_last_epoch_is_validated_whatever_the_interval(
+    run: Run, every: int, validated: list[int]
+) -> None:
+    folder = run("whole", f"trainer.check_val_every_n_epoch={every}", "trainer.max_epochs=3")
+    of_epoch = last(folder)["global_step"] // 3
+    assert [int(row["step"]) + 1 for row in history(folder) if row["val/map"]] == [
+        of_epoch * step // 2 for step in validated
+    ]
+
+
 @pytest.mark.filterwarnings("error:You're resuming from a checkpoint that ended before the epoch ended")
 def test_only_what_is_left_of_an_epoch_is_loaded(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -98,6 +98,16 @@ def test_a_mosaic_shows_each_picture_in_a_corner_with_its_objects() -> None:
     assert len(corners) == 20
 
 
+@pytest.mark.parametrize("size", [(1, 90), (90, 1), (1, 1), (2, 2)])
+def test_a_mosaic_of_hardly_any_pixels_is_one(size: tuple[int, int]) -> None:
+    four = [picture([[5, 5, 70, 50]], grey=60 * index) for index in range(4)]
+    for seed in range(20):
+        mosaic = sample_mosaic(four, size, 0.5, random.Random(seed))
+        assert mosaic.size == size
+        assert {*np.unique(mosaic.image)} <= {0, 60, 120, 180}
+        assert len(mosaic.boxes) == len(mosaic.labels) == len(mosaic.difficult)
+
+
 def test_a_mixture_shows_both() -> None:
     first, second = picture([[0, 0, 9, 9]], grey=0), picture([[1, 1, 20, 20], [5, 5, 8, 8]], grey=200)
     greys = []

@@ -129,15 +129,22 @@ def test_steps_are_the_same_on_any_number_of_processes_and_where_a_run_resumes(
 def test_uniform_is_what_it_was() -> None:
     sampler = make_sampler(dataset(), "uniform", 0.3, seed=3)
     assert list(sampler) == list(TrainSampler(40, 3))
-    assert describe_sampling(dataset(), "uniform", sampler) == ""
+    assert describe_sampling(dataset(), "uniform", sampler, 8) == ""
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_a_line_says_what_an_epoch_draws(rule: Rule) -> None:
+@pytest.mark.parametrize(
+    ("rule", "images_per_step", "drawn", "seen"),
+    [
+        ("repeat_factor", 1, 42, 4),
+        ("repeat_factor", 32, 32, 3),  # what does not fill a step is not drawn
+        ("class_balanced", 8, 40, 10),
+    ],
+)
+def test_a_line_says_what_an_epoch_draws(rule: Rule, images_per_step: int, drawn: int, seen: int) -> None:
     sampler = make_sampler(dataset(), rule, 0.2, seed=3)
-    seen = {"repeat_factor": 4, "class_balanced": 10}[rule]
-    assert describe_sampling(dataset(), rule, sampler) == (
-        f"data.sampling={rule} draws {len(sampler)} images an epoch, {seen} of them with tram, the rarest "
+    assert len(sampler.whole_steps(images_per_step)) == drawn
+    assert describe_sampling(dataset(), rule, sampler, images_per_step) == (
+        f"data.sampling={rule} draws {drawn} images an epoch, {seen} of them with tram, the rarest "
         "class (2 images)"
     )
 

@@ -77,6 +77,16 @@ def test_resize_picks_the_interpolation(size: tuple[int, int], interpolation: in
     assert (exactly(size)(image=random_image(), bboxes=np.zeros((0, 4)))["image"] == expected).all()
 
 
+@pytest.mark.parametrize(("height", "width"), [(200, 1280), (299, 1000), (100, 4000)])
+def test_a_side_that_shrinks_much_is_averaged_where_the_other_grows(height: int, width: int) -> None:
+    stripes = np.zeros((height, width, 3), np.uint8)
+    stripes[:, ::2] = 255  # a pixel wide: averages are grey
+    for image in (stripes, stripes.transpose(1, 0, 2).copy()):
+        resized = exactly((300, 300))(image=image, bboxes=np.zeros((0, 4)))["image"]
+        assert resized.shape == (300, 300, 3)
+        assert np.abs(resized.astype(int) - 127).max() <= 45
+
+
 @pytest.mark.parametrize(
     ("size", "expected"),
     [
