@@ -14,7 +14,7 @@ from detection.cli.faults import quieten_lightning
 from detection.cli.hydra_versions import hydra_main, instantiate
 from detection.cli.quoting import as_value
 from detection.cli.run_lines import next_uses
-from detection.settings import Export
+from detection.settings import SUFFIXES, Export
 from detection.sweeps.job import in_sweep
 from detection.system.files import refuse_unwritable
 from detection.system.wording import counted
@@ -83,8 +83,10 @@ def export(settings: Export, data: dict[str, Any] | None) -> None:
 
 
 def _refuse_mistakes(settings: Export, data: dict[str, Any] | None) -> None:
-    if settings.format == "openvino" and settings.path.suffix != ".xml":
-        raise ValueError(f"output={settings.output}: an OpenVINO file ends in .xml.")
+    suffix = SUFFIXES[settings.format]
+    if settings.path.suffix != suffix:
+        kind = {"onnx": "an ONNX", "openvino": "an OpenVINO", "torch_export": "a torch.export"}
+        raise ValueError(f"output={settings.output}: {kind[settings.format]} file ends in {suffix}.")
     for key, purpose in (("int8", "calibrate"), ("half", "measure")):
         if getattr(settings, key) and data is None:
             raise ValueError(
@@ -92,6 +94,8 @@ def _refuse_mistakes(settings: Export, data: dict[str, Any] | None) -> None:
                 "data.root=my/set."
             )
     for path in _files(settings):
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a folder: name a file, output=...")
         if path.exists() and not settings.overwrite:
             source = Path(settings.ckpt).expanduser()
             older = source.is_file() and path.stat().st_mtime < source.stat().st_mtime

@@ -1,5 +1,9 @@
 """Find objects in images and videos of one's own: ``python -m detection.predict --help``."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
@@ -8,6 +12,8 @@ from detection.checkpoints.notes import notes
 from detection.cli.compose import checked_config, errors_in_a_sentence
 from detection.cli.entry import run_with_hints
 from detection.cli.hydra_versions import hydra_main
+from detection.cli.run_lock import NAME as LOCK
+from detection.cli.run_lock import claim
 from detection.settings import Predict
 from detection.system.collector import no_collections
 from detection.system.endings import end_at_once
@@ -40,6 +46,7 @@ def predict(settings: Predict) -> None:
     Raises:
         ValueError: the settings do not fit the source or the detector, or nothing could be read.
         OSError: there is no such checkpoint or source, or the output cannot be written.
+        SystemExit: another process writes to the output.
         KeyboardInterrupt: Ctrl-C ended it; what was found until then is written.
     """
     # The user's mistakes first: the network takes seconds to load.
@@ -47,12 +54,15 @@ def predict(settings: Predict) -> None:
     from detection.prediction.output import check_output
 
     source = find_source(settings.source)
+    by_clock = settings.output_folder if settings.output is None else None
+    settings = replace(settings, output=str(_free(by_clock) if by_clock else settings.output))
     check_output(settings, source)
     if isinstance(source, ImageFiles):
         job = _job(settings)
         from detection.prediction.jobs import predict_in_images
 
-        predict_in_images(job, source)
+        with _for_itself(job, by_clock) as claimed:
+            predict_in_images(claimed, source)
     else:
         from detection.prediction.capture import Capture
 
@@ -62,7 +72,49 @@ def predict(settings: Predict) -> None:
         identities = Identities(settings.threshold) if settings.track else None
         from detection.prediction.jobs import predict_in_video
 
-        predict_in_video(_job(settings), capture, identities)
+        with _for_itself(_job(settings), by_clock) as claimed:
+            predict_in_video(claimed, capture, identities)
+
+
+@contextmanager
+def _for_itself(job: "Job", by_clock: Path | None) -> Iterator["Job"]:
+    """Keep other processes out of the output; of two that the clock gives one name, the second takes another.
+
+    The folder is made now that the detector is there, and does not stay empty, so that a mistake leaves none.
+
+    Args:
+        job: what is to be done.
+        by_clock: the name by the clock, where the user has given none.
+    """
+    from detection.prediction.output import refuse_used
+
+    folder, was_there = job.output, job.output.exists()
+    while by_clock:
+        try:
+            folder.mkdir(parents=True)
+            break
+        except FileExistsError:
+            folder = _free(by_clock)
+    lock = claim(folder, "output")
+    try:
+        claimed = replace(job, settings=replace(job.settings, output=str(folder)))
+        refuse_used(claimed.settings, but=LOCK)  # by another process, since it was looked at
+        yield claimed
+    finally:
+        if lock is not None:
+            lock.release()
+        if not was_there:
+            with suppress(OSError):  # of a folder that holds something
+                folder.rmdir()
+
+
+def _free(folder: Path) -> Path:
+    """The folder, or ``<its name>_2`` and so on where that is there."""
+    free, number = folder, 1
+    while free.exists():
+        number += 1
+        free = folder.with_name(f"{folder.name}_{number}")
+    return free
 
 
 @no_collections()

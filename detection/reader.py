@@ -41,8 +41,17 @@ class Reader:
 
     @property
     def class_names(self) -> list[str]:
-        """Names of the classes, in label order."""
-        names: list[str] = json.loads(self.about["class_names"])
+        """Names of the classes, in label order.
+
+        Raises:
+            ValueError: the file does not name them.
+        """
+        try:
+            names = json.loads(self.about["class_names"])
+        except (KeyError, ValueError):
+            names = None
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"{self.path} does not name its classes: export it again.")
         return names
 
     def __call__(

@@ -324,9 +324,16 @@ def test_another_version_of_the_reader_is_not_replaced_unasked(ssd: Path, tmp_pa
     assert (tmp_path / "detection_reader.py").read_text() == "mine"
 
 
-def test_an_openvino_file_is_named_as_one(ssd: Path) -> None:
+def test_a_file_is_named_as_what_it_is(ssd: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"output=a\.onnx: an OpenVINO file ends in \.xml"):
         export(Export(str(ssd), "openvino", "a.onnx"), None)
+    before = ssd.read_bytes()
+    with pytest.raises(ValueError, match=r"\.ckpt: an ONNX file ends in \.onnx"):
+        export(Export(str(ssd), output=str(ssd), overwrite=True), None)
+    assert ssd.read_bytes() == before
+    (tmp_path / "a.pt2").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"a\.pt2 is a folder: name a file"):
+        export(Export(str(ssd), "torch_export", str(tmp_path / "a.pt2"), overwrite=True), None)
 
 
 def test_half_needs_data(ssd: Path) -> None:

@@ -1,13 +1,19 @@
 """``python -m detection.predict`` as its user meets it: real files in, files out."""
 
+import errno
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree.ElementTree import parse
 
@@ -19,12 +25,14 @@ import torch
 from PIL import Image
 
 import detection
+from detection.data.conversion import convert
 from detection.predict import predict
 from detection.settings import Predict
 from tests.prediction.videos import make_video
 from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parent.parent
+command: Any = import_module("detection.predict")
 CLASSES = ["circle", "square", "star"]
 THRESHOLD = 0.3  # an untrained detector believes a little in everything
 
@@ -338,6 +346,97 @@ def test_images_are_never_written_over(ssd: Path, tmp_path: Path) -> None:
         predict(settings(ssd, tmp_path / "x", tmp_path / "out", save=("voc",)))
     with pytest.raises(ValueError, match="writes nothing of images: name some of images, json, voc, coco"):
         predict(settings(ssd, tmp_path / "set/images", tmp_path / "out", save=("video",)))
+
+
+def test_two_that_the_clock_gives_one_name_have_folders_of_their_own(
+    ssd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    clock = SimpleNamespace(now=lambda: datetime(2026, 11, 30, 12, 0, 0))
+    monkeypatch.setattr("detection.settings.detector.datetime", clock)
+    load, taken = command._job, tmp_path / "runs/predict/2026-11-30_12-00-00_2"
+
+    def slow(given: Predict) -> Any:
+        job = load(given)
+        if "_2" in str(given.output):  # while the second one loads, a third one is quicker
+            taken.mkdir()
+            (taken / "detections.json").write_text("of the third")
+        return job
+
+    monkeypatch.setattr(command, "_job", slow)
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        noise(90, 120, 1).save(tmp_path / name / f"{name}.png")
+        predict(Predict(str(ssd), str(tmp_path / name), threshold=THRESHOLD, device="cpu"))
+    found = {path.parent.name: path.read_text() for path in tmp_path.glob("runs/predict/*/detections.json")}
+    assert found.pop(taken.name) == "of the third"
+    assert [
+        [image["file"] for image in json.loads(found[f"2026-11-30_12-00-00{end}"])["images"]]
+        for end in ("", "_3")
+    ] == [["a.png"], ["b.png"]]
+    assert not [*tmp_path.glob("runs/predict/*/.running")]
+
+
+def test_what_another_process_has_written_meanwhile_stays(
+    ssd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise(90, 120, 1).save(tmp_path / "a.png")
+    load, out = command._job, tmp_path / "out"
+
+    def slow(given: Predict) -> Any:
+        job = load(given)
+        out.mkdir()
+        (out / "detections.json").write_text("of another")
+        return job
+
+    monkeypatch.setattr(command, "_job", slow)
+    with pytest.raises(FileExistsError, match=f"output={out} holds something already"):
+        predict(settings(ssd, tmp_path / "a.png", out))
+    assert [path.name for path in out.iterdir()] == ["detections.json"]
+    assert (out / "detections.json").read_text() == "of another"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_images_whose_names_no_list_can_hold_are_left_out(
+    ssd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "Fotos \udce9"  # a byte of Latin-1
+    folder.mkdir()
+    for name in ("a.png", "b\udce9.png", "c\x1b]0;x.png", "d\ne.png", " f.png", "g\\h.png"):
+        noise(90, 120, 1).save(folder / name)
+    output = tmp_path / "out"
+    predict(settings(ssd, folder, output, save=("images", "json", "voc", "coco", "yolo")))
+    written = json.loads((output / "detections.json").read_text(encoding="utf-8"))
+    assert [image["file"] for image in written["images"]] == [" f.png", "a.png", "g\\h.png"]
+    assert written["source"] == str(folder)
+    left_out = {"b\\xe9.png": "not in UTF-8", "c\\x1b]0;x.png": "control", "d\\ne.png": "control"}
+    assert {row["file"] for row in written["skipped"]} == {*left_out}
+    shown = capsys.readouterr().out
+    assert "\x1b]0" not in shown
+    for name, reason in left_out.items():
+        assert re.search(rf"  {re.escape(name)}: has .*{reason}.*: rename it", shown)
+    for kind in ("voc", "coco", "yolo"):
+        first, *_ = convert(kind, "coco", str(output / kind), str(tmp_path / f"from_{kind}"))
+        assert "train 3 images" in first
+
+
+@pytest.mark.parametrize("kind", ["voc", "coco", "yolo"])
+def test_a_set_that_cannot_be_written_whole_is_not_there(
+    ssd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    for number in range(3):
+        noise(90, 120, number).save(tmp_path / f"{number}.png")
+    copy = shutil.copyfile
+
+    def full(source: Path, target: Path) -> Any:
+        if "2.png" in str(source):
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
+        return copy(source, target)
+
+    monkeypatch.setattr("detection.data.writers.sets.shutil.copyfile", full)
+    with pytest.raises(OSError, match=r"No space left on device"):
+        predict(settings(ssd, tmp_path / "*.png", tmp_path / "out", save=("json", kind)))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["detections.json"]
 
 
 def test_nothing_readable_is_an_error_and_leaves_nothing(ssd: Path, tmp_path: Path) -> None:

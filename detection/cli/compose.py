@@ -25,6 +25,7 @@ from detection.sweeps.job import in_sweep
 from detection.system.files import write_text
 from detection.system.processes import CONF as CONF
 from detection.system.processes import FLAGS, command, started_elsewhere
+from detection.system.wording import escaped
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -232,7 +233,7 @@ def errors_in_a_sentence() -> Iterator[None]:
             raise SystemExit(
                 "torch and torchvision are from different builds: install both from one package index."
             ) from error
-        raise SystemExit(f"{cause}") from error
+        raise SystemExit(escaped(f"{cause}", but="\n\t")) from error
 
 
 def _plain(cfg: DictConfig | ListConfig, resolve: bool = False) -> dict[str, Any]:

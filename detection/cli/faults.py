@@ -14,6 +14,7 @@ from detection.system.endings import end_in_time, let_others_die, raise_if_told
 from detection.system.errors import first_line
 from detection.system.files import write_text
 from detection.system.processes import is_child
+from detection.system.wording import escaped
 
 # Their messages are written for people; the loader's workers pass them on with a traceback before.
 # By name: Lightning's own kind cannot be imported before it is needed.
@@ -64,7 +65,7 @@ def faults_in_a_sentence(folder: str | Path) -> Iterator[None]:
                 f"expect: please report it with {path}, which says where it happened; HYDRA_FULL_ERROR=1 "
                 "shows it here."
             )
-        raise SystemExit(sentence) from error
+        raise SystemExit(escaped(sentence, but="\n\t")) from error
 
 
 def _first(error: Exception) -> Exception:

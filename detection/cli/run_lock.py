@@ -87,7 +87,7 @@ class Lock:
                 os._exit(1)
 
 
-def claim(folder: Path) -> Lock | None:
+def claim(folder: Path, key: str = "run_dir") -> Lock | None:
     """Take a run's folder for this process, or end where another one writes to it.
 
     Taken over is the folder of a run that has died: whose process on this machine is gone, whose Slurm or
@@ -95,6 +95,7 @@ def claim(folder: Path) -> Lock | None:
 
     Args:
         folder: the run's folder; made if it is not there.
+        key: by which the user names it.
 
     Returns:
         The lock; None in the other processes of a run, which share the first one's.
@@ -108,12 +109,12 @@ def claim(folder: Path) -> Lock | None:
     me = _myself()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _make(folder / NAME, me)
+        _make(folder / NAME, me, key)
         for left in (folder / "checkpoints").glob(".*.new"):  # half-written by one that was killed
             left.unlink(missing_ok=True)
     except OSError as error:
         raise SystemExit(
-            f"{folder} cannot be written to ({error.strerror}): name another folder, run_dir=..."
+            f"{folder} cannot be written to ({error.strerror}): name another folder, {key}=..."
         ) from error
     return Lock(folder, me)
 
@@ -136,10 +137,11 @@ class ClaimFolder(Callback):
                 f"run_dir={folder} is the folder of the data (data.root): name another, to write to."
             )
         evaluated = all((folder / name).exists() for name in ("report.html", "metrics.json"))
-        if evaluated and config.hydra.job.config_name == "train":
+        verb = config.hydra.job.config_name
+        if evaluated and verb in ("train", "check"):
             raise SystemExit(
-                f"run_dir={folder} holds the report of an evaluation, whose metrics this run would replace: "
-                "name another folder."
+                f"run_dir={folder} holds the report of an evaluation, which this would replace: name another "
+                "folder."
             )
         if claim(folder) is not None and (kept := _would_be_moved(config, folder)) is not None:
             source = folder if kept.name == "last.ckpt" else kept
@@ -173,13 +175,13 @@ def _resolved(folder: str | Path) -> Path:
     return Path(folder).expanduser().resolve()
 
 
-def _make(path: Path, me: Owner) -> None:
+def _make(path: Path, me: Owner, key: str) -> None:
     while not _made(path, me):
         other = _read(path)
         if not _has_died(other, me, path):
             raise SystemExit(
                 f"{path.parent} is written to by another run ({other or 'unknown'}). Wait for its end, stop "
-                "it, or name another folder: run_dir=..."
+                f"it, or name another folder: {key}=..."
             )
         gone = path.with_name(f"{NAME}.{me.token}")
         with suppress(FileNotFoundError):

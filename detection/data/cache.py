@@ -89,7 +89,8 @@ class ImageCache:
         }
 
     def _place(self, path: Path, upright: bool) -> Path:
-        name = hashlib.sha1(f"{path.absolute()} {upright}".encode(), usedforsecurity=False).hexdigest()
+        content = os.fsencode(f"{path.absolute()} {upright}")
+        name = hashlib.sha1(content, usedforsecurity=False).hexdigest()
         return self.folder / name[:2] / name[2:]
 
 

@@ -1,6 +1,5 @@
 """From one annotation format to another: VOC, COCO and YOLO, in any direction."""
 
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +29,7 @@ from detection.data.writers.sets import (
     write_voc_set,
     write_yolo_set,
 )
-from detection.system.files import refuse_unwritable
+from detection.system.files import folder_written_whole, refuse_unwritable
 from detection.system.wording import are, counted, in_a_list, some_of
 
 _TURNED = range(2, 9)  # of EXIF's orientations; some cameras write 0 for upright
@@ -92,7 +91,8 @@ def convert(
         sets = _divide(sets, split, seed, Path(root).expanduser())
     sets, names, notes = _select(sets, names, classes, other_classes)
     sets, num_turned = _turn_boxes(sets, upright=to != "voc")
-    _write(to, target, sets, names, link)
+    with folder_written_whole(target) as fresh:
+        WRITERS[to](fresh, sets, names, link)
     counts = ", ".join(f"{name} {counted(len(records), 'image')}" for name, records in sets.items())
     if num_turned:
         now = "pixels as stored, as VOC's are" if to == "voc" else "image as shown, as COCO's and YOLO's are"
@@ -101,17 +101,6 @@ def convert(
         )
     first = f"{target}: {counts}; {counted(len(names), 'class')}"
     return [first, *told, *notes, *_losses(source, to, sets, names)]
-
-
-def _write(to: Format, target: Path, sets: Sets, names: list[str], link: bool) -> None:
-    """Writes a folder that appears when it is whole."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".converting-", dir=target.parent) as temporary:
-        fresh = Path(temporary) / target.name
-        WRITERS[to](fresh, sets, names, link)
-        if target.exists():
-            target.rmdir()
-        fresh.rename(target)
 
 
 def _divide(sets: Sets, split: Sequence[float], seed: int, folder: Path) -> Sets:

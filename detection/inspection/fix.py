@@ -1,7 +1,6 @@
 """A corrected copy of a dataset, in VOC's layout. The original is never touched."""
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from PIL import Image
@@ -12,7 +11,7 @@ from detection.data.writers.sets import columns_of, unique_stems
 from detection.data.writers.voc_writer import write_voc
 from detection.inspection.images import InspectedImage
 from detection.inspection.selection import Selection
-from detection.system.files import file_names
+from detection.system.files import folder_written_whole
 
 LIST_OF_CHANGES = "changes.txt"
 
@@ -34,16 +33,11 @@ def write_fixed_copy(selection: Selection, output: Path) -> None:
     """
     if output.exists():
         raise FileExistsError(f"{output} exists already: choose another output=... or move it away")
-    output.parent.mkdir(parents=True, exist_ok=True)
     lists: dict[str, list[str]] = {split: [] for split in selection.splits}
-    # Written aside and renamed when whole: an interrupted run leaves nothing that looks complete.
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=output.parent) as temporary:
-        folder = Path(temporary) / output.name
+    with folder_written_whole(output) as folder:
         for part in ("Annotations", "JPEGImages", "ImageSets/Main"):
             (folder / part).mkdir(parents=True)
-        stems = unique_stems(group[0].record.path for group in selection.images)
-        # A list takes no spaces at the end of a name, and its backslashes are those of folders.
-        names = dict(zip(stems, file_names(list(stems.values())), strict=True))
+        names = unique_stems(group[0].record.path for group in selection.images)
         for group in selection.images:
             record = group[0].record
             name = names[record.path]
@@ -61,7 +55,6 @@ def write_fixed_copy(selection: Selection, output: Path) -> None:
             )
         lines = "".join(f"{line}\n" for line in selection.changes)
         (folder / LIST_OF_CHANGES).write_text(lines, encoding="utf-8", errors="surrogateescape")
-        folder.rename(output)
 
 
 def _copy_image(image: InspectedImage, target: Path) -> str:

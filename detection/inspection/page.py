@@ -59,6 +59,7 @@ CHECKS: dict[str, tuple[str, ...]] = {
     "No box has a side below min_side.": ("small-box",),
     "No object is annotated twice.": ("duplicate-box",),
     "Every object is of a known class.": ("unknown-class", "misspelt-class", "bad-class-name"),
+    "No image has a name that no list can hold.": ("bad-file-name",),
     "No two classes have nearly the same name.": ("similar-class-names",),
     "Every split has objects of every class.": ("class-missing-in-split", "nothing-to-learn"),
     "No image is trained on and evaluated on.": ("in-two-splits", "duplicate-image-across-splits"),

@@ -15,7 +15,7 @@ from detection.inspection.coverage import Coverage
 from detection.inspection.duplicates import NearDuplicates, Twins
 from detection.inspection.inspect import Inspection
 from detection.inspection.statistics import ASPECT_EDGES, SIDE_EDGES, Statistics, histogram, range_label
-from detection.system.wording import counted
+from detection.system.wording import counted, escaped
 
 COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 MAX_FILES = 3
@@ -174,7 +174,8 @@ def _findings_table(findings: Sequence[Finding]) -> Table:
     table.add_column(f"where and what (the first {MAX_FILES} of each; all are in report.json)")
     for kind, group in groups.items():
         colour = COLOURS[group[0].severity]
-        lines = [f"[bold]{escape(item.file)}[/] {escape(item.message)}" for item in group[:MAX_FILES]]
+        shown = [(escape(escaped(item.file)), escape(item.message)) for item in group[:MAX_FILES]]
+        lines = [f"[bold]{file}[/] {message}" for file, message in shown]
         table.add_row(f"[{colour}]{group[0].severity}[/]\n{kind}", str(len(group)), "\n".join(lines))
     return table
 

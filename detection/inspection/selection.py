@@ -32,6 +32,7 @@ CHANGES = {
     "unknown-class": "left out, its class is unknown",
     "misspelt-class": "left out of the classes that no object has",
     "bad-class-name": "each class gets one name that training takes; the lines below say which",
+    "bad-file-name": "left out, no list can hold the name of its image",
     "unknown-image": "left out, it is of no image",
     "listed-twice": "used once, or left out where it is not clear which is meant",
     "shared-labels": "left out, its label file is that of another image, too",

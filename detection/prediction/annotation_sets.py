@@ -9,6 +9,7 @@ from detection.data.formats.records import ImageRecord, ObjectRecord
 from detection.data.image_files import read_header
 from detection.data.orientation import boxes_as_stored, size_as_stored
 from detection.prediction.writing import Result
+from detection.system.files import folder_written_whole
 
 _SPLIT = "train"
 _SMALLEST = 1  # pixel of a side: what is smaller is at the image's edge, and nothing to label
@@ -39,8 +40,9 @@ def write_set(
     for result in results:
         record, scores[result.file.path] = _record(result, names, upright=kind != "voc")
         records.append(record)
-    WRITERS[kind](root, {_SPLIT: records}, list(names), link, scores)
-    (root / "classes.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    with folder_written_whole(root) as fresh:
+        WRITERS[kind](fresh, {_SPLIT: records}, list(names), link, scores)
+        (fresh / "classes.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     return root
 
 

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from detection.data.classes import wrong_names
 from detection.data.transforms import DetectionTransform
 from detection.prediction.detector import Detector
 from detection.reader import Reader
+from detection.system.wording import counted
 from detection.types import Detections
 
 
@@ -38,6 +40,8 @@ class ExportedDetector(Detector):
                 f"{path} does not say how images become its input: export the checkpoint again, by "
                 "detection.export of this version."
             )
+        if wrong := wrong_names(self.class_names):
+            raise ValueError(f"{path}: {wrong}.")
         # The reader's own resizing, unless the checkpoint names a transform of the user's.
         super().__init__(make_transform(json.loads(about["data"])))
 
@@ -58,6 +62,11 @@ class ExportedDetector(Detector):
     def _detect(self, image: NDArray[np.uint8]) -> Detections:
         pixels = self.prepare(image).image.numpy()
         boxes, scores, labels = self.reader.detect(pixels, image.shape[:2])
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.class_names):
+            raise ValueError(
+                f"{self.reader.path} finds objects of class {labels.max()} and names "
+                f"{counted(len(self.class_names), 'class')}: export it again."
+            )
         return Detections(
             boxes=torch.from_numpy(boxes), scores=torch.from_numpy(scores), labels=torch.from_numpy(labels)
         )

@@ -34,7 +34,7 @@ from detection.prediction.writing import (
 from detection.settings import Predict
 from detection.system.processes import command
 from detection.system.progress import Tracker
-from detection.system.wording import counted
+from detection.system.wording import counted, escaped, wrong_file_name
 from detection.types import Detections
 
 Images = Sequence[NDArray[np.uint8]]
@@ -83,7 +83,7 @@ def predict_images(
                     _finish(writing)  # pictures of the batch before: no more than three batches are in memory
                     for file, content in zip(batch, contents, strict=True):
                         if isinstance(content, str):
-                            skipped.append(Skipped(file.name, content))
+                            skipped.append(Skipped(escaped(file.name), content))
                             continue
                         height, width = content.shape[:2]
                         everything = next(found)
@@ -104,6 +104,8 @@ def predict_images(
 
 def _read(file: ImageFile) -> NDArray[np.uint8] | str:
     """The image, or why it cannot be read."""
+    if wrong := wrong_file_name(file.name):
+        return wrong
     try:
         return decode_image(file.path, upright=True)
     except ImageError as error:

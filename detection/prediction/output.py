@@ -47,11 +47,7 @@ def check_output(settings: Predict, source: Source) -> None:
     folder = settings.output_folder
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"output={folder} is a file: name a folder.")
-    if folder.is_dir() and any(folder.iterdir()) and not settings.overwrite:
-        raise FileExistsError(
-            f"output={folder} holds something already: name another folder, or set overwrite=true, which "
-            "replaces files of the same name."
-        )
+    refuse_used(settings)
     refuse_unwritable(folder, "output")
     for kept in (folder / kind for kind in SETS if kind in settings.save):
         if kept.exists():  # whatever overwrite says: somebody may have corrected it
@@ -60,6 +56,25 @@ def check_output(settings: Predict, source: Source) -> None:
         _check_targets(source.files, settings)
     elif isinstance(source, VideoFile) and video_path(folder, source).resolve() == source.path.resolve():
         raise ValueError(f"{source.path} would be written over: choose another folder for output.")
+
+
+def refuse_used(settings: Predict, but: str = "") -> None:
+    """Refuse a folder in which something is, where it may not be overwritten.
+
+    Args:
+        settings: what to do.
+        but: the name of a file that may be there.
+
+    Raises:
+        FileExistsError: it holds something.
+    """
+    folder = settings.output_folder
+    used = folder.is_dir() and any(path.name != but for path in folder.iterdir())
+    if used and not settings.overwrite:
+        raise FileExistsError(
+            f"output={folder} holds something already: name another folder, or set overwrite=true, which "
+            "replaces files of the same name."
+        )
 
 
 def _check_targets(files: Sequence[ImageFile], settings: Predict) -> None:

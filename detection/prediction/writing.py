@@ -14,7 +14,8 @@ from rich.table import Table
 
 from detection.data.image_sources import ImageFile
 from detection.drawing.painter import draw_detections
-from detection.system.wording import counted
+from detection.system.files import write_text
+from detection.system.wording import counted, escaped
 from detection.types import Detections
 
 
@@ -47,19 +48,22 @@ def save_picture(path: Path, image: NDArray[np.uint8], detections: Detections, n
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.fromarray(draw_detections(image, detections, names))
-    picture.save(path, quality=92)  # formats without losses have no use for it
+    try:
+        picture.save(path, quality=92)  # formats without losses have no use for it
+    except OSError as error:  # which does not say of which file: a full disk
+        raise OSError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file with one image or frame per line, for people who look into it."""
+    """Write a JSON file with one image or frame per line, for people; whole or not at all."""
     head = _lines({key: value for key, value in content.items() if not _is_table(value)})
     tables = [
-        f"{json.dumps(key)}: [\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in value) + "\n]"
+        f"{json.dumps(key)}: [\n" + ",\n".join(map(_dumped, value)) + "\n]"
         for key, value in content.items()
         if _is_table(value)
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("{\n" + ",\n".join([*head, *tables]) + "\n}\n", encoding="utf-8")
+    write_text(path, "{\n" + ",\n".join([*head, *tables]) + "\n}\n")
 
 
 class JSONRows:
@@ -79,7 +83,7 @@ class JSONRows:
 
     def add(self, row: dict[str, Any]) -> None:
         """Write the next row."""
-        self._file.write(self._before + json.dumps(row, ensure_ascii=False))
+        self._file.write(self._before + _dumped(row))
         self._before = ",\n"
 
     def close(self) -> None:
@@ -112,7 +116,13 @@ def _plain(detections: Detections) -> tuple[list[list[float]], list[float], list
 
 
 def _lines(head: dict[str, Any]) -> list[str]:
-    return [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
+    return [f"{json.dumps(key)}: {_dumped(value)}" for key, value in head.items()]
+
+
+def _dumped(value: object) -> str:
+    """JSON in the letters of any script; in escapes where a path has bytes that are in no encoding."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text.isascii() or escaped(text) == text else json.dumps(value)
 
 
 def _is_table(value: object) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -83,7 +84,7 @@ class Predict(Settings):
 
     ckpt: str
     source: str | int
-    output: str
+    output: str | None = None
     overwrite: bool = False
     threshold: Share = 0.5
     classes: Sequence[str] | None = None
@@ -103,8 +104,8 @@ class Predict(Settings):
 
     @property
     def output_folder(self) -> Path:
-        """The folder to write."""
-        return Path(self.output).expanduser()
+        """The folder to write; of now where none is named."""
+        return Path(self.output or f"runs/predict/{datetime.now():%Y-%m-%d_%H-%M-%S}").expanduser()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import hashlib
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from detection.checkpoints.shared import DESCRIPTION, WEIGHTS, write_shared
 from detection.sharing.run import Run
+from detection.system.files import folder_written_whole
 from detection.system.processes import as_typed
 
 _PICTURE = "predictions.png"
@@ -51,16 +51,13 @@ def write_folder(folder: Path, subject: Subject) -> None:
     """
     if folder.exists():
         raise FileExistsError(f"output={folder} exists already: choose another folder.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".sharing-", dir=folder.parent) as temporary:
-        fresh = Path(temporary) / folder.name
+    with folder_written_whole(folder) as fresh:
         fresh.mkdir()
         write_shared(fresh, subject.checkpoint["hyper_parameters"], subject.checkpoint["state_dict"])
         if subject.run.picture is not None:
             shutil.copyfile(subject.run.picture, fresh / _PICTURE)
         files = [_file(fresh / name) for name in (WEIGHTS, DESCRIPTION)]
         (fresh / "README.md").write_text(_card(folder.name, subject, files), encoding="utf-8")
-        fresh.rename(folder)
 
 
 def _file(path: Path) -> _File:

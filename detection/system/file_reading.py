@@ -7,8 +7,12 @@ data set is not repeated in messages.
 
 import os
 import stat
+from collections import Counter
 from io import BufferedReader
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 MAX_TEXT = 256 * 2**20
 """Bytes of a list, an annotation, a label file or a YAML file."""
@@ -89,6 +93,33 @@ def read_text(path: Path | str, limit: int = MAX_TEXT) -> str:
         raise ValueError(f"{path} is not text in UTF-8 (it holds zero bytes): save it in that encoding")
     # As in files opened as text, of Windows or of an old Macintosh.
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+class _Words(yaml.BaseLoader):  # type: ignore[misc]  # it has no types
+    """Every value is the word that is written, and no key is there twice, of which YAML takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse it."""
+        counts = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if twice := [key for key, count in counts.items() if count > 1]:
+            raise ValueError(f"has {twice[0]} twice: leave one of them")
+        return dict(super().construct_mapping(node, deep))
+
+
+def read_words(path: Path | str) -> Any:
+    """Read a YAML file, in which every value is the word that is written: ``no``, too. Tags have no effect.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ValueError: it is no YAML, or has a key twice; the message goes on from its name.
+        OSError: the file cannot be opened, or is none to read: see ``open_file``.
+    """
+    try:
+        return _Words(read_text(path)).get_single_data()
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"is not well-formed YAML: {error}") from error
 
 
 def is_inside(path: Path, root: Path) -> bool:

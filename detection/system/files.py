@@ -46,6 +46,22 @@ def written_whole(path: Path) -> Iterator[Path]:
         _remove_left_behind(path, host)
 
 
+@contextmanager
+def folder_written_whole(path: Path) -> Iterator[Path]:
+    """Give the name of a folder to make beside ``path``, and put it there when the block has ended well.
+
+    Args:
+        path: is not there yet, or empty.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as temporary:
+        fresh = Path(temporary) / path.name
+        yield fresh
+        if path.exists():
+            path.rmdir()
+        fresh.rename(path)
+
+
 def refuse_unwritable(folder: Path, key: str) -> None:
     """Refuse a folder that cannot be written to, before there is work for it.
 

@@ -1,10 +1,14 @@
 """Numbers and names in a sentence, and names that look the same."""
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
 _LONGEST = 60  # letters of a name
 _MOST = 20  # names in a sentence: VOC's classes
+# What a terminal would obey instead of showing it, what turns the letters behind it around, and the bytes of
+# file names that are in no encoding.
+_OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def counted(number: int, noun: str) -> str:
@@ -37,6 +41,36 @@ def in_a_list(name: str) -> str:
     """
     short = name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
     return repr(short) if "," in short else short
+
+
+def escaped(text: str, but: str = "") -> str:
+    r"""A text to show, in which what is no letter but an order is written as it is in Python: ``\x1b``.
+
+    Args:
+        text: with names of files, which may hold anything.
+        but: what stays, such as the ends of lines of several.
+    """
+    return _OBEYED.sub(lambda found: found[0] if found[0] in but else _as_in_python(found[0]), text)
+
+
+def _as_in_python(letter: str) -> str:
+    code = ord(letter)
+    # How Python keeps a byte of a file's name that it cannot read.
+    return f"\\x{code & 0xFF:02x}" if 0xDC80 <= code <= 0xDCFF else ascii(letter)[1:-1]
+
+
+def wrong_file_name(name: str) -> str | None:
+    """Why a file's name cannot stand in a list of files, and what to do; None where it can.
+
+    Args:
+        name: with or without its folder.
+    """
+    if any("\ud800" <= letter <= "\udfff" for letter in name):
+        return "has a name that is not in UTF-8: rename it"
+    # Python's categories: controls, and the ends of lines and paragraphs.
+    if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in name):
+        return "has control characters in its name: rename it"
+    return None
 
 
 def folded(name: str) -> str:

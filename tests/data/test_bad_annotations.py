@@ -70,6 +70,7 @@ UNUSABLE: dict[str, tuple[str | bytes, str]] = {
     "an empty name": (annotation(name="  "), "object 1 has no <name>"),
     "no box": (without("bndbox"), r"object 1 \(cat\) has no <bndbox>"),
     **{f"no {tag}": (without(tag), f"has no <{tag}>") for tag in ("xmin", "ymin", "xmax", "ymax")},
+    "a digit apart": (annotation(("1_0", 5, 40, 40)), "<xmin>1_0</xmin>, which is not a number: correct it"),
     "nan": (annotation(("nan", 5, 40, 40)), "<xmin>nan</xmin>, which is not a number: correct it"),
     "infinity": (annotation((5, 5, "inf", 40)), "<xmax>inf</xmax>, which is not a number"),
     "too large for a number": (annotation((5, 5, "1e999", 40)), "<xmax>1e999</xmax>, which is not a number"),

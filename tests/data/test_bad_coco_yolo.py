@@ -120,6 +120,7 @@ def write_yolo(root: Path, label: bytes | str = "0 0.5 0.5 0.2 0.2", yaml: str =
 
 YOLO: dict[str, tuple[bytes | str, str]] = {
     "words": ("cat 0.5 0.5 0.2 0.2", "should be numbers"),
+    "a digit apart": ("0_1 0.5 0.5 0.2 0.2", "should be numbers: class x y width height"),
     "nan": ("0 nan 0.5 0.2 0.2", "is not normalised"),
     "infinity": ("0 0.5 0.5 inf 0.2", "is not normalised"),
     "nan as the class": ("nan 0.5 0.5 0.2 0.2", "has the class nan"),

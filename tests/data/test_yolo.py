@@ -203,6 +203,9 @@ def test_bad_folders_and_files(root: Path) -> None:
     (root / "data.yaml").write_text("names: [")
     with pytest.raises(ValueError, match=r"data.yaml is not well-formed YAML"):
         yolo_dataset(root)
+    (root / "data.yaml").write_text("train: images\nnames: [cat, dog]\nnames: [dog, cat]")
+    with pytest.raises(ValueError, match=r"data.yaml has names twice: leave one of them"):
+        yolo_dataset(root)
     (root / "data.yaml").write_text("[]")
     with pytest.raises(ValueError, match=r"data.yaml should hold keys and values"):
         yolo_dataset(root)

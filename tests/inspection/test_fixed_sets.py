@@ -113,7 +113,7 @@ BROKEN: dict[str, tuple[Callable[["VOCFolder", Path], DetectionDataModule], set[
         broken_voc,
         {kind for kind, severity in KINDS.items() if severity == "error"}
         - OF_SETS
-        - {"unknown-image", "image-of-another-size", "unknown-class", "shared-labels"},
+        - {"unknown-image", "image-of-another-size", "unknown-class", "shared-labels", "bad-file-name"},
     ),
     "coco": (
         broken_coco,

@@ -29,6 +29,7 @@ ELSEWHERE = {
         "incomplete-copy",
         "misspelt-class",
         "bad-class-name",
+        "bad-file-name",
         "nothing-to-learn",
         "unknown-class",
         "set-apart",

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -72,6 +73,46 @@ def test_it_is_a_detector_like_that_of_a_checkpoint(exported: Exported) -> None:
     assert isinstance(opened, Detector)
     assert isinstance(exported.trained, Detector)
     assert opened.class_names == exported.trained.class_names
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ("", "does not name its classes"),
+        ("null", "does not name its classes"),
+        ("5", "does not name its classes"),
+        ("[]", "does not name its classes"),
+        ('[["a"], {"b": 1}]', "does not name its classes"),
+        ('["cat", "cat"]', "classes must be distinct names"),
+        ('["\\u001b]0;x", "b", "c"]', "cannot be the name of a class"),
+    ],
+)
+def test_a_file_that_does_not_name_its_classes_is_refused(
+    checkpoint: Path, exported: Exported, tmp_path: Path, names: str, told: str
+) -> None:
+    if exported.file.suffix != ".onnx":
+        pytest.skip("both are opened alike")
+    changed = with_names(exported.file, tmp_path / "changed.onnx", names)
+    with pytest.raises(ValueError, match=rf"changed\.onnx.*{told}"):
+        detection.load(changed)
+
+
+def test_fewer_names_than_classes_are_told_where_one_is_found(exported: Exported, tmp_path: Path) -> None:
+    if exported.file.suffix != ".onnx":
+        pytest.skip("both are opened alike")
+    opened = detection.load(with_names(exported.file, tmp_path / "changed.onnx", '["cat"]'))
+    with pytest.raises(ValueError, match=r"finds objects of class 2 and names 1 class: export it again"):
+        opened.predict(noise(np.random.default_rng(0), 90, 120), threshold=0.01)
+
+
+def with_names(file: Path, changed: Path, names: str) -> Path:
+    """A copy of an ONNX file that says something else of its classes."""
+    model = onnx.load(file)
+    for entry in model.metadata_props:
+        if entry.key == "class_names":
+            entry.value = names
+    onnx.save(model, changed)
+    return changed
 
 
 def test_the_command_takes_it_as_it_takes_the_checkpoint(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from detection.system.wording import counted, in_a_list, some_of
+from detection.system.wording import counted, escaped, in_a_list, some_of, wrong_file_name
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,22 @@ def test_of_hundreds_of_names_the_first_are_told() -> None:
     assert some_of(names[:20]) == ", ".join(names[:20]), "all of VOC's"
     assert some_of(names) == ", ".join(names[:20]) + " and 1,280 more"
     assert some_of([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "wrong"),
+    [
+        ("straße, 日本 (1) 👩‍🚀.jpg", "straße, 日本 (1) 👩‍🚀.jpg", None),
+        ("b\udce9.jpg", "b\\xe9.jpg", "not in UTF-8"),
+        ("\x1b]0;x\x07.jpg", "\\x1b]0;x\\x07.jpg", "control characters"),
+        ("a\nb", "a\\nb", "control characters"),
+        ("a\u2028b", "a\\u2028b", "control characters"),
+        ("gpj.\u202eb", "gpj.\\u202eb", None),  # turned around, but a name
+        ("\x9b31mred", "\\x9b31mred", "control characters"),
+    ],
+)
+def test_names_of_files_are_letters(name: str, shown: str, wrong: str | None) -> None:
+    assert escaped(name) == shown
+    assert escaped(f"{name}\nb", but="\n").endswith("\nb")
+    told = wrong_file_name(f"folder/{name}")
+    assert told is None if wrong is None else wrong in str(told)

@@ -3,6 +3,8 @@
 import re
 from typing import Literal, NamedTuple
 
+from detection.system.wording import escaped
+
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
@@ -25,6 +27,7 @@ KINDS: dict[str, Severity] = {
     "unknown-class": "error",
     "misspelt-class": "error",
     "bad-class-name": "error",
+    "bad-file-name": "error",
     "nothing-to-learn": "error",
     "unknown-image": "error",
     "listed-twice": "error",
@@ -86,9 +89,10 @@ class Finding(NamedTuple):
     def place(self) -> str:
         """The file and what in it is concerned: ``a.xml: object 3 (cat)``."""
         within = self.message.startswith(_PLACES)
-        return f"{self.file}: {_GOES_ON.split(self.message, maxsplit=1)[0]}" if within else self.file
+        file = escaped(self.file)
+        return f"{file}: {_GOES_ON.split(self.message, maxsplit=1)[0]}" if within else file
 
     @property
     def sentence(self) -> str:
         """The file and what is to be said about it."""
-        return f"{self.file}{': ' if self.message.startswith(_PLACES) else ' '}{self.message}"
+        return f"{escaped(self.file)}{': ' if self.message.startswith(_PLACES) else ' '}{self.message}"

@@ -142,7 +142,7 @@ def cache_file(folder: Path, name: str) -> Path:
         folder: the set.
         name: of what is kept.
     """
-    key = hashlib.sha256(f"{folder}\n{name}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(os.fsencode(f"{folder}\n{name}")).hexdigest()[:16]
     return cache_folder() / f"{folder.name}-{name.replace('/', '-')}-{key}.json"
 
 
@@ -150,12 +150,15 @@ def write_cache(path: Path, content: Any) -> None:
     """Writes what JSON can hold, whole or not at all."""
     # Several processes may write at once: each one writes its own file, and renaming is atomic.
     try:
+        written = msgspec.json.encode(content)
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(msgspec.json.encode(content))
+            file.write(written)
         os.replace(file.name, path)
-    except OSError:
-        pass  # no place for a cache (read-only home, full disk): the next run reads the files again
+    except (OSError, UnicodeEncodeError):
+        # No place for a cache (a read-only home, a full disk), or names of files that are in no encoding: the
+        # next run reads the files again.
+        pass
 
 
 def stamp_of(*paths: str) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from detection.data.formats.findings import Finding
 from detection.data.formats.records import Box, ImageRecord, ObjectRecord, Reading
+from detection.system.wording import wrong_file_name
 
 Size = tuple[int, int]
 """``(height, width)``."""
@@ -54,6 +55,9 @@ def keep_inside(
         declared: the ``(height, width)`` that the annotation says.
     """
     reading.num_judged += 1
+    if wrong := wrong_file_name(record.path.name):
+        message = f"is of the image {record.path.name}, which {wrong}"
+        reading.add("bad-file-name", record.source, message, record.image_id)
     if declared is not None and declared != record.size:
         message = (
             f"says that {record.path} has {by(declared)} pixels, but it has {by(record.size)}: if the boxes "

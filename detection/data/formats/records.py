@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from detection.data.formats.findings import Finding
+from detection.system.wording import escaped
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
@@ -89,4 +90,4 @@ class Reading:
         box: Box | None = None,
     ) -> None:
         """Adds a finding."""
-        self.findings.append(Finding(kind, str(file), message, image, number, box))
+        self.findings.append(Finding(kind, str(file), escaped(message), image, number, box))

@@ -192,7 +192,7 @@ def _number(text: str) -> float | None:
         value = float(text)
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+    return value if math.isfinite(value) and "_" not in text else None  # Python's digits may have some
 
 
 def _text(element: Element, tag: str) -> str:

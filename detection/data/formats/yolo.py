@@ -227,7 +227,7 @@ def read_labels(path: Path | str, quoting: bool = True, keypoints: int = 0) -> A
 def _read_line(line: str, row: int, quoted: str, keypoints: int) -> ObjectRecord | Remark:
     who = f"line {row}{quoted}"
     try:
-        number, *values = map(float, line.split())
+        number, *values = map(float, line.replace("_", "?").split())  # Python reads 1_0 as 10
     except ValueError:
         return "bad-coordinate", f"{who} should be numbers: class x y width height", row
     if keypoints and len(values) == 4 + keypoints:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from detection.data.formats.layouts import WHOLE, words_for
 from detection.data.formats.places import (
     files_below,
@@ -22,7 +20,15 @@ from detection.data.formats.places import (
 )
 from detection.data.formats.records import Reading
 from detection.data.image_files import IMAGE_SUFFIXES, UNREADABLE_SUFFIXES
-from detection.system.file_reading import MAX_TEXT, fault_of, is_inside, open_file, outside, read_text
+from detection.system.file_reading import (
+    MAX_TEXT,
+    fault_of,
+    is_inside,
+    open_file,
+    outside,
+    read_text,
+    read_words,
+)
 
 _KIND_OF_NAMES: dict[type, str] = {
     str: "one word or line",
@@ -109,11 +115,7 @@ def _folders_of(base: Path, key: str) -> list[Path]:
 
 def _parse_yaml(file: Path) -> Description:
     """Reads a YAML file; what is wrong with it is raised as a message that goes on from its name."""
-    try:
-        # Every value is the word that is written: ``no`` is a class, not False. Tags have no effect.
-        content = yaml.BaseLoader(read_text(file)).get_single_data()
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ValueError(f"is not well-formed YAML: {error}") from error
+    content = read_words(file)
     if not isinstance(content, dict):
         raise ValueError("should hold keys and values: train, val and names")
     names = _class_names(content)

@@ -13,7 +13,8 @@ from detection.data.formats.records import ImageRecord
 from detection.data.writers.coco_writer import COCOWriter
 from detection.data.writers.voc_writer import write_voc
 from detection.data.writers.yolo_writer import write_data_yaml, write_yolo_labels
-from detection.system.wording import folded
+from detection.system.files import file_names
+from detection.system.wording import folded, wrong_file_name
 
 Sets = dict[str, list[ImageRecord]]
 """The images of each split, by the split's name."""
@@ -143,7 +144,21 @@ def unique_stems(paths: Iterable[Path]) -> dict[Path, str]:
     stem, count = Counter(stems.values()).most_common(1)[0]
     if count > 1:
         raise ValueError(f"{count} images would be named {stem}: rename images so that their names differ")
-    return stems
+    return _in_any_set(stems)
+
+
+def _in_any_set(stems: dict[Path, str]) -> dict[Path, str]:
+    """Other names for images whose own one a reader would not give back.
+
+    A line of a list ends in no space, a backslash is of a folder, and what begins with a dot is hidden.
+    """
+    safe = file_names(list(stems.values()))
+    return {
+        path: name
+        if stem != stem.strip() or stem.startswith(".") or "\\" in stem or wrong_file_name(stem)
+        else stem
+        for (path, stem), name in zip(stems.items(), safe, strict=True)
+    }
 
 
 def _place_image(image: Path, place: Path, link: bool) -> None:

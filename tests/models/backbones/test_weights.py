@@ -96,7 +96,8 @@ def test_a_truncated_and_an_empty_file_are_refused(tmp_path: Path) -> None:
     assert zipfile.is_zipfile(tmp_path / "whole.pth")
     (tmp_path / "half.pth").write_bytes((tmp_path / "whole.pth").read_bytes()[:500])
     (tmp_path / "empty.pth").touch()
-    for name in ("half.pth", "empty.pth"):
+    (tmp_path / "passwd.pth").write_text("root:x:0:0:root:/root:/bin/bash\n")
+    for name in ("half.pth", "empty.pth", "passwd.pth"):
         with pytest.raises(ValueError, match=f"{name} is not a file of plain tensors"):
             read_weights(str(tmp_path / name), PUBLISHED)
 
