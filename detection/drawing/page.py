@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from detection.drawing.labels import family_for
+from detection.system.wording import escaped
 
 DPI = 200
 _LONGEST_NAME = 20  # characters
@@ -150,12 +151,13 @@ def render_template(template: Path, filters: dict[str, Callable[[Any], str]], **
         lstrip_blocks=True,
     )
     environment.filters |= {"png": _as_address("image/png"), "jpeg": _as_address("image/jpeg"), **filters}
-    return environment.get_template(template.name).render(
+    page = environment.get_template(template.name).render(
         **content,
         made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
         style=(folder / "page.css").read_text(encoding="utf-8"),
         script=(folder / "page.js").read_text(encoding="utf-8"),
     )
+    return escaped(page, but="\n\t")
 
 
 def _as_address(kind: str) -> Callable[[bytes], str]:

@@ -1,6 +1,5 @@
 """The report of an inspection, for the terminal and as JSON."""
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from detection.inspection.coverage import Coverage
 from detection.inspection.duplicates import NearDuplicates, Twins
 from detection.inspection.inspect import Inspection
 from detection.inspection.statistics import ASPECT_EDGES, SIDE_EDGES, Statistics, histogram, range_label
+from detection.system.files import json_of
 from detection.system.wording import counted, escaped
 
 COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
@@ -98,7 +98,7 @@ def write_json(
         "anchors": _coverage_content(coverage, model),
         "changes": changes,
     }
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json_of(content, indent=1) + "\n", encoding="utf-8")
 
 
 def _twins_content(pair: Twins) -> dict[str, Any]:

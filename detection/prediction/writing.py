@@ -14,8 +14,8 @@ from rich.table import Table
 
 from detection.data.image_sources import ImageFile
 from detection.drawing.painter import draw_detections
-from detection.system.files import write_text
-from detection.system.wording import counted, escaped
+from detection.system.files import json_of, write_text
+from detection.system.wording import counted
 from detection.types import Detections
 
 
@@ -58,7 +58,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file with one image or frame per line, for people; whole or not at all."""
     head = _lines({key: value for key, value in content.items() if not _is_table(value)})
     tables = [
-        f"{json.dumps(key)}: [\n" + ",\n".join(map(_dumped, value)) + "\n]"
+        f"{json.dumps(key)}: [\n" + ",\n".join(map(json_of, value)) + "\n]"
         for key, value in content.items()
         if _is_table(value)
     ]
@@ -83,7 +83,7 @@ class JSONRows:
 
     def add(self, row: dict[str, Any]) -> None:
         """Write the next row."""
-        self._file.write(self._before + _dumped(row))
+        self._file.write(self._before + json_of(row))
         self._before = ",\n"
 
     def close(self) -> None:
@@ -116,13 +116,7 @@ def _plain(detections: Detections) -> tuple[list[list[float]], list[float], list
 
 
 def _lines(head: dict[str, Any]) -> list[str]:
-    return [f"{json.dumps(key)}: {_dumped(value)}" for key, value in head.items()]
-
-
-def _dumped(value: object) -> str:
-    """JSON in the letters of any script; in escapes where a path has bytes that are in no encoding."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if text.isascii() or escaped(text) == text else json.dumps(value)
+    return [f"{json.dumps(key)}: {json_of(value)}" for key, value in head.items()]
 
 
 def _is_table(value: object) -> bool:

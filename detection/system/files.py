@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import json
 import os
 import re
 import secrets
@@ -93,6 +94,21 @@ def write_text(path: Path, text: str) -> None:
     """
     with written_whole(path) as written:
         written.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def json_of(value: object, indent: int | None = None) -> str:
+    """JSON in the letters of any script; in escapes where a name of a file has bytes that are in no encoding.
+
+    Args:
+        value: what JSON can hold.
+        indent: of each level; None is one line.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent)
+    return text
 
 
 def read_history(path: Path) -> list[dict[str, str]]:

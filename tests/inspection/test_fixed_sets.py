@@ -1,6 +1,8 @@
 """A corrected copy has no error and is trained on, whatever was read and whatever was wrong with it."""
 
 import json
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +18,12 @@ from detection.data.conversion import convert
 from detection.data.datamodule import DetectionDataModule
 from detection.data.formats.findings import KINDS
 from detection.data.sources import AutoDataModule, COCODataModule, VOCDataModule, YOLODataModule
+from detection.inspection.duplicates import find_near_duplicates
 from detection.inspection.fix import write_fixed_copy
 from detection.inspection.inspect import Inspection, inspect_dataset
+from detection.inspection.report import write_json
 from detection.inspection.selection import BEYOND_REPAIR, CHANGES, select
+from detection.inspection.statistics import compute_statistics
 from tests.data.training import train_tiny
 from tests.inspection.test_agreement import FORMATS, SETTINGS, check, mutated, train
 from tests.inspection.test_inspect_voc import (
@@ -27,6 +32,7 @@ from tests.inspection.test_inspect_voc import (
     plant_in_lists,
     plant_in_objects,
 )
+from tests.inspection.test_page import coverage_of, page_of
 
 if TYPE_CHECKING:
     from tests.inspection.conftest import VOCFolder
@@ -194,6 +200,38 @@ def test_whatever_happened_the_copy_is_clean_or_refused(kind: str, data: st.Data
 def test_every_error_has_an_end() -> None:
     errors = {kind for kind, severity in KINDS.items() if severity == "error"}
     assert errors <= CHANGES.keys() | set(BEYOND_REPAIR)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_images_whose_names_no_list_can_hold_are_told_and_left_out(
+    folder: "VOCFolder", tmp_path: Path
+) -> None:
+    shutil.rmtree(folder.root / "ImageSets")
+    odd = ("b\udce9", "c\x1b]0;x", "d\ne")
+    for number, name in enumerate(odd):
+        for path in (folder.xml(f"train_{number:05d}"), folder.image(f"train_{number:05d}")):
+            path.rename(path.with_name(f"{name}{path.suffix}"))
+    data = AutoDataModule(root=str(folder.root), **SETTINGS)
+    told = train(data)
+    assert "which has control characters in its name: rename it" in told
+    assert "\x1b" not in told
+    inspection = inspect_dataset(data, folder.root, min_side=4, workers=1)
+    assert [item.kind for item in inspection.findings if item.severity == "error"] == ["bad-file-name"] * 3
+    page_of(inspection, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "\x1b" not in page
+    assert r"Annotations/c\x1b]0;x.xml" in page
+    write_report(tmp_path / "report.json", inspection)
+    kept = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["findings"]
+    assert f"Annotations/{odd[0]}.xml" in {item["file"] for item in kept}
+    copy = fixed(inspection, tmp_path / "copy")
+    assert (check(copy), train(copy)) == ("", "")
+    assert len([*(tmp_path / "copy/JPEGImages").iterdir()]) == 71
+
+
+def write_report(path: Path, inspection: Inspection) -> None:
+    statistics, coverage = compute_statistics(inspection), coverage_of(inspection)
+    write_json(path, inspection, statistics, coverage, find_near_duplicates(inspection.images), "ssd", [])
 
 
 def test_a_split_without_images_is_refused_and_a_test_left_out(folder: "VOCFolder", tmp_path: Path) -> None:
