@@ -215,12 +215,12 @@ def test_images_whose_names_no_list_can_hold_are_told_and_left_out(
     told = train(data)
     assert "which has control characters in its name: rename it" in told
     assert "\x1b" not in told
-    inspection = inspect_dataset(data, folder.root, min_side=4, workers=1)
+    inspection = inspect_dataset(data, str(folder.root), min_side=4, workers=1)
     assert [item.kind for item in inspection.findings if item.severity == "error"] == ["bad-file-name"] * 3
     page_of(inspection, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "\x1b" not in page
-    assert r"Annotations/c\x1b]0;x.xml" in page
+    assert r"c\x1b]0;x" in page
     write_report(tmp_path / "report.json", inspection)
     kept = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["findings"]
     assert f"Annotations/{odd[0]}.xml" in {item["file"] for item in kept}
