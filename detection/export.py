@@ -180,7 +180,14 @@ def _write(settings: Export, detector: "TrainedDetector[DetectionTask]", scenes:
     from detection.exporting.programs import IN_ONNX, IN_TORCH
     from detection.exporting.runners import open_exported, open_torch
     from detection.exporting.verification import HEADING, agree, row, summary, verify
-    from detection.exporting.writers import describe, rename, write_onnx, write_openvino, write_torch
+    from detection.exporting.writers import (
+        describe,
+        files_of,
+        rename,
+        write_onnx,
+        write_openvino,
+        write_torch,
+    )
 
     primitives, write, load = {
         "onnx": (IN_ONNX, write_onnx, open_exported),
@@ -192,18 +199,19 @@ def _write(settings: Export, detector: "TrainedDetector[DetectionTask]", scenes:
     settings.path.parent.mkdir(parents=True, exist_ok=True)
     unverified = settings.path.with_name(f"{settings.path.stem}.unverified{settings.path.suffix}")
     resizing = detector.transform.resizing
-    write(
-        program,
-        unverified,
-        describe(detector.task, resizing, settings.ckpt, settings.input, program.outputs),
-    )
-
-    run = load(unverified)
-    results = []
-    print(HEADING)
-    for result in verify(detector.task, run, scenes):
-        results.append(result)
-        print(row(result), flush=True)
+    described = describe(detector.task, resizing, settings.ckpt, settings.input, program.outputs)
+    try:
+        write(program, unverified, described)
+        run = load(unverified)
+        results = []
+        print(HEADING)
+        for result in verify(detector.task, run, scenes):
+            results.append(result)
+            print(row(result), flush=True)
+    except BaseException:  # Ctrl-C, a full disk: nobody needs what nobody has compared
+        for path in files_of(unverified):
+            path.unlink(missing_ok=True)
+        raise
     if not agree(results):
         rename(unverified, settings.path, ".rejected")
         raise SystemExit(

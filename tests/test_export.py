@@ -1,5 +1,6 @@
 """``python -m detection.export`` as its user meets it: a checkpoint in, a checked file out."""
 
+import errno
 import json
 import os
 import shutil
@@ -322,6 +323,19 @@ def test_another_version_of_the_reader_is_not_replaced_unasked(ssd: Path, tmp_pa
     with pytest.raises(FileExistsError, match=r"detection_reader\.py is another version of it: overwrite"):
         export(Export(str(ssd), output=str(tmp_path / "model.onnx")), None)
     assert (tmp_path / "detection_reader.py").read_text() == "mine"
+
+
+def test_what_was_not_compared_does_not_stay(
+    ssd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(program: object, path: Path, metadata: object) -> None:
+        path.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("detection.exporting.writers.write_onnx", full)
+    with pytest.raises(OSError, match="No space left"):
+        export(Export(str(ssd), output=str(tmp_path / "model.onnx"), num_images=1), None)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_file_is_named_as_what_it_is(ssd: Path, tmp_path: Path) -> None:
