@@ -247,10 +247,10 @@ def test_classes_that_voc_does_not_keep_are_said(tmp_path: Path, names: list[str
     Image.new("RGB", (40, 40)).save(tmp_path / "set/images/train/a.png")
     (tmp_path / "set/labels/train/a.txt").write_text("0 0.5 0.5 0.5 0.5")
     (tmp_path / "set/data.yaml").write_text(yaml.safe_dump({"train": "images/train", "names": names}))
-    notes = convert("yolo", "voc", tmp_path / "set", tmp_path / "voc")
+    notes = convert("yolo", "voc", str(tmp_path / "set"), str(tmp_path / "voc"))
     lost = "moon" if len(names) == 2 else "moon, 'star, small'"
     assert any(f"which lists no classes: {lost}, without an object" in note for note in notes)
-    notes = convert("yolo", "coco", tmp_path / "set", tmp_path / "coco")
+    notes = convert("yolo", "coco", str(tmp_path / "set"), str(tmp_path / "coco"))
     assert not any("lists no classes" in note for note in notes)
 
 
