@@ -67,7 +67,8 @@ def detectors(
         write_torch(build_program(task, IN_TORCH, "uint8"), path, {})
         return trained, OfTorchExport(path, trained)
     write = write_onnx if file_format == "onnx" else write_openvino
-    write(build_program(task, IN_ONNX, "uint8"), path, {"data": "{}", "class_names": json.dumps(["a"] * 3)})
+    about = {"data": "{}", "class_names": json.dumps(["a", "b", "c"])}
+    write(build_program(task, IN_ONNX, "uint8"), path, about)
     return trained, ExportedDetector(path, lambda data: transform)
 
 
