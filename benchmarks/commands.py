@@ -9,11 +9,10 @@ from pathlib import Path
 
 import torch
 from hydra import compose
-from hydra.utils import instantiate
 
 from benchmarks.pictures import photographs
 from detection.cli.compose import checked_config, inference_config, model_config
-from detection.cli.hydra_versions import configurations
+from detection.cli.hydra_versions import configurations, instantiate
 from detection.data.formats.records import ImageRecord
 
 ROOT = Path(__file__).parents[1]

@@ -10,14 +10,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 from hydra import compose
-from hydra.utils import instantiate
 from omegaconf import open_dict
 
 from detection.benchmarking.measure import StepTimes
 from detection.callbacks.progress import progress_bar
 from detection.cli.compose import checked_config, make_data_and_task
 from detection.cli.faults import quieten_lightning
-from detection.cli.hydra_versions import configurations
+from detection.cli.hydra_versions import configurations, instantiate
 from detection.tasks.base import DetectionTask
 
 Replace = Callable[[DetectionTask, dict[str, Any]], DetectionTask]

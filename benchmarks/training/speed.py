@@ -11,14 +11,13 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 import torch
 from hydra import compose
-from hydra.utils import instantiate
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.training.peers import TorchvisionTask, torchvision_of
 from detection.cli.compose import checked_config, model_config
 from detection.cli.faults import quieten_lightning
-from detection.cli.hydra_versions import configurations
+from detection.cli.hydra_versions import configurations, instantiate
 from detection.tasks.base import DetectionTask
 from detection.types import ListBatch, PaddedBatch, Target
 

@@ -250,11 +250,11 @@ def test_loaders_travel_to_spawned_workers(root: str) -> None:
     assert torch.equal(copy[2, 5].image, loader.dataset[2, 5].image)
 
 
+def threads(path: Path, upright: bool) -> np.ndarray:
+    return np.full((96, 96, 3), 10 * cv2.getNumThreads() + torch.get_num_threads(), np.uint8)
+
+
 def test_each_worker_has_one_thread(root: str) -> None:
     data = shapes(root, num_workers=1)
-
-    def threads(path: Path, upright: bool) -> np.ndarray:
-        return np.full((96, 96, 3), 10 * cv2.getNumThreads() + torch.get_num_threads(), np.uint8)
-
     data.datasets["val"].decode = threads
     assert next(iter(data.val_dataloader())).images.unique().tolist() == [11]

@@ -28,7 +28,7 @@ finally:
 
 def start(wait: str = "time.sleep(60)", *words: str, **environment: str) -> "subprocess.Popen[str]":
     process = subprocess.Popen(
-        [sys.executable, "-c", WAITS.format(wait=wait), *words],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", WAITS.format(wait=wait), *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
