@@ -2,8 +2,8 @@
 
 import atexit
 import errno
-import multiprocessing
 import logging
+import multiprocessing
 import os
 import resource
 import shutil
