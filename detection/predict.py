@@ -17,6 +17,7 @@ from detection.cli.run_lock import claim
 from detection.settings import Predict
 from detection.system.collector import no_collections
 from detection.system.endings import end_at_once
+from detection.system.files import free_name, make_free_folder
 
 if TYPE_CHECKING:
     from detection.prediction.jobs import Job
@@ -55,7 +56,7 @@ def predict(settings: Predict) -> None:
 
     source = find_source(settings.source)
     by_clock = settings.output_folder if settings.output is None else None
-    settings = replace(settings, output=str(_free(by_clock) if by_clock else settings.output))
+    settings = replace(settings, output=str(free_name(by_clock) if by_clock else settings.output))
     check_output(settings, source)
     if isinstance(source, ImageFiles):
         job = _job(settings)
@@ -88,13 +89,8 @@ def _for_itself(job: "Job", by_clock: Path | None) -> Iterator["Job"]:
     """
     from detection.prediction.output import refuse_used
 
-    folder, was_there = job.output, job.output.exists()
-    while by_clock:
-        try:
-            folder.mkdir(parents=True)
-            break
-        except FileExistsError:
-            folder = _free(by_clock)
+    was_there = job.output.exists()
+    folder = make_free_folder(by_clock) if by_clock else job.output
     lock = claim(folder, "output")
     try:
         claimed = replace(job, settings=replace(job.settings, output=str(folder)))
@@ -106,15 +102,6 @@ def _for_itself(job: "Job", by_clock: Path | None) -> Iterator["Job"]:
         if not was_there:
             with suppress(OSError):  # of a folder that holds something
                 folder.rmdir()
-
-
-def _free(folder: Path) -> Path:
-    """The folder, or ``<its name>_2`` and so on where that is there."""
-    free, number = folder, 1
-    while free.exists():
-        number += 1
-        free = folder.with_name(f"{folder.name}_{number}")
-    return free
 
 
 @no_collections()

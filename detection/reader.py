@@ -184,9 +184,7 @@ def resize_exactly(image: NDArray[np.uint8], size: Sequence[int], bilinear: bool
     shrinks = height <= image.shape[0] and width <= image.shape[1]
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC if grows else cv2.INTER_LINEAR
     interpolation = cv2.INTER_LINEAR if bilinear else interpolation
-    if (
-        interpolation == cv2.INTER_LINEAR and not bilinear
-    ):  # which looks at two pixels, however many there are
+    if not (bilinear or shrinks or grows):  # bilinear is of two pixels, however many there are
         rows, columns = image.shape[:2]
         averaged = (width if columns > 2 * width else columns, height if rows > 2 * height else rows)
         image = np.asarray(cv2.resize(image, averaged, interpolation=cv2.INTER_AREA), dtype=np.uint8)

@@ -29,7 +29,7 @@ def rarest(records: Iterable[ImageRecord], number: int) -> list[str]:
         records: the images.
         number: of classes.
     """
-    images = Counter(name for record in records for name in {item.name for item in record.objects})
+    images = Counter(name for record in records for name in _shown(record))
     return [name for name, _ in sorted(images.items(), key=lambda each: (each[1], each[0]))[:number]]
 
 
@@ -49,11 +49,11 @@ def thinned(
     """
     wanted, chosen = Counter(dict.fromkeys(rare, of_each)), []
     for record in records:
-        shown = {item.name for item in record.objects} & set(rare)
+        shown = _shown(record) & set(rare)
         if shown and all(wanted[name] for name in shown):
             wanted -= Counter(shown)
             chosen.append(record)
-    others = [record for record in records if not {item.name for item in record.objects} & set(rare)]
+    others = [record for record in records if _shown(record).isdisjoint(rare)]
     if wanted or len(chosen) + len(others) < total:
         raise ValueError(f"these are too few images: {dict(wanted)} are still wanted of the rare classes")
     return chosen + others[: total - len(chosen)]
@@ -71,8 +71,8 @@ def main(root: str, out: str) -> None:
     for records in (train, val):
         draw.shuffle(records)
     rare = rarest(train, NUM_RARE)
-    with_rare = [record for record in val if {item.name for item in record.objects} & set(rare)]
-    without = [record for record in val if not {item.name for item in record.objects} & set(rare)]
+    with_rare = [record for record in val if not _shown(record).isdisjoint(rare)]
+    without = [record for record in val if _shown(record).isdisjoint(rare)]
     sets = {
         "train": thinned(train, rare, IMAGES_OF_EACH, NUM_TRAIN),
         "val": with_rare[:NUM_VAL_RARE] + without[:NUM_VAL_OTHERS],
@@ -81,6 +81,10 @@ def main(root: str, out: str) -> None:
     sets = {split: [_renamed(record, names) for record in records] for split, records in sets.items()}
     write_voc_set(Path(out), sets, list(names.values()), link=True)
     print(f"{out}: {', '.join(names[name] for name in rare)}")
+
+
+def _shown(record: ImageRecord) -> set[str]:
+    return {item.name for item in record.objects}
 
 
 def _renamed(record: ImageRecord, names: dict[str, str]) -> ImageRecord:

@@ -11,7 +11,7 @@ import yaml
 
 from detection.checkpoints.shared import is_address, is_shared
 from detection.checkpoints.wandb_artifacts import fetch_artifact, is_artifact
-from detection.system.files import refuse_unwritable
+from detection.system.files import make_free_folder, refuse_unwritable
 from detection.system.processes import as_typed, command_again, is_queued_again, is_started_again, slurm_job
 from detection.validation.near_paths import beside, newest_run
 
@@ -57,19 +57,12 @@ def _new_folder(name: str, now: str) -> str:
         now = f"slurm_{job}"
         if is_queued_again() and (before := _of_these_words(name, now)):
             return before
-    folder, number = Path("runs") / name / now, 1
+    folder = Path("runs") / name / now
     try:
         refuse_unwritable(folder, "run_dir")
     except OSError as error:  # which Hydra would tell as a fault of the configuration
         raise SystemExit(str(error)) from error
-    while True:
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-            folder = folder.with_name(f"{now}_{number}")
-        else:
-            return str(folder)
+    return str(make_free_folder(folder))
 
 
 def _of_these_words(name: str, job: str) -> str | None:

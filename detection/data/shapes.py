@@ -1,7 +1,6 @@
 """Generated images of shapes, written as a VOC devkit: data for a first run and for the tests."""
 
 import json
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ from rich.progress import track
 
 from detection.data.formats.voc import to_voc_corners
 from detection.data.shape_drawing import SHAPE_CLASSES, Drawing, draw_image
-from detection.system.files import refuse_unwritable
+from detection.system.files import folder_written_whole, refuse_unwritable
 from detection.system.wording import counted
 
 __all__ = ["SHAPE_CLASSES", "write_shapes"]
@@ -90,12 +89,8 @@ def write_shapes(
     if settings.lie_in(devkit):
         return devkit
     refuse_unwritable(devkit, "data.root")
-    devkit.mkdir(parents=True, exist_ok=True)
-    # Written aside and renamed when whole: an interrupted run leaves nothing that looks complete.
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=devkit) as temporary:
-        fresh = Path(temporary) / FOLDER
+    with folder_written_whole(devkit / FOLDER) as fresh:
         _write_folder(fresh, settings)
-        fresh.rename(devkit / FOLDER)
     return devkit
 
 

@@ -194,8 +194,28 @@ def place_for_others(folder: Path) -> Path:
     Returns:
         ``before`` in that folder, or ``before_2`` and so on where that is taken.
     """
-    place, number = folder / "before", 1
-    while place.exists():
+    return free_name(folder / "before")
+
+
+def free_name(path: Path) -> Path:
+    """The path, or with ``_2`` and so on behind its name where that is there."""
+    free, number = path, 1
+    while free.exists():
         number += 1
-        place = folder / f"before_{number}"
-    return place
+        free = path.with_name(f"{path.name}_{number}")
+    return free
+
+
+def make_free_folder(folder: Path) -> Path:
+    """Make a folder, or one of :func:`free_name` where it is there: of two processes each has its own.
+
+    Args:
+        folder: to be made.
+    """
+    while True:
+        free = free_name(folder)
+        try:
+            free.mkdir(parents=True)
+        except FileExistsError:  # another process was quicker
+            continue
+        return free

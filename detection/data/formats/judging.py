@@ -1,6 +1,7 @@
 """What is wrong with a box, given the size of its image, and with all boxes of a set together."""
 
 import math
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import NamedTuple
@@ -55,8 +56,9 @@ def keep_inside(
         declared: the ``(height, width)`` that the annotation says.
     """
     reading.num_judged += 1
-    if wrong := wrong_file_name(record.path.name):
-        message = f"is of the image {record.path.name}, which {wrong}"
+    name = os.path.basename(record.file)
+    if wrong := wrong_file_name(name):
+        message = f"is of the image {name}, which {wrong}"
         reading.add("bad-file-name", record.source, message, record.image_id)
     if declared is not None and declared != record.size:
         message = (
