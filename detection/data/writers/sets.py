@@ -152,13 +152,12 @@ def _in_any_set(stems: dict[Path, str]) -> dict[Path, str]:
 
     A line of a list ends in no space, a backslash is of a folder, and what begins with a dot is hidden.
     """
-    safe = file_names(list(stems.values()))
-    return {
-        path: name
+    odd = {
+        path: stem
+        for path, stem in stems.items()
         if stem != stem.strip() or stem.startswith(".") or "\\" in stem or wrong_file_name(stem)
-        else stem
-        for (path, stem), name in zip(stems.items(), safe, strict=True)
     }
+    return stems | dict(zip(odd, file_names(list(odd.values())), strict=True))
 
 
 def _place_image(image: Path, place: Path, link: bool) -> None:
