@@ -177,11 +177,7 @@ def end_if_told() -> None:
         _state.was_dropped = False
         let_others_die()
         with suppress(Exception):
-            from multiprocessing import active_children
-
-            for process in active_children():
-                if process.daemon:  # loads, and would outlive a step that there is not
-                    process.kill()
+            _kill_loaders()  # which would outlive a step that there is not
             atexit._run_exitfuncs()
         _end(128 + _state.told_by)
 
@@ -201,6 +197,7 @@ def end_in_time(code: int) -> None:
     """See to it that this process ends, where others may not: those that load from a disk that is away, say.
 
     Python waits at its end for the processes that it has started, and none can end one that waits for a disk.
+    One that is killed is gone when it need not wait any more; it would hold the terminal's pipes until then.
 
     Args:
         code: the exit status.
@@ -208,9 +205,19 @@ def end_in_time(code: int) -> None:
 
     def end() -> NoReturn:
         time.sleep(GRACE_SECONDS)
+        with suppress(Exception):
+            _kill_loaders()
         _end(code)
 
     threading.Thread(target=end, daemon=True).start()
+
+
+def _kill_loaders() -> None:
+    from multiprocessing import active_children
+
+    for process in active_children():
+        if process.daemon:
+            process.kill()
 
 
 def _end(code: int) -> NoReturn:
