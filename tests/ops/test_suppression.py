@@ -22,14 +22,14 @@ def crowded_boxes(count: int, seed: int) -> Tensor:
 @pytest.mark.parametrize("count", [1, 20, 150, 5000])
 @pytest.mark.parametrize("threshold", [0.3, 0.7])
 def test_equals_torchvision(threshold: float, count: int, seed: int) -> None:
-    boxes = crowded_boxes(700, seed)
-    expected = nms(boxes, torch.arange(700, 0, -1).float(), threshold)
+    boxes = crowded_boxes(2700, seed)
+    expected = nms(boxes, torch.arange(2700, 0, -1).float(), threshold)
     assert len(expected) > 5
     assert nms_best(boxes, threshold, count).tolist() == expected[:count].tolist()
 
 
 def test_a_gpu_judges_all_at_once_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    boxes = crowded_boxes(700, seed=0)
+    boxes = crowded_boxes(2700, seed=0)
     in_blocks = nms_best(boxes, 0.5, 100)
     monkeypatch.setattr(processor, "on_cpu", lambda tensor: False)
     assert torch.equal(nms_best(boxes, 0.5, 100), in_blocks)
