@@ -215,9 +215,10 @@ def _refuse_mistakes(folder: Path) -> None:
     Raises:
         SystemExit: with all mistakes.
     """
+    written = ("metrics.json", "report.html", "comparison.html")
     mistakes = {
         f"{folder} holds the metrics of a run or a report already, which are not overwritten: name another "
-        "folder, run_dir=...": (folder / "metrics.json").exists() or (folder / "comparison.html").exists(),
+        "folder, run_dir=...": any((folder / name).exists() for name in written),
     }
     for word in typed_overrides():
         key = word.partition("=")[0].lstrip("+~").replace("/", ".")

@@ -171,11 +171,12 @@ def test_two_checkpoints_are_compared(place: Path, tmp_path: Path) -> None:
         evaluate(configured(run, ckpts, *shapes(place)))
 
 
-def test_a_report_is_not_overwritten(place: Path, tmp_path: Path) -> None:
-    (tmp_path / "metrics.json").write_text("precious")
+@pytest.mark.parametrize("name", ["metrics.json", "report.html", "comparison.html"])
+def test_a_report_is_not_overwritten(place: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("precious")
     with pytest.raises(SystemExit, match=f"{tmp_path} holds the metrics of a run or a report already"):
         evaluate(configured(tmp_path, f"ckpt={place}/ssd.ckpt", *shapes(place)))
-    assert (tmp_path / "metrics.json").read_text() == "precious"
+    assert (tmp_path / name).read_text() == "precious"
 
 
 def test_classes_of_others_are_named(place: Path, tmp_path: Path) -> None:

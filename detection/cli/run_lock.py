@@ -136,12 +136,16 @@ class ClaimFolder(Callback):
             raise SystemExit(
                 f"run_dir={folder} is the folder of the data (data.root): name another, to write to."
             )
-        evaluated = all((folder / name).exists() for name in ("report.html", "metrics.json"))
-        verb = config.hydra.job.config_name
-        if evaluated and verb in ("train", "check"):
+        verb, has_page = config.hydra.job.config_name, (folder / "report.html").exists()
+        if verb == "train" and has_page and (folder / "metrics.json").exists():
             raise SystemExit(
                 f"run_dir={folder} holds the report of an evaluation, which this would replace: name another "
                 "folder."
+            )
+        if verb == "check" and has_page and not (folder / "report.png").exists():  # its own has one
+            raise SystemExit(
+                f"run_dir={folder} holds a report.html that is not of a check, which this would replace: name "
+                "another folder."
             )
         if claim(folder) is not None and (kept := _would_be_moved(config, folder)) is not None:
             source = folder if kept.name == "last.ckpt" else kept

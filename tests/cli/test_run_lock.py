@@ -246,9 +246,16 @@ def test_a_run_does_not_replace_a_report(tmp_path: Path) -> None:
     (tmp_path / "report.html").touch()
     starts(tmp_path)  # a check's, which has no metrics
     (tmp_path / "metrics.json").touch()
-    for verb in ("train", "check"):
-        with pytest.raises(SystemExit, match=f"run_dir={tmp_path} holds the report of an evaluation"):
-            starts(tmp_path, f"hydra.job.config_name={verb}")
+    with pytest.raises(SystemExit, match=f"run_dir={tmp_path} holds the report of an evaluation"):
+        starts(tmp_path, "hydra.job.config_name=train")
+
+
+def test_a_check_replaces_its_own_page_alone(tmp_path: Path) -> None:
+    (tmp_path / "report.html").touch()
+    with pytest.raises(SystemExit, match=f"run_dir={tmp_path} holds a report.html that is not of a check"):
+        starts(tmp_path, "hydra.job.config_name=check")
+    (tmp_path / "report.png").touch()
+    starts(tmp_path, "hydra.job.config_name=check")
 
 
 def test_what_can_be_resumed_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
