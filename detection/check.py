@@ -97,15 +97,15 @@ def _fix(inspection: "Inspection", output: Path | None, root: str) -> tuple[list
         raise
     if output is None:
         return [], [f"Write a copy without these errors: {_command_to_fix(inspection.root, root)}"]
-    write_fixed_copy(selection, output)
-    changes = counted(len(selection.changes), "change")
-    done = f"{output}: a corrected copy with {changes}, listed in its {LIST_OF_CHANGES}"
+    changes = write_fixed_copy(selection, output)
+    made = counted(len(changes), "change")
+    done = f"{output}: a corrected copy with {made}, listed in its {LIST_OF_CHANGES}"
     test = ["data.test_splits=[test]"] if "test" in selection.splits else []
     # VOC's layout has no order of classes, and training takes the alphabet's.
     order = [f"data.classes={as_value(selection.classes)}"]
     in_order = order if selection.classes != sorted(selection.classes) else []
     train = _command_to_train(root, ["data=voc_custom", f"data.root={output}", *test, *in_order])
-    return selection.changes, [done, f"Train on it: {train}"]
+    return changes, [done, f"Train on it: {train}"]
 
 
 def _command_to_fix(root: Path, typed: str) -> str:

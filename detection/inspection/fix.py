@@ -16,7 +16,7 @@ from detection.system.files import folder_written_whole
 LIST_OF_CHANGES = "changes.txt"
 
 
-def write_fixed_copy(selection: Selection, output: Path) -> None:
+def write_fixed_copy(selection: Selection, output: Path) -> list[str]:
     """Writes the usable images and objects as one VOC-style folder.
 
     What is left out: images that cannot be read or have no annotation, images with boxes that were drawn on
@@ -28,12 +28,16 @@ def write_fixed_copy(selection: Selection, output: Path) -> None:
         selection: what to write; its changes go to ``changes.txt``.
         output: the folder to make.
 
+    Returns:
+        All changes: those, and the images that have another name in the copy.
+
     Raises:
         FileExistsError: the folder exists.
     """
     if output.exists():
         raise FileExistsError(f"{output} exists already: choose another output=... or move it away")
     lists: dict[str, list[str]] = {split: [] for split in selection.splits}
+    changes = list(selection.changes)
     with folder_written_whole(output) as folder:
         for part in ("Annotations", "JPEGImages", "ImageSets/Main"):
             (folder / part).mkdir(parents=True)
@@ -44,6 +48,8 @@ def write_fixed_copy(selection: Selection, output: Path) -> None:
             for image in group:
                 lists[image.split].append(name)
             suffix = _copy_image(group[0], folder / "JPEGImages" / name)
+            if name + suffix != record.path.name:
+                changes.append(f"{record.path}: written as {name}{suffix}")
             boxes, labels, difficult = columns_of(record, selection.classes)
             write_voc(
                 folder / "Annotations" / f"{name}.xml", name + suffix, record.size, boxes, labels,
@@ -53,8 +59,9 @@ def write_fixed_copy(selection: Selection, output: Path) -> None:
             (folder / "ImageSets" / "Main" / f"{split}.txt").write_text(
                 "".join(f"{name}\n" for name in ids), encoding="utf-8"
             )
-        lines = "".join(f"{line}\n" for line in selection.changes)
+        lines = "".join(f"{line}\n" for line in changes)
         (folder / LIST_OF_CHANGES).write_text(lines, encoding="utf-8", errors="surrogateescape")
+    return changes
 
 
 def _copy_image(image: InspectedImage, target: Path) -> str:

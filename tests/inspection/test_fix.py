@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 
 def fix(inspection: Inspection, output: Path) -> list[str]:
-    selection = select(inspection)
-    write_fixed_copy(selection, output)
-    return selection.changes
+    return write_fixed_copy(select(inspection), output)
 
 
 def contents(root: Path) -> dict[str, bytes]:

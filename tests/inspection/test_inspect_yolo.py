@@ -10,7 +10,9 @@ from PIL import Image
 
 from detection.data.sources import YOLODataModule
 from detection.data.transforms import ssd_eval_transform, ssd_train_transform
+from detection.inspection.fix import write_fixed_copy
 from detection.inspection.inspect import Inspection, inspect_dataset
+from detection.inspection.selection import select
 
 
 @pytest.fixture
@@ -129,3 +131,17 @@ def test_a_missing_or_broken_description_is_a_finding(root: Path) -> None:
     assert {item.kind for item in inspect(root).findings} == {"broken-annotation"}
     (root / "data.yaml").unlink()
     assert {item.kind for item in inspect(root).findings} == {"missing-list"}
+
+
+def test_images_that_have_other_names_in_the_copy_are_among_the_changes(root: Path, tmp_path: Path) -> None:
+    odd = root / "images/train/0.png"
+    odd.rename(odd.with_name(" odd .png"))
+    labels(root, "train", 0).rename(labels(root, "train", 0).with_name(" odd .txt"))
+    before = {path.name for path in root.rglob("*.png")}
+    changes = write_fixed_copy(select(inspect(root)), tmp_path / "copy")
+    assert (tmp_path / "copy/changes.txt").read_text().splitlines() == changes
+    written = dict(line.split(": written as ") for line in changes)
+    assert {Path(name).parent.name for name in written} == {"train", "val"}, "both have a 1.png"
+    names = {path.name for path in (tmp_path / "copy/JPEGImages").iterdir()}
+    assert set(written.values()) == names - before
+    assert written[str(odd.with_name(" odd .png"))] == "%20odd%20.png"
