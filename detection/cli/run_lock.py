@@ -144,8 +144,8 @@ class ClaimFolder(Callback):
             )
         if verb == "check" and has_page and not (folder / "report.png").exists():  # its own has one
             raise SystemExit(
-                f"run_dir={folder} holds a report.html that is not of a check, which this would replace: name "
-                "another folder."
+                f"run_dir={folder} holds a report.html that is not of a check, which this would replace: "
+                "name another folder."
             )
         if claim(folder) is not None and (kept := _would_be_moved(config, folder)) is not None:
             source = folder if kept.name == "last.ckpt" else kept

@@ -1,6 +1,9 @@
 """How far a training has come in its data, to be resumed there without loading what is done; its workers."""
 
 import math
+import os
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -73,3 +76,17 @@ def _start(worker: int, hears: bool) -> None:
     # Workers times OpenCV's and torch's own threads would oversubscribe the machine.
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+
+
+def _wait_before_fork() -> None:
+    """Let gloo's threads, which drop tensors after a collective, get into Python and out of it.
+
+    Before 3.11.8 a process that forks while such a thread enters Python never gets beyond the fork, where it
+    waits for a lock that nobody has (CPython's issue 112275): the run ends after ``data.timeout``.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        time.sleep(0.02)
+
+
+if sys.version_info < (3, 11, 8) and hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_wait_before_fork)

@@ -16,8 +16,8 @@ from detection.ops.coding import decode_boxes
 RPN_STDS = (1.0, 1.0, 1.0, 1.0)
 """The region proposal network's deltas are not scaled (Ren et al. 2015, equation 2)."""
 
-# Boxes judged at once on a CPU: few enough that their overlaps with those kept stay in its cache. Of a trained
-# network the best are so alike that few of them survive, and `nms` alone takes more of them in less time.
+# Boxes judged at once on a CPU: few enough that their overlaps with those kept stay in its cache. Of a
+# trained network the best are so alike that few survive, and `nms` alone takes more of them in less time.
 _FIRST_BLOCK, _BLOCK = 1024, 256
 
 

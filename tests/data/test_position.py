@@ -2,6 +2,7 @@
 
 import pickle
 import signal
+import time
 from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
 from multiprocessing import get_context
@@ -9,8 +10,10 @@ from types import SimpleNamespace as Having
 from typing import Any
 
 import pytest
+import torch
 from lightning_fabric.utilities.types import _Stateful
 
+from detection.data import position
 from detection.data.position import Position, ResumableLoader, same_share, start_of_worker
 from detection.data.sampling import GroupedBatchSampler, TrainSampler
 from detection.system import endings
@@ -92,3 +95,13 @@ def test_a_worker_that_is_not_forked_knows_whether_signals_are_heard(
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=start, initargs=(0,)) as pool:
         handler = pool.submit(signal.getsignal, signal.SIGINT).result()
     assert (handler == signal.SIG_IGN) == hears
+
+
+def test_processes_fork_a_moment_after_a_collective(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    position._wait_before_fork()
+    assert waited == [], "one process has no threads of gloo"
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    position._wait_before_fork()
+    assert waited == [0.02]
