@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 from detection.data.image_header import UPRIGHT, Header, header_of_plain_jpeg
 from detection.system.file_reading import MAX_IMAGE, UnfitFileError, open_file, read_file_bytes
@@ -37,6 +38,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_BACK = {**_TURNS, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
 _JPEG, _SCAN, _END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 _HEIC = "is in HEIC's format, which is not supported: convert it to JPEG"
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")  # ISO 23008-12; AVIF has its own
@@ -76,7 +78,7 @@ def read_header(path: Path | str | bytes) -> Header:
             with Image.open(file) as image:
                 _refuse_too_many_pixels(path, image)
                 mode = image.mode + ";16" * _is_deep_colour(image)
-                return Header((image.height, image.width), _orientation(image), mode)
+                return Header(_size_as_stored(image), _orientation(image), mode)
     except ImageError:
         raise
     except Exception as error:  # decoders fail in many ways on damaged files
@@ -204,17 +206,25 @@ def _decode(path: Path | bytes, content: bytes, upright: bool) -> NDArray[np.uin
     with image:
         _refuse_too_many_pixels(path, image)
         try:
-            orientation = _orientation(image) if upright else UPRIGHT
+            orientation = _orientation(image)
             deep = _is_deep_colour(image)
             image.load()
             shown: Image.Image = _deep_colour(content) if deep else image
-            shown = shown.transpose(_TURNS[orientation]) if orientation in _TURNS else shown
+            is_upright = isinstance(image, TiffImageFile)  # Pillow and OpenCV turn these as they decode them
+            if orientation in _TURNS and upright != is_upright:
+                shown = shown.transpose((_TURNS if upright else _BACK)[orientation])
         except MemoryError as error:
             raise _error(path, "is too large to be decoded: shrink it or leave it out") from error
         except Exception as error:
             why = str(error).split(" '")[0].strip() or type(error).__name__
             raise _error(path, f"cannot be decoded ({why}): {_REMEDY}", "truncated-image") from error
         return np.array(_as_rgb(path, shown))
+
+
+def _size_as_stored(image: Image.Image) -> tuple[int, int]:
+    if isinstance(image, TiffImageFile):  # which may be as shown, by the version of Pillow
+        return image.tag_v2[IMAGELENGTH], image.tag_v2[IMAGEWIDTH]
+    return image.height, image.width
 
 
 def _orientation(image: Image.Image) -> int:

@@ -1,6 +1,8 @@
 """Files of every common kind become the picture that a viewer shows."""
 
 import io
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from detection.data import image_files
-from detection.data.image_files import ImageError, decode_image
+from detection.data.image_files import ImageError, decode_image, read_header
 
 
 def shown(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -41,10 +43,8 @@ def test_jpegs_are_read_as_in_training(tmp_path: Path) -> None:
     assert np.abs(shown(tmp_path / "a.jpg").astype(int) - trained_on[..., ::-1]).max() <= 3
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_photos_are_turned_upright(tmp_path: Path, orientation: int) -> None:
-    upright = picture()
-    # What a camera held in this orientation stores, written out axis by axis.
+def as_stored(upright: np.ndarray[Any, Any], orientation: int) -> np.ndarray[Any, Any]:
+    """What a camera held in this orientation stores, written out axis by axis."""
     stored = {
         1: upright,
         2: upright[:, ::-1],
@@ -55,10 +55,64 @@ def test_photos_are_turned_upright(tmp_path: Path, orientation: int) -> None:
         7: upright[::-1, ::-1].transpose(1, 0, 2),
         8: np.rot90(upright, -1),
     }[orientation]
+    return np.ascontiguousarray(stored)
+
+
+def is_read(path: Path, stored: np.ndarray[Any, Any], upright: np.ndarray[Any, Any], orientation: int) -> None:
+    assert (shown(path) == upright).all()
+    assert (decode_image(path, upright=False) == stored).all()
+    header = read_header(path)
+    assert header.size_of(upright=True) == upright.shape[:2]
+    assert (header.size, header.orientation) == (stored.shape[:2], orientation)
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_are_turned_upright(tmp_path: Path, orientation: int, suffix: str) -> None:
+    upright, path = picture(), tmp_path / f"a.{suffix}"
+    stored = as_stored(upright, orientation)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "a.png", exif=exif)
-    assert (shown(tmp_path / "a.png") == upright).all()
+    Image.fromarray(stored).save(path, exif=exif, **({"lossless": True} if suffix == "webp" else {}))
+    is_read(path, stored, upright, orientation)
+    Image.fromarray(stored[..., 0]).save(path, exif=exif, **({"lossless": True} if suffix == "webp" else {}))
+    is_read(path, stored[..., :1], upright[..., :1], orientation)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_of_deep_colour_are_turned_upright(tmp_path: Path, orientation: int, suffix: str) -> None:
+    upright, path = picture(), tmp_path / f"a.{suffix}"
+    stored = as_stored(upright, orientation)
+    deep = stored.astype(np.uint16) * 257
+    path.write_bytes(png_of(deep, orientation) if suffix == "png" else tiff_of(deep, orientation))
+    is_read(path, stored, upright, orientation)
+
+
+def png_of(pixels: np.ndarray[Any, Any], orientation: int) -> bytes:
+    """A PNG of 16 bits a channel, which Pillow cannot write, with EXIF."""
+    content = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    part = b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part))
+    header = 8 + 25  # the signature and the first chunk
+    return content[:header] + chunk + content[header:]
+
+
+def tiff_of(pixels: np.ndarray[Any, Any], orientation: int) -> bytes:
+    """A TIFF of 16 bits a channel, by TIFF 6.0: the pixels, the bits of each channel, the directory."""
+    height, width, channels = pixels.shape
+    data = pixels.astype("<u2").tobytes()
+    bits = 8 + len(data)
+    entries = (
+        (256, 4, 1, width), (257, 4, 1, height), (258, 3, channels, bits), (259, 3, 1, 1), (262, 3, 1, 2),
+        (273, 4, 1, 8), (274, 3, 1, orientation), (277, 3, 1, channels), (278, 4, 1, height),
+        (279, 4, 1, len(data)),
+    )  # fmt: skip
+    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    start = bits + 2 * channels
+    return b"II*\0" + struct.pack("<I", start) + data + struct.pack("<3H", 16, 16, 16) + directory + b"\0" * 4
 
 
 def test_grey_and_palette(tmp_path: Path) -> None:
