@@ -339,13 +339,23 @@ def test_images_are_never_written_over(ssd: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is one of the images to read"):
         predict(settings(ssd, tmp_path / "set/images", tmp_path / "set", overwrite=True))
     assert (tmp_path / "set/images/a.png").read_bytes() == before
-    for name in ("x/a.b/c.png", "x/a_b/c.png"):
-        (tmp_path / name).parent.mkdir(parents=True)
-        noise(90, 120, 1).save(tmp_path / name)
-    with pytest.raises(ValueError, match=r"2 images would be named x_a_b_c_png: rename images"):
-        predict(settings(ssd, tmp_path / "x", tmp_path / "out", save=("voc",)))
     with pytest.raises(ValueError, match="writes nothing of images: name some of images, json, voc, coco"):
         predict(settings(ssd, tmp_path / "set/images", tmp_path / "out", save=("video",)))
+
+
+def test_images_of_one_name_and_of_long_ones_are_all_in_the_sets(ssd: Path, tmp_path: Path) -> None:
+    long = "z" * 251 + ".png"
+    names = ("a.b/c.png", "a_b/c.png", "x_a_b_c_png.png", f"a.b/{long}", f"a_b/{long}", f"{'y' * 250}.jpeg")
+    for seed, name in enumerate(names):
+        (tmp_path / "x" / name).parent.mkdir(parents=True, exist_ok=True)
+        noise(90, 120, seed).save(tmp_path / "x" / name)
+    predict(settings(ssd, tmp_path / "x", tmp_path / "out", save=("voc", "coco", "yolo")))
+    expected = sorted((tmp_path / "x" / name).read_bytes() for name in names)
+    for place in ("voc/JPEGImages", "coco/train2017", "yolo/images/train"):
+        written = list((tmp_path / "out" / place).iterdir())
+        assert sorted(path.read_bytes() for path in written) == expected
+        kept = {"x_a_b_c_png.png", "x_a_b_c_png_2.png", "x_a_b_c_png_3.png", names[-1]}
+        assert kept <= {path.name for path in written}
 
 
 def test_two_that_the_clock_gives_one_name_have_folders_of_their_own(

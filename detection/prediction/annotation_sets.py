@@ -32,9 +32,6 @@ def write_set(
 
     Returns:
         The root of the set.
-
-    Raises:
-        ValueError: two images would have one name.
     """
     root, records, scores = output / kind, [], {}
     for result in results:

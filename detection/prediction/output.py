@@ -79,10 +79,6 @@ def refuse_used(settings: Predict, but: str = "") -> None:
 
 def _check_targets(files: Sequence[ImageFile], settings: Predict) -> None:
     """Make sure that no two images share a file of the output, and that none is written over."""
-    if set(SETS) & set(settings.save):
-        from detection.data.writers.sets import unique_stems
-
-        unique_stems(file.path for file in files)
     if "images" not in settings.save:
         return
     sources = {os.path.realpath(file.path) for file in files}  # of a circle of links, too

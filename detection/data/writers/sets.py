@@ -22,6 +22,9 @@ Scores = Mapping[Path, Sequence[float]]
 """Those of the objects of each image, in their order, by the image's path; of sets of detections."""
 
 
+_LONGEST = 250  # bytes of a name without its ending; most disks take 255 in all
+
+
 class COCOLayout(NamedTuple):
     """Where a COCO set keeps its parts, relative to its root; ``{split}`` stands for the split's name."""
 
@@ -130,34 +133,32 @@ def columns_of(record: ImageRecord, names: list[str]) -> tuple[list[Sequence[flo
 
 
 def unique_stems(paths: Iterable[Path]) -> dict[Path, str]:
-    """Names each image without its folder, and with it where two images share a name.
-
-    Raises:
-        ValueError: two would have one name all the same.
-    """
-    paths = list(paths)
+    """Names each image as its file, or with its folder where two images share a name; no two are alike."""
+    paths = dict.fromkeys(paths)
     counts = Counter(folded(path.stem) for path in paths)
-    stems: dict[Path, str] = {}
-    for path in paths:
-        is_one = counts[folded(path.stem)] == 1
-        stems[path] = path.stem if is_one else "_".join(path.parts[-3:]).replace(".", "_")
-    stem, count = Counter(stems.values()).most_common(1)[0]
-    if count > 1:
-        raise ValueError(f"{count} images would be named {stem}: rename images so that their names differ")
-    return _in_any_set(stems)
+    own = {path: path.stem for path in paths if counts[folded(path.stem)] == 1}
+    others = {path: "_".join(path.parts[-3:]).replace(".", "_") for path in paths if path not in own}
+    stems = own | others
+    odd = [path for path, stem in stems.items() if not _in_any_set(stem)]
+    stems |= zip(odd, file_names([stems[path] for path in odd]), strict=True)
+    taken: set[str] = set()
+    for path, stem in stems.items():
+        number, free = 1, stem
+        while folded(free) in taken:
+            number += 1
+            free = f"{stem}_{number}"
+        taken.add(folded(free))
+        stems[path] = free
+    return stems
 
 
-def _in_any_set(stems: dict[Path, str]) -> dict[Path, str]:
-    """Other names for images whose own one a reader would not give back.
+def _in_any_set(stem: str) -> bool:
+    """Whether a reader would give an image's name back as it was written.
 
     A line of a list ends in no space, a backslash is of a folder, and what begins with a dot is hidden.
     """
-    odd = {
-        path: stem
-        for path, stem in stems.items()
-        if stem != stem.strip() or stem.startswith(".") or "\\" in stem or wrong_file_name(stem)
-    }
-    return stems | dict(zip(odd, file_names(list(odd.values())), strict=True))
+    hidden = stem != stem.strip() or stem.startswith(".") or "\\" in stem
+    return not (hidden or wrong_file_name(stem)) and len(stem.encode()) <= _LONGEST
 
 
 def _place_image(image: Path, place: Path, link: bool) -> None:
