@@ -1,11 +1,14 @@
 """What to do when a run stops early."""
 
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities import rank_zero_only
 
 from detection.callbacks.own_signals import announcing, queue_again
@@ -15,9 +18,11 @@ from detection.system.console import keep
 from detection.system.endings import say, say_at_the_end, stopped_by, told
 from detection.system.processes import is_job
 
+_LIMIT = "trainer.max_time="
+
 
 class HowToResume(pl.Callback):
-    """When a run stops by a signal or an error, says what was kept and how to resume.
+    """When a run stops by a signal, an error or a limit of time, says what was kept and how to resume.
 
     How to resume one job of a sweep is not said: the sweep goes on as a whole. A job of Slurm's that was
     warned of its end is queued again.
@@ -54,6 +59,14 @@ class HowToResume(pl.Callback):
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """What comes after is not stopped midway."""
         self._trainer = None
+        if stage == "fit" and trainer.is_global_zero and _ran_out_of_time(trainer):
+            finish_checkpoints(trainer)
+            words = [word for word in sys.argv if not word.lstrip("+").startswith(_LIMIT)]
+            purpose = "To resume, without this limit or with a longer one, for it counts all parts of a run"
+            kept = _kept(self.checkpoint, _reached_by(self.checkpoint), purpose, "ckpt", words)
+            text = "\n".join(["Ended by trainer.max_time.", *kept])
+            print(text, flush=True)
+            keep(text)
 
     def sentence(self) -> str:
         """What is kept, and what to type."""
@@ -84,12 +97,25 @@ class HowToResume(pl.Callback):
         return f"in epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
 
 
-def _kept(checkpoint: Path, reached: str, purpose: str, key: str) -> list[str]:
+def _ran_out_of_time(trainer: Any) -> bool:
+    """Whether the fit was ended by ``trainer.max_time``, which is not all that says how long it lasts."""
+    timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]
+    left = [timer.time_remaining() for timer in timers]
+    if all(seconds is None or seconds > 0 for seconds in left):
+        return False
+    epochs, batches = trainer.fit_loop.epoch_progress.current, trainer.fit_loop.epoch_loop.batch_progress
+    is_complete = epochs.processed == trainer.max_epochs and batches.is_last_batch
+    return not is_complete and trainer.max_epochs not in (None, -1)
+
+
+def _kept(
+    checkpoint: Path, reached: str, purpose: str, key: str, words: Sequence[str] | None = None
+) -> list[str]:
     """What is kept, and the command that goes on with it; of a job of a sweep, the sweep says its own."""
     kept = f"Kept: {checkpoint}{reached}."
     if is_job():
         return [kept]
-    return [kept, f"{purpose}:", f"  {resume_command(sys.argv, str(checkpoint), key)}"]
+    return [kept, f"{purpose}:", f"  {resume_command(words or sys.argv, str(checkpoint), key)}"]
 
 
 def _reached_by(checkpoint: Path) -> str:

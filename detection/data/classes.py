@@ -54,7 +54,8 @@ def found_classes(records: Iterable[ImageRecord]) -> list[str]:
     counts = Counter(item.name for record in records for item in record.objects)
     if not counts:
         raise ValueError(
-            "no image has an object, so no class names can be read from the data: give data.classes"
+            "no image has an object, so there is nothing to learn and no class has a name: "
+            "python -m detection.check shows what was read"
         )
     spellings = {folded(name): name for name, _ in reversed(counts.most_common())}
     return sorted(spellings.values())

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Timer
 
 from detection.callbacks.how_to_resume import HowToResume
 from detection.callbacks.safe_checkpoints import SafeCheckpointIO
@@ -36,6 +37,33 @@ def test_with_a_checkpoint_it_names_the_command(
     printed = capsys.readouterr().err
     assert "Stopped in epoch 2 of 2" in printed
     assert f"python train.py model=ssd ckpt={last}" in printed
+
+
+class Late(pl.Callback):
+    """Lets the time of a Timer pass in an epoch, before or in its last batch."""
+
+    def __init__(self, epoch: int, batch: int) -> None:
+        self.at = epoch, batch
+        self.timer = Timer("00:01:00:00")
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        if (trainer.current_epoch, args[-1]) == self.at:
+            self.timer._offset = 2 * 3600
+
+
+@pytest.mark.parametrize(("at", "said"), [((0, 0), True), ((1, 0), True), ((5, 0), False), ((1, 2), False)])
+def test_a_limit_of_time_that_has_passed_names_the_command_without_it(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    at: tuple[int, int], said: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["train.py", "model=ssd", "+trainer.max_time=00:01:00:00"])
+    last = tmp_path / "last.ckpt"
+    last.touch()
+    late = Late(*at)
+    run(HowToResume(str(last)), late, late.timer)
+    printed = capsys.readouterr().out
+    assert ("Ended by trainer.max_time.\nKept:" in printed) == said
+    assert (f"\n  python train.py model=ssd ckpt={last}\n" in printed) == said
 
 
 def test_without_one_it_says_that_nothing_was_kept(

@@ -58,7 +58,9 @@ def as_stored(upright: np.ndarray[Any, Any], orientation: int) -> np.ndarray[Any
     return np.ascontiguousarray(stored)
 
 
-def is_read(path: Path, stored: np.ndarray[Any, Any], upright: np.ndarray[Any, Any], orientation: int) -> None:
+def is_read(
+    path: Path, stored: np.ndarray[Any, Any], upright: np.ndarray[Any, Any], orientation: int
+) -> None:
     assert (shown(path) == upright).all()
     assert (decode_image(path, upright=False) == stored).all()
     header = read_header(path)
