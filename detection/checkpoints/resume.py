@@ -69,7 +69,13 @@ def read_origin(config: Mapping[str, Any]) -> Origin | None:
             f"find={config['find']} looks for the settings of a new run: leave ckpt out; to start from the "
             f"weights of a checkpoint, give init_from={path}"
         )
-    return Origin(path, read_checkpoint(path))
+    try:
+        return Origin(path, read_checkpoint(path))
+    except ValueError as error:
+        best = path.with_name("best.ckpt")
+        if path == best or not best.exists():
+            raise
+        raise ValueError(f"{error}; an earlier one lies beside it, which resumes with ckpt={best}") from error
 
 
 def describe_training(config: Mapping[str, Any], datamodule: "DetectionDataModule") -> dict[str, Any]:

@@ -190,7 +190,8 @@ def _step(
     length: str,
 ) -> str:
     told = [step]
-    if config["trainer"].get("limit_train_batches") in (None, 1.0):
+    limits = config["trainer"]
+    if limits.get("limit_train_batches") in (None, 1.0) and not limits.get("overfit_batches"):
         told.append(f"{datamodule.steps_per_epoch:,} an epoch")
     if (trainer.max_epochs or -1) > 0:
         told.append(length or counted(trainer.max_epochs or 0, "epoch"))

@@ -27,7 +27,6 @@ Image.MAX_IMAGE_PIXELS = None
 # OpenCV's own lines about a damaged file say less than the error that is raised here.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-_EXIF_ORIENTATION = 0x0112
 # What makes an image upright: EXIF 2.3, tag 0x0112.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -38,7 +37,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_BACK = {**_TURNS, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+_BACK = _TURNS | {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
 _JPEG, _SCAN, _END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 _HEIC = "is in HEIC's format, which is not supported: convert it to JPEG"
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")  # ISO 23008-12; AVIF has its own
@@ -78,7 +77,9 @@ def read_header(path: Path | str | bytes) -> Header:
             with Image.open(file) as image:
                 _refuse_too_many_pixels(path, image)
                 mode = image.mode + ";16" * _is_deep_colour(image)
-                return Header(_size_as_stored(image), _orientation(image), mode)
+                tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}  # its size may be as shown
+                size = tags.get(IMAGELENGTH, image.height), tags.get(IMAGEWIDTH, image.width)
+                return Header(size, _orientation(image), mode)
     except ImageError:
         raise
     except Exception as error:  # decoders fail in many ways on damaged files
@@ -210,8 +211,8 @@ def _decode(path: Path | bytes, content: bytes, upright: bool) -> NDArray[np.uin
             deep = _is_deep_colour(image)
             image.load()
             shown: Image.Image = _deep_colour(content) if deep else image
-            is_upright = isinstance(image, TiffImageFile)  # Pillow and OpenCV turn these as they decode them
-            if orientation in _TURNS and upright != is_upright:
+            # Pillow and OpenCV turn TIFF's as they decode them.
+            if orientation in _TURNS and upright != isinstance(image, TiffImageFile):
                 shown = shown.transpose((_TURNS if upright else _BACK)[orientation])
         except MemoryError as error:
             raise _error(path, "is too large to be decoded: shrink it or leave it out") from error
@@ -221,16 +222,10 @@ def _decode(path: Path | bytes, content: bytes, upright: bool) -> NDArray[np.uin
         return np.array(_as_rgb(path, shown))
 
 
-def _size_as_stored(image: Image.Image) -> tuple[int, int]:
-    if isinstance(image, TiffImageFile):  # which may be as shown, by the version of Pillow
-        return image.tag_v2[IMAGELENGTH], image.tag_v2[IMAGEWIDTH]
-    return image.height, image.width
-
-
 def _orientation(image: Image.Image) -> int:
     if image.format == "PNG" and "exif" not in image.info:
         return UPRIGHT  # Pillow would decode the whole image to look for it behind the pixels
-    return int(image.getexif().get(_EXIF_ORIENTATION, UPRIGHT))
+    return int(image.getexif().get(0x0112, UPRIGHT))
 
 
 def _as_rgb(path: Path | bytes, image: Image.Image) -> Image.Image:

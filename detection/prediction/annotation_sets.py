@@ -17,7 +17,7 @@ _SMALLEST = 1  # pixel of a side: what is smaller is at the image's edge, and no
 
 def write_set(
     kind: Format, output: Path, results: Sequence[Result], names: Sequence[str], link: bool
-) -> Path:
+) -> tuple[Path, int]:
     """Write the images and what was found in them, all as images to train on, with scores beside.
 
     Boxes of VOC are in the pixels as stored, those of COCO and YOLO in the image as shown: so these formats
@@ -31,7 +31,7 @@ def write_set(
         link: link to the images instead of copying them.
 
     Returns:
-        The root of the set.
+        The root of the set, and how many boxes were left out.
     """
     root, records, scores = output / kind, [], {}
     for result in results:
@@ -40,7 +40,8 @@ def write_set(
     with folder_written_whole(root) as fresh:
         WRITERS[kind](fresh, {_SPLIT: records}, list(names), link, scores)
         (fresh / "classes.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-    return root
+    found = sum(len(result.detections["labels"]) for result in results)
+    return root, found - sum(map(len, scores.values()))
 
 
 def _record(result: Result, names: Sequence[str], upright: bool) -> tuple[ImageRecord, list[float]]:

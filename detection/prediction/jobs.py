@@ -253,9 +253,10 @@ def _write_image_results(job: Job, findings: Findings) -> None:
     for kind in (kind for kind in SETS if job.saves(kind) and results):
         from detection.prediction.annotation_sets import write_set
 
-        root = write_set(kind, job.output, results, names, job.settings.link)
+        root, too_small = write_set(kind, job.output, results, names, job.settings.link)
         words = [*command("check"), "data=auto", f"data.root={root}"]
-        print(f"What was found as a set: {shlex.join(words)}")
+        without = f", without {counted(too_small, 'box')} of less than a pixel" if too_small else ""
+        print(f"What was found as a set{without}: {shlex.join(words)}")
     if job.settings.uncertain:
         write_uncertain(job.output, results, job.settings.uncertain, job.detector, job.select.labels, names)
 

@@ -30,7 +30,7 @@ class Evaluate(Settings):
             of each kind
         tiles: look at parts of each image beside the whole, for small objects: auto, as large as the
             network's input; the side in pixels, tiles=512; rows and columns, tiles=[2,3]
-        overlap: share of a tile's side that it has in common with the next at least
+        overlap: share of a tile's side that it has in common with the next at least, up to 0.9
         flip: true looks at the mirror image, too
         plugins: packages of yours whose registered classes the checkpoint names: plugins=[my_package]
         name: groups reports in runs/<name>/<date>
@@ -75,7 +75,7 @@ class Predict(Settings):
             detections.json; from threshold on a detection begins a track, fainter ones may continue it
         tiles: look at parts of each image beside the whole, for small objects: auto, as large as the
             network's input; the side in pixels, tiles=512; rows and columns, tiles=[2,3]
-        overlap: share of a tile's side that it has in common with the next at least
+        overlap: share of a tile's side that it has in common with the next at least, up to 0.9
         flip: true looks at the mirror image, too
         batch_size: images at a time; with tiles, so many of them of one image
         device: auto (a GPU where there is one), cpu, cuda, or one GPU such as cuda:1
@@ -129,7 +129,7 @@ class Export(Settings):
         tiles: check and measure on parts of each image beside the whole, merged as predict merges them,
             the file staying the same: auto, as large as the network's input; the side in pixels,
             tiles=512; rows and columns, tiles=[2,3]
-        overlap: share of a tile's side that it has in common with the next at least
+        overlap: share of a tile's side that it has in common with the next at least, up to 0.9
         plugins: packages of yours whose registered classes the checkpoint names: plugins=[my_package]
         seed: of generated images
     """

@@ -183,11 +183,7 @@ def end_if_told() -> None:
 
 
 def end_at_once() -> NoReturn:
-    """End a process that is through with 0, and leave its memory to the system.
-
-    Python would take what torch has imported apart, object by object, which takes longer than finding objects
-    in an image.
-    """
+    """End a process that is through with 0; Python would take torch apart, which lasts."""
     with suppress(Exception):
         atexit._run_exitfuncs()
     _end(0)
@@ -197,7 +193,6 @@ def end_in_time(code: int) -> None:
     """See to it that this process ends, where others may not: those that load from a disk that is away, say.
 
     Python waits at its end for the processes that it has started, and none can end one that waits for a disk.
-    One that is killed is gone when it need not wait any more; it would hold the terminal's pipes until then.
 
     Args:
         code: the exit status.
@@ -215,9 +210,8 @@ def end_in_time(code: int) -> None:
 def _kill_loaders() -> None:
     from multiprocessing import active_children
 
-    for process in active_children():
-        if process.daemon:
-            process.kill()
+    for process in (child for child in active_children() if child.daemon):
+        process.kill()
 
 
 def _end(code: int) -> NoReturn:

@@ -349,3 +349,15 @@ def test_weights_of_another_kind_do_not_go_on(tmp_path: Path, part: str) -> None
         told(written(tmp_path, **spoilt))
     half: dict[str, Any] = {part: {key: value.half() for key, value in weights().items()}}
     assert ("holds weights in float16" in told(written(tmp_path, **half))) == (part == "state_dict")
+
+
+def test_the_best_is_named_where_the_last_is_damaged(tmp_path: Path) -> None:
+    config = {"ckpt": str(tmp_path / "last.ckpt"), "run_dir": str(tmp_path), "find": None}
+    (tmp_path / "last.ckpt").write_bytes(b"half")
+    with pytest.raises(ValueError, match=r"last\.ckpt cannot be read as a checkpoint: [^;]*$"):
+        read_origin(config)
+    (tmp_path / "best.ckpt").touch()
+    with pytest.raises(ValueError, match=rf"beside it, which resumes with ckpt={tmp_path}/best.ckpt$"):
+        read_origin(config)
+    with pytest.raises(ValueError, match=r"best\.ckpt cannot be read as a checkpoint: [^;]*$"):
+        read_origin({**config, "ckpt": str(tmp_path / "best.ckpt")})

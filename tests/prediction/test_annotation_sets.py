@@ -60,7 +60,8 @@ def module_of(root: Path) -> AutoDataModule:
 
 @pytest.mark.parametrize("kind", WRITERS)
 def test_check_has_nothing_against_a_written_set_and_it_trains_a_step(kind: Format, tmp_path: Path) -> None:
-    root = write_set(kind, tmp_path / "out", results(tmp_path / "photos"), NAMES, link=False)
+    root, left_out = write_set(kind, tmp_path / "out", results(tmp_path / "photos"), NAMES, link=False)
+    assert left_out == 3, "of three images with objects, a box each"
     assert (root / "classes.txt").read_text(encoding="utf-8").split() == NAMES
     checked = inspect_dataset(module_of(root), str(root), workers=1)
     assert checked.count("error") == 0, checked.findings
@@ -76,8 +77,9 @@ def test_check_has_nothing_against_a_written_set_and_it_trains_a_step(kind: Form
 
 
 def test_scores_are_beside_and_what_has_no_pixel_is_left_out(tmp_path: Path) -> None:
-    root = write_set("yolo", tmp_path / "out", results(tmp_path / "photos"), NAMES, link=True)
+    root, left_out = write_set("yolo", tmp_path / "out", results(tmp_path / "photos"), NAMES, link=True)
     labels = sorted((root / "labels/train").iterdir())
+    assert left_out == 3
     assert len(labels) == 4
     for path in labels:
         scores = (root / "scores/train" / path.name).read_text().split()
