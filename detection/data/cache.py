@@ -30,7 +30,7 @@ SHARED_MEMORY = Path("/dev/shm")
 _HEADER = np.dtype(
     [("version", "i8"), ("modified", "i8"), ("bytes", "i8"), ("height", "i8"), ("width", "i8")]
 )
-_VERSION = 1  # raise it when the same file would be decoded to other pixels
+_VERSION = 2  # raise it when the same file would be decoded to other pixels
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
 
 

@@ -55,7 +55,7 @@ def _apply(item: Any) -> Any:
     return _IN_A_PROCESS_OF_THE_POOL[0](item)
 
 
-FORMAT = 5  # raise it when an entry or a parsing rule changes: older caches are then ignored
+FORMAT = 6  # raise it when an entry or a parsing rule changes: older caches are then ignored
 
 Remark = tuple[str, str, int | None]
 """The kind, the message and the object of a finding about one file."""
