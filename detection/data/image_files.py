@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
-from detection.data.image_header import UPRIGHT, Header, header_of_plain_jpeg
+from detection.data.image_header import Header, header_of_plain_jpeg, orientation_of
 from detection.system.file_reading import MAX_IMAGE, UnfitFileError, open_file, read_file_bytes
 
 IMAGE_SUFFIXES = frozenset(
@@ -79,7 +79,7 @@ def read_header(path: Path | str | bytes) -> Header:
                 mode = image.mode + ";16" * _is_deep_colour(image)
                 tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}  # its size may be as shown
                 size = tags.get(IMAGELENGTH, image.height), tags.get(IMAGEWIDTH, image.width)
-                return Header(size, _orientation(image), mode)
+                return Header(size, orientation_of(image), mode)
     except ImageError:
         raise
     except Exception as error:  # decoders fail in many ways on damaged files
@@ -207,7 +207,7 @@ def _decode(path: Path | bytes, content: bytes, upright: bool) -> NDArray[np.uin
     with image:
         _refuse_too_many_pixels(path, image)
         try:
-            orientation = _orientation(image)
+            orientation = orientation_of(image)
             deep = _is_deep_colour(image)
             image.load()
             shown: Image.Image = _deep_colour(content) if deep else image
@@ -220,12 +220,6 @@ def _decode(path: Path | bytes, content: bytes, upright: bool) -> NDArray[np.uin
             why = str(error).split(" '")[0].strip() or type(error).__name__
             raise _error(path, f"cannot be decoded ({why}): {_REMEDY}", "truncated-image") from error
         return np.array(_as_rgb(path, shown))
-
-
-def _orientation(image: Image.Image) -> int:
-    if image.format == "PNG" and "exif" not in image.info:
-        return UPRIGHT  # Pillow would decode the whole image to look for it behind the pixels
-    return int(image.getexif().get(0x0112, UPRIGHT))
 
 
 def _as_rgb(path: Path | bytes, image: Image.Image) -> Image.Image:

@@ -3,7 +3,11 @@
 import struct
 from typing import NamedTuple
 
+from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
+
 UPRIGHT = 1
+_ORIENTATION = 0x0112  # EXIF 2.3, and TIFF 6.0
 _TURNED_BY_A_QUARTER = (5, 6, 7, 8)
 
 _JPEG, _SCAN, _TABLES, _JFIF = b"\xff\xd8\xff", 0xDA, 0xDB, 0xE0
@@ -35,6 +39,18 @@ class Header(NamedTuple):
     def size_of(self, upright: bool) -> tuple[int, int]:
         """``(height, width)`` as shown, with regard to EXIF, or as stored."""
         return self.size[::-1] if upright and self.quarter else self.size
+
+
+def orientation_of(image: Image.Image) -> int:
+    """EXIF's orientation of an image that was opened and not loaded yet, 1 where it has none.
+
+    XMP's, which Pillow takes where EXIF has none, is not heeded: OpenCV and browsers do not turn such images.
+    """
+    if isinstance(image, TiffImageFile):  # its tags are its EXIF
+        return int(image.tag_v2.get(_ORIENTATION, UPRIGHT))
+    exif = Image.Exif()
+    exif.load(image.info.get("exif", b""))
+    return int(exif.get(_ORIENTATION, UPRIGHT))
 
 
 def header_of_plain_jpeg(head: bytes) -> Header | None:

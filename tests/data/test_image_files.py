@@ -81,6 +81,23 @@ def test_photos_are_turned_upright(tmp_path: Path, orientation: int, suffix: str
     is_read(path, stored[..., :1], upright[..., :1], orientation)
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_what_xmp_says_of_the_orientation_turns_nothing(tmp_path: Path, suffix: str) -> None:
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><d tiff:Orientation="6"/></x:xmpmeta>'
+    path = tmp_path / f"a.{suffix}"
+    image = Image.fromarray(picture())
+    if suffix == "png":
+        text = PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        image.save(path, pnginfo=text)
+    else:
+        image.save(path, xmp=xmp)
+    with Image.open(path) as opened:
+        assert opened.getexif().get(0x0112) == 6, "Pillow would turn it"
+    assert shown(path).shape == picture().shape
+    assert read_header(path).orientation == 1
+
+
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_photos_of_deep_colour_are_turned_upright(tmp_path: Path, orientation: int, suffix: str) -> None:
