@@ -138,6 +138,7 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
         class_names=task.class_names,
         losses={name.partition("/")[2]: value for name, value in metrics.items() if "/loss" in name},
         dataset=datamodule.datasets[config["split"]],
+        category_ids=datamodule.datasets[config["split"]].category_ids,
         detections=seen.detections,
         targets=seen.targets,
         about={**described, "precision": str(precision), **_about_views(config)},

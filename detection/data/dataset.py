@@ -124,6 +124,8 @@ class DetectionDataset(Dataset[Sample]):
         """Reads an image's pixels, given ``upright``; a cache of decoded images takes its place."""
         self.classes = tuple(name.strip() for name in classes)
         """Class names, in the order of the labels."""
+        self.category_ids = reading.category_ids
+        """COCO's numbers of its classes, by name; empty for other formats."""
         selected, self.left_out = select_classes(records, self.classes, other_classes)
         left_out = [say_left_out(self.left_out)] if self.left_out else []
         self.notes = [*reading.notes, *left_out, *say_warnings(reading)]

@@ -15,7 +15,8 @@ from detection.data.image_header import Header, header_of_plain_jpeg, orientatio
 from detection.system.file_reading import MAX_IMAGE, UnfitFileError, open_file, read_file_bytes
 
 IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2")
+    {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".avif", ".tif", ".tiff", ".ppm", ".pgm"}
+    | {".jp2"}
 )
 UNREADABLE_SUFFIXES = frozenset((".heic", ".heif"))
 """Of photos that cannot be read: they are named, so that a folder of them does not look empty."""
@@ -79,7 +80,7 @@ def read_header(path: Path | str | bytes) -> Header:
                 mode = image.mode + ";16" * _is_deep_colour(image)
                 tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}  # its size may be as shown
                 size = tags.get(IMAGELENGTH, image.height), tags.get(IMAGEWIDTH, image.width)
-                return Header(size, orientation_of(image), mode)
+                return Header(size, orientation_of(image, file), mode)
     except ImageError:
         raise
     except Exception as error:  # decoders fail in many ways on damaged files
@@ -207,7 +208,7 @@ def _decode(path: Path | bytes, content: bytes, upright: bool) -> NDArray[np.uin
     with image:
         _refuse_too_many_pixels(path, image)
         try:
-            orientation = orientation_of(image)
+            orientation = orientation_of(image, io.BytesIO(content))
             deep = _is_deep_colour(image)
             image.load()
             shown: Image.Image = _deep_colour(content) if deep else image

@@ -1,13 +1,14 @@
 """Detections in the formats of the VOC devkit and of COCO, for their own evaluators."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from detection.data.formats.voc import to_voc_corners
 from detection.metrics.tables import areas_of
 from detection.system.files import file_names, write_text
+from detection.system.wording import folded
 from detection.types import Detections, Target
 
 
@@ -47,22 +48,27 @@ def write_coco_results(
     detections: Sequence[Detections],
     targets: Sequence[Target],
     class_names: Sequence[str],
+    category_ids: Mapping[str, int],
 ) -> None:
     """Write ``results.json`` and, with the same ids, ``ground_truth.json``, as COCO's evaluators read them.
 
-    Categories are numbered from 1 in label order. An image's id is the number that its name is, where all
-    images have one of their own (``VOC2007/000005`` is 5); else images are numbered from 1. Difficult objects
-    are crowd regions, as in ``coco_ap``.
+    Categories have the ids of a COCO set's own file, else they are numbered from 1 in label order. An image's
+    id is the number that its name is, where all images have one of their own (``VOC2007/000005`` is 5); else
+    images are numbered from 1. Difficult objects are crowd regions, as in ``coco_ap``.
 
     Args:
         folder: where to write; made if it is not there.
         detections: of each image.
         targets: of each image.
         class_names: by label.
+        category_ids: the data's own, by the name of the class; empty where it has none.
     """
+    numbers = {folded(name): number for name, number in category_ids.items()}
+    own = [numbers.get(folded(name)) for name in class_names]
+    categories = own if None not in own else list(range(1, len(class_names) + 1))
     ids = coco_image_ids([target["image_id"] for target in targets])
     results = [
-        {"image_id": image_id, "category_id": label + 1, "bbox": _xywh(box), "score": score}
+        {"image_id": image_id, "category_id": categories[label], "bbox": _xywh(box), "score": score}
         for image_id, found in zip(ids, detections, strict=True)
         for box, score, label in _rows(found)
     ]
@@ -74,11 +80,11 @@ def write_coco_results(
         columns = target["boxes"], target["labels"], target["difficult"], areas_of(target)
         for box, label, difficult, area in zip(*(column.tolist() for column in columns), strict=True):
             left, top, wide, high = _xywh(box)
-            annotation = {"id": len(annotations) + 1, "image_id": image_id, "category_id": label + 1}
+            annotation = {"id": len(annotations) + 1, "image_id": image_id, "category_id": categories[label]}
             annotation |= {"bbox": [left, top, wide, high], "area": area}
             annotations.append({**annotation, "iscrowd": int(difficult), "difficult": int(difficult)})
-    categories = [{"id": label + 1, "name": name} for label, name in enumerate(class_names)]
-    document = {"info": {}, "images": images, "categories": categories, "annotations": annotations}
+    named = [{"id": number, "name": name} for number, name in zip(categories, class_names, strict=True)]
+    document = {"info": {}, "images": images, "categories": named, "annotations": annotations}
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "results.json", json.dumps(results))
     write_text(folder / "ground_truth.json", json.dumps(document))

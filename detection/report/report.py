@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -56,6 +56,8 @@ class Subject(NamedTuple):
     class_names: Sequence[str]
     losses: dict[str, float]
     dataset: Images
+    category_ids: Mapping[str, int]
+    """The data's own numbers of its classes, by name; empty but for COCO's."""
     detections: Sequence[Detections]
     """Of each image."""
     targets: Sequence[Target]
@@ -98,7 +100,7 @@ def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images:
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     inputs = (subject.detections, subject.targets, subject.words_of_data)
     write_devkit_results(folder / "voc", *inputs)
-    write_coco_results(folder / "coco", *inputs)
+    write_coco_results(folder / "coco", *inputs, subject.category_ids)
     print("Drawing the report ...", flush=True)
     pictures = _draw_figures(folder / "figures", analysis, subject.class_names)
     confused = most_confused(analysis.confusion, subject.class_names)

@@ -3,13 +3,14 @@
 import io
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 from PIL.PngImagePlugin import PngInfo
 
 from detection.data import image_files
@@ -98,6 +99,54 @@ def test_what_xmp_says_of_the_orientation_turns_nothing(tmp_path: Path, suffix: 
     assert read_header(path).orientation == 1
 
 
+@pytest.mark.parametrize(
+    "pixels", [picture(), picture()[..., 0], picture()[..., 0] * np.uint16(257)], ids=["RGB", "L", "I;16"]
+)
+def test_what_xmp_says_turns_no_tiff_either(tmp_path: Path, pixels: np.ndarray[Any, Any]) -> None:
+    path = tmp_path / "a.tif"
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><d tiff:Orientation="6"/></x:xmpmeta>'
+    Image.fromarray(pixels).save(path, tiffinfo={700: xmp})
+    is_read(path, shown(path), shown(path), 1)
+    assert shown(path).shape == (*pixels.shape[:2], 3)
+    assert (shown(path)[..., 0] == picture()[..., 0]).all()
+
+
+def test_exif_may_stand_behind_the_pixels_of_a_png(tmp_path: Path) -> None:
+    Image.fromarray(as_stored(picture(), 6)).save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(content[:-12] + exif_chunk(6) + content[-12:])  # before the last chunk
+    is_read(tmp_path / "a.png", as_stored(picture(), 6), picture(), 6)
+    for damaged in (content[:-12] + exif_chunk(6)[:20], content[:40] + b"\xff" * 20):
+        (tmp_path / "a.png").write_bytes(damaged)
+        with suppress(ImageError):
+            assert read_header(tmp_path / "a.png").orientation == 1
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", [1, 3, 4], ids=["byte", "short", "long"])
+def test_header_and_pixels_of_a_jpeg_agree_whatever_type_its_orientation_has(
+    tmp_path: Path, order: str, kind: int
+) -> None:
+    value = struct.pack(order + {1: "B", 3: "H", 4: "L"}[kind], 6).ljust(4, b"\0")
+    tiff = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HIHHHI", 42, 8, 1, 0x0112, kind, 1)
+    Image.fromarray(picture()).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + tiff + value + b"\0" * 4)
+    header = read_header(tmp_path / "a.jpg")
+    assert header.size == picture().shape[:2]
+    assert header.size_of(upright=True) == shown(tmp_path / "a.jpg").shape[:2]
+    assert (header.orientation == 6) == (shown(tmp_path / "a.jpg").shape != picture().shape)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_avif_is_turned_upright(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "a.avif"
+    Image.fromarray(as_stored(picture(), orientation)).save(path, exif=exif, quality=100, subsampling="4:4:4")
+    assert np.abs(shown(path).astype(int) - picture()).max() < 8
+    assert read_header(path).size_of(upright=True) == picture().shape[:2]
+
+
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_photos_of_deep_colour_are_turned_upright(tmp_path: Path, orientation: int, suffix: str) -> None:
@@ -111,12 +160,15 @@ def test_photos_of_deep_colour_are_turned_upright(tmp_path: Path, orientation: i
 def png_of(pixels: np.ndarray[Any, Any], orientation: int) -> bytes:
     """A PNG of 16 bits a channel, which Pillow cannot write, with EXIF."""
     content = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+    header = 8 + 25  # the signature and the first chunk
+    return content[:header] + exif_chunk(orientation) + content[header:]
+
+
+def exif_chunk(orientation: int) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = orientation
     part = b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")
-    chunk = struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part))
-    header = 8 + 25  # the signature and the first chunk
-    return content[:header] + chunk + content[header:]
+    return struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part))
 
 
 def tiff_of(pixels: np.ndarray[Any, Any], orientation: int) -> bytes:

@@ -89,6 +89,7 @@ def make_subject() -> Callable[..., tuple[Subject, Analysis]]:
             class_names=names,
             losses={"loss": 1.25},
             dataset=GreyImages([target["image_id"] for target in targets]),
+            category_ids={},
             detections=detections,
             targets=targets,
             about={"model": "SSD, VGG16", "input size": "300 x 300 pixels"},

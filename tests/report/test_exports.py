@@ -116,7 +116,7 @@ def test_a_class_that_is_no_file_name_has_a_file_nevertheless(tmp_path: Path) ->
 def test_pycocotools_finds_the_same_average_precision(small_evaluation: Evaluation, tmp_path: Path) -> None:
     detections, targets = small_evaluation
     assert any(target["difficult"].any() for target in targets), "regions to ignore among them"
-    write_coco_results(tmp_path, detections, targets, CLASSES)
+    write_coco_results(tmp_path, detections, targets, CLASSES, {})
     with contextlib.redirect_stdout(io.StringIO()):
         gt = COCO(str(tmp_path / "ground_truth.json"))
         evaluation = COCOeval(gt, gt.loadRes(str(tmp_path / "results.json")), "bbox")
@@ -132,7 +132,7 @@ def test_pycocotools_finds_the_same_average_precision(small_evaluation: Evaluati
 
 def test_ids_say_which_image_and_which_class(small_evaluation: Evaluation, tmp_path: Path) -> None:
     detections, targets = small_evaluation
-    write_coco_results(tmp_path, detections, targets, CLASSES)
+    write_coco_results(tmp_path, detections, targets, CLASSES, {})
     document = json.loads((tmp_path / "ground_truth.json").read_text())
     assert document["categories"] == [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)]
     assert document["images"][0] == {"id": 5, "file_name": "VOC2007/000005", "height": 60, "width": 80}
@@ -141,6 +141,22 @@ def test_ids_say_which_image_and_which_class(small_evaluation: Evaluation, tmp_p
     assert first["category_id"] == int(detections[1]["labels"][0]) + 1
     x1, y1, x2, y2 = detections[1]["boxes"][0].tolist()
     assert first["bbox"] == pytest.approx([x1, y1, x2 - x1, y2 - y1])
+
+
+def test_categories_have_the_numbers_of_the_set(small_evaluation: Evaluation, tmp_path: Path) -> None:
+    detections, targets = small_evaluation
+    ids = {name.upper(): 90 - 7 * number for number, name in enumerate(CLASSES)} | {"another": 1}
+    write_coco_results(tmp_path, detections, targets, CLASSES, ids)
+    document = json.loads((tmp_path / "ground_truth.json").read_text())
+    assert document["categories"] == [{"id": ids[name.upper()], "name": name} for name in CLASSES]
+    labels = [label for target in targets for label in target["labels"].tolist()]
+    expected = [90 - 7 * label for label in labels]
+    assert [item["category_id"] for item in document["annotations"]] == expected
+    found = [90 - 7 * label for each in detections for label in each["labels"].tolist()]
+    assert [item["category_id"] for item in json.loads((tmp_path / "results.json").read_text())] == found
+    write_coco_results(tmp_path, detections, targets, CLASSES, {CLASSES[0]: 7})  # of the others none is known
+    document = json.loads((tmp_path / "ground_truth.json").read_text())
+    assert [category["id"] for category in document["categories"]] == list(range(1, len(CLASSES) + 1))
 
 
 def test_images_without_numbers_are_counted() -> None:

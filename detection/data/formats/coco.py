@@ -66,6 +66,7 @@ def read_coco(images: Path | str | None, annotations: Path | str, crowd: bool = 
         return reading
     names = read_categories(document, reading)
     reading.classes = tuple(names.values())
+    reading.category_ids = {name: number for number, name in names.items()}
     with no_collections():
         _Reader(folder, path, names, reading).read(document, crowd)
     return reading

@@ -77,6 +77,8 @@ class Reading:
     """What the user should know about how it was read."""
     classes: tuple[str, ...] | None = None
     """Class names that the files declare, in label order; None for formats that declare none."""
+    category_ids: dict[str, int] = field(default_factory=dict)
+    """COCO's numbers of the classes, by name; empty for other formats."""
     num_judged: int = 0
     """How many of the records came through ``judging.keep_inside``; ``judging.judged`` sees to the others."""
 
