@@ -110,7 +110,7 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
     datamodule = instantiate(config["data"], **inputs_of(task))
     datamodule.prepare_data()
     kept = keep_split(datamodule, kept_split(task.hparams, ckpt))
-    if config["split"] == "test" and isinstance(datamodule, OwnDataModule):
+    if config["split"] != "train" and isinstance(datamodule, OwnDataModule):
         datamodule.take_for_the_test()
     try:
         words = open_split(datamodule, config["split"], task.class_names, ckpt)

@@ -239,7 +239,7 @@ class _Source:
 
     def make_dataset(self, split: str, classes: list[str] | None, transform: None) -> Any:
         names = self.own if classes is None or self.fixed else classes
-        return type("Dataset", (), {"classes": tuple(names)})()
+        return type("Dataset", (), {"classes": tuple(names), "left_out": {}})()
 
 
 def test_a_split_takes_the_classes_of_the_checkpoint() -> None:

@@ -25,7 +25,7 @@ from detection.models.described_anchors import with_anchors_of_format_1
 from detection.models.synonyms import in_words_of
 from detection.registry import DESCRIPTION_FORMAT, alone, build, load_plugins, without_weights
 from detection.settings.base import check_device
-from detection.system.wording import some_of
+from detection.system.wording import folded, some_of
 from detection.validation.arguments import check_arguments, telling_our_words
 from detection.validation.near_paths import beside, refuse_url
 
@@ -221,7 +221,7 @@ def open_split(
         The data's own words for the classes, in label order: aeroplane for airplane, see ``find_same``.
 
     Raises:
-        ValueError: the data has classes that the checkpoint does not know.
+        ValueError: the data has classes that the checkpoint does not know, or leaves out some that it knows.
     """
     transform = datamodule.eval_transform(datamodule.size)
     dataset = datamodule.make_dataset(split, None, transform)
@@ -233,6 +233,12 @@ def open_split(
             f"{ckpt} knows the classes {some_of(class_names)}; the data also has {some_of(unknown)}. "
             "Choose the data that belongs to the checkpoint (data=..., data.root=...), or leave out objects "
             "of other classes (data.other_classes=skip)."
+        )
+    known = set(map(folded, wanted))
+    if left_out := [name for name in dataset.left_out if folded(name) in known]:
+        raise ValueError(
+            f"data.classes leaves out {some_of(left_out)}, which {ckpt} knows. A detector is evaluated on all "
+            "of its classes, and the report has the AP of each: leave data.classes out."
         )
     if list(dataset.classes) != wanted:
         dataset = datamodule.make_dataset(split, wanted, transform)

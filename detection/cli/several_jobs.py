@@ -12,6 +12,9 @@ from detection.sweeps.job import error_noted, in_sweep
 from detection.system.endings import ToldToEnd
 from detection.system.wording import counted
 
+# By which submitit leaves a job that Slurm has queued again: if the job returned, the sweep would take it for
+# done, and not wait for what is queued.
+_QUEUED_AGAIN = -1
 _started: list[str] = []
 _failed: list[str] = []
 
@@ -35,7 +38,7 @@ def job_of_several(main: Callable[[DictConfig], Any]) -> Callable[[DictConfig], 
             with error_noted(HydraConfig.get().runtime.output_dir):
                 return main(cfg)
         except SystemExit as end:
-            if not end.code or isinstance(end, ToldToEnd):
+            if end.code in (0, None, _QUEUED_AGAIN) or isinstance(end, ToldToEnd):
                 raise
             if not isinstance(end.code, int):  # else it has been told
                 print(end.code, file=sys.stderr)

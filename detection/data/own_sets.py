@@ -90,7 +90,10 @@ class OwnDataModule(DetectionDataModule, ABC):
         return {split: fraction for split, fraction in given.items() if fraction is not None}
 
     def take_for_the_test(self) -> None:
-        """Test on all images where nothing divides them: no list, no checkpoint, no share that was given."""
+        """Test on all images where nothing divides them: no list, no checkpoint, no share that was given.
+
+        If the evaluation is of ``val``, likewise.
+        """
         listed = any(self.listing.has(split) for split in SPLITS[1:])
         self._is_test = not (listed or self._kept or self._typed_fractions())
 
@@ -107,7 +110,7 @@ class OwnDataModule(DetectionDataModule, ABC):
 
     def _read(self, split: SplitName) -> Reading:
         crowd = split != "train"
-        if split == "test" and self._is_test:
+        if split != "train" and self._is_test:
             return self.listing.read("train", crowd)
         name: SplitName = "val" if split == "test" and self.test_is_val else split
         if name == "train" and (lists := self._lists_of_others()):
@@ -152,7 +155,7 @@ class OwnDataModule(DetectionDataModule, ABC):
         if split == "test" and self.test_is_val and self.listing.has("test"):
             images = counted(len(self.datasets["test"]), "image")
             return f"test = val, {images}; {self.naming_a_test} would take those for the test"
-        if split == "test" and self._is_test:
+        if split != "train" and self._is_test:
             return f"{super().describe_split(split)}, all that there are"
         return super().describe_split(split) + (" set apart" if split in self.fractions else "")
 

@@ -1,5 +1,6 @@
 """Detections in the formats of the VOC devkit and of COCO, for their own evaluators."""
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -52,9 +53,10 @@ def write_coco_results(
 ) -> None:
     """Write ``results.json`` and, with the same ids, ``ground_truth.json``, as COCO's evaluators read them.
 
-    Categories have the ids of a COCO set's own file, else they are numbered from 1 in label order. An image's
-    id is the number that its name is, where all images have one of their own (``VOC2007/000005`` is 5); else
-    images are numbered from 1. Difficult objects are crowd regions, as in ``coco_ap``.
+    Categories have the ids of a COCO set's own file; those that it has not are numbered beyond these, in
+    label order, and of other sets from 1. An image's id is the number that its name is, where all images have
+    one of their own (``VOC2007/000005`` is 5); else images are numbered from 1. Difficult objects are crowd
+    regions, as in ``coco_ap``.
 
     Args:
         folder: where to write; made if it is not there.
@@ -64,8 +66,9 @@ def write_coco_results(
         category_ids: the data's own, by the name of the class; empty where it has none.
     """
     numbers = {folded(name): number for name, number in category_ids.items()}
-    own = [numbers.get(folded(name)) for name in class_names]
-    categories = own if None not in own else list(range(1, len(class_names) + 1))
+    beyond = itertools.count(max(numbers.values(), default=0) + 1)
+    known = [numbers.get(folded(name)) for name in class_names]
+    categories = [next(beyond) if number is None else number for number in known]
     ids = coco_image_ids([target["image_id"] for target in targets])
     results = [
         {"image_id": image_id, "category_id": categories[label], "bbox": _xywh(box), "score": score}

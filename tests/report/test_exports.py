@@ -154,9 +154,9 @@ def test_categories_have_the_numbers_of_the_set(small_evaluation: Evaluation, tm
     assert [item["category_id"] for item in document["annotations"]] == expected
     found = [90 - 7 * label for each in detections for label in each["labels"].tolist()]
     assert [item["category_id"] for item in json.loads((tmp_path / "results.json").read_text())] == found
-    write_coco_results(tmp_path, detections, targets, CLASSES, {CLASSES[0]: 7})  # of the others none is known
+    write_coco_results(tmp_path, detections, targets, CLASSES, {CLASSES[0]: 7})  # the set has no others
     document = json.loads((tmp_path / "ground_truth.json").read_text())
-    assert [category["id"] for category in document["categories"]] == list(range(1, len(CLASSES) + 1))
+    assert [category["id"] for category in document["categories"]] == list(range(7, len(CLASSES) + 7))
 
 
 def test_images_without_numbers_are_counted() -> None:
