@@ -237,8 +237,8 @@ def open_split(
     known = set(map(folded, wanted))
     if left_out := [name for name in dataset.left_out if folded(name) in known]:
         raise ValueError(
-            f"data.classes leaves out {some_of(left_out)}, which {ckpt} knows. A detector is evaluated on all "
-            "of its classes, and the report has the AP of each: leave data.classes out."
+            f"data.classes leaves out {some_of(left_out)}, which {ckpt} knows. A detector is evaluated on "
+            "all of its classes, and the report has the AP of each: leave data.classes out."
         )
     if list(dataset.classes) != wanted:
         dataset = datamodule.make_dataset(split, wanted, transform)
