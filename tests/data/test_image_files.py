@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, features
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from detection.data import image_files
@@ -93,8 +93,6 @@ def test_what_xmp_says_of_the_orientation_turns_nothing(tmp_path: Path, suffix: 
         image.save(path, pnginfo=text)
     else:
         image.save(path, xmp=xmp)
-    with Image.open(path) as opened:
-        assert opened.getexif().get(0x0112) == 6, "Pillow would turn it"
     assert shown(path).shape == picture().shape
     assert read_header(path).orientation == 1
 
@@ -136,7 +134,7 @@ def test_header_and_pixels_of_a_jpeg_agree_whatever_type_its_orientation_has(
     assert (header.orientation == 6) == (shown(tmp_path / "a.jpg").shape != picture().shape)
 
 
-@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+@pytest.mark.skipif(".avif" not in Image.registered_extensions(), reason="this Pillow has no AVIF")
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_avif_is_turned_upright(tmp_path: Path, orientation: int) -> None:
     exif = Image.Exif()
