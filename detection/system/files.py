@@ -149,17 +149,25 @@ def file_names(names: Sequence[str]) -> list[str]:
     Args:
         names: of classes, say; different from each other.
     """
-    safe = [_file_name(name) for name in names]
+    return distinct([_file_name(name) for name in names])
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Give names that some disk does not tell apart, as Cat and cat, a number: ``cat_2``; the first stays.
+
+    Args:
+        names: in the order in which they are served.
+    """
     taken: set[str] = set()
-    for index, name in enumerate(safe):
-        # Some disks do not tell Cat from cat.
+    told_apart = []
+    for name in names:
         number, free = 1, name
         while folded(free) in taken:
             number += 1
             free = f"{name}_{number}"
         taken.add(folded(free))
-        safe[index] = free
-    return safe
+        told_apart.append(free)
+    return told_apart
 
 
 def _file_name(name: str) -> str:

@@ -13,7 +13,7 @@ from detection.data.formats.records import ImageRecord
 from detection.data.writers.coco_writer import COCOWriter
 from detection.data.writers.voc_writer import write_voc
 from detection.data.writers.yolo_writer import write_data_yaml, write_yolo_labels
-from detection.system.files import file_names
+from detection.system.files import distinct, file_names
 from detection.system.wording import folded, wrong_file_name
 
 Sets = dict[str, list[ImageRecord]]
@@ -141,15 +141,7 @@ def unique_stems(paths: Iterable[Path]) -> dict[Path, str]:
     stems = own | others
     odd = [path for path, stem in stems.items() if not _in_any_set(stem)]
     stems |= zip(odd, file_names([stems[path] for path in odd]), strict=True)
-    taken: set[str] = set()
-    for path, stem in stems.items():
-        number, free = 1, stem
-        while folded(free) in taken:
-            number += 1
-            free = f"{stem}_{number}"
-        taken.add(folded(free))
-        stems[path] = free
-    return stems
+    return dict(zip(stems, distinct(list(stems.values())), strict=True))
 
 
 def _in_any_set(stem: str) -> bool:
