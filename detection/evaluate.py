@@ -111,7 +111,7 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
     datamodule.prepare_data()
     kept = keep_split(datamodule, kept_split(task.hparams, ckpt))
     if config["split"] != "train" and isinstance(datamodule, OwnDataModule):
-        datamodule.take_for_the_test()
+        datamodule.evaluate_whole()
     try:
         words = open_split(datamodule, config["split"], task.class_names, ckpt)
     except FileNotFoundError as error:

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from PIL import Image, ImageOps
 from pycocotools.coco import COCO
 
 from detection.data.conversion import convert
+from detection.data.conversion_source import Format
 from detection.data.dataset import DetectionDataset
 from detection.data.formats.coco import read_coco
 from detection.data.formats.records import AnnotationError
@@ -525,3 +527,16 @@ def test_advice_is_in_the_words_of_the_command(originals: dict[str, Path], tmp_p
     told = run("detection.convert", *words[:2], f"root={tmp_path}/outer/inner", words[3]).stderr
     assert "is not well-formed JSON" in told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_images_in_train_and_val_are_said(shapes: Path, name: Format, tmp_path: Path) -> None:
+    both = shutil.copytree(shapes, tmp_path / "Shapes")
+    lists = both / "ImageSets/Main"
+    first, second, *_ = (lists / "train.txt").read_text().split()
+    with (lists / "val.txt").open("a") as val:
+        val.write(f"{first}\n{second}\n")
+    convert_anew = partial(convert, "voc", name)
+    *_, last = convert_anew(str(both), str(tmp_path / "out"))
+    assert last.startswith("Warning: 2 of the 7 images of val are in train, too: its metrics say how well")
+    assert not any("Warning" in line for line in convert_anew(str(shapes), str(tmp_path / "b")))

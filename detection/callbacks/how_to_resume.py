@@ -75,9 +75,9 @@ class HowToResume(pl.Callback):
         lines = [f"{by} {place}."] if place else []
         lines += [self._queued] if self._queued else []
         if self.checkpoint.exists():
-            lines += _kept(self.checkpoint, _reached_by(self.checkpoint), "To resume", "ckpt")
+            lines += _kept(self.checkpoint, _reached_by(self.checkpoint), "To resume", "ckpt", sys.argv)
         elif others := sorted(self.checkpoint.parent.glob("*.ckpt")):  # the disk was full at last
-            lines += _kept(others[0], "", "To start from its weights", "init_from")
+            lines += _kept(others[0], "", "To start from its weights", "init_from", sys.argv)
         elif self._trainer is not None and not self._trainer.fit_loop.epoch_loop.batch_progress.total.ready:
             lines.append("Nothing was kept: no step had begun.")
         elif told() is not None and self._was_written:
@@ -108,14 +108,12 @@ def _ran_out_of_time(trainer: Any) -> bool:
     return not is_complete and trainer.max_epochs not in (None, -1)
 
 
-def _kept(
-    checkpoint: Path, reached: str, purpose: str, key: str, words: Sequence[str] | None = None
-) -> list[str]:
+def _kept(checkpoint: Path, reached: str, purpose: str, key: str, words: Sequence[str]) -> list[str]:
     """What is kept, and the command that goes on with it; of a job of a sweep, the sweep says its own."""
     kept = f"Kept: {checkpoint}{reached}."
     if is_job():
         return [kept]
-    return [kept, f"{purpose}:", f"  {resume_command(words or sys.argv, str(checkpoint), key)}"]
+    return [kept, f"{purpose}:", f"  {resume_command(words, str(checkpoint), key)}"]
 
 
 def _reached_by(checkpoint: Path) -> str:

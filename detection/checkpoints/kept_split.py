@@ -9,7 +9,8 @@ from detection.checkpoints.loading import read_checkpoint
 from detection.checkpoints.runs import find_weights
 from detection.checkpoints.shared import is_address, is_shared
 from detection.checkpoints.wandb_artifacts import is_artifact
-from detection.data.learned import MOST, digests_of, joined, parted
+from detection.data.formats.records import SPLITS
+from detection.data.learned import MOST, digests_of, in_two_splits, joined, parted
 from detection.system.files import write_text
 from detection.system.wording import counted
 
@@ -116,26 +117,12 @@ def learned_and_judged(datamodule: "DetectionDataModule") -> list[str]:
         datamodule: set up.
 
     Returns:
-        A line for each split concerned.
+        A line for each split concerned; none where it is to overfit.
     """
     if datamodule.overfit_images is not None:
         return []
-    learned = set(datamodule.datasets["train"].paths)
-    splits = ("val",) if datamodule.test_is_val else ("val", "test")
-    judged = {split: set(datamodule.datasets[split].paths) for split in splits}
-    lines = [
-        f"Warning: {len(both)} of the {counted(len(paths), 'image')} of {split} are trained on, too: "
-        "its metrics say how well these are learned, not what is found in others. "
-        "python -m detection.check names them."
-        for split, paths in judged.items()
-        if (both := learned & paths)
-    ]
-    if chosen_by := judged["val"] & judged.get("test", set()):
-        lines.append(
-            f"Warning: {len(chosen_by)} of the {counted(len(judged['test']), 'image')} of test are in val, "
-            "too, by which the best checkpoint is chosen: the metrics of the test are a little too good."
-        )
-    return lines
+    splits = SPLITS[:2] if datamodule.test_is_val else SPLITS
+    return in_two_splits({split: datamodule.datasets[split].paths for split in splits})
 
 
 def _learned(datamodule: "DetectionDataModule", split: str, kept: Kept) -> int:

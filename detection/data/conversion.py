@@ -19,6 +19,7 @@ from detection.data.formats.layouts import Split
 from detection.data.formats.records import SPLITS, Box, ImageRecord
 from detection.data.formats.voc import from_voc_corners, whole_voc_corners
 from detection.data.image_files import read_header
+from detection.data.learned import in_two_splits
 from detection.data.orientation import boxes_as_shown, boxes_as_stored, size_as_stored
 from detection.data.splitting import divide, name_in
 from detection.data.writers.sets import (
@@ -100,7 +101,9 @@ def convert(
             f"stored turned (EXIF): {counted(num_turned, 'image')}, with boxes that are now of the {now}"
         )
     first = f"{target}: {counts}; {counted(len(names), 'class')}"
-    return [first, *told, *notes, *_losses(source, to, sets, names)]
+    notes += _losses(source, to, sets, names)
+    notes += in_two_splits({name: [record.file for record in records] for name, records in sets.items()})
+    return [first, *told, *notes]
 
 
 def _divide(sets: Sets, split: Sequence[float], seed: int, folder: Path) -> Sets:

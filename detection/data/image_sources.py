@@ -3,7 +3,8 @@
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,11 @@ from detection.validation.near_paths import beside, refuse_url
 
 VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ts"))
 _PHOTO_SUFFIXES = IMAGE_SUFFIXES | UNREADABLE_SUFFIXES
+
+RESULTS = "detections.json"
+"""What a prediction has found, beside what it has drawn."""
+_HEAD = b'{\n"checkpoint": '  # such a file begins so
+_WRITTEN = frozenset(("images", "voc", "coco", "yolo"))  # folders of pictures that lie beside it
 
 
 class ImageFile(NamedTuple):
@@ -28,6 +34,8 @@ class ImageFiles(NamedTuple):
     files: list[ImageFile]
     num_videos: int = 0
     """Videos in the same place, which are not looked at."""
+    drawn: Sequence[Path] = ()
+    """Folders that an earlier prediction has written there, which are not looked into."""
 
 
 class VideoFile(NamedTuple):
@@ -49,8 +57,9 @@ def find_source(source: str | int) -> Source:
     """Say what a source names.
 
     Args:
-        source: an image; a folder, searched with its subfolders except hidden ones; a pattern such as
-            ``photos/*.jpg`` or ``photos/**/*.png``; a video; or the number of a webcam.
+        source: an image; a folder, searched with its subfolders except hidden ones and what an earlier
+            prediction has written; a pattern such as ``photos/*.jpg`` or ``photos/**/*.png``; a video; or the
+            number of a webcam.
 
     Raises:
         FileNotFoundError: there is nothing there.
@@ -60,7 +69,8 @@ def find_source(source: str | int) -> Source:
         raise ValueError("source is empty: name an image, a folder, a pattern or a video; . is this folder.")
     path = Path(str(source)).expanduser()
     if path.is_dir():
-        return _images(path, _walk(path), f"The folder {path}")
+        drawn: list[Path] = []
+        return _images(path, _walk(path, drawn), f"The folder {path}")._replace(drawn=drawn)
     if path.is_file():
         return _one_file(path)
     if str(source).isdecimal():
@@ -105,10 +115,20 @@ def _images(root: Path, paths: Iterable[Path], who: str) -> ImageFiles:
     return ImageFiles(sorted(files, key=lambda file: file.name), num_videos)
 
 
-def _walk(root: Path) -> Iterable[Path]:
+def _walk(root: Path, drawn: list[Path]) -> Iterable[Path]:
+    """The files below a folder, without what a prediction has written, whose folders are added to `drawn`."""
     for folder, subfolders, names in os.walk(root):
+        if RESULTS in names and _is_of_a_prediction(Path(folder, RESULTS)):
+            drawn += [Path(folder, name) for name in sorted(_WRITTEN.intersection(subfolders))]
+            subfolders[:] = [name for name in subfolders if name not in _WRITTEN]
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         yield from (Path(folder, name) for name in names if not name.startswith("."))
+
+
+def _is_of_a_prediction(file: Path) -> bool:
+    with suppress(OSError), file.open("rb") as opened:
+        return opened.read(len(_HEAD)) == _HEAD
+    return False
 
 
 def _fixed_part(pattern: Path) -> Path:

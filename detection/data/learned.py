@@ -7,7 +7,10 @@ in another format, and frames of two cameras hardly have both in common.
 import base64
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+
+from detection.data.formats.records import SPLITS
+from detection.system.wording import counted
 
 WIDTH = 8
 """Characters of an image, 48 bits: of 100,000 images and 5,000 others two are taken for one in 2 of a million
@@ -40,6 +43,31 @@ def joined(digests: Iterable[str]) -> str:
 def parted(text: str) -> set[str]:
     """The digests in a text that `joined` has made."""
     return {text[start : start + WIDTH] for start in range(0, len(text), WIDTH)}
+
+
+def in_two_splits(images: Mapping[str, Sequence[str]]) -> list[str]:
+    """Warn of images that a training both learns from and is judged by, or is both chosen and tested by.
+
+    Args:
+        images: their files by split; a test that is made on ``val`` is no split.
+
+    Returns:
+        A line for each split concerned.
+    """
+    files = {split: set(images.get(split, ())) for split in SPLITS}
+    lines = [
+        f"Warning: {len(both)} of the {counted(len(files[split]), 'image')} of {split} are in train, too: "
+        "its metrics say how well these are learned, not what is found in others. "
+        "python -m detection.check names them."
+        for split in SPLITS[1:]
+        if (both := files["train"] & files[split])
+    ]
+    if chosen_by := files["val"] & files["test"]:
+        lines.append(
+            f"Warning: {len(chosen_by)} of the {counted(len(files['test']), 'image')} of test are in val, "
+            "too, by which the best checkpoint is chosen: the metrics of the test are a little too good."
+        )
+    return lines
 
 
 def _digest_of(path: str) -> str:

@@ -41,7 +41,7 @@ class OwnDataModule(DetectionDataModule, ABC):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._kept: tuple[SetApart, str] | None = None  # and of which checkpoint
-        self._is_test = False
+        self._is_whole = False
 
     @property
     @abstractmethod
@@ -56,7 +56,7 @@ class OwnDataModule(DetectionDataModule, ABC):
     @property
     def test_is_val(self) -> bool:
         """Whether the test is made on the validation images."""
-        return not (self._is_test or self.lists_a_test or "test" in self.fractions)
+        return not (self._is_whole or self.lists_a_test or "test" in self.fractions)
 
     @cached_property
     def fractions(self) -> dict[SplitName, float]:
@@ -89,13 +89,13 @@ class OwnDataModule(DetectionDataModule, ABC):
         given: dict[SplitName, float | None] = {"val": self.val_fraction, "test": self.test_fraction}
         return {split: fraction for split, fraction in given.items() if fraction is not None}
 
-    def take_for_the_test(self) -> None:
-        """Test on all images where nothing divides them: no list, no checkpoint, no share that was given.
+    def evaluate_whole(self) -> None:
+        """Take all images for ``val`` and ``test`` where nothing divides them.
 
-        If the evaluation is of ``val``, likewise.
+        What divides them is a list, a checkpoint or a share that was given.
         """
         listed = any(self.listing.has(split) for split in SPLITS[1:])
-        self._is_test = not (listed or self._kept or self._typed_fractions())
+        self._is_whole = not (listed or self._kept or self._typed_fractions())
 
     def unlisted(self) -> list[Finding]:
         """What lies beside the splits and belongs to none of them."""
@@ -110,7 +110,7 @@ class OwnDataModule(DetectionDataModule, ABC):
 
     def _read(self, split: SplitName) -> Reading:
         crowd = split != "train"
-        if split != "train" and self._is_test:
+        if split != "train" and self._is_whole:
             return self.listing.read("train", crowd)
         name: SplitName = "val" if split == "test" and self.test_is_val else split
         if name == "train" and (lists := self._lists_of_others()):
@@ -155,7 +155,7 @@ class OwnDataModule(DetectionDataModule, ABC):
         if split == "test" and self.test_is_val and self.listing.has("test"):
             images = counted(len(self.datasets["test"]), "image")
             return f"test = val, {images}; {self.naming_a_test} would take those for the test"
-        if split != "train" and self._is_test:
+        if split != "train" and self._is_whole:
             return f"{super().describe_split(split)}, all that there are"
         return super().describe_split(split) + (" set apart" if split in self.fractions else "")
 

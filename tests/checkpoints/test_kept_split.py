@@ -149,7 +149,7 @@ def test_images_that_are_trained_on_and_judged_by_are_counted(tmp_path: Path) ->
     data = module_of("auto", tmp_path)
     data.setup()
     (line,) = learned_and_judged(data)  # its test is that of val
-    assert line.startswith("Warning: 1 of the 3 images of val are trained on, too: its metrics say how well")
+    assert line.startswith("Warning: 1 of the 3 images of val are in train, too: its metrics say how well")
     overfit = module_of("auto", tmp_path, overfit_images=2)
     overfit.setup()
     assert learned_and_judged(overfit) == [], "which is what was asked for"

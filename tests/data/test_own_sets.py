@@ -271,7 +271,7 @@ def test_a_test_alone_is_tested_whole_and_not_trained_on(name: str, tmp_path: Pa
         file = tmp_path / "data.yaml"
         file.write_text(file.read_text().replace("train:", "test:"))
     data = module_of("auto", tmp_path)
-    data.take_for_the_test()
+    data.evaluate_whole()
     open_split(data, "test", ["cat", "dog"], "a.ckpt")
     assert data.describe_split("test") == f"test, {COUNT} images"
     with pytest.raises(FileNotFoundError, match="has a list for test, and none to train on: name one train"):
@@ -285,7 +285,7 @@ def test_a_val_alone_is_validated_whole(name: str, tmp_path: Path) -> None:
     UNSPLIT[name][1](tmp_path)
     for split in ("val", "test"):
         data = module_of("auto", tmp_path)
-        data.take_for_the_test()
+        data.evaluate_whole()
         open_split(data, split, ["cat", "dog"], "a.ckpt")
         assert len(data.datasets[split]) == COUNT
 
@@ -293,14 +293,14 @@ def test_a_val_alone_is_validated_whole(name: str, tmp_path: Path) -> None:
 def test_what_nothing_divides_is_tested_whole(tmp_path: Path) -> None:
     UNSPLIT["voc flat"][1](tmp_path)
     data = module_of("auto", tmp_path)
-    data.take_for_the_test()
+    data.evaluate_whole()
     open_split(data, "test", ["cat", "dog"], "a.ckpt")
     assert data.describe_split("test") == f"test, {COUNT} images, all that there are"
     open_split(data, "val", ["cat", "dog"], "a.ckpt")
     assert data.describe_split("val") == f"val, {COUNT} images, all that there are"
     for options in ({"val_fraction": 0.2}, {"test_fraction": 0.2}):
         divided = module_of("auto", tmp_path, **options)
-        divided.take_for_the_test()
+        divided.evaluate_whole()
         open_split(divided, "test", ["cat", "dog"], "a.ckpt")
         assert len(divided.datasets["test"]) == 2, "as it was asked for"
     trained = module_of("auto", tmp_path)
@@ -308,7 +308,7 @@ def test_what_nothing_divides_is_tested_whole(tmp_path: Path) -> None:
     assert trained.set_apart is not None
     kept = module_of("auto", tmp_path)
     assert kept.keep_split(trained.set_apart, "a.ckpt")
-    kept.take_for_the_test()
+    kept.evaluate_whole()
     open_split(kept, "test", ["cat", "dog"], "a.ckpt")
     assert kept.datasets["test"].image_ids == trained.datasets["val"].image_ids, "as its training did"
 
@@ -317,10 +317,10 @@ def test_what_nothing_divides_is_tested_whole(tmp_path: Path) -> None:
 def test_classes_that_a_checkpoint_knows_are_not_left_out(classes: list[str], tmp_path: Path) -> None:
     UNSPLIT["voc flat"][1](tmp_path)
     data = module_of("auto", tmp_path, classes=classes, other_classes="skip")
-    data.take_for_the_test()
+    data.evaluate_whole()
     with pytest.raises(ValueError, match=r"data\.classes leaves out .*dog.*, which a\.ckpt knows"):
         open_split(data, "test", ["cat", "dog"], "a.ckpt")
     data = module_of("auto", tmp_path, classes=["dog", "Cat"], other_classes="skip")
-    data.take_for_the_test()
+    data.evaluate_whole()
     open_split(data, "test", ["cat", "dog"], "a.ckpt")
     assert data.datasets["test"].classes == ("cat", "dog")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from detection.data.image_sources import ImageFiles, VideoFile, Webcam, find_source
+from detection.prediction.writing import write_json
 
 
 @pytest.fixture
@@ -33,6 +34,21 @@ def names(source: str | Path) -> list[str]:
 
 def test_a_folder_with_its_subfolders(folder: Path) -> None:
     assert names(folder) == ["a.PNG", "b.jpg", "sub/b.jpg", "sub/deep er/ü.webp"]
+
+
+def test_what_a_prediction_has_written_is_not_read_again(folder: Path) -> None:
+    """Its pictures have boxes drawn in them, and its sets are the images once more."""
+    for name in ("out/images/b.jpg", "out/coco/train2017/b.jpg", "out/mine/b.jpg", "theirs/images/c.jpg"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).touch()
+    write_json(folder / "out/detections.json", {"checkpoint": "best.ckpt", "images": []})
+    (folder / "theirs/detections.json").write_text("[]")  # another tool's
+    found = find_source(str(folder))
+    assert isinstance(found, ImageFiles)
+    assert found.drawn == [folder / "out/coco", folder / "out/images"]
+    assert names(folder)[2:4] == ["out/mine/b.jpg", "sub/b.jpg"]
+    assert names(folder)[-1] == "theirs/images/c.jpg"
+    assert names(folder / "out/images") == ["b.jpg"], "asked for"
 
 
 def test_one_image(folder: Path) -> None:
