@@ -39,7 +39,7 @@ from detection.cli.monitors import check_averages, check_best, check_monitors
 from detection.cli.run_lines import next_commands, opening
 from detection.cli.words import tell_readings
 from detection.settings import Train
-from detection.sweeps.job import error_noted, in_sweep, note_found, run_job
+from detection.sweeps.job import error_noted, in_sweep, note_found, note_words, run_job
 from detection.system.collector import no_collections
 from detection.system.console import tell, told_if_slow
 from detection.tasks.run_length import choose_length
@@ -100,6 +100,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
         with errors_in_a_sentence():
             save_config(config, cfg.run_dir, trainer)
             write_split(datamodule, cfg.run_dir, trainer.is_global_zero)
+            if trainer.is_global_zero:
+                note_words(cfg.run_dir)
         with faults_in_a_sentence(cfg.run_dir):
             trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
             best = best_checkpoint(trainer)

@@ -4,15 +4,14 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities import rank_zero_only
 
 from detection.callbacks.own_signals import announcing, queue_again
 from detection.callbacks.safe_checkpoints import finish_checkpoints
+from detection.callbacks.summary import ran_out_of_time
 from detection.checkpoints.runs import resume_command
 from detection.system.console import keep
 from detection.system.endings import say, say_at_the_end, stopped_by, told
@@ -59,7 +58,7 @@ class HowToResume(pl.Callback):
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """What comes after is not stopped midway."""
         self._trainer = None
-        if stage == "fit" and trainer.is_global_zero and _ran_out_of_time(trainer):
+        if stage == "fit" and trainer.is_global_zero and ran_out_of_time(trainer):
             finish_checkpoints(trainer)
             words = [word for word in sys.argv if not word.lstrip("+").startswith(_LIMIT)]
             purpose = "To resume, without this limit or with a longer one, for it counts all parts of a run"
@@ -95,17 +94,6 @@ class HowToResume(pl.Callback):
         if trainer.current_epoch == trainer.max_epochs:
             return "after the last epoch"
         return f"in epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
-
-
-def _ran_out_of_time(trainer: Any) -> bool:
-    """Whether the fit was ended by ``trainer.max_time``, which is not all that says how long it lasts."""
-    timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]
-    left = [timer.time_remaining() for timer in timers]
-    if all(seconds is None or seconds > 0 for seconds in left):
-        return False
-    epochs, batches = trainer.fit_loop.epoch_progress.current, trainer.fit_loop.epoch_loop.batch_progress
-    is_complete = epochs.processed == trainer.max_epochs and batches.is_last_batch
-    return not is_complete and trainer.max_epochs not in (None, -1)
 
 
 def _kept(checkpoint: Path, reached: str, purpose: str, key: str, words: Sequence[str]) -> list[str]:

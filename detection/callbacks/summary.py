@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint, Timer
 from pytorch_lightning.utilities import rank_zero_only
 from rich.table import Table
 
@@ -42,6 +42,17 @@ def best_checkpoint(trainer: pl.Trainer) -> str | None:
     if kept and kept[0].best_model_score is not None and not math.isfinite(kept[0].best_model_score):
         kept = [found for found in kept if found.monitor is None] or kept
     return (kept[0].best_model_path or None) if kept else None
+
+
+def ran_out_of_time(trainer: pl.Trainer) -> bool:
+    """Whether the fit was ended by ``trainer.max_time``, which is not all that says how long it lasts."""
+    timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]  # type: ignore[attr-defined]
+    left = [timer.time_remaining() for timer in timers]
+    if all(seconds is None or seconds > 0 for seconds in left):
+        return False
+    epochs, batches = trainer.fit_loop.epoch_progress.current, trainer.fit_loop.epoch_loop.batch_progress
+    is_complete = epochs.processed == trainer.max_epochs and batches.is_last_batch
+    return not is_complete and trainer.max_epochs not in (None, -1)
 
 
 def tested_on(trainer: pl.Trainer) -> str:
@@ -81,6 +92,7 @@ class RunSummary(pl.Callback):
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
+        self._ended = ""  # before the last epoch, and how
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """See to it that each epoch is in the curves, where it has few steps."""
@@ -89,7 +101,10 @@ class RunSummary(pl.Callback):
 
     @rank_zero_only
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw the curves, where a CSV logger kept the metrics."""
+        """Draw the curves, where a CSV logger kept the metrics; know how the training ended."""
+        if ran_out_of_time(trainer):  # the test puts its timer back to where the best checkpoint was
+            done, all_of = trainer.fit_loop.epoch_progress.current.processed, trainer.max_epochs or 0
+            self._ended = f"by trainer.max_time, after {done} of {counted(all_of, 'epoch')}"
         metrics_csv = self.folder / "metrics.csv"
         if metrics_csv.exists():
             plot_curves(metrics_csv, self.folder / "curves.png")
@@ -105,6 +120,8 @@ class RunSummary(pl.Callback):
         tested = tested_on(trainer)
         if tested:
             defined["tested_on"] = tested
+        if self._ended:
+            defined["ended"] = self._ended
         write_text(self.folder / "metrics.json", json.dumps(defined, indent=2) + "\n")
         assert isinstance(pl_module, DetectionTask)
         validated = None if tested.startswith("test = val") else _best_validation(trainer)

@@ -25,7 +25,7 @@ from detection.inspection.unusual import find_unusual
 CHECKS: dict[str, tuple[str, ...]] = {
     "Every split lists images, and each once.": (
         "missing-list",
-        "missing-test",
+        "missing-split",
         "empty-split",
         "incomplete-copy",
         "listed-twice",

@@ -15,9 +15,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 
 from detection.system.console import tell
@@ -28,8 +30,11 @@ from detection.system.processes import in_quotes, is_first, training
 # What a job leaves in its folder for the sweep's table.
 METRICS, ERROR, PRUNED = "metrics.json", "error.txt", "pruned.txt"
 FOUND = "found.json"  # of a job with find=..., in place of the metrics
+ENDED = "ended"  # a key of the metrics: how a run ended that did not reach its last epoch
 # Whose folder it is; what Hydra leaves there is written over before a job of a later start is asked.
 OVERRIDES = ".job.json"
+_ORIGINS = ("ckpt", "init_from", "init_reuse")
+_LIMIT = "trainer.max_time"
 
 
 def in_sweep() -> bool:
@@ -47,11 +52,24 @@ def note_found(found: Mapping[str, float], folder: str) -> None:
     write_text(Path(folder) / FOUND, json.dumps(found, indent=2) + "\n")
 
 
+def note_words(folder: str) -> None:
+    """If a job's folder goes on with other words than the job's, by hand, it is the job's no more.
+
+    Args:
+        folder: the run's folder, which may be no job's.
+    """
+    if not HydraConfig.initialized():
+        return
+    words, before = list(HydraConfig.get().overrides.task), words_of(Path(folder))
+    if before is not None and _settings(before, *_ORIGINS, _LIMIT) != _settings(words, *_ORIGINS, _LIMIT):
+        _write_words(Path(folder), words)
+
+
 def run_job(metric: str, finds: bool = False) -> float:
     """Run the current job of a sweep and wait for it.
 
     In a sweep that is started again in its folder, a job of the same overrides is not run when it is done,
-    and goes on from its last checkpoint when it is not.
+    and goes on from its last checkpoint when it is not, or when it was ended by another limit of time.
 
     Args:
         metric: what the sweep compares.
@@ -68,18 +86,27 @@ def run_job(metric: str, finds: bool = False) -> float:
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     left = folder / (FOUND if finds else METRICS)
-    same = _is_of(folder, hydra.overrides.task)
+    words, before = list(hydra.overrides.task), words_of(folder)
+    same = before is not None and _settings(before, _LIMIT) == _settings(words, _LIMIT)
     if same and left.exists() and not any((folder / name).exists() for name in (ERROR, PRUNED)):
-        value = _value(left, metric, finds)
-        tell(f"#{hydra.job.num} is done, by {left}: {'found' if finds else metric} {value:.4g}")
-        return value
+        value, ended = _value(left, metric, finds), _read(left).get(ENDED)
+        if not ended or _settings(words) == _settings(before or ()):
+            told = f": {ended}" if ended else ""
+            tell(f"#{hydra.job.num} is done, by {left}: {'found' if finds else metric} {value:.4g}{told}")
+            return value
     for name in (METRICS, FOUND, ERROR, PRUNED):  # of an earlier sweep in the same folder
         (folder / name).unlink(missing_ok=True)
     ckpt = _to_resume(folder) if same and not finds else None
     if ckpt is not None:
         tell(f"#{hydra.job.num} goes on from {ckpt}")
+    if before is not None and not same:
+        tell(f"#{hydra.job.num} had other settings in {folder} before: it is trained anew")
     if not same:  # when all that tells of an end of the other one is gone
-        write_text(folder / OVERRIDES, json.dumps(list(hydra.overrides.task)) + "\n")
+        _write_words(folder, words)
+    elif words != before:  # no older than its checkpoint
+        since = (folder / OVERRIDES).stat().st_mtime_ns
+        _write_words(folder, words)
+        os.utime(folder / OVERRIDES, ns=(since, since))
     code = _wait(subprocess.Popen(job_command(hydra, ckpt), cwd=hydra.runtime.cwd))
     if code != 0:
         if not (folder / ERROR).exists():
@@ -88,13 +115,28 @@ def run_job(metric: str, finds: bool = False) -> float:
     return _value(left, metric, finds) if left.exists() else math.nan
 
 
-def _is_of(folder: Path, overrides: Sequence[str]) -> bool:
-    """Whether the folder is that of a job with these overrides, which an earlier start of its sweep ran."""
+def words_of(folder: Path) -> list[str] | None:
+    """The overrides of the job whose folder it is; None where it is no job's.
+
+    Args:
+        folder: of a run.
+    """
     try:
-        before = json.loads((folder / OVERRIDES).read_text(encoding="utf-8"))
+        words = json.loads((folder / OVERRIDES).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False
-    return isinstance(before, list) and sorted(map(str, before)) == sorted(overrides)
+        return None
+    return [str(word) for word in words] if isinstance(words, list) else None
+
+
+def _write_words(folder: Path, words: Sequence[str]) -> None:
+    write_text(folder / OVERRIDES, json.dumps(list(words)) + "\n")
+
+
+def _settings(words: Sequence[str], *but: str) -> dict[str, Any]:
+    """What words say, however it is written: a sweep escapes what was typed in quotes."""
+    overrides = OverridesParser.create().parse_overrides(list(words))
+    said = {override.key_or_group: override.value() for override in overrides}
+    return {key: value for key, value in said.items() if key not in but}
 
 
 def _to_resume(folder: Path) -> Path | None:
@@ -111,11 +153,16 @@ def _to_resume(folder: Path) -> Path | None:
 
 
 def _value(left: Path, metric: str, finds: bool) -> float:
-    values = json.loads(left.read_text(encoding="utf-8"))
+    values = _read(left)
     if finds:
         [values[metric]] = values.values()
     value = values.get(metric)
     return math.nan if value is None else float(value)
+
+
+def _read(left: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(left.read_text(encoding="utf-8"))
+    return values
 
 
 def job_command(hydra: HydraConf, ckpt: Path | None = None) -> list[str]:
@@ -127,7 +174,7 @@ def job_command(hydra: HydraConf, ckpt: Path | None = None) -> list[str]:
     """
     task = list(hydra.overrides.task)
     if ckpt is not None:  # in place of what it began with
-        first = ("ckpt=", "init_from=", "init_reuse=")
+        first = tuple(f"{key}=" for key in _ORIGINS)
         kept = (word for word in task if not word.lstrip("+").startswith(first))
         task = [*kept, f"ckpt={in_quotes(str(ckpt))}"]
     command = [*training(), "--config-name", str(hydra.job.config_name)]

@@ -6,6 +6,7 @@
 import csv
 import json
 import math
+import re
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -16,13 +17,14 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
-from detection.sweeps.job import ERROR, FOUND, METRICS, PRUNED
+from detection.sweeps.job import ENDED, ERROR, FOUND, METRICS, PRUNED, words_of
 from detection.system.console import plain_console
 from detection.system.endings import say_at_the_end
 from detection.system.processes import as_typed, command_again
 from detection.system.wording import counted
 
 _WITHOUT_METRICS = ("check", "benchmark")  # commands whose jobs have nothing to compare
+_ESCAPED = re.compile(r"\\([\\()\[\]{}:=, \t])")  # as Hydra writes what a sweep has chosen
 _OF_EVALUATIONS = "voc/map_07"  # by which their reports are compared
 
 
@@ -34,8 +36,9 @@ class Run:
         name: its folder, within the sweep's.
         overrides: what it was given on its command line, key by key.
         metrics: its final metrics, or what ``find`` found as ``found``; empty where it did not finish.
-        status: finished, pruned, failed, or unfinished (still running, or broken off with its sweep).
-        error: why it failed.
+        status: finished, out of time (ended by ``trainer.max_time``), pruned, failed, or unfinished (still
+            running, or broken off with its sweep).
+        error: why it failed, or where it ended out of time.
         tested_on: which images its test metrics are of.
     """
 
@@ -69,24 +72,25 @@ def collect_runs(folder: Path, metric: str, maximize: bool) -> list[Run]:
 
 
 def _read_run(folder: Path, sweep: Path) -> Run:
-    overrides = [str(line) for line in OmegaConf.load(folder / ".hydra/overrides.yaml")]
-    pairs = dict(line.lstrip("+").split("=", 1) for line in overrides if "=" in line)
+    # Hydra's are those of the sweep, also where a run was resumed by itself with others.
+    overrides = words_of(folder) or [str(line) for line in OmegaConf.load(folder / ".hydra/overrides.yaml")]
+    pairs = dict(_ESCAPED.sub(r"\1", line).lstrip("+").split("=", 1) for line in overrides if "=" in line)
     metrics: dict[str, float | str | None] = {}
     if (folder / METRICS).exists():
         metrics = _flat(json.loads((folder / METRICS).read_text(encoding="utf-8")))
     if (folder / FOUND).exists():
         [found] = json.loads((folder / FOUND).read_text(encoding="utf-8")).values()
         metrics = {"found": found}
-    noted = folder / ERROR
+    noted, ended = folder / ERROR, str(metrics.get(ENDED) or "")
     error = noted.read_text(encoding="utf-8", errors="replace").strip() if noted.exists() else ""
-    status = "finished" if metrics else "unfinished"
+    if error:
+        return Run(str(folder.relative_to(sweep)), pairs, {}, "failed", error)
+    status = "out of time" if ended else "finished" if metrics else "unfinished"
     if (folder / PRUNED).exists() and metrics:
         status = "pruned"
-    if error:
-        status = "failed"
-    defined = {name: value for name, value in metrics.items() if isinstance(value, int | float) and not error}
+    defined = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
     tested_on = str(metrics.get("tested_on") or metrics.get("data", ""))
-    return Run(str(folder.relative_to(sweep)), pairs, defined, status, error, tested_on)
+    return Run(str(folder.relative_to(sweep)), pairs, defined, status, ended, tested_on)
 
 
 def _flat(metrics: dict[str, Any]) -> dict[str, Any]:
@@ -200,7 +204,9 @@ class SweepReport(Callback):
         runs = report(folder)
         failed = [run for run in runs if run.status == "failed"]
         if failed:
-            lines = [f"  {run.name}: {run.error.splitlines()[0]}" for run in failed]
+            # Of a wrong configuration the second line says what is wrong with it.
+            reasons = [" ".join(map(str.strip, run.error.splitlines()[:2])) for run in failed]
+            lines = [f"  {run.name}: {why}" for run, why in zip(failed, reasons, strict=True)]
             raise SystemExit("\n".join([f"{len(failed)} of {counted(len(runs), 'run')} failed:", *lines]))
 
 

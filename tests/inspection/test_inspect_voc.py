@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ELSEWHERE = {
     *(
         "missing-list",
-        "missing-test",
+        "missing-split",
         "unlisted-by-voc",
         "unknown-image",
         "shared-labels",

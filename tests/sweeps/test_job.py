@@ -14,7 +14,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from detection.sweeps.job import error_noted, job_command, run_job
+from detection.sweeps.job import error_noted, job_command, note_words, run_job, words_of
 
 JOB = {
     "job": {"config_name": "train", "num": 3},
@@ -151,7 +151,48 @@ def test_a_job_that_was_stopped_goes_on_from_its_last_checkpoint(
         start("model=faster_rcnn")
         given = (tmp_path / "words").read_text()
         assert "model=faster_rcnn hydra.mode=RUN" in given
-    assert capsys.readouterr().out == ""
+    told = f"#3 had other settings in {tmp_path} before: it is trained anew\n"
+    assert capsys.readouterr().out == told
+
+
+def test_a_job_that_was_ended_by_its_limit_goes_on_with_another(
+    start: Callable[..., float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ends = "import os; os.makedirs('checkpoints', exist_ok=True); open('checkpoints/last.ckpt', 'w'); "
+    ends += "open('metrics.json', 'w').write('{\"val/map\": 0.5, \"ended\": \"by trainer.max_time\"}')"
+    last = tmp_path / "checkpoints/last.ckpt"
+    assert start("model=ssd", "+trainer.max_time=00:00:00:08", code=ends) == 0.5
+    assert start("model=ssd", r"+trainer.max_time=00\:00\:00\:08") == 0.5, "the same, with escapes"
+    told = f"#3 is done, by {tmp_path}/metrics.json: val/map 0.5: by trainer.max_time\n"
+    assert capsys.readouterr().out == told
+    for _ in range(2):  # stopped before its first checkpoint
+        assert math.isnan(start("model=ssd", "+trainer.max_time=00:00:00:12"))
+        assert capsys.readouterr().out == f"#3 goes on from {last}\n"
+    assert start("model=ssd", code=TRAINS) == 0.5
+    assert start("model=ssd") == 0.5
+    assert capsys.readouterr().out.endswith("val/map 0.5\n")
+
+
+def test_a_job_that_was_resumed_by_hand_with_other_words_is_another(
+    start: Callable[..., float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resume(*overrides: str) -> None:
+        job = OmegaConf.merge(OmegaConf.create(JOB), {"overrides": {"task": list(overrides)}})
+        monkeypatch.setattr("detection.sweeps.job.HydraConfig.initialized", lambda: True)
+        monkeypatch.setattr("detection.sweeps.job.HydraConfig.get", lambda: job)
+        note_words(str(tmp_path))
+
+    words = ("model=ssd", "optimizer.lr=0.1", r"data.root=a\ b")
+    start(*words, code=TRAINS)
+    resume("optimizer.lr=0.1", "data.root='a b'", "model=ssd", "ckpt=best.ckpt", "trainer.max_time=1")
+    assert start(*words) == 0.5
+    resume("model=ssd", "optimizer.lr=0.2", "data.root='a b'", "ckpt=best.ckpt")
+    assert words_of(tmp_path) == ["model=ssd", "optimizer.lr=0.2", "data.root='a b'", "ckpt=best.ckpt"]
+    assert math.isnan(start(*words))
+    resume("model=ssd")
+    (tmp_path / ".job.json").unlink()
+    resume("model=ssd")
+    assert words_of(tmp_path) is None, "no job's folder"
 
 
 def test_torchrun_does_not_start_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,22 @@ def test_the_csv_has_what_was_swept_and_every_figure(sweep: Path, capsys: pytest
     assert "0.7000" in printed
 
 
+def test_a_run_that_was_ended_by_its_limit_is_told_from_one_that_is_done(sweep: Path) -> None:
+    how = "by trainer.max_time, after 3 of 9 epochs"
+    words = ["model=ssd", r"trainer.max_time=00\:00\:00\:08", r"+model.size=\[1\, 2\]", "a='b c'"]
+    write_run(sweep, "13", words, {"val/map": 0.9, "ended": how})
+    first, *_ = report(sweep)
+    assert (first.name, first.status, first.error) == ("13", "out of time", how)
+    assert first.overrides == {
+        "model": "ssd", "trainer.max_time": "00:00:00:08", "model.size": "[1, 2]", "a": "'b c'"
+    }  # fmt: skip
+
+
+def test_a_run_that_was_resumed_with_other_words_is_in_the_table_with_them(sweep: Path) -> None:
+    (sweep / "0/.job.json").write_text('["model=ssd", "optimizer.lr=9"]')
+    assert next(run for run in report(sweep) if run.name == "0").overrides["optimizer.lr"] == "9"
+
+
 def test_a_loss_is_sorted_the_other_way_round(sweep: Path) -> None:
     for path in sweep.rglob(".hydra/config.yaml"):
         path.write_text("optimized_metric: val/map\noptimized_direction: minimize\n")
@@ -124,7 +140,7 @@ def test_jobs_that_have_no_metrics_have_no_table(sweep: Path, capsys: pytest.Cap
 def test_a_failed_run_ends_the_sweep_with_its_name_and_reason(sweep: Path) -> None:
     with pytest.raises(SystemExit) as stop:
         SweepReport().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(sweep)}}}))
-    assert str(stop.value) == "1 of 6 runs failed:\n  1: Boom: b"
+    assert str(stop.value) == "1 of 6 runs failed:\n  1: Boom: b more"
 
 
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ KINDS: dict[str, Severity] = {
     "class-missing-in-split": "warning",
     "duplicate-image": "warning",
     "duplicate-image-across-splits": "warning",
-    "missing-test": "warning",
+    "missing-split": "warning",
     "unlisted-annotation": "warning",
     "missing-size": "note",
     "no-objects": "note",

@@ -48,9 +48,9 @@ def read_yolo(root: Path | str, split: str) -> Reading:
     if description is None:
         return reading
     reading.classes = tuple(description.names)
-    if description.missing_test is not None and split == "train":  # once is enough
-        message = f"names images for a test, {description.missing_test!r}, which are not there: it has none"
-        reading.add("missing-test", file, message)
+    if description.missing and split == "train":  # once is enough
+        named = " and ".join(f"{key}, {place!r}" for key, place in description.missing.items())
+        reading.add("missing-split", file, f"names images for {named}, which are not there")
     if description.missing_path is not None and split in ("train", WHOLE):
         reading.notes.append(
             f"{file} says 'path: {description.missing_path}', which is not here: its own folder is read"

@@ -2,8 +2,9 @@
 
 import math
 import os
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +37,8 @@ _KIND_OF_NAMES: dict[type, str] = {
     list: "a list of other values",
 }
 _SPLIT_KEYS = ("train", *words_for("val"), "test")
+_SPLIT = re.compile("|".join(sorted(_SPLIT_KEYS, key=len, reverse=True)))
+_NOTHING = frozenset(("", "~", "null", "Null", "NULL"))  # as YAML writes that there is no split
 
 
 class Description(NamedTuple):
@@ -48,8 +51,8 @@ class Description(NamedTuple):
     content: dict[str, Any]
     keypoints: int
     """Numbers of a line, after the box, that are keypoints."""
-    missing_test: str | None = None
-    """What is named as images for a test and is not there: some exports always name a test."""
+    missing: Mapping[str, str] = {}
+    """What is named as images for ``val`` or ``test`` and is not there: some exports always name all splits."""
     missing_path: str | None = None
     """What ``path`` says where that folder is not there, but the images lie beside the file."""
 
@@ -119,6 +122,9 @@ def _parse_yaml(file: Path) -> Description:
     if not isinstance(content, dict):
         raise ValueError("should hold keys and values: train, val and names")
     names = _class_names(content)
+    for key in _SPLIT_KEYS:
+        if isinstance(content.get(key), str) and content[key] in _NOTHING:
+            del content[key]
     path = content.get("path") or ""
     if not isinstance(path, str):
         raise ValueError("has more than a word under 'path': it should be a folder, in one word")
@@ -135,14 +141,31 @@ def _parse_yaml(file: Path) -> Description:
             found = next((folder for folder in _folders_of(base, key) if folder.is_dir()), None)
             if found is not None:
                 content[key] = str(found.relative_to(base))
-    test = content.get("test")
-    missing = False
-    if isinstance(test, str) and test and content.get("train"):
-        missing = find_place(base, test, [content.get(key) for key in _SPLIT_KEYS]) is None
-    if missing:
-        del content["test"]
-    missing_test = test if missing else None
-    return Description(file, base, names, content, _keypoints(content), missing_test, missing_path)
+    missing = {key: str(content[key]) for key in _SPLIT_KEYS[1:] if _is_missing(base, key, content)}
+    content = {key: value for key, value in content.items() if key not in missing}
+    return Description(file, base, names, content, _keypoints(content), missing, missing_path)
+
+
+def _is_missing(base: Path, key: str, content: Mapping[str, Any]) -> bool:
+    """Whether a split but the training has no images, though a tool names some.
+
+    Of ``val`` that must be what tools name unasked: a place like that of ``train``. Else it is misspelt.
+    """
+    train, named = content.get("train"), content.get(key)
+    places = train if isinstance(train, list) else [train]
+    if not named or not all(isinstance(place, str) and place for place in (named, *places)):
+        return False
+    if key != "test" and _pattern(named) not in map(_pattern, places):
+        return False
+    entries = [content.get(split) for split in _SPLIT_KEYS]
+    if any(find_place(base, place, entries) is None for place in places):  # it may all be elsewhere
+        return False
+    found = find_place(base, named, entries)
+    return found is None or not (found.is_file() or any(names for _, _, names in os.walk(found)))
+
+
+def _pattern(place: str) -> str:
+    return _SPLIT.sub("*", place.casefold().removeprefix("../"))
 
 
 def _lies_beside(file: Path, content: dict[str, Any]) -> bool:
@@ -215,6 +238,8 @@ def list_images(description: Description, split: str, reading: Reading) -> list[
         if path is None:
             missing = description.base / place
             message = f"says {place!r} under {split!r}, but {missing} does not exist; correct it, or 'path'"
+            if split != "train":
+                message += ", or remove the line if the set has no such images"
             reading.add("missing-list", file, message)
             continue
         if path.is_dir():

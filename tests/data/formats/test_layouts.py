@@ -425,7 +425,7 @@ def test_a_test_that_an_export_names_and_does_not_have_is_val(tmp_path: Path) ->
     assert data.describe_split("test") == "test = val, 3 images; no test list"
     assert sum("'../test/images', which are not there" in note for note in data.datasets["train"].notes) == 1
     findings = inspect_dataset(data, str(tmp_path)).findings
-    assert [finding.severity for finding in findings if finding.kind == "missing-test"] == ["warning"]
+    assert [finding.severity for finding in findings if finding.kind == "missing-split"] == ["warning"]
     assert not [finding for finding in findings if finding.severity == "error"]
     (tmp_path / "data.yaml").write_text(named.replace("../valid/images", "../nowhere"))
     with pytest.raises((ValueError, FileNotFoundError), match="nowhere"):
@@ -435,6 +435,36 @@ def test_a_test_that_an_export_names_and_does_not_have_is_val(tmp_path: Path) ->
             train_transform=ssd_train_transform,
             eval_transform=ssd_eval_transform,
         ).setup()
+
+
+@pytest.mark.parametrize(
+    ("lines", "left"),
+    [
+        ("val: ../valid/images\ntest: ../test/images\n", ()),
+        ("val: ../valid/images\n", ("valid/images",)),
+        ("validation: Valid/Images\ntest:\n", ()),
+        ("val:\ntest: ''\n", ()),
+        ("val: null\ntest: ~\n", ()),
+    ],
+    ids=["not there", "empty", "in capitals", "nothing", "null"],
+)
+def test_a_validation_that_an_export_names_and_does_not_have_is_set_apart(
+    tmp_path: Path, lines: str, left: tuple[str, ...]
+) -> None:
+    for part in ("train/images", "train/labels", *left):
+        (tmp_path / part).mkdir(parents=True)
+    for number in range(5):
+        Image.new("RGB", (64, 48), (number * 50, 90, 20)).save(tmp_path / f"train/images/{number}.jpg")
+        (tmp_path / f"train/labels/{number}.txt").write_text("0 0.5 0.5 0.4 0.4\n")
+    about = f"train: ../train/images\n{lines}names: [cat]\n"
+    (tmp_path / "data.yaml").write_text(about)
+    data = AutoDataModule(root=str(tmp_path), **SETTINGS)
+    data.setup()
+    assert [len(data.datasets[split]) for split in ("train", "val", "test")] == [4, 1, 1]
+    told = [note for note in data.datasets["train"].notes if "which are not there" in note]
+    assert len(told) == ("/" in lines)
+    assert data.split_lines
+    assert [finding.severity for finding in inspect_dataset(data, str(tmp_path)).findings].count("error") == 0
 
 
 def test_fiftyones_folders_are_recognised(tmp_path: Path) -> None:
