@@ -110,7 +110,7 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
     datamodule = instantiate(config["data"], **inputs_of(task))
     datamodule.prepare_data()
     kept = keep_split(datamodule, kept_split(task.hparams, ckpt))
-    if config["split"] != "train" and isinstance(datamodule, OwnDataModule):
+    if isinstance(datamodule, OwnDataModule):
         datamodule.evaluate_whole()
     try:
         words = open_split(datamodule, config["split"], task.class_names, ckpt)
@@ -121,7 +121,8 @@ def _evaluate_one(config: dict[str, Any], ckpt: str, folder: Path) -> tuple["Sub
             raise
         raise FileNotFoundError(f"{error}. That run was trained on {as_typed(trained_on)}.") from error
     check_shared_memory(datamodule, devices=1)
-    remarks = [*told_of_evaluation(datamodule, kept, ckpt), *nothing_to_find(datamodule.datasets)]
+    remarks = [*datamodule.datasets[config["split"]].notes, *told_of_evaluation(datamodule, kept, ckpt)]
+    remarks += nothing_to_find(datamodule.datasets)
     for told in remarks:
         tell(told)
     tested = _in_views(config, task, datamodule)

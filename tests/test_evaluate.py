@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -239,7 +240,7 @@ class _Source:
 
     def make_dataset(self, split: str, classes: list[str] | None, transform: None) -> Any:
         names = self.own if classes is None or self.fixed else classes
-        return type("Dataset", (), {"classes": tuple(names), "left_out": {}})()
+        return SimpleNamespace(classes=tuple(names), left_out={}, used_classes=lambda: set(names))
 
 
 def test_a_split_takes_the_classes_of_the_checkpoint() -> None:

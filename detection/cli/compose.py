@@ -41,6 +41,13 @@ register_resolver("keys_of", keys_of, replace=True)
 register_resolver("choices", choices, replace=True)
 
 
+_GROUPS_READ: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("predict", "convert", "serve", "share"), ()),
+    "evaluate": ("data", "trainer"),
+    "export": ("data",),
+}
+"""Of the commands that begin no training: the groups of its configuration that they read."""
+
 # Of keys that a newcomer cannot guess.
 _VALUES = {"ckpt": "ckpt=best.ckpt, or without a training ckpt=tensorflow/ssd_mobilenet_v2_coco"}
 
@@ -72,6 +79,8 @@ def checked_config(cfg: DictConfig, own: type[Settings] | None = None) -> dict[s
     except ValueError as error:
         errors.append(str(error))
     if not errors:
+        errors += _added_in_vain(config, own)
+    if not errors:
         mistakes = _mistakes(config, own)
         if correct_values(cfg, mistakes):
             config = _plain(cfg, resolve=True)
@@ -79,7 +88,6 @@ def checked_config(cfg: DictConfig, own: type[Settings] | None = None) -> dict[s
         # One mistake need not be reported again wherever its value is copied to.
         errors += [m.sentence for m in mistakes if not is_copy(cfg, m.path)] or [m.sentence for m in mistakes]
         errors += _of_another_recipe(mistakes)
-        errors += _added_in_vain(config, own)
         if "trainer" in config:
             errors += started_elsewhere(config["trainer"])
             errors += unusable_devices(config["trainer"]) if not errors and _verb() != "check" else []
@@ -138,7 +146,8 @@ def _added_in_vain(config: dict[str, Any], own: type[Settings] | None) -> list[s
     from detection.cli.readings import unknown_key
 
     typed = typed_overrides()
-    known = {group.partition("/")[0] for group in groups()} | set(own.keys() if own else config)
+    of_training = [group.partition("/")[0] for group in groups()]
+    known = {*_GROUPS_READ.get(_verb(), of_training), *(own.keys() if own else config)}
     errors = []
     for word in typed:
         key, _, value = word.lstrip("+").partition("=")

@@ -90,7 +90,7 @@ class OwnDataModule(DetectionDataModule, ABC):
         return {split: fraction for split, fraction in given.items() if fraction is not None}
 
     def evaluate_whole(self) -> None:
-        """Take all images for ``val`` and ``test`` where nothing divides them.
+        """Take all images for each split where nothing divides them.
 
         What divides them is a list, a checkpoint or a share that was given.
         """
@@ -110,10 +110,15 @@ class OwnDataModule(DetectionDataModule, ABC):
 
     def _read(self, split: SplitName) -> Reading:
         crowd = split != "train"
-        if split != "train" and self._is_whole:
+        if self._is_whole:
+            if split == "train" and self.listing.lists_val_alone:
+                reading = Reading(f"the images of {self.root}", self.root)
+                message = f"lists val alone, and no train: {self.listing.place('val')} is evaluated by split=val"
+                reading.add("missing-list", self.root, message)
+                return reading
             return self.listing.read("train", crowd)
         name: SplitName = "val" if split == "test" and self.test_is_val else split
-        if name == "train" and (lists := self._lists_of_others()):
+        if (name == "train" or name in self.fractions) and (lists := self._lists_of_others()):
             return lists
         if not self.fractions or (name != "train" and name not in self.fractions):
             return self.listing.read(name, crowd)
@@ -155,7 +160,7 @@ class OwnDataModule(DetectionDataModule, ABC):
         if split == "test" and self.test_is_val and self.listing.has("test"):
             images = counted(len(self.datasets["test"]), "image")
             return f"test = val, {images}; {self.naming_a_test} would take those for the test"
-        if split != "train" and self._is_whole:
+        if self._is_whole:
             return f"{super().describe_split(split)}, all that there are"
         return super().describe_split(split) + (" set apart" if split in self.fractions else "")
 

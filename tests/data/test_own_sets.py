@@ -283,6 +283,10 @@ def test_a_test_alone_is_tested_whole_and_not_trained_on(name: str, tmp_path: Pa
 @pytest.mark.parametrize("name", ["voc val alone", "coco val alone"])
 def test_a_val_alone_is_validated_whole(name: str, tmp_path: Path) -> None:
     UNSPLIT[name][1](tmp_path)
+    data = module_of("auto", tmp_path)
+    data.evaluate_whole()
+    with pytest.raises(FileNotFoundError, match="lists val alone, and no train|list for val, and none to train on"):
+        open_split(data, "train", ["cat", "dog"], "a.ckpt")
     for split in ("val", "test"):
         data = module_of("auto", tmp_path)
         data.evaluate_whole()
@@ -296,8 +300,9 @@ def test_what_nothing_divides_is_tested_whole(tmp_path: Path) -> None:
     data.evaluate_whole()
     open_split(data, "test", ["cat", "dog"], "a.ckpt")
     assert data.describe_split("test") == f"test, {COUNT} images, all that there are"
-    open_split(data, "val", ["cat", "dog"], "a.ckpt")
-    assert data.describe_split("val") == f"val, {COUNT} images, all that there are"
+    for split in ("train", "val"):
+        open_split(data, split, ["cat", "dog"], "a.ckpt")
+        assert data.describe_split(split) == f"{split}, {COUNT} images, all that there are"
     for options in ({"val_fraction": 0.2}, {"test_fraction": 0.2}):
         divided = module_of("auto", tmp_path, **options)
         divided.evaluate_whole()
@@ -311,6 +316,35 @@ def test_what_nothing_divides_is_tested_whole(tmp_path: Path) -> None:
     kept.evaluate_whole()
     open_split(kept, "test", ["cat", "dog"], "a.ckpt")
     assert kept.datasets["test"].image_ids == trained.datasets["val"].image_ids, "as its training did"
+
+
+def test_a_test_alone_has_no_val(tmp_path: Path) -> None:
+    UNSPLIT["voc val alone"][1](tmp_path)
+    (tmp_path / "ImageSets/Main/val.txt").rename(tmp_path / "ImageSets/Main/test.txt")
+    data = module_of("auto", tmp_path)
+    data.evaluate_whole()
+    with pytest.raises(FileNotFoundError, match="has a list for test, and none to train on"):
+        open_split(data, "val", ["cat", "dog"], "a.ckpt")
+
+
+def test_a_class_that_is_listed_and_that_no_object_has_keeps_no_set_from_being_evaluated(
+    tmp_path: Path,
+) -> None:
+    UNSPLIT["coco val alone"][1](tmp_path)
+    (file,) = tmp_path.rglob("*.json")
+    about = json.loads(file.read_text())
+    about["categories"].append({"id": 77, "name": "yak"})
+    file.write_text(json.dumps(about))
+    data = module_of("auto", tmp_path)
+    data.evaluate_whole()
+    open_split(data, "test", ["cat", "dog"], "a.ckpt")
+    assert data.datasets["test"].classes == ("cat", "dog")
+    about["annotations"][0]["category_id"] = 77
+    file.write_text(json.dumps(about))
+    another = module_of("auto", tmp_path)
+    another.evaluate_whole()
+    with pytest.raises(ValueError, match="the data also has yak"):
+        open_split(another, "test", ["cat", "dog"], "a.ckpt")
 
 
 @pytest.mark.parametrize("classes", [["Cat"], ["nobody"]])
