@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint, Timer
@@ -44,9 +45,9 @@ def best_checkpoint(trainer: pl.Trainer) -> str | None:
     return (kept[0].best_model_path or None) if kept else None
 
 
-def ran_out_of_time(trainer: pl.Trainer) -> bool:
+def ran_out_of_time(trainer: Any) -> bool:
     """Whether the fit was ended by ``trainer.max_time``, which is not all that says how long it lasts."""
-    timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]  # type: ignore[attr-defined]
+    timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]
     left = [timer.time_remaining() for timer in timers]
     if all(seconds is None or seconds > 0 for seconds in left):
         return False
@@ -103,7 +104,7 @@ class RunSummary(pl.Callback):
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the curves, where a CSV logger kept the metrics; know how the training ended."""
         if ran_out_of_time(trainer):  # the test puts its timer back to where the best checkpoint was
-            done, all_of = trainer.fit_loop.epoch_progress.current.processed, trainer.max_epochs or 0
+            done, all_of = trainer.current_epoch, trainer.max_epochs or 0
             self._ended = f"by trainer.max_time, after {done} of {counted(all_of, 'epoch')}"
         metrics_csv = self.folder / "metrics.csv"
         if metrics_csv.exists():

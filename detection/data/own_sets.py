@@ -113,7 +113,9 @@ class OwnDataModule(DetectionDataModule, ABC):
         if self._is_whole:
             if split == "train" and self.listing.lists_val_alone:
                 reading = Reading(f"the images of {self.root}", self.root)
-                message = f"lists val alone, and no train: {self.listing.place('val')} is evaluated by split=val"
+                message = (
+                    f"lists val alone, and no train: {self.listing.place('val')} is evaluated by split=val"
+                )
                 reading.add("missing-list", self.root, message)
                 return reading
             return self.listing.read("train", crowd)

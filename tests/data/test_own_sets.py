@@ -285,7 +285,9 @@ def test_a_val_alone_is_validated_whole(name: str, tmp_path: Path) -> None:
     UNSPLIT[name][1](tmp_path)
     data = module_of("auto", tmp_path)
     data.evaluate_whole()
-    with pytest.raises(FileNotFoundError, match="lists val alone, and no train|list for val, and none to train on"):
+    with pytest.raises(
+        FileNotFoundError, match=r"lists val alone, and no train|list for val, and none to train on"
+    ):
         open_split(data, "train", ["cat", "dog"], "a.ckpt")
     for split in ("val", "test"):
         data = module_of("auto", tmp_path)

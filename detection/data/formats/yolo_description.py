@@ -52,7 +52,7 @@ class Description(NamedTuple):
     keypoints: int
     """Numbers of a line, after the box, that are keypoints."""
     missing: Mapping[str, str] = {}
-    """What is named as images for ``val`` or ``test`` and is not there: some exports always name all splits."""
+    """What is named as images for ``val`` or ``test`` and is not there: some exports name all splits."""
     missing_path: str | None = None
     """What ``path`` says where that folder is not there, but the images lie beside the file."""
 
@@ -152,8 +152,8 @@ def _is_missing(base: Path, key: str, content: Mapping[str, Any]) -> bool:
     Of ``val`` that must be what tools name unasked: a place like that of ``train``. Else it is misspelt.
     """
     train, named = content.get("train"), content.get(key)
-    places = train if isinstance(train, list) else [train]
-    if not named or not all(isinstance(place, str) and place for place in (named, *places)):
+    places = [place for place in (train if isinstance(train, list) else [train]) if isinstance(place, str)]
+    if not isinstance(named, str) or not named or not any(places):
         return False
     if key != "test" and _pattern(named) not in map(_pattern, places):
         return False
