@@ -222,6 +222,17 @@ def test_a_mistyped_key_is_refused_with_a_hint(place: Path, tmp_path: Path) -> N
     result = run_command(place, "ckpt=a", "treshold=0.5", f"hydra.run.dir={tmp_path}")
     assert result.returncode != 0
     assert "did you mean threshold" in result.stderr
+    words = ["+model.coco_ap=true", "+optimizer.lr=1", "+trainer.fast_dev_run=false"]
+    result = run_command(place, "ckpt=a", *words, f"hydra.run.dir={tmp_path}")
+    told = [f"{key}: no such key; --help lists them" for key in ("model.coco_ap", "optimizer.lr")]
+    assert result.stderr.splitlines() == ["The configuration has errors; nothing was run.", *told]
+
+
+def test_what_is_left_out_is_told(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [f"ckpt={place}/pets.ckpt", *shapes(place), "+data.other_classes=skip", "num_images=0"]
+    evaluate(configured(tmp_path, *words))
+    assert re.search(r"\d+ objects of other classes left out: .*arrow", capsys.readouterr().out)
+    assert "arrow" in str(json.loads((tmp_path / "metrics.json").read_text())["remarks"])
 
 
 class _Source:
