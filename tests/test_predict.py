@@ -186,6 +186,7 @@ def test_pictures_keep_their_places_and_show_boxes(
 ) -> None:
     folder, output, _ = whole_run
     drawn = sorted(path.relative_to(output / "images").as_posix() for path in output.glob("images/**/*.*"))
+    assert drawn.pop(drawn.index(".predicted")), "by which the next prediction knows what they are"
     assert drawn == sorted(
         (
             "a.png",

@@ -4,20 +4,18 @@ import glob
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from detection.data.image_files import IMAGE_SUFFIXES, UNREADABLE_SUFFIXES
+from detection.system.wording import some_of
 from detection.validation.near_paths import beside, refuse_url
 
 VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ts"))
 _PHOTO_SUFFIXES = IMAGE_SUFFIXES | UNREADABLE_SUFFIXES
 
-RESULTS = "detections.json"
-"""What a prediction has found, beside what it has drawn."""
-_HEAD = b'{\n"checkpoint": '  # such a file begins so
-_WRITTEN = frozenset(("images", "voc", "coco", "yolo"))  # folders of pictures that lie beside it
+MARK = ".predicted"
+"""A file in a folder of pictures that a prediction has made: they are not looked at again."""
 
 
 class ImageFile(NamedTuple):
@@ -70,7 +68,7 @@ def find_source(source: str | int) -> Source:
     path = Path(str(source)).expanduser()
     if path.is_dir():
         drawn: list[Path] = []
-        return _images(path, _walk(path, drawn), f"The folder {path}")._replace(drawn=drawn)
+        return _images(path, _walk(path, drawn), f"The folder {path}", drawn)
     if path.is_file():
         return _one_file(path)
     if str(source).isdecimal():
@@ -97,8 +95,8 @@ def _one_file(path: Path) -> Source:
     )
 
 
-def _images(root: Path, paths: Iterable[Path], who: str) -> ImageFiles:
-    paths = list(paths)
+def _images(root: Path, paths: Iterable[Path], who: str, drawn: Sequence[Path] = ()) -> ImageFiles:
+    paths = list(paths)  # which looks into the folders, and finds what was drawn
     files = [
         ImageFile(path, path.relative_to(root).as_posix())
         for path in paths
@@ -108,27 +106,24 @@ def _images(root: Path, paths: Iterable[Path], who: str) -> ImageFiles:
         endings = Counter(path.suffix.lower() or "no ending" for path in paths)
         others = ", ".join(f"{count} x {ending}" for ending, count in endings.most_common(5))
         videos = " Videos are given one by one." if VIDEO_SUFFIXES & endings.keys() else ""
+        results = f" Left out, written by an earlier prediction: {some_of(sorted(map(str, drawn)))}."
         raise ValueError(
             f"{who} has no image ({_listed(IMAGE_SUFFIXES)}); it has {others or 'no files at all'}.{videos}"
+            f"{results if drawn else ''}"
         )
     num_videos = sum(path.suffix.lower() in VIDEO_SUFFIXES for path in paths)
-    return ImageFiles(sorted(files, key=lambda file: file.name), num_videos)
+    return ImageFiles(sorted(files, key=lambda file: file.name), num_videos, sorted(drawn))
 
 
 def _walk(root: Path, drawn: list[Path]) -> Iterable[Path]:
     """The files below a folder, without what a prediction has written, whose folders are added to `drawn`."""
     for folder, subfolders, names in os.walk(root):
-        if RESULTS in names and _is_of_a_prediction(Path(folder, RESULTS)):
-            drawn += [Path(folder, name) for name in sorted(_WRITTEN.intersection(subfolders))]
-            subfolders[:] = [name for name in subfolders if name not in _WRITTEN]
+        if MARK in names and Path(folder) != root:
+            drawn.append(Path(folder))
+            subfolders.clear()
+            continue
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         yield from (Path(folder, name) for name in names if not name.startswith("."))
-
-
-def _is_of_a_prediction(file: Path) -> bool:
-    with suppress(OSError), file.open("rb") as opened:
-        return opened.read(len(_HEAD)) == _HEAD
-    return False
 
 
 def _fixed_part(pattern: Path) -> Path:

@@ -5,6 +5,7 @@ in another format, and frames of two cameras hardly have both in common.
 """
 
 import base64
+import filecmp
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +16,8 @@ from detection.system.wording import counted
 WIDTH = 8
 """Characters of an image, 48 bits: of 100,000 images and 5,000 others two are taken for one in 2 of a million
 cases."""
+_COMPARED = 100
+"""Pairs of images of one name and length that are read; where all are the same, the others are, too."""
 MOST = 125_000
 """So many images are kept: of more those with the lowest digests, a sample that is drawn by chance."""
 
@@ -56,11 +59,12 @@ def in_two_splits(images: Mapping[str, Sequence[str]]) -> list[str]:
     """
     files = {split: set(images.get(split, ())) for split in SPLITS}
     lines = [
-        f"Warning: {len(both)} of the {counted(len(files[split]), 'image')} of {split} are in train, too: "
+        f"Warning: {both} of the {counted(len(files[split]), 'image')} of {split} are in train, too{copied}: "
         "its metrics say how well these are learned, not what is found in others. "
         "python -m detection.check names them."
         for split in SPLITS[1:]
-        if (both := files["train"] & files[split])
+        for both, copied in [_shared(files["train"], files[split])]
+        if both
     ]
     if chosen_by := files["val"] & files["test"]:
         lines.append(
@@ -68,6 +72,26 @@ def in_two_splits(images: Mapping[str, Sequence[str]]) -> list[str]:
             "too, by which the best checkpoint is chosen: the metrics of the test are a little too good."
         )
     return lines
+
+
+def _shared(learned: set[str], judged: set[str]) -> tuple[int, str]:
+    """How many images of a split are those of training, or have copies there; and that these are copies."""
+    both = len(learned & judged)
+    known = {_digest_of(path): path for path in learned - judged}
+    alike = [
+        (known[digest], path) for path in sorted(judged - learned) if (digest := _digest_of(path)) in known
+    ]
+    # Numbered images of one camera may have names and lengths in common: some are compared to the last byte.
+    copies = sum(_same_bytes(*pair) for pair in alike[:_COMPARED])
+    copies = copies if copies < _COMPARED else len(alike)
+    return both + copies, f", {copies} as copies" if copies else ""
+
+
+def _same_bytes(one: str, other: str) -> bool:
+    try:
+        return filecmp.cmp(one, other, shallow=False)
+    except OSError:
+        return False
 
 
 def _digest_of(path: str) -> str:

@@ -7,6 +7,7 @@ from detection.data.conversion import WRITERS
 from detection.data.conversion_source import Format
 from detection.data.formats.records import ImageRecord, ObjectRecord
 from detection.data.image_files import read_header
+from detection.data.image_sources import MARK
 from detection.data.orientation import boxes_as_stored, size_as_stored
 from detection.prediction.writing import Result
 from detection.system.files import folder_written_whole
@@ -39,6 +40,7 @@ def write_set(
         records.append(record)
     with folder_written_whole(root) as fresh:
         WRITERS[kind](fresh, {_SPLIT: records}, list(names), link, scores)
+        (fresh / MARK).touch()
         (fresh / "classes.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     found = sum(len(result.detections["labels"]) for result in results)
     return root, found - sum(map(len, scores.values()))

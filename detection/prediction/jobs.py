@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.data.image_files import ImageError, decode_image
-from detection.data.image_sources import RESULTS, ImageFile, ImageFiles
+from detection.data.image_sources import MARK, ImageFile, ImageFiles
 from detection.prediction.capture import Capture
 from detection.prediction.frames import FrameRecord
 from detection.prediction.output import SETS, picture_path, video_path
@@ -176,10 +176,13 @@ def predict_in_images(job: Job, source: ImageFiles) -> None:
         ValueError: not one could be read.
         KeyboardInterrupt: Ctrl-C ended it; what was found until then is written.
     """
-    pictures = job.output if job.saves("images") else None
+    pictures, drawn = job.output if job.saves("images") else None, job.output / "images"
+    is_own = pictures is not None and not drawn.exists()
     findings = predict_images(
         job.detector, job.select, source.files, job.images_at_once, pictures, job.class_names
     )
+    if is_own and drawn.exists():
+        (drawn / MARK).touch()
     if findings.skipped and not findings.results and not findings.interrupted:
         reasons = "\n".join(f"  {name}: {reason}" for name, reason in findings.skipped[:10])
         raise ValueError(f"None of {counted(len(source.files), 'image')} could be read:\n{reasons}")
@@ -201,8 +204,8 @@ def predict_in_images(job: Job, source: ImageFiles) -> None:
         what = f"the network's input, {height} x {width}" if job.settings.tiles == "auto" else "a tile"
         print(f"No image is larger than {what}: each was looked at as a whole, as without tiles=.")
     if source.drawn:
-        drawn = escaped(some_of([str(path) for path in source.drawn]))
-        print(f"Left out, written by an earlier prediction: {drawn}.")
+        left_out = escaped(some_of([str(path) for path in source.drawn]))
+        print(f"Left out, written by an earlier prediction: {left_out}.")
     if source.num_videos:
         print(f"{counted(source.num_videos, 'video')} left out: give each as a source of its own.")
     if findings.interrupted:
@@ -227,7 +230,7 @@ def predict_in_video(job: Job, capture: Capture, identities: Identities | None =
     video = video_path(job.output, capture.source) if job.saves("video") else None
     if identities:
         job = replace(job, select=identities.wants(job.select))
-    path = job.output / RESULTS if job.saves("json") else None
+    path = job.output / "detections.json" if job.saves("json") else None
     with closing(FrameRecord(path, {**job.header(), "fps": capture.fps}, job.class_names)) as record:
         findings = predict_video(
             job.detect, capture, job.images_at_once, video, job.class_names, record.add, identities
@@ -252,7 +255,7 @@ def _write_image_results(job: Job, findings: Findings) -> None:
     if job.saves("json"):
         rows = [image_row(result, names) for result in results]
         skipped = [{"file": name, "reason": reason} for name, reason in findings.skipped]
-        write_json(job.output / RESULTS, {**job.header(), "images": rows, "skipped": skipped})
+        write_json(job.output / "detections.json", {**job.header(), "images": rows, "skipped": skipped})
     for kind in (kind for kind in SETS if job.saves(kind) and results):
         from detection.prediction.annotation_sets import write_set
 

@@ -50,6 +50,7 @@ def write_coco_results(
     targets: Sequence[Target],
     class_names: Sequence[str],
     category_ids: Mapping[str, int],
+    files: Sequence[str],
 ) -> None:
     """Write ``results.json`` and, with the same ids, ``ground_truth.json``, as COCO's evaluators read them.
 
@@ -64,6 +65,7 @@ def write_coco_results(
         targets: of each image.
         class_names: by label.
         category_ids: the data's own, by the name of the class; empty where it has none.
+        files: the name of each image's file.
     """
     numbers = {folded(name): number for name, number in category_ids.items()}
     beyond = itertools.count(max(numbers.values(), default=0) + 1)
@@ -77,9 +79,9 @@ def write_coco_results(
     ]
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for image_id, target in zip(ids, targets, strict=True):
+    for image_id, target, file_name in zip(ids, targets, files, strict=True):
         height, width = target["size"]
-        images.append({"id": image_id, "file_name": target["image_id"], "height": height, "width": width})
+        images.append({"id": image_id, "file_name": file_name, "height": height, "width": width})
         columns = target["boxes"], target["labels"], target["difficult"], areas_of(target)
         for box, label, difficult, area in zip(*(column.tolist() for column in columns), strict=True):
             left, top, wide, high = _xywh(box)

@@ -42,6 +42,10 @@ class Images(Protocol):
     image_ids: list[str]
     transform: object | None
 
+    @property
+    def paths(self) -> list[str]:
+        """Their files."""
+
     def __getitem__(self, index: int) -> Sample:
         """One image; without a transform as it is on disk."""
 
@@ -100,7 +104,9 @@ def write_report(folder: Path, subject: Subject, analysis: Analysis, num_images:
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     inputs = (subject.detections, subject.targets, subject.words_of_data)
     write_devkit_results(folder / "voc", *inputs)
-    write_coco_results(folder / "coco", *inputs, subject.category_ids)
+    paths = dict(zip(subject.dataset.image_ids, subject.dataset.paths, strict=True))
+    files = [Path(paths[target["image_id"]]).name for target in subject.targets]
+    write_coco_results(folder / "coco", *inputs, subject.category_ids, files)
     print("Drawing the report ...", flush=True)
     pictures = _draw_figures(folder / "figures", analysis, subject.class_names)
     confused = most_confused(analysis.confusion, subject.class_names)

@@ -25,7 +25,7 @@ from hydra.types import RunMode
 from detection.system.console import tell
 from detection.system.endings import stopped_by
 from detection.system.files import write_text
-from detection.system.processes import in_quotes, is_first, training
+from detection.system.processes import OF_A_CALLER, in_quotes, is_first, training
 
 # What a job leaves in its folder for the sweep's table.
 METRICS, ERROR, PRUNED = "metrics.json", "error.txt", "pruned.txt"
@@ -107,7 +107,8 @@ def run_job(metric: str, finds: bool = False) -> float:
         since = (folder / OVERRIDES).stat().st_mtime_ns
         _write_words(folder, words)
         os.utime(folder / OVERRIDES, ns=(since, since))
-    code = _wait(subprocess.Popen(job_command(hydra, ckpt), cwd=hydra.runtime.cwd))
+    env = {**os.environ, OF_A_CALLER: "1"}  # it ends with a sweep that is killed
+    code = _wait(subprocess.Popen(job_command(hydra, ckpt), cwd=hydra.runtime.cwd, env=env))
     if code != 0:
         if not (folder / ERROR).exists():
             (folder / ERROR).write_text(f"{_ending(code)}\n", encoding="utf-8")

@@ -23,7 +23,7 @@ from detection.checkpoints.kept_split import (
     told_of_evaluation,
 )
 from detection.checkpoints.loading import read_checkpoint
-from detection.data.learned import MOST
+from detection.data.learned import MOST, in_two_splits
 from tests.data.test_own_sets import module_of
 from tests.data.unsplit import COUNT, UNSPLIT, image, xml
 from tests.warm_python import warm_python
@@ -153,6 +153,20 @@ def test_images_that_are_trained_on_and_judged_by_are_counted(tmp_path: Path) ->
     overfit = module_of("auto", tmp_path, overfit_images=2)
     overfit.setup()
     assert learned_and_judged(overfit) == [], "which is what was asked for"
+    write_lists(tmp_path, train=range(3), val=range(3, 6))
+    copied = module_of("auto", tmp_path)
+    copied.setup()
+    assert learned_and_judged(copied) == []
+    first, *_, last = copied.datasets["train"].paths
+    for path, name in ((first, "copy"), (last, "another")):  # of one name and length
+        folder = tmp_path / name
+        folder.mkdir()
+        content = bytearray(Path(path).read_bytes())
+        content[-1] ^= name == "another"
+        (folder / Path(path).name).write_bytes(content)
+    seen = [str(tmp_path / "copy" / Path(first).name), str(tmp_path / "another" / Path(last).name)]
+    (line,) = in_two_splits({"train": [first, last], "val": seen})
+    assert line.startswith("Warning: 1 of the 2 images of val are in train, too, 1 as copies: its metrics")
     write_lists(tmp_path, train=range(3))
     apart = module_of("auto", tmp_path)
     apart.setup()

@@ -270,6 +270,19 @@ def test_two_images_of_one_label_file_are_refused(root: Path) -> None:
     assert len(yolo_dataset(root)) == 3
 
 
+@pytest.mark.parametrize("key", ["Val", "VALID"])
+def test_keys_of_splits_are_read_in_capitals_too(root: Path, key: str) -> None:
+    write_yaml(root, **{"val": None, key: "images/val"})
+    assert len(yolo_dataset(root, "val")) > 0
+
+
+@pytest.mark.parametrize("key", ["vall", "vaild", "tests"])
+def test_misspelt_keys_of_splits_are_refused(root: Path, key: str) -> None:
+    write_yaml(root, **{"val": None, key: "images/val"})
+    with pytest.raises((ValueError, OSError), match=f"but '{key}': correct that key"):
+        yolo_dataset(root)
+
+
 def test_two_entries_of_another_computer_are_not_the_same_folder(root: Path) -> None:
     """Else what is trained on would be what is measured on."""
     write_yaml(root, train="/content/p/train/images", val="/content/p/valid/images")

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from detection.data.image_sources import ImageFiles, VideoFile, Webcam, find_source
-from detection.prediction.writing import write_json
+from detection.data.image_sources import MARK, ImageFiles, VideoFile, Webcam, find_source
 
 
 @pytest.fixture
@@ -41,7 +40,8 @@ def test_what_a_prediction_has_written_is_not_read_again(folder: Path) -> None:
     for name in ("out/images/b.jpg", "out/coco/train2017/b.jpg", "out/mine/b.jpg", "theirs/images/c.jpg"):
         (folder / name).parent.mkdir(parents=True)
         (folder / name).touch()
-    write_json(folder / "out/detections.json", {"checkpoint": "best.ckpt", "images": []})
+    for name in ("out/coco", "out/images"):
+        (folder / name / MARK).touch()
     (folder / "theirs/detections.json").write_text("[]")  # another tool's
     found = find_source(str(folder))
     assert isinstance(found, ImageFiles)
@@ -49,6 +49,9 @@ def test_what_a_prediction_has_written_is_not_read_again(folder: Path) -> None:
     assert names(folder)[2:4] == ["out/mine/b.jpg", "sub/b.jpg"]
     assert names(folder)[-1] == "theirs/images/c.jpg"
     assert names(folder / "out/images") == ["b.jpg"], "asked for"
+    (folder / "out/mine/b.jpg").unlink()
+    with pytest.raises(ValueError, match=r"written by an earlier prediction: .*out/coco, .*out/images\."):
+        find_source(str(folder / "out"))
 
 
 def test_one_image(folder: Path) -> None:

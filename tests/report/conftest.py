@@ -22,6 +22,10 @@ class GreyImages:
     image_ids: list[str]
     transform: object | None = field(default_factory=object)
 
+    @property
+    def paths(self) -> list[str]:
+        return [f"{image_id}.jpg" for image_id in self.image_ids]
+
     def __getitem__(self, index: int) -> Sample:
         assert self.transform is None, "wanted as on disk"
         pixels = torch.full((3, 60, 80), 40 + index % 100, dtype=torch.uint8)

@@ -116,7 +116,7 @@ def test_a_class_that_is_no_file_name_has_a_file_nevertheless(tmp_path: Path) ->
 def test_pycocotools_finds_the_same_average_precision(small_evaluation: Evaluation, tmp_path: Path) -> None:
     detections, targets = small_evaluation
     assert any(target["difficult"].any() for target in targets), "regions to ignore among them"
-    write_coco_results(tmp_path, detections, targets, CLASSES, {})
+    write_coco_results(tmp_path, detections, targets, CLASSES, {}, ["a.jpg"] * len(targets))
     with contextlib.redirect_stdout(io.StringIO()):
         gt = COCO(str(tmp_path / "ground_truth.json"))
         evaluation = COCOeval(gt, gt.loadRes(str(tmp_path / "results.json")), "bbox")
@@ -132,10 +132,11 @@ def test_pycocotools_finds_the_same_average_precision(small_evaluation: Evaluati
 
 def test_ids_say_which_image_and_which_class(small_evaluation: Evaluation, tmp_path: Path) -> None:
     detections, targets = small_evaluation
-    write_coco_results(tmp_path, detections, targets, CLASSES, {})
+    files = [f"{number}.jpg" for number in range(len(targets))]
+    write_coco_results(tmp_path, detections, targets, CLASSES, {}, files)
     document = json.loads((tmp_path / "ground_truth.json").read_text())
     assert document["categories"] == [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)]
-    assert document["images"][0] == {"id": 5, "file_name": "VOC2007/000005", "height": 60, "width": 80}
+    assert document["images"][0] == {"id": 5, "file_name": "0.jpg", "height": 60, "width": 80}
     first = json.loads((tmp_path / "results.json").read_text())[0]
     assert first["image_id"] == 6
     assert first["category_id"] == int(detections[1]["labels"][0]) + 1
@@ -145,8 +146,9 @@ def test_ids_say_which_image_and_which_class(small_evaluation: Evaluation, tmp_p
 
 def test_categories_have_the_numbers_of_the_set(small_evaluation: Evaluation, tmp_path: Path) -> None:
     detections, targets = small_evaluation
+    files = ["a.jpg"] * len(targets)
     ids = {name.upper(): 90 - 7 * number for number, name in enumerate(CLASSES)} | {"another": 1}
-    write_coco_results(tmp_path, detections, targets, CLASSES, ids)
+    write_coco_results(tmp_path, detections, targets, CLASSES, ids, files)
     document = json.loads((tmp_path / "ground_truth.json").read_text())
     assert document["categories"] == [{"id": ids[name.upper()], "name": name} for name in CLASSES]
     labels = [label for target in targets for label in target["labels"].tolist()]
@@ -154,7 +156,9 @@ def test_categories_have_the_numbers_of_the_set(small_evaluation: Evaluation, tm
     assert [item["category_id"] for item in document["annotations"]] == expected
     found = [90 - 7 * label for each in detections for label in each["labels"].tolist()]
     assert [item["category_id"] for item in json.loads((tmp_path / "results.json").read_text())] == found
-    write_coco_results(tmp_path, detections, targets, CLASSES, {CLASSES[0]: 7})  # the set has no others
+    write_coco_results(
+        tmp_path, detections, targets, CLASSES, {CLASSES[0]: 7}, files
+    )  # the set has no others
     document = json.loads((tmp_path / "ground_truth.json").read_text())
     assert [category["id"] for category in document["categories"]] == list(range(7, len(CLASSES) + 7))
 

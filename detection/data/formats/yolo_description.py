@@ -1,5 +1,6 @@
 """What describes a set in YOLO's format: its ``data.yaml``, and the folders and lists that this leads to."""
 
+import difflib
 import math
 import os
 import re
@@ -125,6 +126,7 @@ def _parse_yaml(file: Path) -> Description:
     for key in _SPLIT_KEYS:
         if isinstance(content.get(key), str) and content[key] in _NOTHING:
             del content[key]
+    _read_keys(content)
     path = content.get("path") or ""
     if not isinstance(path, str):
         raise ValueError("has more than a word under 'path': it should be a folder, in one word")
@@ -144,6 +146,18 @@ def _parse_yaml(file: Path) -> Description:
     missing = {key: str(content[key]) for key in _SPLIT_KEYS[1:] if _is_missing(base, key, content)}
     content = {key: value for key, value in content.items() if key not in missing}
     return Description(file, base, names, content, _keypoints(content), missing, missing_path)
+
+
+def _read_keys(content: dict[str, Any]) -> None:
+    """Takes the keys of splits as they are meant, in capitals or not; one that is misspelt is an error."""
+    for key in [key for key in content if key not in _SPLIT_KEYS]:
+        meant = difflib.get_close_matches(key.casefold(), _SPLIT_KEYS, n=1, cutoff=0.8)
+        split = "val" if meant and meant[0] in words_for("val") else "".join(meant)
+        if not meant or any(content.get(word) for word in words_for(split)):
+            continue
+        if key.casefold() != meant[0]:
+            raise ValueError(f"has no {meant[0]!r}, but {key!r}: correct that key")
+        content[meant[0]] = content.pop(key)
 
 
 def _is_missing(base: Path, key: str, content: Mapping[str, Any]) -> bool:
