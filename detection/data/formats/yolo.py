@@ -15,7 +15,8 @@ from detection.data.formats.judging import deep, find_another_rule, keep_inside
 from detection.data.formats.layouts import WHOLE, find_yolo
 from detection.data.formats.places import labels_of
 from detection.data.formats.records import AnnotationError, Box, ImageRecord, ObjectRecord, Reading
-from detection.data.formats.yolo_description import Description, list_images, read_description
+from detection.data.formats.yolo_description import Description, read_description
+from detection.data.formats.yolo_images import list_images
 from detection.data.image_files import IMAGE_SUFFIXES, ImageError, read_header
 from detection.system.collector import no_collections
 from detection.system.file_reading import is_inside, read_text

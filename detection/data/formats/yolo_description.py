@@ -1,33 +1,22 @@
-"""What describes a set in YOLO's format: its ``data.yaml``, and the folders and lists that this leads to."""
+"""What describes a set in YOLO's format: its ``data.yaml``, or the lists and names of other tools."""
 
 import difflib
 import math
 import os
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from detection.data.formats.layouts import WHOLE, words_for
 from detection.data.formats.places import (
-    files_below,
     find_place,
     folder_called,
-    guessed,
     has_yolo_labels,
-    label_file,
-    moved,
-    named_place,
 )
 from detection.data.formats.records import Reading
-from detection.data.image_files import IMAGE_SUFFIXES, UNREADABLE_SUFFIXES
 from detection.system.file_reading import (
-    MAX_TEXT,
     fault_of,
-    is_inside,
-    open_file,
-    outside,
     read_text,
     read_words,
 )
@@ -37,8 +26,9 @@ _KIND_OF_NAMES: dict[type, str] = {
     dict: "numbered otherwise",
     list: "a list of other values",
 }
-_SPLIT_KEYS = ("train", *words_for("val"), "test")
-_SPLIT = re.compile("|".join(sorted(_SPLIT_KEYS, key=len, reverse=True)))
+SPLIT_KEYS = ("train", *words_for("val"), "test")
+"""Under which a description names the images of splits."""
+_SPLIT = re.compile("|".join(sorted(SPLIT_KEYS, key=len, reverse=True)))
 _NOTHING = frozenset(("", "~", "null", "Null", "NULL"))  # as YAML writes that there is no split
 
 
@@ -101,7 +91,7 @@ def _parse_lists(file: Path) -> Description:
         file = root / "obj.names"
     content["names"] = [line.strip() for line in read_text(file).splitlines() if line.strip()]
     # A list's path is often that of another machine, or starts at a folder that is not there.
-    for key in _SPLIT_KEYS:
+    for key in SPLIT_KEYS:
         lists = [root / f"{key}.txt", root / Path(str(content.get(key, key))).name]
         found = next((path for path in [*lists, *_folders_of(root, key)] if path.exists()), None)
         if found is not None:
@@ -123,7 +113,7 @@ def _parse_yaml(file: Path) -> Description:
     if not isinstance(content, dict):
         raise ValueError("should hold keys and values: train, val and names")
     names = _class_names(content)
-    for key in _SPLIT_KEYS:
+    for key in SPLIT_KEYS:
         if isinstance(content.get(key), str) and content[key] in _NOTHING:
             del content[key]
     _read_keys(content)
@@ -138,20 +128,20 @@ def _parse_yaml(file: Path) -> Description:
             "'path' if the images lie beside the file"
         )
     base = base if missing_path is None else file.parent
-    if not any(content.get(key) for key in _SPLIT_KEYS):  # supervision names the classes only
-        for key in _SPLIT_KEYS:
+    if not any(content.get(key) for key in SPLIT_KEYS):  # supervision names the classes only
+        for key in SPLIT_KEYS:
             found = next((folder for folder in _folders_of(base, key) if folder.is_dir()), None)
             if found is not None:
                 content[key] = str(found.relative_to(base))
-    missing = {key: str(content[key]) for key in _SPLIT_KEYS[1:] if _is_missing(base, key, content)}
+    missing = {key: str(content[key]) for key in SPLIT_KEYS[1:] if _is_missing(base, key, content)}
     content = {key: value for key, value in content.items() if key not in missing}
     return Description(file, base, names, content, _keypoints(content), missing, missing_path)
 
 
 def _read_keys(content: dict[str, Any]) -> None:
     """Takes the keys of splits as they are meant, in capitals or not; one that is misspelt is an error."""
-    for key in [key for key in content if key not in _SPLIT_KEYS]:
-        meant = difflib.get_close_matches(key.casefold(), _SPLIT_KEYS, n=1, cutoff=0.8)
+    for key in [key for key in content if key not in SPLIT_KEYS]:
+        meant = difflib.get_close_matches(key.casefold(), SPLIT_KEYS, n=1, cutoff=0.8)
         split = "val" if meant and meant[0] in words_for("val") else "".join(meant)
         if not meant or any(content.get(word) for word in words_for(split)):
             continue
@@ -171,7 +161,7 @@ def _is_missing(base: Path, key: str, content: Mapping[str, Any]) -> bool:
         return False
     if key != "test" and _pattern(named) not in map(_pattern, places):
         return False
-    entries = [content.get(split) for split in _SPLIT_KEYS]
+    entries = [content.get(split) for split in SPLIT_KEYS]
     if any(find_place(base, place, entries) is None for place in places):  # it may all be elsewhere
         return False
     found = find_place(base, named, entries)
@@ -185,7 +175,7 @@ def _pattern(place: str) -> str:
 def _lies_beside(file: Path, content: dict[str, Any]) -> bool:
     """Whether the images to train on lie where a description says, taken from its own folder."""
     train = content.get("train")
-    places, entries = train if isinstance(train, list) else [train], [content.get(key) for key in _SPLIT_KEYS]
+    places, entries = train if isinstance(train, list) else [train], [content.get(key) for key in SPLIT_KEYS]
     return all(isinstance(each, str) and each and find_place(file.parent, each, entries) for each in places)
 
 
@@ -227,112 +217,3 @@ def training_key(description: Description) -> str:
     splits = ("train", "val", "test")
     known = [split for split in splits if any(description.content.get(word) for word in words_for(split))]
     return "val" if known == ["val"] else "train" if known else WHOLE
-
-
-def list_images(description: Description, split: str, reading: Reading) -> list[Path]:
-    """The images of a split, each once; folders are sorted by name, lists keep their order."""
-    places = next((place for word in words_for(split) if (place := description.content.get(word))), None)
-    file = description.file
-    if split == WHOLE:
-        places = folder.name if (folder := folder_called(description.base, "images")).is_dir() else "."
-    if not places:
-        there = ", ".join(key for key in _SPLIT_KEYS if description.content.get(key)) or "none"
-        reading.add("missing-list", file, f"has no split {split!r}; its splits are: {there}")
-        return []
-    images: list[Path] = []
-    entries = [description.content.get(key) for key in _SPLIT_KEYS]
-    for place in places if isinstance(places, list) else [places]:
-        if not isinstance(place, str):
-            message = f"is not clear: {split} should be a folder, a text file, or several"
-            reading.add("broken-annotation", file, message)
-            return []
-        path = named_place(description.base, place)
-        if path is None and (path := guessed(description.base, place, entries)) is not None:
-            reading.notes.append(f"{file} says {place!r} under {split!r}, which is not here: {path} is read")
-        if path is None:
-            missing = description.base / place
-            message = f"says {place!r} under {split!r}, but {missing} does not exist; correct it, or 'path'"
-            if split != "train":
-                message += ", or remove the line if the set has no such images"
-            reading.add("missing-list", file, message)
-            continue
-        if path.is_dir():
-            found = [
-                Path(file)
-                for file in files_below(path)
-                if os.path.splitext(file)[1].lower() in IMAGE_SUFFIXES | UNREADABLE_SUFFIXES
-                and not os.path.basename(file).startswith(".")
-            ]
-            _find_lonely_labels(path, found, reading)
-            images += found
-        else:
-            images += _read_list(path, description, reading)
-    counts = Counter(images)
-    repeated = next((image for image, count in counts.items() if count > 1), None)
-    if repeated is not None:
-        message = (
-            f"lists images twice: {repeated} is listed {counts[repeated]} times in {split}; list each image "
-            "once"
-        )
-        reading.add("listed-twice", file, message)
-    return list(counts)
-
-
-def _read_list(path: Path, description: Description, reading: Reading) -> list[Path]:
-    images: dict[Path, None] = {}
-    elsewhere: list[str] = []
-    quoting = is_inside(path, description.root)
-    try:
-        lines = read_text(path).splitlines()
-    except (ValueError, OSError) as error:
-        reading.add("broken-annotation", path, fault_of(path, description.root, error))
-        return []
-    for number, line in enumerate(lines, 1):
-        name = line.strip().replace("\\", "/")
-        if not name:
-            continue
-        # CVAT's lists start at a folder called data, which is the set itself.
-        names = [name, name.removeprefix("data/")]
-        candidates = [folder / part for part in names for folder in (path.parent, description.base)]
-        found = next((image for image in candidates if os.path.isfile(image)), None)
-        if found is None and quoting and (found := moved(description.base, name)) is not None:
-            elsewhere.append(f"{name} is not here: {found}")
-        if found in images:
-            message = f"line {number} lists {name} again: {found} is listed twice; remove the line"
-            reading.add("listed-twice", path, message, "", number)
-        elif found is not None:
-            images[found] = None
-        else:
-            message = (
-                f"line {number}: there is no image {candidates[0]}; list images by paths relative to this "
-                "file, or remove the line"
-            )
-            if not quoting:
-                message = f"line {number} is no path of an image. {outside(path, description.root)}"
-            reading.add("missing-image", path, message, "", number)
-    if elsewhere:
-        more = f", and {len(elsewhere) - 1} more likewise" if len(elsewhere) > 1 else ""
-        reading.notes.append(f"{path} lists images by paths of another place; {elsewhere[0]} is read{more}")
-    return list(images)
-
-
-def _find_lonely_labels(folder: Path, images: Sequence[Path], reading: Reading) -> None:
-    labels = Path(label_file(folder / "any.jpg")).parent
-    if labels == folder:
-        return
-    expected = {label_file(image) for image in images}
-    for name in files_below(labels):
-        file = Path(name)
-        owner = file.with_suffix(".txt").as_posix()  # the ending may be in capitals
-        if file.suffix.lower() != ".txt" or owner in expected or file.name.startswith("."):
-            continue
-        if _looks_like_labels(file):
-            message = f"has no image in {folder}: add it or remove the labels"
-            reading.add("missing-image", file, message, file.as_posix())
-
-
-def _looks_like_labels(file: Path) -> bool:
-    """Whether a text file begins with a number, as labels do, and READMEs and lists of names do not."""
-    with open_file(file, MAX_TEXT) as opened:
-        first = opened.read(100).split()
-    return bool(first) and first[0].removeprefix(b"-").replace(b".", b"", 1).isdigit()
