@@ -156,7 +156,9 @@ def _prepare(
     changes = changes_since(origin, config, model, training) if origin else ""
     anew = chosen_anew(origin.checkpoint, config["trainer"], model, inputs, training) if origin else ""
     task.best_is_chosen_anew = bool(anew)
-    learned = "\n".join([*learned_and_judged(datamodule), *learned_before(datamodule, kept)])
+    learned = ""
+    if trainer.is_global_zero:  # which tells it: the others need not look at the files
+        learned = "\n".join([*learned_and_judged(datamodule), *learned_before(datamodule, kept)])
     begins = opening(config, trainer, datamodule, task, step, length)
     for told in (weights, changes, anew, anchors, learned, begins):
         if told and trainer.is_global_zero:

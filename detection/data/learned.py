@@ -58,12 +58,13 @@ def in_two_splits(images: Mapping[str, Sequence[str]]) -> list[str]:
         A line for each split concerned.
     """
     files = {split: set(images.get(split, ())) for split in SPLITS}
+    known = {_digest_of(path): path for path in sorted(files["train"])}  # each is asked of the disk once
     lines = [
         f"Warning: {both} of the {counted(len(files[split]), 'image')} of {split} are in train, too{copied}: "
         "its metrics say how well these are learned, not what is found in others. "
         "python -m detection.check names them."
         for split in SPLITS[1:]
-        for both, copied in [_shared(files["train"], files[split])]
+        for both, copied in [_shared(files["train"], known, files[split])]
         if both
     ]
     if chosen_by := files["val"] & files["test"]:
@@ -74,10 +75,15 @@ def in_two_splits(images: Mapping[str, Sequence[str]]) -> list[str]:
     return lines
 
 
-def _shared(learned: set[str], judged: set[str]) -> tuple[int, str]:
-    """How many images of a split are those of training, or have copies there; and that these are copies."""
+def _shared(learned: set[str], known: Mapping[str, str], judged: set[str]) -> tuple[int, str]:
+    """How many images of a split are those of training, or have copies there; and that these are copies.
+
+    Args:
+        learned: files of training.
+        known: the same by their digests.
+        judged: files of the split.
+    """
     both = len(learned & judged)
-    known = {_digest_of(path): path for path in learned - judged}
     alike = [
         (known[digest], path) for path in sorted(judged - learned) if (digest := _digest_of(path)) in known
     ]
